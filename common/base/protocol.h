@@ -1,0 +1,131 @@
+/*
+ * Every number of the tunnel protocol, and every length, limit and timer of the
+ * pair that is not a setting. The normative text is relay-tunnel(7).
+ *
+ * A frame is "u16 length | u8 type | body"; length counts the type and the
+ * body. The body of a media frame is RTP': u32 label, then the packet as it was
+ * received. The bodies of all others are fields (common/base/tlv.h).
+ */
+#ifndef COMMON_BASE_PROTOCOL_H
+#define COMMON_BASE_PROTOCOL_H
+
+#include <stdint.h>
+
+enum {
+    PROTOCOL_VERSION_MIN = 1,
+    PROTOCOL_VERSION_MAX = 1,
+};
+
+/* Types 0x80 and up are media: RTP' is the only one so far. Unknown types below close the tunnel. */
+enum frame_type {
+    FRAME_HELLO = 1,
+    FRAME_HELLO_ACK = 2,
+    FRAME_PING = 3,
+    FRAME_PONG = 4,
+    FRAME_BYE = 5,
+    FRAME_SYNC_BEGIN = 6,
+    FRAME_SYNC_END = 7,
+    FRAME_SA_PUT = 8,
+    FRAME_SA_DELETE = 9,
+    FRAME_SA_NAK = 10,
+    FRAME_SA_REPORT = 11, /* reserved: bound source, SSRCs, ROC and counters of the replica */
+    FRAME_STATS = 12,     /* reserved */
+    FRAME_MEDIA = 0x80,
+};
+
+/* Feature bits of HELLO and HELLO-ACK; what both sides name is used. */
+enum { FEATURE_DELTA = 1u << 0 };
+
+/* Tags of the fields of HELLO, HELLO-ACK, PING, PONG, BYE, SYNC-BEGIN, SYNC-END. */
+enum hello_tag {
+    TAG_VERSION_MIN = 1, /* u16 */
+    TAG_VERSION_MAX = 2, /* u16 */
+    TAG_VERSION = 3,     /* u16, in HELLO-ACK: the one chosen */
+    TAG_FEATURES = 4,    /* u64 */
+    TAG_EPOCH = 5,       /* u64, of the authority's lineage; in HELLO-ACK what the replica holds */
+    TAG_INSTANCE = 6,    /* u64, rises with every connection of a lineage */
+    TAG_SA_VERSION = 7,  /* u64, of the authority's table; in HELLO-ACK what the replica holds */
+    TAG_CAPACITY = 8,    /* u32, SAs that the replica has room for */
+    TAG_QUOTA = 9,       /* u32, SAs that this site may put */
+    TAG_LISTENER = 10,   /* fields of its own: LISTENER_TAG_* */
+    TAG_CLOCK = 11,      /* u64, microseconds of the sender's clock, echoed in PONG */
+    TAG_REASON = 12,     /* text, in BYE */
+    TAG_SYNC_KIND = 13,  /* u8, enum sync_kind */
+    TAG_SOFTWARE = 14,   /* text */
+    TAG_SITE = 15,       /* text, in HELLO-ACK: the name the dmz-relay knows the site by */
+};
+
+enum listener_tag {
+    LISTENER_TAG_NAME = 1,      /* text */
+    LISTENER_TAG_ADVERTISE = 2, /* address and RTP port */
+    LISTENER_TAG_MLINE = 3,     /* u8, absent: any */
+};
+
+enum sync_kind { SYNC_DELTA = 1, SYNC_SNAPSHOT = 2 };
+
+/* Tags of SA-PUT, SA-DELETE, SA-NAK, and of the records of the state file. */
+enum sa_tag {
+    SA_TAG_ID = 1,               /* u64 */
+    SA_TAG_GENERATION = 2,       /* u32 */
+    SA_TAG_VERSION = 3,          /* u64, of the table after this change */
+    SA_TAG_CALL_ID = 4,          /* text */
+    SA_TAG_SIDE = 5,             /* u8, enum sa_side */
+    SA_TAG_SOURCE_RTP = 6,       /* address */
+    SA_TAG_SOURCE_RTCP = 7,      /* address */
+    SA_TAG_SOURCE_MUX = 8,       /* u8, 0 or 1 */
+    SA_TAG_ENCAP_IN = 9,         /* u8, enum sa_encap */
+    SA_TAG_ENCAP_OUT = 10,       /* u8, enum sa_encap */
+    SA_TAG_SUITE = 11,           /* text, its name in RFC 4568, 6188 or 7714 */
+    SA_TAG_KEY = 12,             /* octets: master key, then master salt */
+    SA_TAG_LABEL = 13,           /* u32 */
+    SA_TAG_SSRC = 14,            /* fields of its own: SSRC_TAG_*; may repeat */
+    SA_TAG_DESTINATION_RTP = 15, /* address */
+    SA_TAG_DESTINATION_RTCP = 16,
+    SA_TAG_DESTINATION_MUX = 17, /* u8, 0 or 1 */
+    SA_TAG_REVERSE = 18,         /* u64, id of the SA of the other direction */
+    SA_TAG_RATE = 19,            /* u32, octets per second */
+    SA_TAG_LISTENER = 20,        /* text: the sockets that its packets leave from */
+    SA_TAG_REASON = 21,          /* text, in SA-NAK */
+    SA_TAG_ERROR = 22,           /* u8, an err code without its sign, in SA-NAK */
+    SA_TAG_DMZ = 23,             /* text, in the state file: the [dmz NAME] it lives on */
+    SA_TAG_MEDIA_INDEX = 24,     /* u8, the m= line */
+    SA_TAG_CREATED = 25,         /* u64, microseconds since 1970 */
+    SA_TAG_LISTENER_IN = 26,     /* text: the listener that its sender sends to, for display */
+    SA_TAG_MEDIA_TIMEOUT = 27,   /* u32, seconds, 0 = never */
+};
+
+enum ssrc_tag {
+    SSRC_TAG_SSRC = 1,       /* u32 */
+    SSRC_TAG_ORIGIN = 2,     /* u8, enum ssrc_origin */
+    SSRC_TAG_INDEX = 3,      /* u64, highest RTP index verified: ROC * 2^16 + SEQ */
+    SSRC_TAG_RTCP_INDEX = 4, /* u32, highest SRTCP index verified */
+};
+
+enum {
+    FRAME_HEAD_OCTETS = 3,
+    FRAME_LABEL_OCTETS = 4,
+    /* Whole frames, head included. */
+    FRAME_MAX_OCTETS = 4096,
+    /* A UDP packet longer than this is too-big; Ethernet's 1500 and room to see that it is more. */
+    PACKET_MAX_OCTETS = 2048,
+    /* libsrtp2 wants room behind a packet. */
+    PACKET_ROOM_OCTETS = PACKET_MAX_OCTETS + 160,
+
+    /* One TLS record holds at most this much. */
+    RECORD_MAX_OCTETS = 16384,
+    URGENT_QUEUE_OCTETS = 64 * 1024,
+
+    NAME_SIZE = 64,     /* of listeners, [dmz NAME] sections; with the NUL */
+    SITE_SIZE = 256,    /* of a DNS name in a certificate; with the NUL */
+    CALL_ID_SIZE = 128, /* with the NUL */
+    SA_SSRC_MAX = 8,
+
+    PING_INTERVAL_US = 500 * 1000,
+    DEAD_PEER_US = 1500 * 1000,
+    HANDSHAKE_TIMEOUT_US = 3 * 1000 * 1000,
+    BACKOFF_MIN_US = 200 * 1000,
+    BACKOFF_MAX_US = 10 * 1000 * 1000,
+    LABEL_REST_US = 60 * 1000 * 1000,
+};
+
+#endif

@@ -1,0 +1,28 @@
+#include "common/base/verdict.h"
+
+static const struct {
+    const char *name, *text;
+} list[] = {
+#define X(name, word, text) {word, text},
+    VERDICT_LIST(X)
+#undef X
+};
+
+const char *verdict_name(enum verdict verdict)
+{
+    return list[verdict].name;
+}
+
+const char *verdict_text(enum verdict verdict)
+{
+    return list[verdict].text;
+}
+
+uint64_t verdict_sum(const struct verdict_counts *counts)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < VERDICT_COUNT; i++)
+        sum += counts->n[i];
+    return sum;
+}

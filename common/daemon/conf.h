@@ -1,0 +1,98 @@
+/*
+ * The ini file. One table of keys per daemon parses it, checks it (-t), prints
+ * the effective values (-T), and is compared with the man page by a test.
+ *
+ * The file is checked whole before inih sees it (confcheck.h), read into a new
+ * structure, and that structure is used only when everything in it is right.
+ */
+#ifndef COMMON_DAEMON_CONF_H
+#define COMMON_DAEMON_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "common/base/addr.h"
+
+enum conf_type {
+    CONF_BOOL,     /* bool: yes or no */
+    CONF_UINT,     /* unsigned: decimal, min to max */
+    CONF_MSEC,     /* uint64_t microseconds; written "60ms", "2s", "5min"; min and max in milliseconds */
+    CONF_TEXT,     /* char[size]: min is the least, max the greatest length */
+    CONF_PATH,     /* char[size]: an absolute path, or empty where min is 0 */
+    CONF_IP,       /* struct addr, port 0 */
+    CONF_ADDR,     /* struct addr with port */
+    CONF_HOSTPORT, /* struct conf_hostport: name or address, and port; "[v6]:port" */
+    CONF_NETS,     /* struct conf_nets: CIDRs, separated by commas */
+    CONF_NAMES,    /* struct conf_names: DNS names, separated by commas */
+    CONF_DSCP,     /* unsigned 0 to 63; a number, or ef, cs0 to cs7, af11 to af43, be */
+    CONF_CHOICE,   /* int: position of the word in choices ("stderr|syslog") */
+};
+
+enum { CONF_NETS_MAX = 32, CONF_NAMES_MAX = 64, CONF_NAME_SIZE = 256 };
+
+struct conf_hostport {
+    char host[CONF_NAME_SIZE];
+    uint16_t port;
+};
+struct conf_nets {
+    size_t count;
+    struct addr_net net[CONF_NETS_MAX];
+};
+struct conf_names {
+    size_t count;
+    char name[CONF_NAMES_MAX][CONF_NAME_SIZE];
+};
+
+struct conf_key {
+    const char *section; /* of a named section ("[listener NAME]") the first word */
+    const char *name;
+    enum conf_type type;
+    size_t offset; /* in the section's structure */
+    size_t size;   /* of the field, for CONF_TEXT and CONF_PATH */
+    uint64_t min, max;
+    const char *fallback; /* as it would be written; NULL: the key is required */
+    const char *choices;
+    bool live; /* takes effect on SIGHUP; others need a restart, and a reload says so */
+};
+
+/* A kind of section: "[tunnel]", or "[listener NAME]" with named true. */
+struct conf_section {
+    const char *name;
+    bool named;
+    size_t offset;       /* of the structure, or of the array's first element, in the whole */
+    size_t element_size; /* named only; each element begins with char name[NAME_SIZE] */
+    size_t count_offset; /* named only: a size_t in the whole */
+    size_t min, max;     /* named only: how many there must and may be */
+};
+
+struct conf_schema {
+    const struct conf_section *sections; /* ended by name NULL */
+    const struct conf_key *keys;         /* ended by name NULL */
+    size_t size;                         /* of the whole structure */
+    /*
+     * Checks that need more than one value. Negative with a sentence in error,
+     * and in *section and *key what to name ("listener main", "address"); conf_read adds file and line. May be NULL.
+     */
+    int (*check)(const void *conf, char *error, size_t error_size, const char **section, const char **key);
+};
+
+/*
+ * Reads path into memory of schema->size (*conf, owned by the caller, free()).
+ * On failure: a negative code, *conf NULL, and a message in error:
+ * "FILE:LINE: [section] key: what is wrong; what would be right".
+ */
+int conf_read(const struct conf_schema *schema, const char *path, void **conf, char *error,
+              size_t error_size);
+/* The effective values as an ini file that conf_read would take. */
+void conf_print(const struct conf_schema *schema, const void *conf, FILE *to);
+/*
+ * Compares two; calls changed() once for each key whose value differs, with
+ * section as it is written in the file. Returns the number of keys that differ and are not live.
+ */
+size_t conf_compare(const struct conf_schema *schema, const void *before, const void *after,
+                    void (*changed)(void *ctx, const char *section, const struct conf_key *key),
+                    void *ctx);
+
+#endif

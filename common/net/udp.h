@@ -1,0 +1,60 @@
+/*
+ * One UDP media socket, read and written in batches (recvmmsg, sendmmsg).
+ * Never connected; memory for both batches is allocated once, in udp_open.
+ */
+#ifndef COMMON_NET_UDP_H
+#define COMMON_NET_UDP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/addr.h"
+
+enum { UDP_BATCH = 32, UDP_SEND_BATCH = 64 };
+
+struct udp;
+
+struct udp_packet {
+    const uint8_t *data; /* valid until the next udp_receive on this socket */
+    size_t length;       /* at most PACKET_MAX_OCTETS */
+    bool truncated;      /* it was longer */
+    struct addr source;
+};
+
+/*
+ * Opens, binds (address and port as they stand; IPv6 sockets are IPV6_V6ONLY),
+ * sets buffers (4 MiB asked for), DSCP (0 to 63), path MTU discovery "do not fragment" and SO_RXQ_OVFL.
+ * On failure the result is negative and error says what failed and what would be right.
+ */
+int udp_open(struct udp **udp, const struct addr *local, unsigned dscp, char *error,
+             size_t error_size);
+void udp_close(struct udp *udp);
+int udp_fd(const struct udp *udp);
+const struct addr *udp_local(const struct udp *udp);
+/* What the kernel gave, in octets as getsockopt reports them. */
+int udp_receive_buffer(const struct udp *udp);
+/* Packets that the kernel dropped because the receive buffer was full (SO_RXQ_OVFL). */
+uint64_t udp_overflows(const struct udp *udp);
+
+/*
+ * Receives up to UDP_BATCH packets without waiting. Returns how many (0: none
+ * there). ICMP errors that the kernel reports on the socket are consumed and do not count.
+ */
+int udp_receive(struct udp *udp, struct udp_packet packets[UDP_BATCH]);
+
+/* What became of a queued packet. error is 0 or an errno: EMSGSIZE, ENETUNREACH, EAGAIN, ... */
+typedef void udp_sent_fn(void *ctx, void *tag, int error);
+
+/*
+ * Queues a copy of a packet of at most PACKET_MAX_OCTETS + 4 octets; when the batch is full it is
+ * flushed first. tag is handed to sent() by the flush that sends it.
+ */
+void udp_queue(struct udp *udp, const struct addr *to, const uint8_t *data, size_t length,
+               void *tag);
+/* Set once, before the first udp_queue. */
+void udp_on_sent(struct udp *udp, udp_sent_fn *sent, void *ctx);
+/* Sends what is queued. Each packet is reported once: a packet that fails does not hold up the others. */
+void udp_flush(struct udp *udp);
+
+#endif

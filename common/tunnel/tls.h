@@ -1,0 +1,75 @@
+/*
+ * The wall in front of OpenSSL's TLS: nothing else in the tree sees it.
+ * TLS 1.3 only, both sides verified: private CA, the peer's name in a DNS SAN
+ * (no CN, no wildcard), the extended key usage of its role present, CRL when
+ * one is configured. No tickets, no resumption, no early data.
+ */
+#ifndef COMMON_TUNNEL_TLS_H
+#define COMMON_TUNNEL_TLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct tls_context; /* certificate, key, CA and CRL as they were read from their files */
+struct tls;         /* one connection */
+
+enum tls_result {
+    TLS_SUCCESS,
+    TLS_FAILED,     /* tls_error() says why */
+    TLS_CLOSED,     /* the peer ended the connection in order */
+    TLS_WANT_INPUT, /* again when the socket can be read */
+    TLS_WANT_OUTPUT /* again when the socket can be written */
+};
+
+enum tls_role { TLS_CLIENT, TLS_SERVER };
+
+struct tls_files {
+    const char *certificate; /* PEM, chain allowed */
+    const char *key;         /* PEM, a regular file of ours or root's with no bit for group or others */
+    const char *ca;          /* PEM */
+    const char *crl;         /* PEM, or NULL */
+};
+
+/*
+ * Reads and checks the files. On failure *context stays as it was, the result
+ * is negative, and error says in one sentence which file is wrong, how, and what
+ * would be right. Also refused: a key that does not match, an own certificate
+ * that is expired, not yet valid, without a DNS SAN or without the extended key
+ * usage of its role, a CRL that is not signed by the CA or has expired. own_name receives the first
+ * DNS SAN of the own certificate.
+ */
+int tls_context_new(struct tls_context **context, enum tls_role role,
+                    const struct tls_files *files, char *error, size_t error_size);
+void tls_context_free(struct tls_context *context);
+/* The first DNS SAN of our own certificate; lives as long as the context. */
+const char *tls_context_name(const struct tls_context *context);
+/* Seconds until the own certificate ends; negative when it has. */
+int64_t tls_context_certificate_left(const struct tls_context *context);
+/* Share of the CRL's lifetime that is left, 0 to 100; -1 without a CRL. */
+int tls_context_crl_left_percent(const struct tls_context *context);
+
+/*
+ * A connection over a non-blocking socket, which stays the caller's. names is a
+ * list, ended by NULL, of the names one of which the peer's certificate must
+ * bear; it is only read during the call to tls_handshake and must live until then. The context must outlive the handshake only.
+ */
+struct tls *tls_new(struct tls_context *context, int fd, const char *const *names);
+void tls_free(struct tls *tls);
+enum tls_result tls_handshake(struct tls *tls);
+/* The name of the list that the peer's certificate bears; NULL before the handshake is complete. */
+const char *tls_peer_name(const struct tls *tls);
+/* *count octets were read or written, at least one with TLS_SUCCESS. */
+enum tls_result tls_read(struct tls *tls, void *buffer, size_t size, size_t *count);
+/* After TLS_WANT_OUTPUT (or TLS_WANT_INPUT) the next call must bring the same octets. */
+enum tls_result tls_write(struct tls *tls, const void *data, size_t length, size_t *count);
+/* Sends close_notify as far as the socket takes it; does not wait for the peer's. */
+void tls_close(struct tls *tls);
+/* True when the peer's certificate is still good under another context (new CA, CRL, time). */
+bool tls_recheck(struct tls *tls, struct tls_context *context);
+/* One sentence about the last TLS_FAILED: "certificate has expired", "TLS 1.2 offered, 1.3 needed". */
+const char *tls_error(const struct tls *tls);
+/* Octets that were read from the socket but not yet by tls_read. */
+size_t tls_pending(const struct tls *tls);
+
+#endif

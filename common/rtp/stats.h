@@ -18,9 +18,9 @@ struct rtp_stats {
     double jitter;       /* in timestamp units */
 };
 
-void rtp_stats_packet(struct rtp_stats *stats, uint64_t index, uint32_t timestamp,
-                      uint64_t now_us);
-/* Packets between the first and the highest that did not come; duplicates never make it negative. */
+void rtp_stats_packet(struct rtp_stats *stats, uint64_t index, uint32_t timestamp, uint64_t now_us);
+/* Packets between the first and the highest that did not come; duplicates never make it negative.
+ */
 uint64_t rtp_stats_lost(const struct rtp_stats *stats);
 
 #endif

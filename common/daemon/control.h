@@ -6,13 +6,20 @@
 #ifndef COMMON_DAEMON_CONTROL_H
 #define COMMON_DAEMON_CONTROL_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 struct ev_loop;
 struct control;
 struct json_t;
 
-enum { CONTROL_LINE_MAX = 16 * 1024, CONTROL_CLIENTS_MAX = 16 };
+enum {
+    CONTROL_LINE_MAX = 16 * 1024, /* octets of a request, without its newline */
+    CONTROL_CLIENTS_MAX = 16,
+    CONTROL_IDLE_SECONDS = 60, /* a client that sends and takes nothing for so long is closed */
+    CONTROL_REPLY_MAX = 64 * 1024 * 1024,
+};
 
 /*
  * One command. request is borrowed; the result is owned by the caller: an
@@ -25,13 +32,34 @@ struct control_command {
 
 /*
  * commands is ended by name NULL and must outlive the control. A stale socket
- * that nobody listens on is replaced, anything else at path is an error. group NULL or "": the process's own.
+ * that nobody listens on is replaced, anything else at path is an error. group NULL or "": the
+ * process's own.
  */
 int control_open(struct control **control, struct ev_loop *loop, const char *path,
-                 const char *group, const struct control_command *commands, void *ctx,
-                 char *error, size_t error_size);
-/* Removes the socket. Accepts NULL. */
+                 const char *group, const struct control_command *commands, void *ctx, char *error,
+                 size_t error_size);
+/* Closes all clients and removes the socket, if it is still ours. Accepts NULL. Not from inside a
+ * command. */
 void control_close(struct control *control);
+
+/*
+ * Makes jansson wipe what it frees: requests carry keys. For the daemon's
+ * start, before anything else uses jansson.
+ */
+void control_wipe_json(void);
+
+/* Another limit than CONTROL_IDLE_SECONDS for clients that come from now on. For tests. */
+void control_set_idle(struct control *control, double seconds);
+
+/* Who is at the other end of a connection: user, group, and supplementary groups. */
+struct control_peer {
+    uid_t uid;
+    gid_t gid;
+    const gid_t *groups;
+    size_t group_count;
+};
+/* Whether peer may command a daemon that runs as owner and whose socket belongs to group. */
+bool control_peer_allowed(const struct control_peer *peer, uid_t owner, gid_t group);
 
 /* {"ok": false, "error": text, "field": field}; field may be NULL. */
 struct json_t *control_refuse(const char *field, const char *format, ...)

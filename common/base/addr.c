@@ -249,10 +249,10 @@ static const struct {
     uint8_t ip[12];
     unsigned prefix, at;
 } embedded[] = {
-    {{0}, 96, 12},                               /* IPv4-compatible, RFC 4291 */
-    {{0x00, 0x64, 0xff, 0x9b}, 96, 12},          /* NAT64, RFC 6052 */
-    {{0x20, 0x02}, 16, 2},                       /* 6to4, RFC 3056 */
-    {{[8] = 0xff, [9] = 0xff}, 96, 12},          /* SIIT, RFC 2765: ::ffff:0:a.b.c.d */
+    {{0}, 96, 12},                      /* IPv4-compatible, RFC 4291 */
+    {{0x00, 0x64, 0xff, 0x9b}, 96, 12}, /* NAT64, RFC 6052 */
+    {{0x20, 0x02}, 16, 2},              /* 6to4, RFC 3056 */
+    {{[8] = 0xff, [9] = 0xff}, 96, 12}, /* SIIT, RFC 2765: ::ffff:0:a.b.c.d */
 };
 
 static enum addr_kind kind_in(const struct addr *addr, const struct special *list, size_t n)

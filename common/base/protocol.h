@@ -16,7 +16,8 @@ enum {
     PROTOCOL_VERSION_MAX = 1,
 };
 
-/* Types 0x80 and up are media: RTP' is the only one so far. Unknown types below close the tunnel. */
+/* Types 0x80 and up are media: RTP' is the only one so far. Unknown types below close the tunnel.
+ */
 enum frame_type {
     FRAME_HELLO = 1,
     FRAME_HELLO_ACK = 2,

@@ -16,13 +16,14 @@
 #include "common/base/addr.h"
 
 enum conf_type {
-    CONF_BOOL,     /* bool: yes or no */
-    CONF_UINT,     /* unsigned: decimal, min to max */
-    CONF_MSEC,     /* uint64_t microseconds; written "60ms", "2s", "5min"; min and max in milliseconds */
-    CONF_TEXT,     /* char[size]: min is the least, max the greatest length */
-    CONF_PATH,     /* char[size]: an absolute path, or empty where min is 0 */
-    CONF_IP,       /* struct addr, port 0 */
-    CONF_ADDR,     /* struct addr with port */
+    CONF_BOOL, /* bool: yes or no */
+    CONF_UINT, /* unsigned: decimal, min to max */
+    CONF_MSEC, /* uint64_t microseconds; written "60ms", "2s", "5min"; min and max in milliseconds
+                */
+    CONF_TEXT, /* char[size]: min is the least, max the greatest length */
+    CONF_PATH, /* char[size]: an absolute path, or empty where min is 0 */
+    CONF_IP,   /* struct addr, port 0 */
+    CONF_ADDR, /* struct addr with port */
     CONF_HOSTPORT, /* struct conf_hostport: name or address, and port; "[v6]:port" */
     CONF_NETS,     /* struct conf_nets: CIDRs, separated by commas */
     CONF_NAMES,    /* struct conf_names: DNS names, separated by commas */
@@ -73,9 +74,11 @@ struct conf_schema {
     size_t size;                         /* of the whole structure */
     /*
      * Checks that need more than one value. Negative with a sentence in error,
-     * and in *section and *key what to name ("listener main", "address"); conf_read adds file and line. May be NULL.
+     * and in *section and *key what to name ("listener main", "address"); conf_read adds file and
+     * line. May be NULL.
      */
-    int (*check)(const void *conf, char *error, size_t error_size, const char **section, const char **key);
+    int (*check)(const void *conf, char *error, size_t error_size, const char **section,
+                 const char **key);
 };
 
 /*

@@ -24,8 +24,9 @@ struct udp_packet {
 
 /*
  * Opens, binds (address and port as they stand; IPv6 sockets are IPV6_V6ONLY),
- * sets buffers (4 MiB asked for), DSCP (0 to 63), path MTU discovery "do not fragment" and SO_RXQ_OVFL.
- * On failure the result is negative and error says what failed and what would be right.
+ * sets buffers (4 MiB asked for), DSCP (0 to 63), path MTU discovery "do not fragment" and
+ * SO_RXQ_OVFL. On failure the result is negative and error says what failed and what would be
+ * right.
  */
 int udp_open(struct udp **udp, const struct addr *local, unsigned dscp, char *error,
              size_t error_size);
@@ -54,7 +55,8 @@ void udp_queue(struct udp *udp, const struct addr *to, const uint8_t *data, size
                void *tag);
 /* Set once, before the first udp_queue. */
 void udp_on_sent(struct udp *udp, udp_sent_fn *sent, void *ctx);
-/* Sends what is queued. Each packet is reported once: a packet that fails does not hold up the others. */
+/* Sends what is queued. Each packet is reported once: a packet that fails does not hold up the
+ * others. */
 void udp_flush(struct udp *udp);
 
 #endif

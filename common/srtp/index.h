@@ -9,13 +9,14 @@
 #include <stdint.h>
 
 struct srtp_index {
-    bool started;       /* an RTP packet has been verified: highest counts */
+    bool started; /* an RTP packet has been verified: highest counts */
     bool rtcp_started;
-    uint64_t highest;   /* ROC * 2^16 + SEQ of the newest verified RTP packet, below 2^48 */
+    uint64_t highest;      /* ROC * 2^16 + SEQ of the newest verified RTP packet, below 2^48 */
     uint32_t rtcp_highest; /* below 2^31 */
 };
 
-/* The index that a packet with this sequence number has most likely. Never below 0 or from 2^48 on. */
+/* The index that a packet with this sequence number has most likely. Never below 0 or from 2^48 on.
+ */
 uint64_t index_estimate(const struct srtp_index *state, uint16_t sequence);
 /* After a packet was verified. */
 void index_advance(struct srtp_index *state, uint64_t index);

@@ -44,7 +44,7 @@ void srtp_session_free(struct srtp_session *session);
  */
 enum verdict srtp_verify_rtp(struct srtp_session *session, struct srtp_index *index, uint32_t ssrc,
                              const uint8_t *packet, size_t length);
-enum verdict srtp_verify_rtcp(struct srtp_session *session, struct srtp_index *index,
-                              uint32_t ssrc, const uint8_t *packet, size_t length);
+enum verdict srtp_verify_rtcp(struct srtp_session *session, struct srtp_index *index, uint32_t ssrc,
+                              const uint8_t *packet, size_t length);
 
 #endif

@@ -18,9 +18,9 @@ enum { SUITE_KEY_MAX_OCTETS = 32 + 14 };
 
 struct suite {
     enum suite_id id;
-    const char *name;    /* "AES_CM_128_HMAC_SHA1_80" */
-    size_t key_octets;   /* master key */
-    size_t salt_octets;  /* master salt */
+    const char *name;   /* "AES_CM_128_HMAC_SHA1_80" */
+    size_t key_octets;  /* master key */
+    size_t salt_octets; /* master salt */
     size_t rtp_tag_octets;
     size_t rtcp_tag_octets;
     bool aead;

@@ -26,9 +26,9 @@ enum tls_role { TLS_CLIENT, TLS_SERVER };
 
 struct tls_files {
     const char *certificate; /* PEM, chain allowed */
-    const char *key;         /* PEM, a regular file of ours or root's with no bit for group or others */
-    const char *ca;          /* PEM */
-    const char *crl;         /* PEM, or NULL */
+    const char *key; /* PEM, a regular file of ours or root's with no bit for group or others */
+    const char *ca;  /* PEM */
+    const char *crl; /* PEM, or NULL */
 };
 
 /*
@@ -39,8 +39,8 @@ struct tls_files {
  * usage of its role, a CRL that is not signed by the CA or has expired. own_name receives the first
  * DNS SAN of the own certificate.
  */
-int tls_context_new(struct tls_context **context, enum tls_role role,
-                    const struct tls_files *files, char *error, size_t error_size);
+int tls_context_new(struct tls_context **context, enum tls_role role, const struct tls_files *files,
+                    char *error, size_t error_size);
 void tls_context_free(struct tls_context *context);
 /* The first DNS SAN of our own certificate; lives as long as the context. */
 const char *tls_context_name(const struct tls_context *context);
@@ -52,7 +52,8 @@ int tls_context_crl_left_percent(const struct tls_context *context);
 /*
  * A connection over a non-blocking socket, which stays the caller's. names is a
  * list, ended by NULL, of the names one of which the peer's certificate must
- * bear; it is only read during the call to tls_handshake and must live until then. The context must outlive the handshake only.
+ * bear; it is only read during the call to tls_handshake and must live until then. The context must
+ * outlive the handshake only.
  */
 struct tls *tls_new(struct tls_context *context, int fd, const char *const *names);
 void tls_free(struct tls *tls);
@@ -67,7 +68,8 @@ enum tls_result tls_write(struct tls *tls, const void *data, size_t length, size
 void tls_close(struct tls *tls);
 /* True when the peer's certificate is still good under another context (new CA, CRL, time). */
 bool tls_recheck(struct tls *tls, struct tls_context *context);
-/* One sentence about the last TLS_FAILED: "certificate has expired", "TLS 1.2 offered, 1.3 needed". */
+/* One sentence about the last TLS_FAILED: "certificate has expired", "TLS 1.2 offered, 1.3 needed".
+ */
 const char *tls_error(const struct tls *tls);
 /* Octets that were read from the socket but not yet by tls_read. */
 size_t tls_pending(const struct tls *tls);

@@ -1,0 +1,315 @@
+#define LOG_MODULE "authority"
+#include "common/sa/authority.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/base/err.h"
+#include "common/base/log.h"
+#include "common/base/random.h"
+#include "common/sa/table.h"
+
+struct tombstone {
+    struct tombstone *newer; /* by version */
+    struct tombstone *next;  /* in the hash of labels */
+    uint64_t id, version;
+    uint32_t label;
+    uint64_t died_us;
+};
+
+/* The time in front lets a later lineage win against an older one's connection; the rest is random.
+ */
+static uint64_t new_epoch(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return ((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000) << 20 |
+           random_below(1u << 20);
+}
+
+int authority_init(struct authority *authority, struct table *table, unsigned owner, uint64_t epoch,
+                   uint64_t version)
+{
+    size_t buckets = 16;
+
+    memset(authority, 0, sizeof(*authority));
+    while (buckets < table_max(table))
+        buckets *= 2;
+    authority->resting = calloc(buckets, sizeof(*authority->resting));
+    if (!authority->resting)
+        return ERR_NOMEM;
+    authority->resting_mask = buckets - 1;
+    authority->table = table;
+    authority->owner = owner;
+    authority->epoch = epoch ? epoch : new_epoch();
+    authority->version = version;
+    /* Tombstones of the earlier life are gone: only a replica of this very version needs none. */
+    authority->forgotten = version;
+    return 0;
+}
+
+/* ------------------------------------------------------------ tombstones */
+
+static struct tombstone **resting_bucket(const struct authority *authority, uint32_t label)
+{
+    return &authority->resting[(label ^ label >> 16) & authority->resting_mask];
+}
+
+static void forget_oldest(struct authority *authority)
+{
+    struct tombstone *dead = authority->oldest_dead;
+    struct tombstone **at = resting_bucket(authority, dead->label);
+
+    while (*at != dead)
+        at = &(*at)->next;
+    *at = dead->next;
+    if (authority->sync_dead == dead)
+        authority->sync_dead = dead->newer;
+    if (authority->live_dead == dead)
+        authority->live_dead = dead->newer;
+    authority->oldest_dead = dead->newer;
+    if (!authority->oldest_dead)
+        authority->newest_dead = NULL;
+    authority->forgotten = dead->version;
+    authority->dead_count--;
+    free(dead);
+}
+
+void authority_fini(struct authority *authority)
+{
+    while (authority->oldest_dead)
+        forget_oldest(authority);
+    free(authority->resting);
+    memset(authority, 0, sizeof(*authority));
+}
+
+void authority_tick(struct authority *authority, uint64_t now_us)
+{
+    while (authority->oldest_dead && authority->oldest_dead != authority->live_dead &&
+           now_us - authority->oldest_dead->died_us >= LABEL_REST_US)
+        forget_oldest(authority);
+}
+
+static void bury(struct authority *authority, const struct sa *sa, uint64_t now_us)
+{
+    struct tombstone *dead = calloc(1, sizeof(*dead));
+    struct tombstone **bucket = resting_bucket(authority, sa->label);
+
+    authority->version++;
+    if (!dead || authority->dead_count > authority->resting_mask) {
+        /* A replica that misses this one has to be swept: break the delta. */
+        free(dead);
+        authority->forgotten = authority->version;
+        if (authority->sync != AUTHORITY_NONE)
+            authority_connected(authority, 0, 0);
+        return;
+    }
+    *dead = (struct tombstone){.next = *bucket,
+                               .id = sa->id,
+                               .version = authority->version,
+                               .label = sa->label,
+                               .died_us = now_us};
+    *bucket = dead;
+    if (authority->newest_dead)
+        authority->newest_dead->newer = dead;
+    else
+        authority->oldest_dead = dead;
+    authority->newest_dead = dead;
+    authority->dead_count++;
+    if (authority->sync != AUTHORITY_NONE && !authority->live_dead)
+        authority->live_dead = dead;
+}
+
+uint32_t authority_label(const struct authority *authority, uint32_t wanted)
+{
+    for (uint32_t label = wanted;; label = random_u32()) {
+        const struct tombstone *dead = *resting_bucket(authority, label);
+
+        while (dead && dead->label != label)
+            dead = dead->next;
+        if (!dead && !table_by_label(authority->table, authority->owner, label))
+            return label;
+    }
+}
+
+/* ------------------------------------------------------------ the change list */
+
+static void append(struct authority *authority, struct sa *sa)
+{
+    sa->newer = NULL;
+    sa->older = authority->newest;
+    if (sa->older)
+        sa->older->newer = sa;
+    else
+        authority->oldest = sa;
+    authority->newest = sa;
+}
+
+static void unlink_sa(struct authority *authority, struct sa *sa)
+{
+    if (authority->sync_next == sa)
+        authority->sync_next = sa->older;
+    if (authority->live_next == sa)
+        authority->live_next = sa->newer;
+    *(sa->older ? &sa->older->newer : &authority->oldest) = sa->newer;
+    *(sa->newer ? &sa->newer->older : &authority->newest) = sa->older;
+    sa->older = sa->newer = NULL;
+}
+
+void authority_added(struct authority *authority, struct sa *sa)
+{
+    sa->version = ++authority->version;
+    append(authority, sa);
+    if (authority->sync != AUTHORITY_NONE && !authority->live_next)
+        authority->live_next = sa;
+}
+
+void authority_restored(struct authority *authority, struct sa *sa)
+{
+    append(authority, sa);
+}
+
+void authority_changed(struct authority *authority, struct sa *sa)
+{
+    unlink_sa(authority, sa);
+    authority_added(authority, sa);
+}
+
+void authority_removed(struct authority *authority, struct sa *sa, uint64_t now_us)
+{
+    unlink_sa(authority, sa);
+    bury(authority, sa, now_us);
+}
+
+/* ------------------------------------------------------------ sending */
+
+void authority_connected(struct authority *authority, uint64_t replica_epoch,
+                         uint64_t replica_version)
+{
+    bool delta = replica_epoch == authority->epoch && replica_version >= authority->forgotten &&
+                 replica_version <= authority->version;
+
+    authority->sync = delta ? AUTHORITY_DELTA : AUTHORITY_SNAPSHOT;
+    authority->sweep = !delta;
+    authority->begin_due = true;
+    authority->sync_from = delta ? replica_version : 0;
+    authority->sync_version = authority->version;
+    authority->sync_next = authority->newest;
+    /* A snapshot sweeps what it does not name: tombstones add nothing to it. */
+    authority->sync_dead = delta ? authority->oldest_dead : NULL;
+    while (authority->sync_dead && authority->sync_dead->version <= replica_version)
+        authority->sync_dead = authority->sync_dead->newer;
+    authority->live_next = NULL;
+    authority->live_dead = NULL;
+}
+
+void authority_disconnected(struct authority *authority)
+{
+    authority->sync = AUTHORITY_NONE;
+    authority->sync_next = authority->live_next = NULL;
+    authority->sync_dead = authority->live_dead = NULL;
+}
+
+static bool put_delete(const struct tombstone *dead, uint8_t *type, struct writer *body)
+{
+    struct wire_delete deletion = {.id = dead->id, .version = dead->version};
+
+    *type = FRAME_SA_DELETE;
+    wire_put_delete(body, &deletion);
+    return true;
+}
+
+static bool put_sa(struct sa *sa, uint8_t *type, struct writer *body)
+{
+    *type = FRAME_SA_PUT;
+    sa->refused[0] = '\0';
+    wire_put_sa(body, sa, WIRE_REPLICA);
+    return true;
+}
+
+static bool put_sync(struct authority *authority, uint8_t frame, uint8_t *type, struct writer *body)
+{
+    struct wire_sync sync = {.kind = authority->sweep ? SYNC_SNAPSHOT : SYNC_DELTA,
+                             .epoch = authority->epoch,
+                             .version = authority->sync_version};
+
+    *type = frame;
+    wire_put_sync(body, &sync);
+    return true;
+}
+
+bool authority_pull_live(struct authority *authority, uint8_t *type, struct writer *body)
+{
+    struct sa *sa = authority->live_next;
+    struct tombstone *dead = authority->live_dead;
+
+    if (authority->sync == AUTHORITY_NONE)
+        return false;
+    if (authority->begin_due) {
+        authority->begin_due = false;
+        return put_sync(authority, FRAME_SYNC_BEGIN, type, body);
+    }
+    if (dead && (!sa || dead->version < sa->version)) {
+        authority->live_dead = dead->newer;
+        return put_delete(dead, type, body);
+    }
+    if (!sa)
+        return false;
+    authority->live_next = sa->newer;
+    return put_sa(sa, type, body);
+}
+
+static bool pull_sync(struct authority *authority, uint8_t *type, struct writer *body)
+{
+    struct tombstone *dead = authority->sync_dead;
+    struct sa *sa = authority->sync_next;
+
+    if (dead && dead->version <= authority->sync_version) {
+        authority->sync_dead = dead->newer;
+        return put_delete(dead, type, body);
+    }
+    if (sa && sa->version > authority->sync_from) {
+        authority->sync_next = sa->older;
+        return put_sa(sa, type, body);
+    }
+    authority->sync = AUTHORITY_SYNCED;
+    authority->sync_next = NULL;
+    authority->sync_dead = NULL;
+    return put_sync(authority, FRAME_SYNC_END, type, body);
+}
+
+bool authority_pull_bulk(struct authority *authority, uint8_t *type, struct writer *body)
+{
+    /* SYNC-END sweeps: no change may still wait when it goes out. */
+    if (authority_pull_live(authority, type, body))
+        return true;
+    if (authority->sync != AUTHORITY_DELTA && authority->sync != AUTHORITY_SNAPSHOT)
+        return false;
+    return pull_sync(authority, type, body);
+}
+
+int authority_nak(struct authority *authority, struct reader *body)
+{
+    struct wire_nak nak = {0};
+    struct sa *sa;
+
+    if (wire_get_nak(body, &nak) < 0)
+        return ERR_PROTOCOL;
+    sa = table_by_id(authority->table, authority->owner, nak.id);
+    if (!sa || sa->generation != nak.generation)
+        return 0;
+    snprintf(sa->refused, sizeof(sa->refused), "%s",
+             nak.reason[0] ? nak.reason : err_text(nak.error));
+    log_warning("the dmz-relay refuses SA %llu: %s", (unsigned long long)nak.id, sa->refused);
+    return 0;
+}
+
+const char *authority_sync_name(enum authority_sync sync)
+{
+    static const char *const names[] = {"none", "delta", "snapshot", "synced"};
+
+    return names[sync];
+}

@@ -1,0 +1,49 @@
+/*
+ * All SAs of one daemon, found in constant time by id, by label, and by the
+ * source address of their sender. Hashes are keyed: a stranger chooses source
+ * addresses. Memory of the indexes is allocated once.
+ */
+#ifndef COMMON_SA_TABLE_H
+#define COMMON_SA_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/sa/sa.h"
+
+struct table;
+
+struct table *table_new(size_t max);
+/* Frees the SAs in it too. Accepts NULL. */
+void table_free(struct table *table);
+size_t table_count(const struct table *table);
+size_t table_max(const struct table *table);
+size_t table_count_owner(const struct table *table, unsigned owner);
+
+/*
+ * The table owns sa afterwards. ERR_FULL; ERR_EXISTS when another SA of the
+ * same owner has its id or label, or any has the same side, source and SSRC (table_conflict).
+ */
+int table_insert(struct table *table, struct sa *sa);
+/* The SA stays allocated and is the caller's. */
+void table_remove(struct table *table, struct sa *sa);
+/* An SA that stands in the way of inserting sa; NULL when none does. sa itself may be in the table.
+ */
+struct sa *table_conflict(struct table *table, const struct sa *sa);
+
+/* All of these return NULL when there is none; the table keeps what they return. */
+struct sa *table_by_id(struct table *table, unsigned owner, uint64_t id);
+struct sa *table_by_label(struct table *table, unsigned owner, uint32_t label);
+/*
+ * The SA whose sender on that side sends from source. Where several share the
+ * source, the one that has the SSRC; one alone is found whatever the SSRC, since it may only
+ * be told after the packet is verified whether the SSRC is wrong.
+ */
+struct sa *table_by_source(struct table *table, enum sa_side side, const struct addr *source,
+                           uint32_t ssrc);
+
+/* In no order. The callback may remove and free the SA that it is given, no other. */
+void table_each(struct table *table, void (*each)(void *ctx, struct sa *sa), void *ctx);
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * Which addresses media may be sent to (DESIGN: sides and targets), so that
+ * nobody can aim a relay at a third party or at itself.
+ */
+#ifndef COMMON_SA_TARGET_H
+#define COMMON_SA_TARGET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/base/addr.h"
+#include "common/sa/sa.h"
+
+enum { TARGET_NETS_MAX = 32, TARGET_OWN_MAX = 16 };
+
+struct target_rules {
+    struct addr_net external[TARGET_NETS_MAX]; /* allowed outside beside public addresses */
+    size_t external_count;
+    struct addr_net internal[TARGET_NETS_MAX]; /* the only ones allowed inside */
+    size_t internal_count;
+    struct addr own[TARGET_OWN_MAX]; /* addresses of our listeners */
+    size_t own_count;
+    bool allow_loopback; /* an explicit test setting */
+};
+
+/*
+ * May media be sent to this address on that side? NULL when it may, otherwise a
+ * constant text that says why not.
+ */
+const char *target_refusal(const struct target_rules *rules, enum sa_side side,
+                           const struct addr *addr);
+bool target_is_internal(const struct target_rules *rules, const struct addr *addr);
+
+#endif

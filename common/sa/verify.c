@@ -1,0 +1,45 @@
+#include "common/sa/verify.h"
+
+#include "common/rtp/rtcp.h"
+#include "common/srtp/srtp.h"
+
+static enum verdict authenticate(struct sa *sa, struct sa_stream *stream,
+                                 const struct rtp_view *view, const uint8_t *packet, size_t length)
+{
+    struct srtp_index *index = stream ? &stream->index : NULL;
+
+    if (view->shape == RTP_SHAPE_RTP)
+        return srtp_verify_rtp(sa->srtp, index, view->ssrc, packet, length);
+    if (rtcp_is_plain(packet, length))
+        return VERDICT_PLAIN_RTCP;
+    return srtp_verify_rtcp(sa->srtp, index, view->ssrc, packet, length);
+}
+
+static void note_arrival(struct sa *sa, struct sa_stream *stream, const struct rtp_view *view,
+                         size_t length, uint64_t now_us)
+{
+    sa->packets++;
+    sa->octets += length;
+    sa->last_packet_us = now_us;
+    /* A late packet's index is estimated from the state that it has moved already: the same value.
+     */
+    if (view->shape == RTP_SHAPE_RTP)
+        rtp_stats_packet(&stream->stats, index_estimate(&stream->index, view->sequence),
+                         view->timestamp, now_us);
+}
+
+enum verdict verify_packet(struct sa *sa, const struct rtp_view *view, const uint8_t *packet,
+                           size_t length, uint64_t now_us)
+{
+    struct sa_stream *stream = sa_stream(sa, view->ssrc);
+    enum verdict verdict = authenticate(sa, stream, view, packet, length);
+
+    if (verdict == VERDICT_ACCEPTED && !stream)
+        verdict = VERDICT_SSRC_MISMATCH;
+    if (verdict == VERDICT_ACCEPTED && !rate_take(&sa->rate, length, now_us))
+        verdict = VERDICT_RATE;
+    if (verdict == VERDICT_ACCEPTED)
+        note_arrival(sa, stream, view, length, now_us);
+    verify_count(sa, verdict);
+    return verdict;
+}

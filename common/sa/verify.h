@@ -1,0 +1,24 @@
+/* Steps 5 and 6 of the way of a packet: is it the sender's, is it fresh, is the SSRC the SA's? */
+#ifndef COMMON_SA_VERIFY_H
+#define COMMON_SA_VERIFY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/rtp/classify.h"
+#include "common/sa/sa.h"
+
+/*
+ * Verifies a packet under its SA, which must have an SRTP session, and keeps
+ * the SA's counters and stream state. view is what classify() said of it.
+ */
+enum verdict verify_packet(struct sa *sa, const struct rtp_view *view, const uint8_t *packet,
+                           size_t length, uint64_t now_us);
+
+/* A verdict that was found after (or without) verification, for the SA's own counters. */
+static inline void verify_count(struct sa *sa, enum verdict verdict)
+{
+    sa->verdicts[verdict]++;
+}
+
+#endif

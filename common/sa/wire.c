@@ -1,0 +1,378 @@
+#include "common/sa/wire.h"
+
+#include "common/base/err.h"
+#include "common/base/tlv.h"
+
+enum { SSRC_FIELDS_OCTETS = 64 };
+
+/* ------------------------------------------------------------ writing */
+
+static void put_critical_u8(struct writer *w, unsigned tag, unsigned value)
+{
+    tlv_put_u8(w, (uint16_t)(tag | TLV_CRITICAL), (uint8_t)value);
+}
+
+static void put_addr_known(struct writer *w, unsigned tag, const struct addr *addr)
+{
+    if (addr->family)
+        tlv_put_addr(w, (uint16_t)(tag | TLV_CRITICAL), addr);
+}
+
+static void put_text_known(struct writer *w, uint16_t tag, const char *text)
+{
+    if (text[0])
+        tlv_put_text(w, tag, text);
+}
+
+static void put_stream(struct writer *w, const struct sa_stream *stream)
+{
+    uint8_t memory[SSRC_FIELDS_OCTETS];
+    struct writer fields;
+
+    writer_init(&fields, memory, sizeof(memory));
+    tlv_put_u32(&fields, SSRC_TAG_SSRC, stream->ssrc);
+    tlv_put_u8(&fields, SSRC_TAG_ORIGIN, (uint8_t)stream->origin);
+    if (stream->index.started)
+        tlv_put_u64(&fields, SSRC_TAG_INDEX, stream->index.highest);
+    if (stream->index.rtcp_started)
+        tlv_put_u32(&fields, SSRC_TAG_RTCP_INDEX, stream->index.rtcp_highest);
+    tlv_put_bytes(w, SA_TAG_SSRC | TLV_CRITICAL, memory, writer_length(&fields));
+}
+
+static void put_source(struct writer *w, const struct sa *sa)
+{
+    put_addr_known(w, SA_TAG_SOURCE_RTP, &sa->source.rtp);
+    put_addr_known(w, SA_TAG_SOURCE_RTCP, &sa->source.rtcp);
+    put_critical_u8(w, SA_TAG_SOURCE_MUX, sa->source.mux);
+    if (sa->suite) {
+        tlv_put_text(w, SA_TAG_SUITE | TLV_CRITICAL, sa->suite->name);
+        tlv_put_bytes(w, SA_TAG_KEY | TLV_CRITICAL, sa->material, suite_material_octets(sa->suite));
+    }
+    tlv_put_u32(w, SA_TAG_RATE, sa->rate.octets_per_second);
+}
+
+static void put_destination(struct writer *w, const struct sa *sa)
+{
+    put_addr_known(w, SA_TAG_DESTINATION_RTP, &sa->destination.rtp);
+    put_addr_known(w, SA_TAG_DESTINATION_RTCP, &sa->destination.rtcp);
+    put_critical_u8(w, SA_TAG_DESTINATION_MUX, sa->destination.mux);
+    put_text_known(w, SA_TAG_LISTENER, sa->listener_out);
+}
+
+void wire_put_sa(struct writer *w, const struct sa *sa, enum wire_view view)
+{
+    tlv_put_u64(w, SA_TAG_ID | TLV_CRITICAL, sa->id);
+    tlv_put_u32(w, SA_TAG_GENERATION | TLV_CRITICAL, sa->generation);
+    tlv_put_u64(w, SA_TAG_VERSION | TLV_CRITICAL, sa->version);
+    tlv_put_u32(w, SA_TAG_LABEL | TLV_CRITICAL, sa->label);
+    put_critical_u8(w, SA_TAG_SIDE, sa->side);
+    put_critical_u8(w, SA_TAG_ENCAP_IN, sa->encap_in);
+    put_critical_u8(w, SA_TAG_ENCAP_OUT, sa->encap_out);
+    put_text_known(w, SA_TAG_CALL_ID, sa->call_id);
+    tlv_put_u8(w, SA_TAG_MEDIA_INDEX, sa->media_index);
+    tlv_put_u64(w, SA_TAG_CREATED, sa->created_us);
+    tlv_put_u64(w, SA_TAG_REVERSE, sa->reverse);
+    for (unsigned i = 0; i < sa->stream_count; i++)
+        put_stream(w, &sa->stream[i]);
+    if (view == WIRE_STATE || sa->side == SA_SIDE_EXTERNAL)
+        put_source(w, sa);
+    if (view == WIRE_STATE || sa->side == SA_SIDE_INTERNAL)
+        put_destination(w, sa);
+    if (view == WIRE_STATE) {
+        put_text_known(w, SA_TAG_LISTENER_IN, sa->listener_in);
+        tlv_put_u32(w, SA_TAG_MEDIA_TIMEOUT, sa->media_timeout_s);
+    }
+}
+
+/* ------------------------------------------------------------ reading */
+
+/* What is collected before it can be judged. */
+struct reading {
+    struct sa *sa;
+    bool has_id, has_generation, has_label, has_side, has_key;
+    bool suite_unknown;
+    size_t key_octets;
+};
+
+static bool get_stream(const struct tlv *field, struct sa *sa)
+{
+    struct reader r = field->value;
+    struct sa_stream stream = {.origin = SSRC_ORIGIN_SIGNALLED};
+    struct tlv inner;
+    uint8_t origin = SSRC_ORIGIN_SIGNALLED;
+    bool ok = true, has_ssrc = false;
+
+    while (ok && tlv_next(&r, &inner)) {
+        switch (inner.tag) {
+        case SSRC_TAG_SSRC:
+            ok = has_ssrc = tlv_get_u32(&inner, &stream.ssrc);
+            break;
+        case SSRC_TAG_ORIGIN:
+            ok = tlv_get_u8(&inner, &origin) && origin >= SSRC_ORIGIN_SIGNALLED &&
+                 origin <= SSRC_ORIGIN_LEARNED;
+            break;
+        case SSRC_TAG_INDEX:
+            ok = stream.index.started =
+                tlv_get_u64(&inner, &stream.index.highest) && stream.index.highest >> 48 == 0;
+            break;
+        case SSRC_TAG_RTCP_INDEX:
+            ok = stream.index.rtcp_started = tlv_get_u32(&inner, &stream.index.rtcp_highest) &&
+                                             stream.index.rtcp_highest >> 31 == 0;
+            break;
+        default:
+            ok = !inner.critical;
+        }
+    }
+    if (!ok || !has_ssrc || !reader_done(&r))
+        return false;
+    if (sa_stream_add(sa, stream.ssrc, (enum ssrc_origin)origin) < 0)
+        return false;
+    sa->stream[sa->stream_count - 1].index = stream.index;
+    return true;
+}
+
+static bool get_flag(const struct tlv *field, bool *out)
+{
+    uint8_t value;
+
+    if (!tlv_get_u8(field, &value) || value > 1)
+        return false;
+    *out = value == 1;
+    return true;
+}
+
+static bool get_encap(const struct tlv *field, enum sa_encap *out)
+{
+    uint8_t value;
+
+    if (!tlv_get_u8(field, &value) || value < SA_ENCAP_RTP || value > SA_ENCAP_RTP_PRIME)
+        return false;
+    *out = (enum sa_encap)value;
+    return true;
+}
+
+static bool get_side(const struct tlv *field, struct reading *reading)
+{
+    uint8_t value;
+
+    if (!tlv_get_u8(field, &value) || value < SA_SIDE_EXTERNAL || value > SA_SIDE_INTERNAL)
+        return false;
+    reading->sa->side = (enum sa_side)value;
+    reading->has_side = true;
+    return true;
+}
+
+static bool get_suite(const struct tlv *field, struct reading *reading)
+{
+    char name[NAME_SIZE];
+
+    if (!tlv_get_text(field, name, sizeof(name)))
+        return false;
+    reading->sa->suite = suite_find(name);
+    reading->suite_unknown = !reading->sa->suite;
+    return true;
+}
+
+static bool get_key(const struct tlv *field, struct reading *reading)
+{
+    reading->has_key = tlv_get_bytes(field, reading->sa->material, sizeof(reading->sa->material),
+                                     &reading->key_octets);
+    return reading->has_key;
+}
+
+static bool get_rate(const struct tlv *field, struct sa *sa)
+{
+    uint32_t rate;
+
+    if (!tlv_get_u32(field, &rate))
+        return false;
+    rate_init(&sa->rate, rate);
+    return true;
+}
+
+static bool get_identity(const struct tlv *field, struct reading *reading, bool *known)
+{
+    struct sa *sa = reading->sa;
+
+    *known = true;
+    switch (field->tag) {
+    case SA_TAG_ID:
+        return reading->has_id = tlv_get_u64(field, &sa->id);
+    case SA_TAG_GENERATION:
+        return reading->has_generation = tlv_get_u32(field, &sa->generation);
+    case SA_TAG_VERSION:
+        return tlv_get_u64(field, &sa->version);
+    case SA_TAG_LABEL:
+        return reading->has_label = tlv_get_u32(field, &sa->label);
+    case SA_TAG_SIDE:
+        return get_side(field, reading);
+    case SA_TAG_CALL_ID:
+        return tlv_get_text(field, sa->call_id, sizeof(sa->call_id));
+    case SA_TAG_MEDIA_INDEX:
+        return tlv_get_u8(field, &sa->media_index);
+    case SA_TAG_CREATED:
+        return tlv_get_u64(field, &sa->created_us);
+    case SA_TAG_REVERSE:
+        return tlv_get_u64(field, &sa->reverse);
+    case SA_TAG_SSRC:
+        return get_stream(field, sa);
+    default:
+        *known = false;
+        return true;
+    }
+}
+
+static bool get_transport(const struct tlv *field, struct reading *reading)
+{
+    struct sa *sa = reading->sa;
+
+    switch (field->tag) {
+    case SA_TAG_SOURCE_RTP:
+        return tlv_get_addr(field, &sa->source.rtp);
+    case SA_TAG_SOURCE_RTCP:
+        return tlv_get_addr(field, &sa->source.rtcp);
+    case SA_TAG_SOURCE_MUX:
+        return get_flag(field, &sa->source.mux);
+    case SA_TAG_DESTINATION_RTP:
+        return tlv_get_addr(field, &sa->destination.rtp);
+    case SA_TAG_DESTINATION_RTCP:
+        return tlv_get_addr(field, &sa->destination.rtcp);
+    case SA_TAG_DESTINATION_MUX:
+        return get_flag(field, &sa->destination.mux);
+    case SA_TAG_ENCAP_IN:
+        return get_encap(field, &sa->encap_in);
+    case SA_TAG_ENCAP_OUT:
+        return get_encap(field, &sa->encap_out);
+    case SA_TAG_LISTENER:
+        return tlv_get_text(field, sa->listener_out, sizeof(sa->listener_out));
+    case SA_TAG_LISTENER_IN:
+        return tlv_get_text(field, sa->listener_in, sizeof(sa->listener_in));
+    case SA_TAG_SUITE:
+        return get_suite(field, reading);
+    case SA_TAG_KEY:
+        return get_key(field, reading);
+    case SA_TAG_RATE:
+        return get_rate(field, sa);
+    case SA_TAG_MEDIA_TIMEOUT:
+        return tlv_get_u32(field, &sa->media_timeout_s);
+    default:
+        return !field->critical;
+    }
+}
+
+static int judge(const struct reading *reading)
+{
+    const struct sa *sa = reading->sa;
+
+    if (!reading->has_id || !reading->has_generation || !reading->has_label || !reading->has_side ||
+        sa->stream_count == 0)
+        return ERR_PROTOCOL;
+    if (reading->suite_unknown)
+        return ERR_UNSUPPORTED;
+    if ((sa->suite != NULL) != reading->has_key)
+        return ERR_PROTOCOL;
+    if (sa->suite && reading->key_octets != suite_material_octets(sa->suite))
+        return ERR_PROTOCOL;
+    return 0;
+}
+
+int wire_get_sa(struct reader *r, struct sa *sa)
+{
+    struct reading reading = {.sa = sa};
+    struct tlv field;
+
+    while (tlv_next(r, &field)) {
+        bool known;
+
+        if (!get_identity(&field, &reading, &known) || (!known && !get_transport(&field, &reading)))
+            return ERR_PROTOCOL;
+    }
+    return reader_done(r) ? judge(&reading) : ERR_PROTOCOL;
+}
+
+/* ------------------------------------------------------------ SA-DELETE, SA-NAK, SYNC */
+
+void wire_put_delete(struct writer *w, const struct wire_delete *deletion)
+{
+    tlv_put_u64(w, SA_TAG_ID | TLV_CRITICAL, deletion->id);
+    tlv_put_u64(w, SA_TAG_VERSION | TLV_CRITICAL, deletion->version);
+}
+
+int wire_get_delete(struct reader *r, struct wire_delete *deletion)
+{
+    struct tlv field;
+    bool ok = true, has_id = false, has_version = false;
+
+    while (ok && tlv_next(r, &field)) {
+        if (field.tag == SA_TAG_ID)
+            ok = has_id = tlv_get_u64(&field, &deletion->id);
+        else if (field.tag == SA_TAG_VERSION)
+            ok = has_version = tlv_get_u64(&field, &deletion->version);
+        else
+            ok = !field.critical;
+    }
+    return ok && has_id && has_version && reader_done(r) ? 0 : ERR_PROTOCOL;
+}
+
+void wire_put_nak(struct writer *w, const struct wire_nak *nak)
+{
+    tlv_put_u64(w, SA_TAG_ID | TLV_CRITICAL, nak->id);
+    tlv_put_u32(w, SA_TAG_GENERATION | TLV_CRITICAL, nak->generation);
+    tlv_put_u8(w, SA_TAG_ERROR, (uint8_t)-nak->error);
+    tlv_put_text(w, SA_TAG_REASON, nak->reason);
+}
+
+int wire_get_nak(struct reader *r, struct wire_nak *nak)
+{
+    struct tlv field;
+    bool ok = true, has_id = false;
+    uint8_t error;
+
+    nak->error = ERR_INVALID;
+    while (ok && tlv_next(r, &field)) {
+        if (field.tag == SA_TAG_ID) {
+            ok = has_id = tlv_get_u64(&field, &nak->id);
+        } else if (field.tag == SA_TAG_GENERATION) {
+            ok = tlv_get_u32(&field, &nak->generation);
+        } else if (field.tag == SA_TAG_ERROR) {
+            ok = tlv_get_u8(&field, &error) && error > 0;
+            nak->error = ok ? -(int)error : nak->error;
+        } else if (field.tag == SA_TAG_REASON) {
+            ok = tlv_get_text(&field, nak->reason, sizeof(nak->reason));
+        } else {
+            ok = !field.critical;
+        }
+    }
+    return ok && has_id && reader_done(r) ? 0 : ERR_PROTOCOL;
+}
+
+void wire_put_sync(struct writer *w, const struct wire_sync *sync)
+{
+    tlv_put_u8(w, TAG_SYNC_KIND | TLV_CRITICAL, sync->kind);
+    tlv_put_u64(w, TAG_EPOCH | TLV_CRITICAL, sync->epoch);
+    tlv_put_u64(w, TAG_SA_VERSION | TLV_CRITICAL, sync->version);
+}
+
+int wire_get_sync(struct reader *r, struct wire_sync *sync)
+{
+    struct tlv field;
+    bool ok = true;
+    unsigned seen = 0;
+
+    while (ok && tlv_next(r, &field)) {
+        if (field.tag == TAG_SYNC_KIND) {
+            ok = tlv_get_u8(&field, &sync->kind) &&
+                 (sync->kind == SYNC_DELTA || sync->kind == SYNC_SNAPSHOT);
+            seen |= 1;
+        } else if (field.tag == TAG_EPOCH) {
+            ok = tlv_get_u64(&field, &sync->epoch);
+            seen |= 2;
+        } else if (field.tag == TAG_SA_VERSION) {
+            ok = tlv_get_u64(&field, &sync->version);
+            seen |= 4;
+        } else {
+            ok = !field.critical;
+        }
+    }
+    return ok && seen == 7 && reader_done(r) ? 0 : ERR_PROTOCOL;
+}

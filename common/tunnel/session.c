@@ -1,0 +1,533 @@
+#define LOG_MODULE "tunnel"
+#include "common/tunnel/session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/err.h"
+#include "common/base/log.h"
+#include "common/base/protocol.h"
+#include "common/tunnel/frame.h"
+
+enum {
+    INPUT_OCTETS = 64 * 1024,
+    /* Bulk goes out in small helpings: media that comes next waits behind no more than one. */
+    BULK_HELPING_OCTETS = 2 * FRAME_MAX_OCTETS,
+};
+
+struct session {
+    enum session_role role;
+    enum session_state state;
+    const struct session_hooks *hooks;
+    void *ctx;
+    char reason[BYE_REASON_SIZE + 64];
+
+    uint8_t *input;
+    size_t input_length;
+    uint8_t *urgent; /* whole frames */
+    size_t urgent_length, urgent_sent;
+    struct queue media;
+
+    struct hello peer;
+    uint64_t sa_version;
+    uint64_t max_age_us, kernel_delay_us;
+    uint64_t started_us, up_us, heard_us, pinged_us;
+    uint64_t rtt_us;
+    struct session_counters counters;
+};
+
+struct session *session_new(enum session_role role, const struct session_hooks *hooks, void *ctx,
+                            uint64_t max_age_us, size_t queue_octets, uint64_t now_us)
+{
+    struct session *session = calloc(1, sizeof(*session));
+
+    if (!session)
+        return NULL;
+    session->role = role;
+    session->hooks = hooks;
+    session->ctx = ctx;
+    session->max_age_us = max_age_us;
+    session->started_us = session->heard_us = now_us;
+    session->input = malloc(INPUT_OCTETS);
+    session->urgent = malloc(URGENT_QUEUE_OCTETS);
+    if (!session->input || !session->urgent || queue_init(&session->media, queue_octets) < 0) {
+        session_free(session);
+        return NULL;
+    }
+    return session;
+}
+
+static void drop_oldest(struct session *session, enum verdict verdict)
+{
+    const uint8_t *packet;
+    const struct queue_entry *entry = queue_peek(&session->media, &packet);
+
+    verdict_count(entry->counts, verdict);
+    session->hooks->dropped(session->ctx, entry->label, verdict);
+    session->counters.late += verdict == VERDICT_TUNNEL_LATE;
+    queue_pop(&session->media);
+}
+
+void session_free(struct session *session)
+{
+    if (!session)
+        return;
+    while (session->media.count > 0)
+        drop_oldest(session, VERDICT_TUNNEL_DOWN);
+    queue_fini(&session->media);
+    free(session->input);
+    free(session->urgent);
+    free(session);
+}
+
+static int end(struct session *session, const char *why, const char *detail)
+{
+    if (session->state != SESSION_ENDED) {
+        session->state = SESSION_ENDED;
+        snprintf(session->reason, sizeof(session->reason), "%s%s%s", why, detail ? ": " : "",
+                 detail ? detail : "");
+    }
+    return ERR_CLOSED;
+}
+
+/* ------------------------------------------------------------ urgent control */
+
+typedef void put_fn(struct writer *w, const void *what);
+
+static void queue_urgent(struct session *session, uint8_t type, put_fn *put, const void *what)
+{
+    struct writer w;
+    uint8_t *head;
+
+    if (session->urgent_sent == session->urgent_length)
+        session->urgent_sent = session->urgent_length = 0;
+    writer_init(&w, session->urgent + session->urgent_length,
+                URGENT_QUEUE_OCTETS - session->urgent_length);
+    head = frame_begin(&w, type);
+    put(&w, what);
+    if (w.failed || writer_length(&w) > FRAME_MAX_OCTETS) {
+        end(session, "the queue of urgent control frames is full", NULL);
+        return;
+    }
+    frame_end(&w, head);
+    session->urgent_length += writer_length(&w);
+    session->counters.frames_out++;
+}
+
+struct octets {
+    const void *data;
+    size_t length;
+};
+
+static void put_octets(struct writer *w, const void *what)
+{
+    const struct octets *octets = what;
+
+    writer_copy(w, octets->data, octets->length);
+}
+
+static void put_hello(struct writer *w, const void *what)
+{
+    hello_put(w, what);
+}
+
+static void put_hello_ack(struct writer *w, const void *what)
+{
+    hello_ack_put(w, what);
+}
+
+static void put_ping(struct writer *w, const void *what)
+{
+    ping_put(w, what);
+}
+
+static void put_bye(struct writer *w, const void *what)
+{
+    bye_put(w, what);
+}
+
+void session_control(struct session *session, uint8_t type, const void *body, size_t length)
+{
+    struct octets octets = {body, length};
+
+    if (session->state == SESSION_UP)
+        queue_urgent(session, type, put_octets, &octets);
+}
+
+void session_start(struct session *session, const struct hello *hello)
+{
+    queue_urgent(session, FRAME_HELLO, put_hello, hello);
+}
+
+void session_bye(struct session *session, const char *reason)
+{
+    if (session->state == SESSION_ENDED)
+        return;
+    queue_urgent(session, FRAME_BYE, put_bye, reason);
+    end(session, reason, NULL);
+}
+
+/* ------------------------------------------------------------ what comes in */
+
+static int protocol_error(struct session *session, const char *detail)
+{
+    return end(session, "protocol error", detail);
+}
+
+static void come_up(struct session *session, uint64_t now_us)
+{
+    session->state = SESSION_UP;
+    session->up_us = session->heard_us = session->pinged_us = now_us;
+    session->hooks->up(session->ctx, &session->peer);
+}
+
+static int on_hello(struct session *session, struct reader *body, uint64_t now_us)
+{
+    struct hello reply = {0};
+    char reason[BYE_REASON_SIZE] = "";
+    int result = hello_get(body, &session->peer);
+
+    if (result == ERR_PROTOCOL)
+        return protocol_error(session, "HELLO cannot be read");
+    if (result == ERR_UNSUPPORTED) {
+        session_bye(session, "no protocol version in common");
+        return ERR_CLOSED;
+    }
+    if (session->hooks->hello(session->ctx, &session->peer, &reply, reason) < 0) {
+        session_bye(session, reason);
+        return ERR_CLOSED;
+    }
+    reply.version = session->peer.version_max < PROTOCOL_VERSION_MAX ? session->peer.version_max
+                                                                     : PROTOCOL_VERSION_MAX;
+    queue_urgent(session, FRAME_HELLO_ACK, put_hello_ack, &reply);
+    come_up(session, now_us);
+    return 0;
+}
+
+static int on_hello_ack(struct session *session, struct reader *body, uint64_t now_us)
+{
+    int result = hello_ack_get(body, &session->peer);
+
+    if (result == ERR_UNSUPPORTED)
+        return end(session, "the dmz-relay chose a protocol version that was not offered", NULL);
+    if (result < 0)
+        return protocol_error(session, "HELLO-ACK cannot be read");
+    come_up(session, now_us);
+    return 0;
+}
+
+static int on_bye(struct session *session, struct reader *body)
+{
+    char reason[BYE_REASON_SIZE];
+
+    if (bye_get(body, reason) < 0)
+        return protocol_error(session, "BYE cannot be read");
+    return end(session, "the other side said BYE", reason);
+}
+
+static int on_ping(struct session *session, struct reader *body)
+{
+    struct ping ping;
+
+    if (ping_get(body, &ping) < 0)
+        return protocol_error(session, "PING cannot be read");
+    queue_urgent(session, FRAME_PONG, put_ping, &ping);
+    return session->state == SESSION_ENDED ? ERR_CLOSED : 0;
+}
+
+static int on_pong(struct session *session, struct reader *body, uint64_t now_us)
+{
+    struct ping ping;
+
+    if (ping_get(body, &ping) < 0 || ping.clock_us > now_us)
+        return protocol_error(session, "PONG cannot be read");
+    session->rtt_us = now_us - ping.clock_us;
+    return 0;
+}
+
+static int on_media(struct session *session, struct reader *body, uint64_t now_us)
+{
+    uint32_t label;
+    const uint8_t *packet;
+    size_t length;
+
+    if (frame_media(body, &label, &packet, &length) < 0)
+        return protocol_error(session, "media frame too short or too long");
+    session->counters.media_in++;
+    session->hooks->media(session->ctx, label, packet, length, now_us);
+    return 0;
+}
+
+/* Which side may send what: SAs come from the authority, refusals from the replica. */
+static bool may_come(const struct session *session, uint8_t type)
+{
+    switch (type) {
+    case FRAME_SYNC_BEGIN:
+    case FRAME_SYNC_END:
+    case FRAME_SA_PUT:
+    case FRAME_SA_DELETE:
+        return session->role == SESSION_DMZ;
+    case FRAME_SA_NAK:
+        return session->role == SESSION_INNER;
+    default:
+        return false;
+    }
+}
+
+static int on_frame_up(struct session *session, struct frame *frame, uint64_t now_us)
+{
+    switch (frame->type) {
+    case FRAME_MEDIA:
+        return on_media(session, &frame->body, now_us);
+    case FRAME_PING:
+        return on_ping(session, &frame->body);
+    case FRAME_PONG:
+        return on_pong(session, &frame->body, now_us);
+    default:
+        break;
+    }
+    if (!may_come(session, frame->type))
+        return protocol_error(session, "a frame of a type that may not come");
+    if (session->hooks->control(session->ctx, frame->type, &frame->body) < 0)
+        return protocol_error(session, "an SA or sync frame cannot be read");
+    return session->state == SESSION_ENDED ? ERR_CLOSED : 0;
+}
+
+static int on_frame(struct session *session, struct frame *frame, uint64_t now_us)
+{
+    uint8_t awaited = session->role == SESSION_DMZ ? FRAME_HELLO : FRAME_HELLO_ACK;
+
+    session->counters.frames_in++;
+    if (frame->type == FRAME_BYE)
+        return on_bye(session, &frame->body);
+    if (session->state == SESSION_UP)
+        return on_frame_up(session, frame, now_us);
+    if (frame->type != awaited)
+        return protocol_error(session, "a frame before HELLO");
+    return awaited == FRAME_HELLO ? on_hello(session, &frame->body, now_us)
+                                  : on_hello_ack(session, &frame->body, now_us);
+}
+
+uint8_t *session_space(struct session *session, size_t *size)
+{
+    *size = INPUT_OCTETS - session->input_length;
+    return session->input + session->input_length;
+}
+
+int session_received(struct session *session, size_t count, uint64_t now_us)
+{
+    size_t at = 0;
+
+    session->counters.octets_in += count;
+    session->input_length += count;
+    while (session->state != SESSION_ENDED) {
+        struct frame frame;
+        int taken = frame_parse(session->input + at, session->input_length - at, &frame);
+
+        if (taken < 0)
+            return protocol_error(session, "a frame of a length that may not be");
+        if (taken == 0)
+            break;
+        at += (size_t)taken;
+        session->heard_us = now_us;
+        if (on_frame(session, &frame, now_us) < 0)
+            return ERR_CLOSED;
+    }
+    if (session->state == SESSION_ENDED)
+        return ERR_CLOSED;
+    memmove(session->input, session->input + at, session->input_length - at);
+    session->input_length -= at;
+    return 0;
+}
+
+/* ------------------------------------------------------------ what goes out */
+
+static void output_urgent(struct session *session, struct writer *w)
+{
+    size_t waiting = session->urgent_length - session->urgent_sent;
+    size_t room = writer_room(w);
+    size_t length = waiting < room ? waiting : room;
+
+    writer_copy(w, session->urgent + session->urgent_sent, length);
+    session->urgent_sent += length;
+}
+
+typedef bool pull_fn(void *ctx, uint8_t *type, struct writer *body);
+
+/* False when nothing was due. The writer has room for a whole frame. */
+static bool output_pulled(struct session *session, struct writer *w, pull_fn *pull)
+{
+    uint8_t *head = frame_begin(w, 0);
+    uint8_t type;
+
+    if (!pull(session->ctx, &type, w)) {
+        w->at = head;
+        return false;
+    }
+    head[2] = type;
+    frame_end(w, head);
+    session->counters.frames_out++;
+    return true;
+}
+
+static uint64_t age_bound(const struct session *session)
+{
+    return session->max_age_us > session->kernel_delay_us
+               ? session->max_age_us - session->kernel_delay_us
+               : 0;
+}
+
+static void output_media(struct session *session, struct writer *w, uint64_t now_us)
+{
+    const struct queue_entry *entry;
+    const uint8_t *packet;
+
+    while ((entry = queue_peek(&session->media, &packet)) != NULL) {
+        size_t need = FRAME_HEAD_OCTETS + FRAME_LABEL_OCTETS + entry->length;
+
+        if (now_us - entry->queued_us > age_bound(session)) {
+            drop_oldest(session, VERDICT_TUNNEL_LATE);
+            continue;
+        }
+        if (writer_room(w) < need)
+            return;
+        writer_u16(w, (uint16_t)(need - 2));
+        writer_u8(w, FRAME_MEDIA);
+        writer_u32(w, entry->label);
+        writer_copy(w, packet, entry->length);
+        verdict_count(entry->counts, VERDICT_ACCEPTED);
+        session->counters.frames_out++;
+        session->counters.media_out++;
+        queue_pop(&session->media);
+    }
+}
+
+static void output_up(struct session *session, struct writer *w, size_t size, uint64_t now_us)
+{
+    /* Half of each helping is kept for media, however many SAs change at once. */
+    while (writer_length(w) < size / 2 && writer_room(w) >= FRAME_MAX_OCTETS &&
+           output_pulled(session, w, session->hooks->pull_live))
+        ;
+    output_media(session, w, now_us);
+    if (session->media.count > 0)
+        return;
+    while (writer_length(w) < BULK_HELPING_OCTETS && writer_room(w) >= FRAME_MAX_OCTETS &&
+           output_pulled(session, w, session->hooks->pull_bulk))
+        ;
+}
+
+size_t session_output(struct session *session, uint8_t *memory, size_t size, uint64_t now_us)
+{
+    struct writer w;
+
+    writer_init(&w, memory, size);
+    output_urgent(session, &w);
+    if (session->urgent_sent == session->urgent_length && session->state == SESSION_UP)
+        output_up(session, &w, size, now_us);
+    session->counters.octets_out += writer_length(&w);
+    return writer_length(&w);
+}
+
+void session_media(struct session *session, uint32_t label, const uint8_t *packet, size_t length,
+                   struct verdict_counts *counts, uint64_t now_us)
+{
+    struct queue_entry entry = {
+        .queued_us = now_us, .counts = counts, .label = label, .length = (uint32_t)length};
+
+    if (session->state != SESSION_UP) {
+        verdict_count(counts, VERDICT_TUNNEL_DOWN);
+        session->hooks->dropped(session->ctx, label, VERDICT_TUNNEL_DOWN);
+        return;
+    }
+    while (!queue_push(&session->media, &entry, packet))
+        drop_oldest(session, VERDICT_TUNNEL_LATE);
+}
+
+/* ------------------------------------------------------------ time */
+
+static void send_ping(struct session *session, uint64_t now_us)
+{
+    struct ping ping = {.clock_us = now_us, .sa_version = session->sa_version};
+
+    session->pinged_us = now_us;
+    queue_urgent(session, FRAME_PING, put_ping, &ping);
+}
+
+int session_tick(struct session *session, uint64_t now_us)
+{
+    if (session->state == SESSION_ENDED)
+        return ERR_CLOSED;
+    if (session->state == SESSION_HELLO) {
+        if (now_us - session->started_us < HANDSHAKE_TIMEOUT_US)
+            return 0;
+        return end(session, "no HELLO within 3 s", NULL);
+    }
+    if (now_us - session->heard_us >= DEAD_PEER_US)
+        return end(session, "nothing was heard for 1.5 s", NULL);
+    if (now_us - session->pinged_us >= PING_INTERVAL_US)
+        send_ping(session, now_us);
+    return 0;
+}
+
+uint64_t session_deadline(const struct session *session)
+{
+    uint64_t dead = session->heard_us + DEAD_PEER_US;
+    uint64_t ping = session->pinged_us + PING_INTERVAL_US;
+
+    if (session->state == SESSION_HELLO)
+        return session->started_us + HANDSHAKE_TIMEOUT_US;
+    return dead < ping ? dead : ping;
+}
+
+/* ------------------------------------------------------------ questions and settings */
+
+void session_set_max_age(struct session *session, uint64_t max_age_us)
+{
+    session->max_age_us = max_age_us;
+}
+
+void session_set_kernel_delay(struct session *session, uint64_t delay_us)
+{
+    session->kernel_delay_us = delay_us;
+}
+
+void session_set_sa_version(struct session *session, uint64_t version)
+{
+    session->sa_version = version;
+}
+
+enum session_state session_state(const struct session *session)
+{
+    return session->state;
+}
+
+const char *session_reason(const struct session *session)
+{
+    return session->reason;
+}
+
+const struct session_counters *session_counters(const struct session *session)
+{
+    return &session->counters;
+}
+
+uint64_t session_rtt_us(const struct session *session)
+{
+    return session->rtt_us;
+}
+
+size_t session_queued(const struct session *session)
+{
+    return session->media.count;
+}
+
+const struct hello *session_peer(const struct session *session)
+{
+    return &session->peer;
+}
+
+uint64_t session_up_since(const struct session *session)
+{
+    return session->up_us;
+}

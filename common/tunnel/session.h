@@ -1,0 +1,110 @@
+/*
+ * The protocol of one tunnel connection, above TLS and below the cores: HELLO,
+ * heartbeat, the three send queues, and what frames may come when. Octets and
+ * times in, octets out; no socket, no clock. relay-tunnel(7) is its text.
+ *
+ * What goes out, in this order: urgent control (bounded: overflow ends the
+ * session), live SA changes (pulled), media (bounded by age and octets), bulk
+ * (pulled only when no media waits).
+ */
+#ifndef COMMON_TUNNEL_SESSION_H
+#define COMMON_TUNNEL_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/reader.h"
+#include "common/base/verdict.h"
+#include "common/base/writer.h"
+#include "common/tunnel/hello.h"
+#include "common/tunnel/queue.h"
+
+enum session_role { SESSION_INNER, SESSION_DMZ };
+
+enum session_state {
+    SESSION_HELLO, /* HELLO (dmz-relay) or HELLO-ACK (inner-relay) is awaited */
+    SESSION_UP,
+    SESSION_ENDED, /* session_reason() says why */
+};
+
+/* What a session asks of its daemon. All are called from within session_received and
+ * session_output. */
+struct session_hooks {
+    /*
+     * dmz-relay only: may this inner-relay come up? Fills in reply, or returns a negative
+     * code and writes why not (it is sent in BYE).
+     */
+    int (*hello)(void *ctx, const struct hello *theirs, struct hello *reply,
+                 char reason[BYE_REASON_SIZE]);
+    void (*up)(void *ctx, const struct hello *theirs);
+    /* SA and sync frames. A negative code ends the session as a protocol error. */
+    int (*control)(void *ctx, uint8_t type, struct reader *body);
+    void (*media)(void *ctx, uint32_t label, const uint8_t *packet, size_t length, uint64_t now_us);
+    /* Frames that are due; false when none is. body has room for a whole frame. */
+    bool (*pull_live)(void *ctx, uint8_t *type, struct writer *body);
+    bool (*pull_bulk)(void *ctx, uint8_t *type, struct writer *body);
+    /* A packet was dropped after it had been queued. */
+    void (*dropped)(void *ctx, uint32_t label, enum verdict verdict);
+};
+
+struct session_counters {
+    uint64_t frames_in, frames_out, octets_in, octets_out;
+    uint64_t media_in, media_out, late;
+};
+
+struct session;
+
+/*
+ * max_age_us: media that waited longer is dropped. queue_octets: the bound of
+ * the media queue. NULL without memory.
+ */
+struct session *session_new(enum session_role role, const struct session_hooks *hooks, void *ctx,
+                            uint64_t max_age_us, size_t queue_octets, uint64_t now_us);
+/* Packets that still wait are counted as tunnel-down. Accepts NULL. */
+void session_free(struct session *session);
+/* inner-relay: queues HELLO. */
+void session_start(struct session *session, const struct hello *hello);
+
+/* Memory for octets from the tunnel; *size is never 0 while the session lives. */
+uint8_t *session_space(struct session *session, size_t *size);
+/* count octets were written there. 0, or negative when the session has ended. */
+int session_received(struct session *session, size_t count, uint64_t now_us);
+/*
+ * Writes what is due into memory of at least 2 * FRAME_MAX_OCTETS and returns
+ * how many octets; 0: nothing is. What was returned cannot be taken back.
+ */
+size_t session_output(struct session *session, uint8_t *memory, size_t size, uint64_t now_us);
+/* Heartbeat and dead-peer detection. 0, or negative when the session has ended. */
+int session_tick(struct session *session, uint64_t now_us);
+/* When session_tick has to be called next. */
+uint64_t session_deadline(const struct session *session);
+
+/*
+ * Queues a packet, and counts it in counts once its fate is known: accepted when it goes to
+ * the tunnel, else tunnel-late or tunnel-down. counts must live as long as the session.
+ */
+void session_media(struct session *session, uint32_t label, const uint8_t *packet, size_t length,
+                   struct verdict_counts *counts, uint64_t now_us);
+/* Queues an urgent control frame; the session ends when the queue is full. */
+void session_control(struct session *session, uint8_t type, const void *body, size_t length);
+/* Queues BYE; nothing is accepted afterwards. */
+void session_bye(struct session *session, const char *reason);
+
+void session_set_max_age(struct session *session, uint64_t max_age_us);
+/* How long what the kernel holds will take; it is taken off the age that media may have here. */
+void session_set_kernel_delay(struct session *session, uint64_t delay_us);
+/* The authority's version, for PING. */
+void session_set_sa_version(struct session *session, uint64_t version);
+
+enum session_state session_state(const struct session *session);
+const char *session_reason(const struct session *session);
+const struct session_counters *session_counters(const struct session *session);
+/* Of the last PING; 0: none was answered yet. */
+uint64_t session_rtt_us(const struct session *session);
+size_t session_queued(const struct session *session);
+/* What the other side said in HELLO or HELLO-ACK; valid once it is up. */
+const struct hello *session_peer(const struct session *session);
+uint64_t session_up_since(const struct session *session);
+
+#endif

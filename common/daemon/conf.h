@@ -25,10 +25,12 @@ enum conf_type {
     CONF_IP,   /* struct addr, port 0 */
     CONF_ADDR, /* struct addr with port */
     CONF_HOSTPORT, /* struct conf_hostport: name or address, and port; "[v6]:port" */
-    CONF_NETS,     /* struct conf_nets: CIDRs, separated by commas */
-    CONF_NAMES,    /* struct conf_names: DNS names, separated by commas */
+    CONF_NETS,     /* struct conf_nets: CIDRs, separated by commas; at least min of them */
+    CONF_NAMES,    /* struct conf_names: DNS names, separated by commas; at least min of them */
     CONF_DSCP,     /* unsigned 0 to 63; a number, or ef, cs0 to cs7, af11 to af43, be */
     CONF_CHOICE,   /* int: position of the word in choices ("stderr|syslog") */
+    CONF_NAME,     /* char[CONF_NAME_SIZE]: one DNS name */
+    CONF_INDEX,    /* int: decimal, min to max, or "any", which is -1 */
 };
 
 enum { CONF_NETS_MAX = 32, CONF_NAMES_MAX = 64, CONF_NAME_SIZE = 256 };
@@ -53,7 +55,8 @@ struct conf_key {
     size_t offset; /* in the section's structure */
     size_t size;   /* of the field, for CONF_TEXT and CONF_PATH */
     uint64_t min, max;
-    const char *fallback; /* as it would be written; NULL: the key is required */
+    /* As it would be written; "@KEY": what KEY of this section has; NULL: the key is required. */
+    const char *fallback;
     const char *choices;
     bool live; /* takes effect on SIGHUP; others need a restart, and a reload says so */
 };
@@ -68,34 +71,42 @@ struct conf_section {
     size_t min, max;     /* named only: how many there must and may be */
 };
 
+/* What a check of several values found: the message, and the place to name. */
+struct conf_complaint {
+    char section[80]; /* "listener main" */
+    const char *key;
+    char text[256]; /* "what is wrong; what would be right" */
+};
+
 struct conf_schema {
     const struct conf_section *sections; /* ended by name NULL */
-    const struct conf_key *keys;         /* ended by name NULL */
+    const struct conf_key *keys;         /* ended by name NULL; of one section side by side */
     size_t size;                         /* of the whole structure */
-    /*
-     * Checks that need more than one value. Negative with a sentence in error,
-     * and in *section and *key what to name ("listener main", "address"); conf_read adds file and
-     * line. May be NULL.
-     */
-    int (*check)(const void *conf, char *error, size_t error_size, const char **section,
-                 const char **key);
+    /* Checks that need more than one value; negative with *complaint filled in. May be NULL. */
+    int (*check)(const void *conf, struct conf_complaint *complaint);
 };
 
 /*
- * Reads path into memory of schema->size (*conf, owned by the caller, free()).
- * On failure: a negative code, *conf NULL, and a message in error:
- * "FILE:LINE: [section] key: what is wrong; what would be right".
+ * Reads path, which must be a regular file, into memory of schema->size (*conf,
+ * owned by the caller, free()). On failure: a negative code, *conf NULL, and a
+ * message in error: "FILE:LINE: [section] key: what is wrong; what would be right".
  */
 int conf_read(const struct conf_schema *schema, const char *path, void **conf, char *error,
               size_t error_size);
+/* The same from length octets of text; name stands for the file in messages. */
+int conf_parse(const struct conf_schema *schema, const char *name, const char *text, size_t length,
+               void **conf, char *error, size_t error_size);
 /* The effective values as an ini file that conf_read would take. */
 void conf_print(const struct conf_schema *schema, const void *conf, FILE *to);
 /*
  * Compares two; calls changed() once for each key whose value differs, with
- * section as it is written in the file. Returns the number of keys that differ and are not live.
+ * section as it is written in the file; of a named section that only one has,
+ * for each of its keys. Returns the number of keys that differ and are not live.
  */
 size_t conf_compare(const struct conf_schema *schema, const void *before, const void *after,
                     void (*changed)(void *ctx, const char *section, const struct conf_key *key),
                     void *ctx);
+/* Copies the values of the live keys of sections without a name, and nothing else. */
+void conf_copy_live(const struct conf_schema *schema, void *to, const void *from);
 
 #endif

@@ -1,0 +1,148 @@
+/*
+ * The sections that both daemons have: their structures, and their rows in the
+ * tables of keys. Times are in microseconds.
+ */
+#ifndef COMMON_DAEMON_SETTINGS_H
+#define COMMON_DAEMON_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/addr.h"
+#include "common/base/protocol.h"
+#include "common/daemon/conf.h"
+
+enum {
+    SETTINGS_LISTENERS_MAX = 8,
+    SETTINGS_PATH_SIZE = 180,   /* "certificate = PATH" fits a line */
+    SETTINGS_SOCKET_SIZE = 108, /* of sun_path */
+    SETTINGS_GROUP_SIZE = 33,
+};
+
+/* [listener NAME] */
+struct listener_settings {
+    char name[NAME_SIZE];
+    struct addr address, advertise; /* port 0 */
+    unsigned rtp_port;              /* RTCP is the next one */
+    int m_line;                     /* -1: any */
+    unsigned dscp;
+};
+
+/* What [tunnel] has on both sides. */
+struct tunnel_settings {
+    char certificate[SETTINGS_PATH_SIZE], key[SETTINGS_PATH_SIZE], ca[SETTINGS_PATH_SIZE];
+    char crl[SETTINGS_PATH_SIZE]; /* "": none */
+    uint64_t max_age_us;
+    unsigned dscp;
+};
+
+/* [networks]; internal is the inner-relay's only. */
+struct networks_settings {
+    struct conf_nets internal, external;
+    bool test_allow_loopback;
+};
+
+/* [control] */
+struct control_settings {
+    char socket[SETTINGS_SOCKET_SIZE];
+    char group[SETTINGS_GROUP_SIZE]; /* "": the process's own */
+};
+
+/* [log] */
+struct log_settings {
+    int target; /* enum log_target */
+    int level;  /* enum log_level */
+};
+
+/* [daemon] */
+struct daemon_settings {
+    bool allow_root;
+    char pid_file[SETTINGS_PATH_SIZE]; /* "": none */
+};
+
+#define SETTINGS_ROW(section_, name_, type_, structure, field, min_, max_, fallback_, live_)       \
+    {                                                                                              \
+        .section = section_, .name = name_, .type = type_,                                         \
+        .offset = offsetof(struct structure, field),                                               \
+        .size = sizeof(((struct structure *)0)->field), .min = min_, .max = max_,                  \
+        .fallback = fallback_, .live = live_                                                       \
+    }
+#define SETTINGS_PATH(section_, name_, structure, field, fallback_)                                \
+    SETTINGS_ROW(section_, name_, CONF_PATH, structure, field, (fallback_) == NULL,                \
+                 sizeof(((struct structure *)0)->field) - 1, fallback_, false)
+#define SETTINGS_CHOICE(section_, name_, structure, field, choices_, fallback_, live_)             \
+    {                                                                                              \
+        .section = section_, .name = name_, .type = CONF_CHOICE,                                   \
+        .offset = offsetof(struct structure, field), .fallback = fallback_, .choices = choices_,   \
+        .live = live_                                                                              \
+    }
+
+/* A row of the tables of sections; conf is the structure of all settings. */
+#define SETTINGS_SECTION(conf, name_, field)                                                       \
+    {                                                                                              \
+        .name = name_, .offset = offsetof(struct conf, field)                                      \
+    }
+#define SETTINGS_NAMED(conf, name_, field, count, least, most)                                     \
+    {                                                                                              \
+        .name = name_, .named = true, .offset = offsetof(struct conf, field),                      \
+        .element_size = sizeof(((struct conf *)0)->field[0]),                                      \
+        .count_offset = offsetof(struct conf, count), .min = least, .max = most                    \
+    }
+
+#define SETTINGS_LISTENER_KEYS                                                                     \
+    SETTINGS_ROW("listener", "address", CONF_IP, listener_settings, address, 0, 0, NULL, false),   \
+        SETTINGS_ROW("listener", "advertise", CONF_IP, listener_settings, advertise, 0, 0,         \
+                     "@address", false),                                                           \
+        SETTINGS_ROW("listener", "rtp-port", CONF_UINT, listener_settings, rtp_port, 1, 65534,     \
+                     NULL, false),                                                                 \
+        SETTINGS_ROW("listener", "m-line", CONF_INDEX, listener_settings, m_line, 0, 15, "any",    \
+                     false),                                                                       \
+        SETTINGS_ROW("listener", "dscp", CONF_DSCP, listener_settings, dscp, 0, 63, "ef", false)
+
+/* Of a structure whose first member is a struct tunnel_settings. */
+#define SETTINGS_TUNNEL_KEYS                                                                       \
+    SETTINGS_PATH("tunnel", "certificate", tunnel_settings, certificate, NULL),                    \
+        SETTINGS_PATH("tunnel", "key", tunnel_settings, key, NULL),                                \
+        SETTINGS_PATH("tunnel", "ca", tunnel_settings, ca, NULL),                                  \
+        SETTINGS_PATH("tunnel", "crl", tunnel_settings, crl, ""),                                  \
+        SETTINGS_ROW("tunnel", "max-age", CONF_MSEC, tunnel_settings, max_age_us, 10, 1000,        \
+                     "60ms", true),                                                                \
+        SETTINGS_ROW("tunnel", "dscp", CONF_DSCP, tunnel_settings, dscp, 0, 63, "ef", false)
+
+#define SETTINGS_NETWORKS_KEYS                                                                     \
+    SETTINGS_ROW("networks", "external", CONF_NETS, networks_settings, external, 0, 0, "", true),  \
+        SETTINGS_ROW("networks", "test-allow-loopback", CONF_BOOL, networks_settings,              \
+                     test_allow_loopback, 0, 0, "no", false)
+
+#define SETTINGS_CONTROL_KEYS(daemon)                                                              \
+    SETTINGS_ROW("control", "socket", CONF_PATH, control_settings, socket, 1,                      \
+                 SETTINGS_SOCKET_SIZE - 1, RUNSTATEDIR "/media-relay/" daemon ".sock", false),     \
+        SETTINGS_ROW("control", "group", CONF_TEXT, control_settings, group, 0,                    \
+                     SETTINGS_GROUP_SIZE - 1, "", false)
+
+#define SETTINGS_LOG_KEYS                                                                          \
+    SETTINGS_CHOICE("log", "target", log_settings, target, "stderr|syslog", "syslog", false),      \
+        SETTINGS_CHOICE("log", "level", log_settings, level, "error|warning|info|debug", "info",   \
+                        true)
+
+#define SETTINGS_DAEMON_KEYS                                                                       \
+    SETTINGS_ROW("daemon", "allow-root", CONF_BOOL, daemon_settings, allow_root, 0, 0, "no",       \
+                 false),                                                                           \
+        SETTINGS_PATH("daemon", "pid-file", daemon_settings, pid_file, "")
+
+/*
+ * Checks of more than one value, for conf_schema.check: negative with
+ * *complaint filled in. Listeners: the address is one that a socket can have,
+ * advertise is of its family, no two share a port.
+ */
+int settings_check_listeners(const struct listener_settings *listeners, size_t count,
+                             struct conf_complaint *complaint);
+/* No multicast or such, loopback only for tests, nothing both internal and external. */
+int settings_check_networks(const struct networks_settings *networks,
+                            struct conf_complaint *complaint);
+/* Fills in *complaint; returns ERR_CONFIG. */
+int settings_complain(struct conf_complaint *complaint, const char *section, const char *key,
+                      const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+#endif

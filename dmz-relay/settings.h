@@ -1,0 +1,35 @@
+/* The ini file of the dmz-relay, dmz-relay.ini(5). */
+#ifndef DMZ_RELAY_SETTINGS_H
+#define DMZ_RELAY_SETTINGS_H
+
+#include "common/daemon/conf.h"
+#include "common/daemon/settings.h"
+
+struct dmz_tunnel_settings {
+    struct tunnel_settings common; /* first: its keys' offsets count from here */
+    struct addr listen;
+    struct conf_names sites; /* in lower case */
+    uint64_t stale_hold_us;
+    unsigned max_handshakes;
+};
+
+struct dmz_limits_settings {
+    unsigned max_sas;
+    unsigned site_quota;
+};
+
+struct dmz_settings {
+    size_t listener_count;
+    struct listener_settings listeners[SETTINGS_LISTENERS_MAX];
+    struct dmz_tunnel_settings tunnel;
+    struct networks_settings networks;
+    struct dmz_limits_settings limits;
+    struct control_settings control;
+    struct log_settings log;
+    struct daemon_settings daemon;
+};
+
+/* conf_read with it gives a struct dmz_settings. */
+extern const struct conf_schema dmz_schema;
+
+#endif

@@ -1,0 +1,83 @@
+#include "inner-relay/settings.h"
+
+#include <string.h>
+
+static const struct conf_section sections[] = {
+    SETTINGS_NAMED(inner_settings, "dmz", dmzs, dmz_count, 1, INNER_DMZS_MAX),
+    SETTINGS_NAMED(inner_settings, "listener", listeners, listener_count, 1,
+                   SETTINGS_LISTENERS_MAX),
+    SETTINGS_SECTION(inner_settings, "tunnel", tunnel),
+    SETTINGS_SECTION(inner_settings, "networks", networks),
+    SETTINGS_SECTION(inner_settings, "limits", limits),
+    SETTINGS_SECTION(inner_settings, "state", state),
+    SETTINGS_SECTION(inner_settings, "control", control),
+    SETTINGS_SECTION(inner_settings, "log", log),
+    SETTINGS_SECTION(inner_settings, "daemon", daemon),
+    {.name = NULL},
+};
+
+static const struct conf_key keys[] = {
+    SETTINGS_ROW("dmz", "address", CONF_HOSTPORT, dmz_peer_settings, address, 0, 0, NULL, false),
+    SETTINGS_ROW("dmz", "name", CONF_NAME, dmz_peer_settings, certificate_name, 0, 0, NULL, false),
+    SETTINGS_LISTENER_KEYS,
+    SETTINGS_TUNNEL_KEYS,
+    SETTINGS_ROW("networks", "internal", CONF_NETS, networks_settings, internal, 1, 0, NULL, true),
+    SETTINGS_NETWORKS_KEYS,
+    SETTINGS_ROW("limits", "max-sas", CONF_UINT, inner_limits_settings, max_sas, 1, 1000000,
+                 "20000", false),
+    SETTINGS_ROW("limits", "sa-rate", CONF_UINT, inner_limits_settings, sa_rate_kbit, 8, 1000000,
+                 "8000", true),
+    SETTINGS_ROW("limits", "media-timeout", CONF_MSEC, inner_limits_settings, media_timeout_us, 0,
+                 86400000, "0s", true),
+    SETTINGS_ROW("state", "file", CONF_PATH, inner_state_settings, file, 0, SETTINGS_PATH_SIZE - 1,
+                 RUNSTATEDIR "/media-relay/inner-relay.state", false),
+    SETTINGS_ROW("state", "max-age", CONF_MSEC, inner_state_settings, max_age_us, 1000, 86400000,
+                 "10min", true),
+    SETTINGS_ROW("state", "interval", CONF_MSEC, inner_state_settings, interval_us, 1000, 60000,
+                 "5s", true),
+    SETTINGS_CONTROL_KEYS("inner-relay"),
+    SETTINGS_LOG_KEYS,
+    SETTINGS_DAEMON_KEYS,
+    {.name = NULL},
+};
+
+static int check_dmzs(const struct inner_settings *settings, struct conf_complaint *complaint)
+{
+    char section[sizeof(complaint->section)];
+
+    for (size_t i = 0; i < settings->dmz_count; i++) {
+        const struct dmz_peer_settings *a = &settings->dmzs[i];
+
+        snprintf(section, sizeof(section), "dmz %s", a->name);
+        for (size_t j = 0; j < i; j++) {
+            const struct dmz_peer_settings *b = &settings->dmzs[j];
+
+            if (strcmp(a->certificate_name, b->certificate_name) == 0)
+                return settings_complain(
+                    complaint, section, "name",
+                    "the dmz-relay of [dmz %s] too; another one would be right", b->name);
+            if (a->address.port == b->address.port && strcmp(a->address.host, b->address.host) == 0)
+                return settings_complain(complaint, section, "address",
+                                         "the address of [dmz %s] too; another one would be right",
+                                         b->name);
+        }
+    }
+    return 0;
+}
+
+static int check(const void *conf, struct conf_complaint *complaint)
+{
+    const struct inner_settings *settings = conf;
+    int code = check_dmzs(settings, complaint);
+
+    if (code == 0)
+        code = settings_check_listeners(settings->listeners, settings->listener_count, complaint);
+    return code < 0 ? code : settings_check_networks(&settings->networks, complaint);
+}
+
+const struct conf_schema inner_schema = {
+    .sections = sections,
+    .keys = keys,
+    .size = sizeof(struct inner_settings),
+    .check = check,
+};

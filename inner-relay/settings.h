@@ -1,0 +1,46 @@
+/* The ini file of the inner-relay, inner-relay.ini(5). */
+#ifndef INNER_RELAY_SETTINGS_H
+#define INNER_RELAY_SETTINGS_H
+
+#include "common/daemon/conf.h"
+#include "common/daemon/settings.h"
+
+enum { INNER_DMZS_MAX = 8 };
+
+/* [dmz NAME]: a dmz-relay that a tunnel is opened to. */
+struct dmz_peer_settings {
+    char name[NAME_SIZE]; /* of the section */
+    struct conf_hostport address;
+    char certificate_name[CONF_NAME_SIZE]; /* in lower case */
+};
+
+struct inner_limits_settings {
+    unsigned max_sas;
+    unsigned sa_rate_kbit;
+    uint64_t media_timeout_us; /* 0: never */
+};
+
+struct inner_state_settings {
+    char file[SETTINGS_PATH_SIZE]; /* "": none */
+    uint64_t max_age_us;
+    uint64_t interval_us;
+};
+
+struct inner_settings {
+    size_t dmz_count;
+    struct dmz_peer_settings dmzs[INNER_DMZS_MAX];
+    size_t listener_count;
+    struct listener_settings listeners[SETTINGS_LISTENERS_MAX];
+    struct tunnel_settings tunnel;
+    struct networks_settings networks;
+    struct inner_limits_settings limits;
+    struct inner_state_settings state;
+    struct control_settings control;
+    struct log_settings log;
+    struct daemon_settings daemon;
+};
+
+/* conf_read with it gives a struct inner_settings. */
+extern const struct conf_schema inner_schema;
+
+#endif

@@ -23,13 +23,14 @@ struct udp_packet {
 };
 
 /*
- * Opens, binds (address and port as they stand; IPv6 sockets are IPV6_V6ONLY),
- * sets buffers (4 MiB asked for), DSCP (0 to 63), path MTU discovery "do not fragment" and
- * SO_RXQ_OVFL. On failure the result is negative and error says what failed and what would be
- * right.
+ * Opens, binds (address and port as they stand, port 0: one that the kernel picks; IPv6 sockets are
+ * IPV6_V6ONLY), sets buffers (4 MiB asked for), DSCP (0 to 63), path MTU discovery "do not
+ * fragment" and SO_RXQ_OVFL. On failure the result is negative and error says what failed and what
+ * would be right.
  */
 int udp_open(struct udp **udp, const struct addr *local, unsigned dscp, char *error,
              size_t error_size);
+/* Accepts NULL. What is still queued is not sent and not reported. */
 void udp_close(struct udp *udp);
 int udp_fd(const struct udp *udp);
 const struct addr *udp_local(const struct udp *udp);
@@ -44,12 +45,16 @@ uint64_t udp_overflows(const struct udp *udp);
  */
 int udp_receive(struct udp *udp, struct udp_packet packets[UDP_BATCH]);
 
-/* What became of a queued packet. error is 0 or an errno: EMSGSIZE, ENETUNREACH, EAGAIN, ... */
+/*
+ * What became of a queued packet. error is 0 or an errno: EMSGSIZE, ENETUNREACH, EAGAIN, ...
+ * It must not queue or flush on the same socket.
+ */
 typedef void udp_sent_fn(void *ctx, void *tag, int error);
 
 /*
- * Queues a copy of a packet of at most PACKET_MAX_OCTETS + 4 octets; when the batch is full it is
- * flushed first. tag is handed to sent() by the flush that sends it.
+ * Queues a copy of a packet of at most PACKET_MAX_OCTETS + 4 octets (a longer one is reported as
+ * EMSGSIZE at once); when the batch is full it is flushed first. tag is handed to sent() by the
+ * flush that sends it.
  */
 void udp_queue(struct udp *udp, const struct addr *to, const uint8_t *data, size_t length,
                void *tag);

@@ -1,0 +1,380 @@
+#include "config.h" /* _GNU_SOURCE */
+
+#include "common/net/udp.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "common/base/err.h"
+#include "common/base/protocol.h"
+
+enum {
+    BUFFER_OCTETS = 4 * 1024 * 1024,
+    SEND_SLOT_OCTETS = PACKET_MAX_OCTETS + FRAME_LABEL_OCTETS,
+    /* Errors that are taken off the socket in one udp_receive, so that it always ends. */
+    RECEIVE_ERRORS_MAX = 8,
+};
+
+union overflow_cmsg {
+    struct cmsghdr align;
+    uint8_t octets[CMSG_SPACE(sizeof(uint32_t))];
+};
+
+struct receive_slot {
+    uint8_t data[PACKET_MAX_OCTETS];
+    struct sockaddr_storage from;
+    struct iovec iov;
+    union overflow_cmsg control;
+};
+
+struct send_slot {
+    uint8_t data[SEND_SLOT_OCTETS];
+    struct sockaddr_storage to;
+    struct iovec iov;
+    void *tag;
+};
+
+struct udp {
+    int fd;
+    struct addr local;
+    int receive_buffer;
+    uint32_t overflow_last; /* the kernel's counter has 32 bits */
+    uint64_t overflows;
+    udp_sent_fn *sent;
+    void *sent_ctx;
+    unsigned queued;
+    struct mmsghdr receive_heads[UDP_BATCH];
+    struct mmsghdr send_heads[UDP_SEND_BATCH];
+    struct receive_slot receive[UDP_BATCH];
+    struct send_slot send[UDP_SEND_BATCH];
+};
+
+/* ---------------------------------------------------------------- open */
+
+static int fail(char *error, size_t size, const char *what, const struct addr *local,
+                const char *cure)
+{
+    char text[ADDR_TEXT_SIZE];
+    int saved = errno;
+
+    snprintf(error, size, "%s %s: %s%s%s", what, addr_format(local, text, sizeof(text)),
+             strerror(saved), *cure ? "; " : "", cure);
+    return ERR_SYSTEM;
+}
+
+static const char *socket_cure(int number)
+{
+    switch (number) {
+    case EAFNOSUPPORT:
+        return "this kernel does not have that IP version";
+    case EMFILE:
+    case ENFILE:
+        return "raise the limit of open files";
+    default:
+        return "";
+    }
+}
+
+static const char *bind_cure(int number)
+{
+    switch (number) {
+    case EADDRINUSE:
+        return "choose a port that no other program uses";
+    case EADDRNOTAVAIL:
+        return "choose an address that this host has";
+    case EACCES:
+        return "choose a port from 1024 on, or give the program CAP_NET_BIND_SERVICE";
+    default:
+        return "";
+    }
+}
+
+/* More than net.core.[rw]mem_max is had only by the privileged; others get that maximum. */
+static void set_buffers(int fd)
+{
+    static const int wanted = BUFFER_OCTETS;
+
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &wanted, sizeof(wanted)) < 0)
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &wanted, sizeof(wanted));
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &wanted, sizeof(wanted)) < 0)
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &wanted, sizeof(wanted));
+}
+
+struct option {
+    int level, name, value;
+    const char *text;
+};
+
+static int set_options(struct udp *udp, const struct addr *local, unsigned dscp, char *error,
+                       size_t error_size)
+{
+    const int traffic = (int)(dscp << 2);
+    const struct option all[] = {
+        {SOL_SOCKET, SO_RXQ_OVFL, 1, "SO_RXQ_OVFL"},
+    };
+    const struct option v4[] = {
+        {IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO, "IP_MTU_DISCOVER"},
+        {IPPROTO_IP, IP_TOS, traffic, "IP_TOS"},
+    };
+    const struct option v6[] = {
+        {IPPROTO_IPV6, IPV6_V6ONLY, 1, "IPV6_V6ONLY"},
+        {IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DO, "IPV6_MTU_DISCOVER"},
+        {IPPROTO_IPV6, IPV6_DONTFRAG, 1, "IPV6_DONTFRAG"},
+        {IPPROTO_IPV6, IPV6_TCLASS, traffic, "IPV6_TCLASS"},
+    };
+    const struct {
+        const struct option *options;
+        size_t count;
+    } sets[] = {
+        {all, sizeof(all) / sizeof(all[0])},
+        {local->family == 6 ? v6 : v4,
+         local->family == 6 ? sizeof(v6) / sizeof(v6[0]) : sizeof(v4) / sizeof(v4[0])},
+    };
+
+    for (size_t s = 0; s < sizeof(sets) / sizeof(sets[0]); s++)
+        for (size_t i = 0; i < sets[s].count; i++) {
+            const struct option *o = &sets[s].options[i];
+
+            if (setsockopt(udp->fd, o->level, o->name, &o->value, sizeof(o->value)) < 0) {
+                char what[64];
+
+                snprintf(what, sizeof(what), "cannot set %s on", o->text);
+                return fail(error, error_size, what, local, "");
+            }
+        }
+    return 0;
+}
+
+static int open_socket(struct udp *udp, const struct addr *local, unsigned dscp, char *error,
+                       size_t error_size)
+{
+    struct sockaddr_storage name;
+    socklen_t length = addr_to_sockaddr(local, &name);
+    socklen_t int_length = sizeof(udp->receive_buffer);
+    int result;
+
+    udp->fd = socket(local->family == 6 ? AF_INET6 : AF_INET,
+                     SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_UDP);
+    if (udp->fd < 0)
+        return fail(error, error_size, "cannot open a UDP socket for", local, socket_cure(errno));
+    result = set_options(udp, local, dscp, error, error_size);
+    if (result < 0)
+        return result;
+    set_buffers(udp->fd);
+    if (bind(udp->fd, (struct sockaddr *)&name, length) < 0)
+        return fail(error, error_size, "cannot bind UDP", local, bind_cure(errno));
+    length = sizeof(name);
+    if (getsockname(udp->fd, (struct sockaddr *)&name, &length) < 0 ||
+        getsockopt(udp->fd, SOL_SOCKET, SO_RCVBUF, &udp->receive_buffer, &int_length) < 0)
+        return fail(error, error_size, "cannot read back the UDP socket of", local, "");
+    udp->local = addr_from_sockaddr((struct sockaddr *)&name);
+    return 0;
+}
+
+static void prepare_slots(struct udp *udp)
+{
+    for (size_t i = 0; i < UDP_BATCH; i++) {
+        struct receive_slot *slot = &udp->receive[i];
+        struct msghdr *head = &udp->receive_heads[i].msg_hdr;
+
+        slot->iov = (struct iovec){.iov_base = slot->data, .iov_len = sizeof(slot->data)};
+        head->msg_iov = &slot->iov;
+        head->msg_iovlen = 1;
+        head->msg_name = &slot->from;
+        head->msg_control = &slot->control;
+    }
+    for (size_t i = 0; i < UDP_SEND_BATCH; i++) {
+        struct send_slot *slot = &udp->send[i];
+        struct msghdr *head = &udp->send_heads[i].msg_hdr;
+
+        slot->iov.iov_base = slot->data;
+        head->msg_iov = &slot->iov;
+        head->msg_iovlen = 1;
+        head->msg_name = &slot->to;
+    }
+}
+
+int udp_open(struct udp **udp, const struct addr *local, unsigned dscp, char *error,
+             size_t error_size)
+{
+    struct udp *u = NULL;
+    int result;
+
+    *udp = NULL;
+    if ((local->family != 4 && local->family != 6) || dscp > 63) {
+        snprintf(error, error_size, "an IP address and a DSCP from 0 to 63 are needed");
+        return ERR_INVALID;
+    }
+    u = calloc(1, sizeof(*u));
+    if (!u) {
+        snprintf(error, error_size, "%s", err_text(ERR_NOMEM));
+        return ERR_NOMEM;
+    }
+    prepare_slots(u);
+    result = open_socket(u, local, dscp, error, error_size);
+    if (result < 0) {
+        udp_close(u);
+        return result;
+    }
+    *udp = u;
+    return 0;
+}
+
+void udp_close(struct udp *udp)
+{
+    if (!udp)
+        return;
+    if (udp->fd >= 0)
+        close(udp->fd);
+    free(udp);
+}
+
+int udp_fd(const struct udp *udp)
+{
+    return udp->fd;
+}
+
+const struct addr *udp_local(const struct udp *udp)
+{
+    return &udp->local;
+}
+
+int udp_receive_buffer(const struct udp *udp)
+{
+    return udp->receive_buffer;
+}
+
+uint64_t udp_overflows(const struct udp *udp)
+{
+    return udp->overflows;
+}
+
+/* ---------------------------------------------------------------- receive */
+
+/* The count as it was when the kernel queued this packet; no message while it is zero. */
+static void note_overflow(struct udp *udp, struct msghdr *head)
+{
+    uint32_t count;
+
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(head); c; c = CMSG_NXTHDR(head, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SO_RXQ_OVFL)
+            continue;
+        memcpy(&count, CMSG_DATA(c), sizeof(count));
+        udp->overflows += count - udp->overflow_last;
+        udp->overflow_last = count;
+    }
+}
+
+static int receive_batch(struct udp *udp)
+{
+    int n = -1;
+
+    for (unsigned errors = 0; n < 0 && errors < RECEIVE_ERRORS_MAX; errors++) {
+        for (size_t i = 0; i < UDP_BATCH; i++) {
+            udp->receive_heads[i].msg_hdr.msg_namelen = sizeof(udp->receive[i].from);
+            udp->receive_heads[i].msg_hdr.msg_controllen = sizeof(udp->receive[i].control);
+        }
+        n = recvmmsg(udp->fd, udp->receive_heads, UDP_BATCH, MSG_DONTWAIT, NULL);
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            return 0;
+    }
+    return n < 0 ? 0 : n;
+}
+
+int udp_receive(struct udp *udp, struct udp_packet packets[UDP_BATCH])
+{
+    int n = receive_batch(udp);
+
+    for (int i = 0; i < n; i++) {
+        struct mmsghdr *head = &udp->receive_heads[i];
+
+        packets[i].data = udp->receive[i].data;
+        packets[i].length = head->msg_len;
+        packets[i].truncated = (head->msg_hdr.msg_flags & MSG_TRUNC) != 0;
+        packets[i].source = addr_from_sockaddr((struct sockaddr *)&udp->receive[i].from);
+        note_overflow(udp, &head->msg_hdr);
+    }
+    return n;
+}
+
+/* ---------------------------------------------------------------- send */
+
+void udp_on_sent(struct udp *udp, udp_sent_fn *sent, void *ctx)
+{
+    udp->sent = sent;
+    udp->sent_ctx = ctx;
+}
+
+static void report(const struct udp *udp, void *tag, int error)
+{
+    if (udp->sent)
+        udp->sent(udp->sent_ctx, tag, error);
+}
+
+void udp_queue(struct udp *udp, const struct addr *to, const uint8_t *data, size_t length,
+               void *tag)
+{
+    struct send_slot *slot;
+
+    if (length > SEND_SLOT_OCTETS) {
+        report(udp, tag, EMSGSIZE);
+        return;
+    }
+    if (udp->queued == UDP_SEND_BATCH)
+        udp_flush(udp);
+    slot = &udp->send[udp->queued];
+    if (length > 0)
+        memcpy(slot->data, data, length);
+    slot->iov.iov_len = length;
+    slot->tag = tag;
+    udp->send_heads[udp->queued].msg_hdr.msg_namelen = addr_to_sockaddr(to, &slot->to);
+    udp->queued++;
+}
+
+/*
+ * Sends from the first of count packets on. Returns how many went out, or a
+ * negative errno for the first of them. An ICMP error that was waiting on the socket belongs
+ * to an earlier packet: the one that it hit by chance is tried once more.
+ */
+static int send_some(struct udp *udp, unsigned first, unsigned count)
+{
+    bool again = false;
+
+    for (;;) {
+        int n = sendmmsg(udp->fd, udp->send_heads + first, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        if (n > 0)
+            return n;
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && !again &&
+            (errno == ECONNREFUSED || errno == EHOSTUNREACH || errno == ENETUNREACH ||
+             errno == EHOSTDOWN || errno == ENOPROTOOPT || errno == EPROTO)) {
+            again = true;
+            continue;
+        }
+        return n < 0 ? -errno : -EIO;
+    }
+}
+
+void udp_flush(struct udp *udp)
+{
+    unsigned at = 0, count = udp->queued;
+
+    /* The slots stay taken until the last report: sent() must not queue on this socket. */
+    while (at < count) {
+        int n = send_some(udp, at, count - at);
+        unsigned done = n > 0 ? (unsigned)n : 1;
+
+        for (unsigned i = 0; i < done; i++)
+            report(udp, udp->send[at + i].tag, n < 0 ? -n : 0);
+        at += done;
+    }
+    udp->queued = 0;
+}

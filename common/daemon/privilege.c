@@ -1,0 +1,108 @@
+#include "config.h"
+
+#include "common/daemon/privilege.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "common/base/err.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define WITH_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WITH_ASAN 1
+#endif
+#endif
+#ifndef WITH_ASAN
+#define WITH_ASAN 0
+#endif
+
+enum { DIRECTORY_MODE = 0755 }; /* each file in it has a mode of its own */
+
+static int system_error(char *error, size_t error_size, const char *what)
+{
+    snprintf(error, error_size, "%s: %s", what, strerror(errno));
+    return ERR_SYSTEM;
+}
+
+int privilege_check_user(uid_t uid, bool allow_root, char *error, size_t error_size)
+{
+    if (uid != 0 || allow_root)
+        return 0;
+    snprintf(error, error_size,
+             "started as root; an ordinary user, or [daemon] allow-root = yes, would be right");
+    return ERR_FORBIDDEN;
+}
+
+int privilege_harden(char *error, size_t error_size)
+{
+    const struct rlimit none = {0, 0};
+
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return system_error(error, error_size, "PR_SET_NO_NEW_PRIVS");
+    if (setrlimit(RLIMIT_CORE, &none) < 0)
+        return system_error(error, error_size, "RLIMIT_CORE");
+    /* The leak checker of AddressSanitizer attaches to its own process, which this would forbid. */
+    if (!WITH_ASAN && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        return system_error(error, error_size, "PR_SET_DUMPABLE");
+    return 0;
+}
+
+long privilege_raise_files(unsigned long wanted, char *error, size_t error_size)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return system_error(error, error_size, "RLIMIT_NOFILE");
+    if (limit.rlim_cur < wanted) {
+        limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+            return system_error(error, error_size, "RLIMIT_NOFILE");
+    }
+    return limit.rlim_cur > LONG_MAX ? LONG_MAX : (long)limit.rlim_cur;
+}
+
+/* A part that is there but not ours may give another error than EEXIST. */
+static bool make_one(const char *path)
+{
+    struct stat st;
+    int why;
+
+    if (mkdir(path, DIRECTORY_MODE) == 0)
+        return true;
+    why = errno;
+    if (stat(path, &st) == 0) {
+        errno = ENOTDIR;
+        return S_ISDIR(st.st_mode);
+    }
+    errno = why;
+    return false;
+}
+
+int privilege_make_directory(const char *path, char *error, size_t error_size)
+{
+    char part[PATH_MAX];
+    const char *slash = path[0] ? strchr(path + 1, '/') : NULL;
+
+    for (; slash; slash = strchr(slash + 1, '/')) {
+        if ((size_t)(slash - path) >= sizeof(part)) {
+            snprintf(error, error_size, "%s: %s", path, err_text(ERR_TOO_LONG));
+            return ERR_TOO_LONG;
+        }
+        snprintf(part, sizeof(part), "%.*s", (int)(slash - path), path);
+        if (make_one(part))
+            continue;
+        snprintf(error, error_size,
+                 "%s: no such directory, and it cannot be made: %s; one that this user may write "
+                 "to would be right",
+                 part, strerror(errno));
+        return ERR_SYSTEM;
+    }
+    return 0;
+}

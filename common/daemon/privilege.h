@@ -1,0 +1,25 @@
+/* What the process may do, and does not want to be able to do. */
+#ifndef COMMON_DAEMON_PRIVILEGE_H
+#define COMMON_DAEMON_PRIVILEGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Refuses uid 0 unless allow_root; uid is the effective one. 0 or ERR_FORBIDDEN with a sentence in
+ * error. */
+int privilege_check_user(uid_t uid, bool allow_root, char *error, size_t error_size);
+/*
+ * For good: no privilege by execve, no core file, and no other process of the same user reads the
+ * memory, where keys are.
+ */
+int privilege_harden(char *error, size_t error_size);
+/*
+ * Raises the limit of open files to wanted, or as far as it may. Returns what it is now; negative
+ * with a sentence in error. Fewer than wanted is no failure: the caller knows what it needs.
+ */
+long privilege_raise_files(unsigned long wanted, char *error, size_t error_size);
+/* Makes the directory that path, a file, is to lie in, and those above it, if they are missing. */
+int privilege_make_directory(const char *path, char *error, size_t error_size);
+
+#endif

@@ -126,6 +126,8 @@ enum {
     HANDSHAKE_TIMEOUT_US = 3 * 1000 * 1000,
     BACKOFF_MIN_US = 200 * 1000,
     BACKOFF_MAX_US = 10 * 1000 * 1000,
+    BACKOFF_NETWORK_MAX_US = 500 * 1000,
+    CONNECT_TIMEOUT_US = 2 * 1000 * 1000, /* two SYNs of the kernel: after 0 and 1 s */
     LABEL_REST_US = 60 * 1000 * 1000,
 };
 

@@ -1,0 +1,210 @@
+#define LOG_MODULE "tunnel"
+#include "common/tunnel/acceptor.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/base/err.h"
+#include "common/base/log.h"
+
+enum {
+    BACKLOG = 64,
+    ACCEPTS_PER_TURN = 16,
+    /* Who connects need not be who may: lines about refusals are bounded. */
+    LOG_LINES_PER_SECOND = 20,
+    /* Complete ones: one per site, and a second while one takes over from another. */
+    CONNS_MAX = 1024,
+};
+
+struct entry {
+    struct conn *conn;
+    bool half_open;
+};
+
+struct acceptor {
+    struct ev_loop *loop;
+    ev_io io;
+    int fd;
+    struct tls_context *context;
+    struct acceptor_settings settings;
+    const struct conn_hooks *owner;
+    void *ctx;
+    struct conn_hooks hooks;
+
+    struct entry entries[CONNS_MAX];
+    size_t count, half_open;
+    size_t turned_away;
+    double log_second;
+    unsigned log_lines;
+};
+
+static struct entry *entry_of(struct acceptor *acceptor, const struct conn *conn)
+{
+    for (size_t i = 0; i < acceptor->count; i++) {
+        if (acceptor->entries[i].conn == conn)
+            return &acceptor->entries[i];
+    }
+    return NULL;
+}
+
+static bool may_log(struct acceptor *acceptor)
+{
+    double now = ev_now(acceptor->loop);
+
+    if (now - acceptor->log_second >= 1) {
+        acceptor->log_second = now;
+        acceptor->log_lines = 0;
+    }
+    return acceptor->log_lines++ < LOG_LINES_PER_SECOND;
+}
+
+static struct session *on_secured(void *ctx, struct conn *conn, const char *name,
+                                  const char **reason)
+{
+    struct acceptor *acceptor = ctx;
+
+    return acceptor->owner->secured(acceptor->ctx, conn, name, reason);
+}
+
+static void on_drained(void *ctx)
+{
+    struct acceptor *acceptor = ctx;
+
+    acceptor->owner->drained(acceptor->ctx);
+    /* HELLO may have come with this batch: then the connection is no longer half open. */
+    for (size_t i = 0; acceptor->half_open > 0 && i < acceptor->count; i++) {
+        if (acceptor->entries[i].half_open && conn_is_up(acceptor->entries[i].conn)) {
+            acceptor->entries[i].half_open = false;
+            acceptor->half_open--;
+        }
+    }
+}
+
+static void on_closed(void *ctx, struct conn *conn, const char *reason)
+{
+    struct acceptor *acceptor = ctx;
+    struct entry *entry = entry_of(acceptor, conn);
+    char text[ADDR_TEXT_SIZE];
+
+    if (!conn_session(conn)) {
+        if (may_log(acceptor))
+            log_warning("connection from %s refused: %s",
+                        addr_format(conn_peer(conn), text, sizeof(text)), reason);
+    } else {
+        acceptor->owner->closed(acceptor->ctx, conn, reason);
+    }
+    if (!entry)
+        return;
+    acceptor->half_open -= entry->half_open;
+    *entry = acceptor->entries[--acceptor->count];
+}
+
+static void accept_one(struct acceptor *acceptor, int fd)
+{
+    struct conn *conn;
+
+    if (acceptor->half_open >= acceptor->settings.max_handshakes || acceptor->count == CONNS_MAX) {
+        acceptor->turned_away++;
+        close(fd);
+        if (may_log(acceptor))
+            log_warning("connection turned away: %zu handshakes are under way",
+                        acceptor->half_open);
+        return;
+    }
+    conn = conn_new(acceptor->loop, fd, acceptor->context, acceptor->settings.names,
+                    acceptor->settings.dscp, &acceptor->hooks, acceptor);
+    if (!conn)
+        return;
+    acceptor->entries[acceptor->count++] = (struct entry){.conn = conn, .half_open = true};
+    acceptor->half_open++;
+}
+
+static void on_accept(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct acceptor *acceptor = io->data;
+
+    (void)loop;
+    (void)events;
+    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+        int fd = accept4(acceptor->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+        if (fd < 0)
+            return;
+        accept_one(acceptor, fd);
+    }
+}
+
+static int open_socket(const struct addr *local, char *error, size_t error_size)
+{
+    struct sockaddr_storage storage;
+    socklen_t length = addr_to_sockaddr(local, &storage);
+    char text[ADDR_TEXT_SIZE];
+    int on = 1;
+    int fd = socket(storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+        bind(fd, (struct sockaddr *)&storage, length) == 0 && listen(fd, BACKLOG) == 0)
+        return fd;
+    snprintf(error, error_size, "cannot listen on %s: %s", addr_format(local, text, sizeof(text)),
+             strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return ERR_SYSTEM;
+}
+
+int acceptor_new(struct acceptor **out, struct ev_loop *loop, struct tls_context *context,
+                 const struct acceptor_settings *settings, const struct conn_hooks *hooks,
+                 void *ctx, char *error, size_t error_size)
+{
+    struct acceptor *acceptor;
+    int fd = open_socket(&settings->listen, error, error_size);
+
+    if (fd < 0)
+        return fd;
+    acceptor = calloc(1, sizeof(*acceptor));
+    if (!acceptor) {
+        close(fd);
+        return ERR_NOMEM;
+    }
+    acceptor->loop = loop;
+    acceptor->fd = fd;
+    acceptor->context = context;
+    acceptor->settings = *settings;
+    acceptor->owner = hooks;
+    acceptor->ctx = ctx;
+    acceptor->hooks = (struct conn_hooks){on_secured, on_drained, on_closed};
+    ev_io_init(&acceptor->io, on_accept, fd, EV_READ);
+    acceptor->io.data = acceptor;
+    ev_io_start(loop, &acceptor->io);
+    *out = acceptor;
+    return 0;
+}
+
+void acceptor_free(struct acceptor *acceptor, const char *reason)
+{
+    if (!acceptor)
+        return;
+    ev_io_stop(acceptor->loop, &acceptor->io);
+    close(acceptor->fd);
+    while (acceptor->count > 0)
+        conn_close(acceptor->entries[0].conn, reason);
+    free(acceptor);
+}
+
+void acceptor_set_context(struct acceptor *acceptor, struct tls_context *context)
+{
+    acceptor->context = context;
+    /* A closed connection is replaced by the last one: walk from the end. */
+    for (size_t i = acceptor->count; i-- > 0;)
+        conn_recheck(acceptor->entries[i].conn, context);
+}
+
+size_t acceptor_turned_away(const struct acceptor *acceptor)
+{
+    return acceptor->turned_away;
+}

@@ -1,0 +1,378 @@
+#define LOG_MODULE "tunnel"
+#include "common/tunnel/conn.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/protocol.h"
+
+enum {
+    /* Reads per turn of the loop: one connection does not starve the others. */
+    READS_PER_TURN = 16,
+    NOTSENT_LOWAT_OCTETS = 32 * 1024,
+    USER_TIMEOUT_MS = 5000,
+    REASON_SIZE = 256,
+    /* How often the kernel is asked how much it still holds, while media waits. */
+    KERNEL_DELAY_INTERVAL_US = 10 * 1000,
+};
+
+struct conn {
+    struct ev_loop *loop;
+    ev_io io;
+    ev_timer timer;
+    int fd;
+    struct addr peer;
+    struct tls *tls;
+    struct session *session; /* NULL until TLS is up */
+    const struct conn_hooks *hooks;
+    void *ctx;
+
+    bool busy; /* inside a hook or on the way to one: nothing may be freed now */
+    bool failed;
+    char reason[REASON_SIZE];
+
+    uint8_t output[RECORD_MAX_OCTETS]; /* immutable from tls_write's first refusal to its success */
+    size_t output_length, output_sent;
+    bool write_blocked;
+    uint64_t kernel_asked_us;
+};
+
+static void fail(struct conn *conn, const char *reason)
+{
+    if (!conn->failed)
+        snprintf(conn->reason, sizeof(conn->reason), "%s", reason);
+    conn->failed = true;
+}
+
+static void destroy(struct conn *conn)
+{
+    ev_io_stop(conn->loop, &conn->io);
+    ev_timer_stop(conn->loop, &conn->timer);
+    conn->hooks->closed(conn->ctx, conn, conn->reason);
+    if (conn->tls && conn->session)
+        tls_close(conn->tls);
+    tls_free(conn->tls);
+    session_free(conn->session);
+    close(conn->fd);
+    free(conn);
+}
+
+/* Every way out of the event loop's callbacks and of the public functions ends here. */
+static void leave(struct conn *conn)
+{
+    conn->busy = false;
+    if (conn->failed)
+        destroy(conn);
+}
+
+static void want(struct conn *conn, int events)
+{
+    if ((conn->io.events & (EV_READ | EV_WRITE)) == events && ev_is_active(&conn->io))
+        return;
+    ev_io_stop(conn->loop, &conn->io);
+    ev_io_set(&conn->io, conn->fd, events);
+    ev_io_start(conn->loop, &conn->io);
+}
+
+/* ------------------------------------------------------------ writing */
+
+/* What the kernel holds back is time that media has already lost. */
+static void measure_kernel_delay(struct conn *conn, uint64_t now_us)
+{
+    struct tcp_info info = {0};
+    socklen_t length = sizeof(info);
+    int unsent = 0;
+    uint64_t delay_us = 0;
+
+    if (now_us - conn->kernel_asked_us < KERNEL_DELAY_INTERVAL_US)
+        return;
+    conn->kernel_asked_us = now_us;
+    if (ioctl(conn->fd, SIOCOUTQNSD, &unsent) == 0 && unsent > 0 &&
+        getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 &&
+        info.tcpi_delivery_rate > 0)
+        delay_us = (uint64_t)unsent * 1000000 / info.tcpi_delivery_rate;
+    session_set_kernel_delay(conn->session, delay_us);
+}
+
+/* False when the socket takes no more for now, or the connection failed. */
+static bool write_output(struct conn *conn)
+{
+    while (conn->output_sent < conn->output_length) {
+        size_t count = 0;
+        enum tls_result result = tls_write(conn->tls, conn->output + conn->output_sent,
+                                           conn->output_length - conn->output_sent, &count);
+
+        if (result == TLS_SUCCESS) {
+            conn->output_sent += count;
+            continue;
+        }
+        if (result == TLS_FAILED || result == TLS_CLOSED)
+            fail(conn, result == TLS_FAILED ? tls_error(conn->tls) : "closed by the other side");
+        else
+            conn->write_blocked = true;
+        return false;
+    }
+    conn->output_length = conn->output_sent = 0;
+    return true;
+}
+
+static void flush(struct conn *conn)
+{
+    uint64_t now_us = clock_now_us();
+
+    if (!conn->session)
+        return;
+    conn->write_blocked = false;
+    while (write_output(conn)) {
+        if (session_queued(conn->session) > 0)
+            measure_kernel_delay(conn, now_us);
+        conn->output_length =
+            session_output(conn->session, conn->output, sizeof(conn->output), now_us);
+        if (conn->output_length == 0)
+            break;
+    }
+    if (conn->failed)
+        return;
+    if (session_state(conn->session) == SESSION_ENDED)
+        fail(conn, session_reason(conn->session));
+    else
+        want(conn, conn->write_blocked ? EV_READ | EV_WRITE : EV_READ);
+}
+
+void conn_flush(struct conn *conn)
+{
+    /* Inside a hook the flush follows by itself. */
+    if (conn->busy)
+        return;
+    conn->busy = true;
+    if (!conn->write_blocked)
+        flush(conn);
+    leave(conn);
+}
+
+/* ------------------------------------------------------------ reading */
+
+static void read_input(struct conn *conn)
+{
+    for (int i = 0; i < READS_PER_TURN && !conn->failed; i++) {
+        size_t size, count = 0;
+        uint8_t *space = session_space(conn->session, &size);
+        enum tls_result result = tls_read(conn->tls, space, size, &count);
+
+        if (result == TLS_WANT_INPUT || result == TLS_WANT_OUTPUT)
+            return;
+        if (result == TLS_SUCCESS) {
+            if (session_received(conn->session, count, clock_now_us()) < 0)
+                fail(conn, session_reason(conn->session));
+        } else {
+            fail(conn, result == TLS_FAILED ? tls_error(conn->tls) : "closed by the other side");
+        }
+    }
+    /* More may lie decrypted already, and the socket would not tell. */
+    if (!conn->failed)
+        ev_feed_event(conn->loop, &conn->io, EV_READ);
+}
+
+/* A BYE that explains the failure goes out if the socket takes it at once. */
+static void send_last_words(struct conn *conn)
+{
+    size_t count;
+
+    if (!conn->session || conn->output_length > 0)
+        return;
+    session_bye(conn->session, conn->reason);
+    conn->output_length =
+        session_output(conn->session, conn->output, sizeof(conn->output), clock_now_us());
+    if (conn->output_length > 0)
+        (void)tls_write(conn->tls, conn->output, conn->output_length, &count);
+}
+
+static void set_timer(struct conn *conn)
+{
+    uint64_t now_us = clock_now_us();
+    uint64_t deadline = session_deadline(conn->session);
+
+    ev_timer_stop(conn->loop, &conn->timer);
+    ev_timer_set(&conn->timer, deadline > now_us ? (double)(deadline - now_us) / 1e6 : 0, 0.);
+    ev_timer_start(conn->loop, &conn->timer);
+}
+
+static void secure(struct conn *conn)
+{
+    const char *reason = "refused";
+    enum tls_result result = tls_handshake(conn->tls);
+
+    if (result == TLS_WANT_INPUT || result == TLS_WANT_OUTPUT) {
+        want(conn, result == TLS_WANT_INPUT ? EV_READ : EV_WRITE);
+        return;
+    }
+    if (result != TLS_SUCCESS) {
+        fail(conn, result == TLS_FAILED ? tls_error(conn->tls) : "closed by the other side");
+        return;
+    }
+    conn->session = conn->hooks->secured(conn->ctx, conn, tls_peer_name(conn->tls), &reason);
+    if (!conn->session) {
+        fail(conn, reason);
+        return;
+    }
+    set_timer(conn);
+    read_input(conn);
+}
+
+static void on_io(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct conn *conn = io->data;
+
+    (void)loop;
+    conn->busy = true;
+    if (!conn->session) {
+        secure(conn);
+    } else if (events & EV_READ) {
+        read_input(conn);
+    }
+    if (conn->session) {
+        conn->hooks->drained(conn->ctx);
+        if (!conn->failed)
+            flush(conn);
+    }
+    if (conn->failed)
+        send_last_words(conn);
+    leave(conn);
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct conn *conn = timer->data;
+
+    (void)loop;
+    (void)events;
+    conn->busy = true;
+    if (!conn->session) {
+        fail(conn, "no TLS handshake within 3 s");
+    } else if (session_tick(conn->session, clock_now_us()) < 0) {
+        fail(conn, session_reason(conn->session));
+    } else {
+        if (!conn->write_blocked)
+            flush(conn);
+        set_timer(conn);
+    }
+    leave(conn);
+}
+
+/* ------------------------------------------------------------ life */
+
+static void set_option(int fd, int level, int name, int value, const char *what)
+{
+    if (setsockopt(fd, level, name, &value, sizeof(value)) < 0)
+        log_debug("%s could not be set: %s", what, strerror(errno));
+}
+
+static void set_options(int fd, unsigned dscp)
+{
+    static const char bbr[] = "bbr";
+
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
+    set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, NOTSENT_LOWAT_OCTETS, "TCP_NOTSENT_LOWAT");
+    set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS, "TCP_USER_TIMEOUT");
+    /* Each works on the sockets of its own family; the other refusal is harmless. */
+    set_option(fd, IPPROTO_IP, IP_TOS, (int)dscp << 2, "DSCP");
+    set_option(fd, IPPROTO_IPV6, IPV6_TCLASS, (int)dscp << 2, "DSCP");
+    if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, bbr, sizeof(bbr) - 1) < 0)
+        log_debug("congestion control bbr could not be set: %s", strerror(errno));
+}
+
+static struct addr peer_of(int fd)
+{
+    struct sockaddr_storage storage = {0};
+    socklen_t length = sizeof(storage);
+
+    (void)getpeername(fd, (struct sockaddr *)&storage, &length);
+    return addr_from_sockaddr((struct sockaddr *)&storage);
+}
+
+struct conn *conn_new(struct ev_loop *loop, int fd, struct tls_context *context,
+                      const char *const *names, unsigned dscp, const struct conn_hooks *hooks,
+                      void *ctx)
+{
+    struct conn *conn = calloc(1, sizeof(*conn));
+
+    if (conn)
+        conn->tls = tls_new(context, fd, names);
+    if (!conn || !conn->tls) {
+        free(conn);
+        close(fd);
+        return NULL;
+    }
+    conn->loop = loop;
+    conn->fd = fd;
+    conn->peer = peer_of(fd);
+    conn->hooks = hooks;
+    conn->ctx = ctx;
+    set_options(fd, dscp);
+    ev_io_init(&conn->io, on_io, fd, EV_READ | EV_WRITE);
+    ev_timer_init(&conn->timer, on_timer, HANDSHAKE_TIMEOUT_US / 1e6, 0.);
+    conn->io.data = conn->timer.data = conn;
+    ev_io_start(loop, &conn->io);
+    ev_timer_start(loop, &conn->timer);
+    return conn;
+}
+
+void conn_close(struct conn *conn, const char *reason)
+{
+    bool outside = !conn->busy;
+
+    conn->busy = true;
+    fail(conn, reason);
+    if (outside) {
+        send_last_words(conn);
+        leave(conn);
+    }
+}
+
+void conn_recheck(struct conn *conn, struct tls_context *context)
+{
+    if (conn->session && !tls_recheck(conn->tls, context))
+        conn_close(conn, "the other side's certificate is no longer good");
+}
+
+const struct addr *conn_peer(const struct conn *conn)
+{
+    return &conn->peer;
+}
+
+struct session *conn_session(const struct conn *conn)
+{
+    return conn->session;
+}
+
+bool conn_is_up(const struct conn *conn)
+{
+    return conn->session && session_state(conn->session) == SESSION_UP;
+}
+
+const char *conn_state(const struct conn *conn)
+{
+    if (!conn->session)
+        return "handshake";
+    return conn_is_up(conn) ? "up" : "hello";
+}
+
+void conn_congestion(const struct conn *conn, char *out, size_t size)
+{
+    socklen_t length = (socklen_t)size - 1;
+
+    memset(out, 0, size);
+    if (getsockopt(conn->fd, IPPROTO_TCP, TCP_CONGESTION, out, &length) < 0)
+        snprintf(out, size, "unknown");
+}

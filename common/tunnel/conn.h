@@ -1,0 +1,58 @@
+/*
+ * One tunnel connection in the event loop: socket, TLS and session. Closed by
+ * itself when the handshakes take longer than 3 s together, when the peer is
+ * dead, or when it breaks the protocol.
+ */
+#ifndef COMMON_TUNNEL_CONN_H
+#define COMMON_TUNNEL_CONN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/addr.h"
+#include "common/tunnel/session.h"
+#include "common/tunnel/tls.h"
+
+struct ev_loop;
+struct conn;
+
+struct conn_hooks {
+    /*
+     * TLS is up and the peer bears this name of the list. Returns the session, which is the
+     * connection's from then on, or NULL: the connection is closed with *reason.
+     */
+    struct session *(*secured)(void *ctx, struct conn *conn, const char *peer_name,
+                               const char **reason);
+    /* All that could be read was handed to the session: a batch is complete. */
+    void (*drained)(void *ctx);
+    /*
+     * The connection is over. Its session still exists and is freed, with the
+     * connection, when this returns.
+     */
+    void (*closed)(void *ctx, struct conn *conn, const char *reason);
+};
+
+/*
+ * Takes the connected socket over, also when it fails (NULL: out of memory).
+ * names: see tls_new; must live as long as the connection. No hook is called from within.
+ */
+struct conn *conn_new(struct ev_loop *loop, int fd, struct tls_context *context,
+                      const char *const *names, unsigned dscp, const struct conn_hooks *hooks,
+                      void *ctx);
+/* Sends what the session has to say, as far as the socket takes it. Call after each batch. */
+void conn_flush(struct conn *conn);
+/* Says BYE with this reason and ends. From within a hook the end comes right after it. */
+void conn_close(struct conn *conn, const char *reason);
+/* Ends it if the peer's certificate is no longer good under this context. */
+void conn_recheck(struct conn *conn, struct tls_context *context);
+
+const struct addr *conn_peer(const struct conn *conn);
+/* NULL until TLS is up. */
+struct session *conn_session(const struct conn *conn);
+/* "handshake", "hello", "up". */
+const char *conn_state(const struct conn *conn);
+bool conn_is_up(const struct conn *conn);
+/* The congestion control algorithm that the kernel runs; at most size octets. */
+void conn_congestion(const struct conn *conn, char *out, size_t size);
+
+#endif

@@ -35,10 +35,18 @@ void srtp_session_free(struct srtp_session *session);
  * index is that SSRC's state in the SA, and moves on when the packet is
  * accepted; it may come from another process's life (state file, SA-PUT):
  * what lies at or below its highest index, when this session has not yet
- * verified anything itself, is a replay. NULL for an SSRC that the SA does not
- * know: the tag is still checked, so that the caller can tell ssrc-mismatch
- * from auth-fail, and nothing is remembered.
- * VERDICT_ACCEPTED, _MALFORMED (no room for a tag), _AUTH_FAIL, _REPLAY or _KEY_EXPIRED.
+ * verified anything itself, is a replay. After a gap of more than half a turn
+ * of the sequence number the next turn is tried as well, for the first failed
+ * packet after an accepted one and then for one failed packet in sixteen.
+ *
+ * NULL for an SSRC that the SA does not know: the tag is still checked, so that
+ * the caller can tell ssrc-mismatch from auth-fail, and nothing is remembered;
+ * RTP of such an SSRC is taken to be in its first turn (ROC 0).
+ *
+ * At most SA_SSRC_MAX SSRCs at a time; one more pushes out the one that was
+ * silent longest, whose index then guards it against replay.
+ * VERDICT_ACCEPTED, _MALFORMED (not the shape that classify() demands, another
+ * SSRC than said, no room for a tag), _AUTH_FAIL, _REPLAY or _KEY_EXPIRED.
  *
  * Works for any length; packet need not be aligned.
  */

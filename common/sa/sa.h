@@ -80,6 +80,7 @@ struct sa {
     uint64_t packets, octets; /* accepted */
     uint64_t verdicts[VERDICT_COUNT];
     uint64_t last_packet_us;       /* monotonic; 0 = none yet */
+    uint64_t installed_us;         /* monotonic, in this process */
     char refused[SA_REFUSED_SIZE]; /* why the dmz-relay does not take it; "" = it does */
 
     struct sa_link by_id, by_label, by_source_rtp, by_source_rtcp; /* the table's */

@@ -78,6 +78,8 @@ void session_free(struct session *session)
     queue_fini(&session->media);
     free(session->input);
     free(session->urgent);
+    if (session->hooks->freed)
+        session->hooks->freed(session->ctx);
     free(session);
 }
 

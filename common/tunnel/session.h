@@ -46,6 +46,8 @@ struct session_hooks {
     bool (*pull_bulk)(void *ctx, uint8_t *type, struct writer *body);
     /* A packet was dropped after it had been queued. */
     void (*dropped)(void *ctx, uint32_t label, enum verdict verdict);
+    /* The last call: ctx is not used any more. May be NULL. */
+    void (*freed)(void *ctx);
 };
 
 struct session_counters {

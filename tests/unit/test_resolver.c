@@ -1,4 +1,4 @@
-#include "common/net/resolver.h"
+#include "common/tunnel/resolver.h"
 
 #include <dirent.h>
 #include <ev.h>

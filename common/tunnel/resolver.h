@@ -2,8 +2,8 @@
  * Host names are resolved off the event loop, in a thread of their own, one
  * request at a time per resolver.
  */
-#ifndef COMMON_NET_RESOLVER_H
-#define COMMON_NET_RESOLVER_H
+#ifndef COMMON_TUNNEL_RESOLVER_H
+#define COMMON_TUNNEL_RESOLVER_H
 
 #include <stdbool.h>
 #include <stddef.h>

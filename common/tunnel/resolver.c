@@ -1,6 +1,6 @@
 #include "config.h" /* _GNU_SOURCE */
 
-#include "common/net/resolver.h"
+#include "common/tunnel/resolver.h"
 
 #include <errno.h>
 #include <ev.h>

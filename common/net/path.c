@@ -1,0 +1,79 @@
+#include "common/net/path.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "common/sa/table.h"
+#include "common/sa/verify.h"
+
+/* RFC 5761: RTCP may come on the RTP port only where that was agreed; RTP never on the RTCP port.
+ */
+static bool right_port(const struct sa *sa, const struct rtp_view *view, bool rtcp_port)
+{
+    bool rtcp = view->shape == RTP_SHAPE_RTCP;
+
+    return rtcp_port ? rtcp && !sa->source.mux : !rtcp || sa->source.mux;
+}
+
+enum verdict path_admit(struct table *table, enum sa_side side, bool rtcp_port,
+                        const struct udp_packet *packet, uint64_t now_us, struct sa **sa)
+{
+    struct rtp_view view;
+    enum verdict verdict;
+
+    *sa = NULL;
+    if (packet->truncated)
+        return VERDICT_TOO_BIG;
+    verdict = classify(packet->data, packet->length, &view);
+    if (verdict != VERDICT_ACCEPTED)
+        return verdict;
+    *sa = table_by_source(table, side, &packet->source, view.ssrc);
+    if (!*sa)
+        return VERDICT_NO_SA;
+    if (!right_port(*sa, &view, rtcp_port)) {
+        verify_count(*sa, VERDICT_WRONG_PORT);
+        return VERDICT_WRONG_PORT;
+    }
+    return verify_packet(*sa, &view, packet->data, packet->length, now_us);
+}
+
+int path_find_listener(const struct path_listener *listeners, size_t count, const char *name,
+                       uint8_t family)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (name[0] ? strcmp(listeners[i].name, name) == 0
+                    : family == 0 || listeners[i].address.family == family)
+            return (int)i;
+    }
+    return -1;
+}
+
+enum verdict path_route(const struct sa *sa, bool rtcp, const struct path_listener *listeners,
+                        size_t count, struct path_hop *hop)
+{
+    const struct addr *to = sa_transport_addr(&sa->destination, rtcp);
+    int listener = to ? path_find_listener(listeners, count, sa->listener_out, to->family) : -1;
+
+    if (listener < 0 || listeners[listener].address.family != to->family)
+        return VERDICT_NO_DESTINATION;
+    hop->to = to;
+    hop->listener = (unsigned)listener;
+    hop->rtcp_port = rtcp && !sa->destination.mux;
+    return VERDICT_ACCEPTED;
+}
+
+enum verdict path_sent_verdict(int error)
+{
+    switch (error) {
+    case 0:
+        return VERDICT_ACCEPTED;
+    case EMSGSIZE:
+        return VERDICT_TOO_BIG;
+    case EAGAIN:
+    case ENOBUFS:
+    case ENOMEM:
+        return VERDICT_SOCKET_FULL;
+    default:
+        return VERDICT_UNREACHABLE;
+    }
+}

@@ -1,0 +1,68 @@
+/*
+ * The way of a packet, as far as both daemons and both directions share it:
+ * from a media socket to its SA, and from the tunnel to a media socket. Pure:
+ * packets and times in, verdicts out.
+ */
+#ifndef COMMON_NET_PATH_H
+#define COMMON_NET_PATH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/addr.h"
+#include "common/base/verdict.h"
+#include "common/net/udp.h"
+#include "common/rtp/classify.h"
+#include "common/sa/sa.h"
+
+struct table;
+
+/* Two UDP ports of one address: what a [listener NAME] section makes. */
+struct path_listener {
+    char name[NAME_SIZE];
+    struct addr address;             /* with the RTP port */
+    struct addr advertise;           /* what senders are told, with the RTP port */
+    int m_line;                      /* -1: any */
+    struct verdict_counts counts[2]; /* RTP port, RTCP port */
+    uint64_t sent[2];
+};
+
+/* Where packets leave. The daemons' are UDP sockets, a test's is a list. */
+struct path_out {
+    /* Queues a copy of the octets. tag comes back once, with what became of the packet. */
+    void (*send)(void *ctx, unsigned listener, bool rtcp_port, const struct addr *to,
+                 const uint8_t *packet, size_t length, void *tag);
+    /* Sends what is queued and tells the fate of each: no tag is held any longer. */
+    void (*flush)(void *ctx);
+    void *ctx;
+};
+
+/*
+ * Classifies a datagram, finds the SA of its sender on that side and verifies
+ * it. VERDICT_ACCEPTED: *sa is its SA. Any other verdict is final; *sa may still be set.
+ */
+enum verdict path_admit(struct table *table, enum sa_side side, bool rtcp_port,
+                        const struct udp_packet *packet, uint64_t now_us, struct sa **sa);
+
+/*
+ * Where a packet of this SA leaves to. VERDICT_ACCEPTED, or VERDICT_NO_DESTINATION. listeners:
+ * those of the side it leaves on.
+ */
+struct path_hop {
+    const struct addr *to;
+    unsigned listener;
+    bool rtcp_port;
+};
+enum verdict path_route(const struct sa *sa, bool rtcp, const struct path_listener *listeners,
+                        size_t count, struct path_hop *hop);
+
+/* The verdict of an errno that sending gave; 0 is VERDICT_ACCEPTED. */
+enum verdict path_sent_verdict(int error);
+
+/*
+ * The listener that a name means, or, for "", the first of that family (4 or 6; 0: any). -1: none.
+ */
+int path_find_listener(const struct path_listener *listeners, size_t count, const char *name,
+                       uint8_t family);
+
+#endif

@@ -1,0 +1,78 @@
+#define LOG_MODULE "dmz"
+#include "dmz-relay/dmz.h"
+
+#include <string.h>
+
+#include "common/base/err.h"
+#include "common/base/log.h"
+#include "common/sa/table.h"
+
+static void nak(void *ctx, const struct wire_nak *refused)
+{
+    struct dmz_site *site = ctx;
+    uint8_t memory[FRAME_MAX_OCTETS];
+    struct writer body;
+
+    log_debug("site %s: SA %llu refused: %s", site->name, (unsigned long long)refused->id,
+              refused->reason);
+    if (!site->link)
+        return;
+    writer_init(&body, memory, sizeof(memory));
+    wire_put_nak(&body, refused);
+    session_control(site->link->session, FRAME_SA_NAK, memory, writer_length(&body));
+}
+
+static const char *listener_refusal(void *ctx, const struct sa *sa)
+{
+    struct dmz_site *site = ctx;
+    struct dmz *dmz = site->link->dmz;
+    int listener = path_find_listener(dmz->listeners, dmz->listener_count, sa->listener_out,
+                                      sa->destination.rtp.family);
+
+    if (listener >= 0 && dmz->listeners[listener].address.family == sa->destination.rtp.family)
+        return NULL;
+    return sa->listener_out[0] ? "the dmz-relay has no listener of this name and family"
+                               : "the dmz-relay has no listener of the destination's family";
+}
+
+static const struct replica_hooks replica_hooks = {nak, listener_refusal};
+
+int dmz_init(struct dmz *dmz, const struct dmz_options *options, const char *const *names,
+             const struct path_out *out, const struct dmz_hooks *hooks)
+{
+    memset(dmz, 0, sizeof(*dmz));
+    dmz->options = *options;
+    dmz->out = *out;
+    dmz->hooks = *hooks;
+    dmz->table = table_new(options->max_sas);
+    if (!dmz->table)
+        return ERR_NOMEM;
+    for (; names[dmz->site_count] && dmz->site_count < DMZ_SITES_MAX; dmz->site_count++) {
+        struct dmz_site *site = &dmz->sites[dmz->site_count];
+
+        site->name = names[dmz->site_count];
+        replica_init(&site->replica, dmz->table, (unsigned)dmz->site_count, options->site_quota,
+                     &dmz->rules, &replica_hooks, site);
+    }
+    return 0;
+}
+
+void dmz_fini(struct dmz *dmz)
+{
+    table_free(dmz->table);
+    memset(dmz, 0, sizeof(*dmz));
+}
+
+void dmz_tick(struct dmz *dmz, uint64_t now_us)
+{
+    for (size_t i = 0; i < dmz->site_count; i++) {
+        struct dmz_site *site = &dmz->sites[i];
+
+        if (site->link || table_count_owner(dmz->table, (unsigned)i) == 0 ||
+            now_us - site->changed_us < dmz->options.stale_hold_us)
+            continue;
+        log_warning("site %s has been away for longer than stale-hold: its %zu SAs are deleted",
+                    site->name, table_count_owner(dmz->table, (unsigned)i));
+        replica_clear(&site->replica);
+    }
+}

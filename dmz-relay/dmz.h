@@ -1,0 +1,96 @@
+/*
+ * The core of the dmz-relay: sites, their replicas, and the way of packets. No
+ * socket, no clock, no event loop: the daemon and the tests give it packets,
+ * frames and times, and it says what leaves where.
+ */
+#ifndef DMZ_RELAY_DMZ_H
+#define DMZ_RELAY_DMZ_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/net/path.h"
+#include "common/sa/replica.h"
+#include "common/sa/target.h"
+#include "common/tunnel/session.h"
+
+enum { DMZ_SITES_MAX = 64, DMZ_LISTENERS_MAX = 8 };
+
+struct dmz;
+struct table;
+
+/* One connection of a site, from TLS to its end. */
+struct dmz_link {
+    struct dmz *dmz;
+    unsigned site;
+    struct session *session; /* owned by the connection */
+    uint64_t epoch, instance;
+    void *conn; /* the daemon's */
+};
+
+/* One name of the list of sites: at most one link of it is up. */
+struct dmz_site {
+    const char *name;
+    struct dmz_link *link; /* the one that is up; NULL: none is */
+    struct replica replica;
+    struct verdict_counts counts; /* of frames that came through the tunnel */
+    uint64_t changed_us;          /* when it last came up or went down */
+    uint64_t connects;
+    char last_error[128];
+};
+
+struct dmz_hooks {
+    /* Ends a connection: another of the same site takes over. */
+    void (*close_link)(void *ctx, struct dmz_link *link, const char *reason);
+    void *ctx;
+};
+
+struct dmz_options {
+    size_t max_sas;
+    uint32_t site_quota;
+    uint64_t max_age_us;
+    uint64_t stale_hold_us;
+    size_t queue_octets; /* media queue of each link */
+    const char *software;
+};
+
+struct dmz {
+    struct dmz_options options;
+    struct table *table;
+    struct target_rules rules;
+    struct path_listener listeners[DMZ_LISTENERS_MAX];
+    size_t listener_count;
+    struct dmz_site sites[DMZ_SITES_MAX];
+    size_t site_count;
+    struct path_out out;
+    struct dmz_hooks hooks;
+};
+
+/*
+ * Listeners and rules are filled in by the caller afterwards. names: of the sites, ended by
+ * NULL, must outlive the core. 0 or ERR_NOMEM.
+ */
+int dmz_init(struct dmz *dmz, const struct dmz_options *options, const char *const *names,
+             const struct path_out *out, const struct dmz_hooks *hooks);
+/* All links must be closed. */
+void dmz_fini(struct dmz *dmz);
+/* Once a second: SAs of sites that stayed away longer than stale-hold are deleted. */
+void dmz_tick(struct dmz *dmz, uint64_t now_us);
+
+/* --- site.c: links. NULL for a name that is no site's, or without memory. */
+struct dmz_link *dmz_link_new(struct dmz *dmz, const char *name, uint64_t now_us);
+/* The connection is over. Its owner frees the session next, and the link with it. */
+void dmz_link_closed(struct dmz_link *link, const char *reason, uint64_t now_us);
+
+/* --- inbound.c: a datagram from outside, on its way into the tunnel. */
+void inbound_packet(struct dmz *dmz, unsigned listener, bool rtcp_port,
+                    const struct udp_packet *packet, uint64_t now_us);
+
+/* --- outbound.c: a frame from the tunnel, on its way out. */
+void outbound_frame(struct dmz_site *site, struct dmz *dmz, uint32_t label, const uint8_t *packet,
+                    size_t length);
+/* What became of a packet that went to dmz.out; tag is what came with it, error an errno or 0. */
+void outbound_sent(struct dmz *dmz, unsigned listener, bool rtcp_port, void *tag, int error);
+
+#endif

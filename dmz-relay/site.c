@@ -1,0 +1,163 @@
+#define LOG_MODULE "site"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/err.h"
+#include "common/base/log.h"
+#include "common/sa/table.h"
+#include "common/sa/verify.h"
+#include "dmz-relay/dmz.h"
+
+static struct dmz_site *site_of(const struct dmz_link *link)
+{
+    return &link->dmz->sites[link->site];
+}
+
+/* Of two connections of one site the one with the higher (epoch, instance) stays. */
+static bool is_newer(const struct hello *theirs, const struct dmz_link *held)
+{
+    return theirs->epoch != held->epoch ? theirs->epoch > held->epoch
+                                        : theirs->instance > held->instance;
+}
+
+static void fill_reply(const struct dmz *dmz, const struct dmz_site *site, struct hello *reply)
+{
+    reply->features = FEATURE_DELTA;
+    reply->epoch = site->replica.epoch;
+    reply->sa_version = site->replica.version;
+    reply->capacity = (uint32_t)table_max(dmz->table);
+    reply->quota = site->replica.quota;
+    snprintf(reply->software, sizeof(reply->software), "%s", dmz->options.software);
+    snprintf(reply->site, sizeof(reply->site), "%s", site->name);
+    for (size_t i = 0; i < dmz->listener_count; i++) {
+        struct hello_listener *listener = &reply->listener[reply->listener_count++];
+
+        memcpy(listener->name, dmz->listeners[i].name, sizeof(listener->name));
+        listener->advertise = dmz->listeners[i].advertise;
+        listener->m_line = dmz->listeners[i].m_line;
+    }
+}
+
+static int on_hello(void *ctx, const struct hello *theirs, struct hello *reply,
+                    char reason[BYE_REASON_SIZE])
+{
+    struct dmz_link *link = ctx;
+    struct dmz_site *site = site_of(link);
+
+    if (site->link && !is_newer(theirs, site->link)) {
+        snprintf(reason, BYE_REASON_SIZE, "a newer connection of site %.64s is up", site->name);
+        return ERR_EXISTS;
+    }
+    if (site->link)
+        link->dmz->hooks.close_link(link->dmz->hooks.ctx, site->link,
+                                    "a newer connection of the same site came");
+    link->epoch = theirs->epoch;
+    link->instance = theirs->instance;
+    fill_reply(link->dmz, site, reply);
+    return 0;
+}
+
+static void on_up(void *ctx, const struct hello *theirs)
+{
+    struct dmz_link *link = ctx;
+    struct dmz_site *site = site_of(link);
+
+    site->link = link;
+    site->connects++;
+    site->changed_us = session_up_since(link->session);
+    log_info("site %s is up (%s, %zu SAs held)", site->name, theirs->software,
+             table_count_owner(link->dmz->table, link->site));
+}
+
+static int on_control(void *ctx, uint8_t type, struct reader *body)
+{
+    struct dmz_link *link = ctx;
+
+    /* A connection that was replaced says no more about SAs. */
+    if (site_of(link)->link != link)
+        return ERR_PROTOCOL;
+    /* Packets that wait to be sent hold their SA, and it may go now. */
+    link->dmz->out.flush(link->dmz->out.ctx);
+    return replica_frame(&site_of(link)->replica, type, body);
+}
+
+static void on_media(void *ctx, uint32_t label, const uint8_t *packet, size_t length,
+                     uint64_t now_us)
+{
+    struct dmz_link *link = ctx;
+
+    (void)now_us;
+    outbound_frame(site_of(link), link->dmz, label, packet, length);
+}
+
+/* The replica has nothing of its own to say yet but NAKs, which are urgent. */
+static bool pull_nothing(void *ctx, uint8_t *type, struct writer *body)
+{
+    (void)ctx;
+    (void)type;
+    (void)body;
+    return false;
+}
+
+static void on_dropped(void *ctx, uint32_t label, enum verdict verdict)
+{
+    struct dmz_link *link = ctx;
+    struct sa *sa = table_by_label(link->dmz->table, link->site, label);
+
+    if (sa)
+        verify_count(sa, verdict);
+}
+
+static const struct session_hooks hooks = {
+    .hello = on_hello,
+    .up = on_up,
+    .control = on_control,
+    .media = on_media,
+    .pull_live = pull_nothing,
+    .pull_bulk = pull_nothing,
+    .dropped = on_dropped,
+    .freed = free,
+};
+
+static int find_site(const struct dmz *dmz, const char *name)
+{
+    for (size_t i = 0; i < dmz->site_count; i++) {
+        if (strcmp(dmz->sites[i].name, name) == 0)
+            return (int)i;
+    }
+    return -1;
+}
+
+struct dmz_link *dmz_link_new(struct dmz *dmz, const char *name, uint64_t now_us)
+{
+    int site = find_site(dmz, name);
+    struct dmz_link *link = site >= 0 ? calloc(1, sizeof(*link)) : NULL;
+
+    if (!link)
+        return NULL;
+    link->dmz = dmz;
+    link->site = (unsigned)site;
+    link->session = session_new(SESSION_DMZ, &hooks, link, dmz->options.max_age_us,
+                                dmz->options.queue_octets, now_us);
+    if (!link->session) {
+        free(link);
+        return NULL;
+    }
+    return link;
+}
+
+void dmz_link_closed(struct dmz_link *link, const char *reason, uint64_t now_us)
+{
+    struct dmz_site *site = site_of(link);
+
+    if (site->link && site->link != link)
+        return;
+    snprintf(site->last_error, sizeof(site->last_error), "%s", reason);
+    if (!site->link)
+        return;
+    site->link = NULL;
+    site->changed_us = now_us;
+    replica_disconnected(&site->replica);
+    log_warning("site %s is down: %s", site->name, reason);
+}

@@ -1,0 +1,279 @@
+#define LOG_MODULE "admit"
+#include "inner-relay/admit.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/err.h"
+#include "common/base/log.h"
+#include "common/sa/table.h"
+
+static int refuse(struct admit_error *error, int code, const char *field, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static int refuse(struct admit_error *error, int code, const char *field, const char *format, ...)
+{
+    va_list ap;
+
+    error->field = field;
+    va_start(ap, format);
+    vsnprintf(error->text, sizeof(error->text), format, ap);
+    va_end(ap);
+    return code;
+}
+
+/* ------------------------------------------------------------ checks, one per member */
+
+static int check_key(const struct admit_request *request, struct admit_error *error)
+{
+    static const uint8_t zero[SUITE_KEY_MAX_OCTETS];
+    size_t right = suite_material_octets(request->suite);
+
+    if (request->material_octets != right)
+        return refuse(error, ERR_INVALID, "key",
+                      "%zu octets, but %s takes %zu (master key %zu, then master salt %zu)",
+                      request->material_octets, request->suite->name, right,
+                      request->suite->key_octets, request->suite->salt_octets);
+    if (memcmp(request->material, zero, right) == 0)
+        return refuse(error, ERR_INVALID, "key", "all octets are zero; a key is random");
+    return 0;
+}
+
+static int check_ssrcs(const struct admit_request *request, struct admit_error *error)
+{
+    if (request->ssrc_count == 0)
+        return refuse(error, ERR_INVALID, "ssrc",
+                      "at least one is needed: this version does not learn SSRCs");
+    for (unsigned i = 1; i < request->ssrc_count; i++) {
+        for (unsigned k = 0; k < i; k++) {
+            if (request->ssrc[i] == request->ssrc[k])
+                return refuse(error, ERR_INVALID, "ssrc", "%u stands twice", request->ssrc[i]);
+        }
+    }
+    return 0;
+}
+
+static int check_source(const struct inner *inner, const struct admit_request *request,
+                        struct admit_error *error)
+{
+    const struct addr *source = &request->source.rtp;
+    enum addr_kind kind = addr_kind(source);
+    bool internal = target_is_internal(&inner->rules, source);
+
+    if (!source->family)
+        return refuse(error, ERR_INVALID, "source",
+                      "address and port are needed: this version does not learn sources");
+    if (kind == ADDR_MULTICAST || kind == ADDR_BROADCAST || kind == ADDR_UNSPECIFIED)
+        return refuse(error, ERR_FORBIDDEN, "source", "a %s address cannot be a sender",
+                      addr_kind_text(kind));
+    if (request->side == SA_SIDE_INTERNAL && !internal)
+        return refuse(error, ERR_FORBIDDEN, "source",
+                      "the side is internal, but the address is not in [networks] internal");
+    if (request->side == SA_SIDE_EXTERNAL && internal)
+        return refuse(error, ERR_FORBIDDEN, "source",
+                      "the side is external, but the address is in [networks] internal");
+    if (!request->source.mux && request->source.rtcp.family &&
+        request->source.rtcp.family != source->family)
+        return refuse(error, ERR_INVALID, "source_rtcp", "of another family than source");
+    return 0;
+}
+
+static int check_one_target(const struct inner *inner, enum sa_side side, const struct addr *addr,
+                            const char *field, struct admit_error *error)
+{
+    const char *why = target_refusal(&inner->rules, side, addr);
+
+    return why ? refuse(error, ERR_FORBIDDEN, field, "%s", why) : 0;
+}
+
+static int check_destination(const struct inner *inner, const struct admit_request *request,
+                             struct admit_error *error)
+{
+    const struct sa_transport *to = &request->destination;
+    enum sa_side side = request->side == SA_SIDE_EXTERNAL ? SA_SIDE_INTERNAL : SA_SIDE_EXTERNAL;
+    int result;
+
+    if (!to->rtp.family)
+        return refuse(error, ERR_INVALID, "to", "address and port of the receiver are needed");
+    result = check_one_target(inner, side, &to->rtp, "to", error);
+    if (result == 0 && !to->mux && to->rtcp.family) {
+        if (to->rtcp.family != to->rtp.family)
+            return refuse(error, ERR_INVALID, "to_rtcp", "of another family than to");
+        result = check_one_target(inner, side, &to->rtcp, "to_rtcp", error);
+    }
+    return result;
+}
+
+static int check_inner_listener(const struct inner *inner, const char *name, uint8_t family,
+                                const char *field, struct admit_error *error)
+{
+    int found = path_find_listener(inner->listeners, inner->listener_count, name, family);
+
+    if (found < 0 && name[0])
+        return refuse(error, ERR_NOT_FOUND, field, "the inner-relay has no [listener %s]", name);
+    if (found < 0 || inner->listeners[found].address.family != family)
+        return refuse(error, ERR_NOT_FOUND, field,
+                      "the inner-relay has no listener for IPv%u; add a [listener]", family);
+    return 0;
+}
+
+/* What the dmz-relay has is known once it was connected; before, it says no later (SA-NAK). */
+static int check_dmz_listener(const struct inner_link *link, const char *name, uint8_t family,
+                              const char *field, struct admit_error *error)
+{
+    const struct hello_listener *found = inner_link_listener(link, name, family);
+
+    if (link->peer.version == 0)
+        return 0;
+    if (!found && name[0])
+        return refuse(error, ERR_NOT_FOUND, field, "dmz %s has no [listener %s]", link->name, name);
+    if (!found || found->advertise.family != family)
+        return refuse(error, ERR_NOT_FOUND, field,
+                      "dmz %s has no listener for IPv%u; add a [listener] there", link->name,
+                      family);
+    return 0;
+}
+
+static int check_listeners(const struct inner *inner, const struct inner_link *link,
+                           const struct admit_request *request, struct admit_error *error)
+{
+    uint8_t in = request->source.rtp.family, out = request->destination.rtp.family;
+    int result;
+
+    if (request->side == SA_SIDE_EXTERNAL) {
+        result = check_dmz_listener(link, request->listener, in, "listener", error);
+        return result < 0
+                   ? result
+                   : check_inner_listener(inner, request->to_listener, out, "to_listener", error);
+    }
+    result = check_inner_listener(inner, request->listener, in, "listener", error);
+    return result < 0 ? result
+                      : check_dmz_listener(link, request->to_listener, out, "to_listener", error);
+}
+
+static int check_room(const struct inner *inner, const struct inner_link *link,
+                      struct admit_error *error)
+{
+    size_t held = table_count_owner(inner->table, link->number);
+
+    if (table_count(inner->table) >= table_max(inner->table))
+        return refuse(error, ERR_FULL, NULL, "all %zu SAs of [limits] max-sas are in use",
+                      table_max(inner->table));
+    if (link->peer.version == 0)
+        return 0;
+    if (held >= link->peer.quota || held >= link->peer.capacity)
+        return refuse(error, ERR_FULL, NULL, "dmz %s takes no more than %zu SAs of this site",
+                      link->name, held);
+    return 0;
+}
+
+static int check(const struct inner *inner, const struct inner_link *link,
+                 const struct admit_request *request, struct admit_error *error)
+{
+    int result = check_source(inner, request, error);
+
+    if (result == 0)
+        result = check_destination(inner, request, error);
+    if (result == 0)
+        result = check_key(request, error);
+    if (result == 0)
+        result = check_ssrcs(request, error);
+    if (result == 0)
+        result = check_listeners(inner, link, request, error);
+    if (result == 0)
+        result = check_room(inner, link, error);
+    return result;
+}
+
+/* ------------------------------------------------------------ making it */
+
+static void fill(struct sa *sa, const struct inner *inner, const struct inner_link *link,
+                 const struct admit_request *request)
+{
+    sa->owner = link->number;
+    sa->generation = 1;
+    sa->side = request->side;
+    sa->source = request->source;
+    sa->destination = request->destination;
+    sa->suite = request->suite;
+    memcpy(sa->material, request->material, request->material_octets);
+    for (unsigned i = 0; i < request->ssrc_count; i++)
+        (void)sa_stream_add(sa, request->ssrc[i], SSRC_ORIGIN_SIGNALLED);
+    rate_init(&sa->rate, request->rate ? request->rate : inner->options.sa_rate);
+    memcpy(sa->call_id, request->call_id, sizeof(sa->call_id));
+    sa->media_index = request->media_index;
+    memcpy(sa->listener_in, request->listener, sizeof(sa->listener_in));
+    memcpy(sa->listener_out, request->to_listener, sizeof(sa->listener_out));
+    sa->reverse = request->reverse;
+    sa->media_timeout_s = request->media_timeout_s < 0 ? inner->options.media_timeout_s
+                                                       : (uint32_t)request->media_timeout_s;
+    sa->label = authority_label(&link->authority, request->ssrc[0]);
+}
+
+/* Two SAs of one call know each other, whichever was added first. */
+static void tie_reverse(struct inner *inner, struct sa *sa)
+{
+    struct sa *other = sa->reverse ? inner_find_sa(inner, sa->reverse) : NULL;
+
+    if (other && other->reverse == 0)
+        other->reverse = sa->id;
+}
+
+static int install(struct inner *inner, struct inner_link *link, struct sa *sa,
+                   struct admit_error *error)
+{
+    const struct sa *other = table_conflict(inner->table, sa);
+    int result;
+
+    if (other)
+        return refuse(error, ERR_EXISTS, "source",
+                      "SA %llu has the same side, source and SSRC already",
+                      (unsigned long long)other->id);
+    result = sa_open(sa);
+    if (result < 0)
+        return refuse(error, result, "key", "no SRTP session could be made: %s", err_text(result));
+    result = table_insert(inner->table, sa);
+    if (result < 0)
+        return refuse(error, result, NULL, "the table takes no more: %s", err_text(result));
+    inner->next_id++;
+    authority_added(&link->authority, sa);
+    tie_reverse(inner, sa);
+    return 0;
+}
+
+int admit(struct inner *inner, const struct admit_request *request, uint64_t wall_us,
+          uint64_t now_us, struct sa **out, struct admit_error *error)
+{
+    struct inner_link *link = inner_find_link(inner, request->dmz);
+    struct sa *sa;
+    int result;
+
+    *error = (struct admit_error){0};
+    if (!link)
+        return refuse(error, ERR_NOT_FOUND, "dmz", "there is no [dmz %s]", request->dmz);
+    if (request->reverse && !inner_find_sa(inner, request->reverse))
+        return refuse(error, ERR_NOT_FOUND, "reverse", "there is no SA %llu",
+                      (unsigned long long)request->reverse);
+    result = check(inner, link, request, error);
+    if (result < 0)
+        return result;
+    sa = sa_new();
+    if (!sa)
+        return refuse(error, ERR_NOMEM, NULL, "out of memory");
+    fill(sa, inner, link, request);
+    sa->id = inner->next_id;
+    sa->created_us = wall_us;
+    sa->installed_us = now_us;
+    result = install(inner, link, sa, error);
+    if (result < 0) {
+        sa_free(sa);
+        return result;
+    }
+    log_debug("SA %llu added: %s sender, label %u", (unsigned long long)sa->id,
+              sa_side_name(sa->side), sa->label);
+    inner->hooks.kick(inner->hooks.ctx, link);
+    inner->hooks.changed(inner->hooks.ctx);
+    *out = sa;
+    return 0;
+}

@@ -1,0 +1,41 @@
+/*
+ * Taking a new SA in: from relayctl now, from SIP signalling later. Everything
+ * is checked before anything is changed.
+ */
+#ifndef INNER_RELAY_ADMIT_H
+#define INNER_RELAY_ADMIT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "inner-relay/inner.h"
+
+struct admit_request {
+    enum sa_side side;
+    struct sa_transport source;
+    struct sa_transport destination;
+    const struct suite *suite;
+    uint8_t material[SUITE_KEY_MAX_OCTETS];
+    size_t material_octets;
+    unsigned ssrc_count;
+    uint32_t ssrc[SA_SSRC_MAX];
+    uint32_t rate; /* octets per second; 0: as configured */
+    char call_id[CALL_ID_SIZE];
+    uint8_t media_index;
+    char listener[NAME_SIZE];    /* that the sender sends to; "": any */
+    char to_listener[NAME_SIZE]; /* that its packets leave from; "": the first of the family */
+    char dmz[NAME_SIZE];         /* "": the first */
+    uint64_t reverse;
+    int64_t media_timeout_s; /* -1: as configured */
+};
+
+struct admit_error {
+    const char *field; /* constant: the name of the request's member in the control protocol */
+    char text[192];
+};
+
+/* 0 and *sa (the table's), or negative with error; nothing is changed then. */
+int admit(struct inner *inner, const struct admit_request *request, uint64_t wall_us,
+          uint64_t now_us, struct sa **sa, struct admit_error *error);
+
+#endif

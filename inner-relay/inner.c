@@ -1,0 +1,107 @@
+#define LOG_MODULE "inner"
+#include "inner-relay/inner.h"
+
+#include <string.h>
+
+#include "common/base/err.h"
+#include "common/base/log.h"
+#include "common/sa/table.h"
+
+int inner_init(struct inner *inner, const struct inner_options *options, const char *const *names,
+               const struct path_out *out, const struct inner_hooks *hooks)
+{
+    memset(inner, 0, sizeof(*inner));
+    inner->options = *options;
+    inner->out = *out;
+    inner->hooks = *hooks;
+    inner->next_id = 1;
+    inner->table = table_new(options->max_sas);
+    if (!inner->table)
+        return ERR_NOMEM;
+    for (; names[inner->link_count] && inner->link_count < INNER_LINKS_MAX; inner->link_count++) {
+        struct inner_link *link = &inner->links[inner->link_count];
+
+        link->inner = inner;
+        link->number = (unsigned)inner->link_count;
+        link->name = names[inner->link_count];
+        if (authority_init(&link->authority, inner->table, link->number, 0, 0) < 0)
+            return ERR_NOMEM;
+    }
+    return 0;
+}
+
+void inner_fini(struct inner *inner)
+{
+    for (size_t i = 0; i < inner->link_count; i++)
+        authority_fini(&inner->links[i].authority);
+    table_free(inner->table);
+    memset(inner, 0, sizeof(*inner));
+}
+
+struct inner_link *inner_find_link(struct inner *inner, const char *name)
+{
+    for (size_t i = 0; i < inner->link_count; i++) {
+        if (!name[0] || strcmp(inner->links[i].name, name) == 0)
+            return &inner->links[i];
+    }
+    return NULL;
+}
+
+struct sa *inner_find_sa(struct inner *inner, uint64_t id)
+{
+    struct sa *sa = NULL;
+
+    for (unsigned i = 0; i < inner->link_count && !sa; i++)
+        sa = table_by_id(inner->table, i, id);
+    return sa;
+}
+
+void inner_delete(struct inner *inner, struct sa *sa, uint64_t now_us)
+{
+    struct inner_link *link = &inner->links[sa->owner];
+
+    authority_removed(&link->authority, sa, now_us);
+    table_remove(inner->table, sa);
+    sa_free(sa);
+    inner->hooks.kick(inner->hooks.ctx, link);
+    inner->hooks.changed(inner->hooks.ctx);
+}
+
+/* ------------------------------------------------------------ media-timeout */
+
+struct aging {
+    struct inner *inner;
+    uint64_t now_us;
+};
+
+/* An SA that has heard nothing yet counts from when it was added or restored. */
+static bool is_silent(const struct sa *sa, uint32_t timeout_s, uint64_t now_us)
+{
+    uint64_t heard_us = sa->last_packet_us ? sa->last_packet_us : sa->installed_us;
+
+    return now_us - heard_us >= (uint64_t)timeout_s * 1000000;
+}
+
+/* A call lives as long as media comes in either of its directions. */
+static void age(void *ctx, struct sa *sa)
+{
+    struct aging *aging = ctx;
+    const struct sa *reverse;
+
+    if (sa->media_timeout_s == 0 || !is_silent(sa, sa->media_timeout_s, aging->now_us))
+        return;
+    reverse = sa->reverse ? inner_find_sa(aging->inner, sa->reverse) : NULL;
+    if (reverse && !is_silent(reverse, sa->media_timeout_s, aging->now_us))
+        return;
+    log_info("SA %llu deleted: no media for %u s", (unsigned long long)sa->id, sa->media_timeout_s);
+    inner_delete(aging->inner, sa, aging->now_us);
+}
+
+void inner_tick(struct inner *inner, uint64_t now_us)
+{
+    struct aging aging = {inner, now_us};
+
+    for (size_t i = 0; i < inner->link_count; i++)
+        authority_tick(&inner->links[i].authority, now_us);
+    table_each(inner->table, age, &aging);
+}

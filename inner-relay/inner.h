@@ -1,0 +1,100 @@
+/*
+ * The core of the inner-relay: the authority over all SAs, its links to the
+ * dmz-relays, and the way of packets. No socket, no clock, no event loop.
+ */
+#ifndef INNER_RELAY_INNER_H
+#define INNER_RELAY_INNER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/net/path.h"
+#include "common/sa/authority.h"
+#include "common/sa/target.h"
+#include "common/tunnel/session.h"
+
+enum { INNER_LINKS_MAX = 8, INNER_LISTENERS_MAX = 8 };
+
+struct inner;
+struct table;
+
+/* What one [dmz NAME] section makes: an authority, and a tunnel that is up or not. */
+struct inner_link {
+    struct inner *inner;
+    unsigned number; /* the owner of its SAs */
+    const char *name;
+    struct authority authority;
+    struct session *session;      /* NULL: no connection; owned by the connection */
+    struct verdict_counts counts; /* of frames that came through the tunnel */
+    struct hello peer;            /* what the dmz-relay last said of itself */
+    uint64_t instance;
+    uint64_t changed_us; /* when it last came up or went down */
+};
+
+struct inner_hooks {
+    /* There is something to send on this link, if it is up. */
+    void (*kick)(void *ctx, struct inner_link *link);
+    /* An SA was added or deleted: the state file is behind. */
+    void (*changed)(void *ctx);
+    void *ctx;
+};
+
+struct inner_options {
+    size_t max_sas;
+    uint64_t max_age_us;
+    size_t queue_octets; /* media queue of each link */
+    uint32_t sa_rate;    /* octets per second, of SAs that do not say */
+    uint32_t media_timeout_s;
+    const char *software;
+};
+
+struct inner {
+    struct inner_options options;
+    struct table *table;
+    struct target_rules rules;
+    struct path_listener listeners[INNER_LISTENERS_MAX];
+    size_t listener_count;
+    struct inner_link links[INNER_LINKS_MAX];
+    size_t link_count;
+    uint64_t next_id;
+    struct path_out out;
+    struct inner_hooks hooks;
+};
+
+/*
+ * Listeners and rules are filled in by the caller afterwards. names: of the
+ * [dmz NAME] sections, ended by NULL, must outlive the core. 0 or ERR_NOMEM.
+ */
+int inner_init(struct inner *inner, const struct inner_options *options, const char *const *names,
+               const struct path_out *out, const struct inner_hooks *hooks);
+/* All sessions must be freed. */
+void inner_fini(struct inner *inner);
+/* Once a second: labels that have rested, SAs that heard no media for too long. */
+void inner_tick(struct inner *inner, uint64_t now_us);
+/* NULL when there is none. name "": the first. */
+struct inner_link *inner_find_link(struct inner *inner, const char *name);
+struct sa *inner_find_sa(struct inner *inner, uint64_t id);
+/* Deletes it here and on its dmz-relay. */
+void inner_delete(struct inner *inner, struct sa *sa, uint64_t now_us);
+
+/* --- link.c: makes the session of a new connection, and queues HELLO. NULL without memory. */
+struct session *inner_link_open(struct inner_link *link, uint64_t wall_us, uint64_t now_us);
+/* The connection is over; its owner frees the session next. */
+void inner_link_closed(struct inner_link *link, uint64_t now_us);
+/* What the dmz-relay advertises for this listener, "" = the first of the family; NULL: not known
+ * (yet). */
+const struct hello_listener *inner_link_listener(const struct inner_link *link, const char *name,
+                                                 uint8_t family);
+
+/* --- outbound.c: a datagram from inside, on its way into the tunnel. */
+void outbound_packet(struct inner *inner, unsigned listener, bool rtcp_port,
+                     const struct udp_packet *packet, uint64_t now_us);
+
+/* --- inbound.c: a frame from the tunnel, on its way to a phone. */
+void inbound_frame(struct inner_link *link, uint32_t label, const uint8_t *packet, size_t length,
+                   uint64_t now_us);
+/* What became of a packet that went to inner.out; tag is what came with it, error an errno or 0. */
+void inbound_sent(struct inner *inner, unsigned listener, bool rtcp_port, void *tag, int error);
+
+#endif

@@ -1,0 +1,116 @@
+#define LOG_MODULE "link"
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/log.h"
+#include "common/sa/table.h"
+#include "common/sa/verify.h"
+#include "inner-relay/inner.h"
+
+static void on_up(void *ctx, const struct hello *theirs)
+{
+    struct inner_link *link = ctx;
+
+    link->peer = *theirs;
+    link->changed_us = session_up_since(link->session);
+    authority_connected(&link->authority, theirs->epoch, theirs->sa_version);
+    log_info("dmz %s is up (%s, site %s, %s of %zu SAs)", link->name, theirs->software,
+             theirs->site, authority_sync_name(link->authority.sync),
+             table_count_owner(link->inner->table, link->number));
+    if (theirs->quota < table_count_owner(link->inner->table, link->number))
+        log_warning("dmz %s takes %u SAs of this site, and it has more", link->name, theirs->quota);
+}
+
+static int on_control(void *ctx, uint8_t type, struct reader *body)
+{
+    struct inner_link *link = ctx;
+
+    (void)type; /* SA-NAK: the session lets nothing else through to this side */
+    return authority_nak(&link->authority, body);
+}
+
+static void on_media(void *ctx, uint32_t label, const uint8_t *packet, size_t length,
+                     uint64_t now_us)
+{
+    inbound_frame(ctx, label, packet, length, now_us);
+}
+
+static bool pull_live(void *ctx, uint8_t *type, struct writer *body)
+{
+    struct inner_link *link = ctx;
+
+    session_set_sa_version(link->session, link->authority.version);
+    return authority_pull_live(&link->authority, type, body);
+}
+
+static bool pull_bulk(void *ctx, uint8_t *type, struct writer *body)
+{
+    struct inner_link *link = ctx;
+
+    return authority_pull_bulk(&link->authority, type, body);
+}
+
+static void on_dropped(void *ctx, uint32_t label, enum verdict verdict)
+{
+    struct inner_link *link = ctx;
+    struct sa *sa = table_by_label(link->inner->table, link->number, label);
+
+    if (sa)
+        verify_count(sa, verdict);
+}
+
+static const struct session_hooks hooks = {
+    .up = on_up,
+    .control = on_control,
+    .media = on_media,
+    .pull_live = pull_live,
+    .pull_bulk = pull_bulk,
+    .dropped = on_dropped,
+};
+
+/* The wall clock makes an instance higher than those of an earlier life of this lineage. */
+static uint64_t next_instance(const struct inner_link *link, uint64_t wall_us)
+{
+    return wall_us > link->instance ? wall_us : link->instance + 1;
+}
+
+struct session *inner_link_open(struct inner_link *link, uint64_t wall_us, uint64_t now_us)
+{
+    const struct inner_options *options = &link->inner->options;
+    struct hello hello = {.version_min = PROTOCOL_VERSION_MIN,
+                          .version_max = PROTOCOL_VERSION_MAX,
+                          .features = FEATURE_DELTA,
+                          .epoch = link->authority.epoch,
+                          .sa_version = link->authority.version};
+
+    link->session = session_new(SESSION_INNER, &hooks, link, options->max_age_us,
+                                options->queue_octets, now_us);
+    if (!link->session)
+        return NULL;
+    link->instance = next_instance(link, wall_us);
+    hello.instance = link->instance;
+    snprintf(hello.software, sizeof(hello.software), "%s", options->software);
+    session_start(link->session, &hello);
+    return link->session;
+}
+
+void inner_link_closed(struct inner_link *link, uint64_t now_us)
+{
+    if (link->session && session_up_since(link->session) > 0)
+        link->changed_us = now_us;
+    authority_disconnected(&link->authority);
+    link->session = NULL;
+}
+
+const struct hello_listener *inner_link_listener(const struct inner_link *link, const char *name,
+                                                 uint8_t family)
+{
+    for (size_t i = 0; i < link->peer.listener_count; i++) {
+        const struct hello_listener *listener = &link->peer.listener[i];
+
+        if (name[0] ? strcmp(listener->name, name) == 0
+                    : family == 0 || listener->advertise.family == family)
+            return listener;
+    }
+    return NULL;
+}

@@ -1,0 +1,681 @@
+#include "config.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/base/verdict.h"
+#include "common/daemon/relayctl.h"
+
+enum { COLUMNS_MAX = 16, CELL_SIZE = 320, GAP = 2 };
+
+/* ---------------------------------------------------------------- tables */
+
+struct column {
+    const char *head;
+    bool right; /* numbers stand to the right */
+};
+
+/* Rows are kept until all are known: only then are the widths. */
+struct table {
+    const struct column *columns; /* ended by head NULL */
+    size_t width, count, size;    /* columns; cells used; cells there is room for */
+    char **cells;
+};
+
+static struct table table_of(const struct column *columns)
+{
+    struct table table = {.columns = columns};
+
+    while (columns[table.width].head)
+        table.width++;
+    return table;
+}
+
+/* Columns of a terminal: octets that do not continue a UTF-8 character. */
+static size_t text_width(const char *text)
+{
+    size_t n = 0;
+
+    for (; *text; text++)
+        n += ((unsigned char)*text & 0xc0) != 0x80;
+    return n;
+}
+
+static void *or_die(void *memory)
+{
+    if (memory)
+        return memory;
+    relayctl_complain("out of memory");
+    exit(RELAYCTL_NO_DAEMON);
+}
+
+static void add(struct table *table, const char *text)
+{
+    char *cell;
+
+    if (table->count == table->size) {
+        table->size = table->size ? 2 * table->size : 64;
+        table->cells = or_die(realloc(table->cells, table->size * sizeof(char *)));
+    }
+    cell = or_die(strdup(text[0] ? text : "-"));
+    relayctl_clean(cell);
+    table->cells[table->count++] = cell;
+}
+
+static void print_cell(FILE *to, const struct column *column, const char *text, size_t width,
+                       bool last)
+{
+    int blanks = (int)(width - text_width(text));
+
+    if (column->right)
+        fprintf(to, "%*s%s", blanks, "", text);
+    else
+        fprintf(to, "%s%*s", text, last ? 0 : blanks, "");
+    if (last)
+        fputc('\n', to);
+    else
+        fprintf(to, "%*s", GAP, "");
+}
+
+static void measure(const struct table *table, size_t *widths)
+{
+    for (size_t i = 0; i < table->width; i++)
+        widths[i] = strlen(table->columns[i].head);
+    for (size_t i = 0; i < table->count; i++) {
+        size_t width = text_width(table->cells[i]);
+
+        if (width > widths[i % table->width])
+            widths[i % table->width] = width;
+    }
+}
+
+/* Frees the cells too. */
+static void table_print(struct table *table, FILE *to)
+{
+    size_t widths[COLUMNS_MAX];
+
+    measure(table, widths);
+    for (size_t i = 0; i < table->width; i++)
+        print_cell(to, &table->columns[i], table->columns[i].head, widths[i],
+                   i + 1 == table->width);
+    for (size_t i = 0; i < table->count; i++) {
+        size_t column = i % table->width;
+
+        print_cell(to, &table->columns[column], table->cells[i], widths[column],
+                   column + 1 == table->width);
+        free(table->cells[i]);
+    }
+    free(table->cells);
+}
+
+/* ---------------------------------------------------------------- values */
+
+static int64_t number_of(const json_t *object, const char *name)
+{
+    return json_integer_value(json_object_get(object, name));
+}
+
+/* A short text for any value but an object, "-" for null and for what is missing. */
+static const char *text_of(const json_t *value, char *out, size_t size)
+{
+    switch (value ? json_typeof(value) : JSON_NULL) {
+    case JSON_STRING:
+        snprintf(out, size, "%s", json_string_length(value) ? json_string_value(value) : "-");
+        break;
+    case JSON_INTEGER:
+        snprintf(out, size, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+        break;
+    case JSON_REAL:
+        snprintf(out, size, "%.1f", json_real_value(value));
+        break;
+    case JSON_TRUE:
+    case JSON_FALSE:
+        snprintf(out, size, "%s", json_is_true(value) ? "yes" : "no");
+        break;
+    default:
+        snprintf(out, size, "-");
+    }
+    relayctl_clean(out);
+    return out;
+}
+
+/* Two units are enough to see how long. */
+static const char *duration_text(int64_t seconds, char *out, size_t size)
+{
+    long long s = seconds;
+
+    if (s < 60)
+        snprintf(out, size, "%lld s", s);
+    else if (s < 3600)
+        snprintf(out, size, "%lld min %lld s", s / 60, s % 60);
+    else if (s < 86400)
+        snprintf(out, size, "%lld h %lld min", s / 3600, s / 60 % 60);
+    else
+        snprintf(out, size, "%lld d %lld h", s / 86400, s / 3600 % 24);
+    return out;
+}
+
+static const char *octets_text(int64_t octets, char *out, size_t size)
+{
+    static const char *const units[] = {"kB", "MB", "GB", "TB", "PB", "EB"};
+    double value = (double)octets / 1000;
+    size_t unit = 0;
+
+    if (octets < 1000) {
+        snprintf(out, size, "%lld B", (long long)octets);
+        return out;
+    }
+    for (; value >= 999.95 && unit + 1 < sizeof(units) / sizeof(units[0]); unit++)
+        value /= 1000;
+    snprintf(out, size, "%.1f %s", value, units[unit]);
+    return out;
+}
+
+static void add_member(struct table *table, const json_t *object, const char *name)
+{
+    char text[CELL_SIZE];
+
+    add(table, text_of(json_object_get(object, name), text, sizeof(text)));
+}
+
+static void add_with(struct table *table, const json_t *value,
+                     const char *(*text_for)(int64_t, char *, size_t))
+{
+    char text[CELL_SIZE];
+
+    add(table, json_is_number(value)
+                   ? text_for((int64_t)json_number_value(value), text, sizeof(text))
+                   : "-");
+}
+
+static void add_duration(struct table *table, const json_t *object, const char *name)
+{
+    add_with(table, json_object_get(object, name), duration_text);
+}
+
+static void add_octets(struct table *table, const json_t *object, const char *name)
+{
+    add_with(table, json_object_get(object, name), octets_text);
+}
+
+static const char *hex_text(int64_t number, char *out, size_t size)
+{
+    snprintf(out, size, "0x%08" PRIx64, (uint64_t)number);
+    return out;
+}
+
+static void add_hex(struct table *table, const json_t *object, const char *name)
+{
+    add_with(table, json_object_get(object, name), hex_text);
+}
+
+/* "0x00000001,0x00000002" */
+static const char *ssrcs_text(const json_t *array, char *out, size_t size)
+{
+    size_t used = 0;
+
+    snprintf(out, size, "-");
+    for (size_t i = 0; i < json_array_size(array) && used + 16 < size; i++) {
+        uint64_t ssrc = (uint64_t)json_integer_value(json_array_get(array, i));
+
+        used += (size_t)snprintf(out + used, size - used, "%s0x%08" PRIx64, i ? "," : "", ssrc);
+    }
+    return out;
+}
+
+static const char *rtt_text(const json_t *value, char *out, size_t size)
+{
+    if (!json_is_number(value))
+        return "-";
+    snprintf(out, size, "%.1f ms", json_number_value(value));
+    return out;
+}
+
+/* ---------------------------------------------------------------- status */
+
+static void add_tunnel(struct table *table, const json_t *tunnel)
+{
+    char text[CELL_SIZE];
+
+    add_member(table, tunnel, "name");
+    add_member(table, tunnel, "peer");
+    add_member(table, tunnel, "state");
+    add_duration(table, tunnel, "since");
+    add(table, rtt_text(json_object_get(tunnel, "rtt_ms"), text, sizeof(text)));
+    add_member(table, tunnel, "sync");
+    add_member(table, tunnel, "sas");
+    add_member(table, tunnel, "queued");
+    add_member(table, tunnel, "late");
+    add_member(table, tunnel, "frames_in");
+    add_octets(table, tunnel, "octets_in");
+    add_member(table, tunnel, "frames_out");
+    add_octets(table, tunnel, "octets_out");
+    add_member(table, tunnel, "connects");
+    add_member(table, tunnel, "congestion");
+}
+
+static void show_last_errors(const json_t *tunnels, FILE *to)
+{
+    const json_t *tunnel;
+    size_t i;
+
+    json_array_foreach(tunnels, i, tunnel)
+    {
+        char name[CELL_SIZE], error[2 * CELL_SIZE];
+        const json_t *text = json_object_get(tunnel, "last_error");
+
+        if (!json_is_string(text))
+            continue;
+        text_of(json_object_get(tunnel, "name"), name, sizeof(name));
+        fprintf(to, "last error of %s: %s\n", name, text_of(text, error, sizeof(error)));
+    }
+}
+
+static void show_tunnels(const json_t *tunnels, FILE *to)
+{
+    static const struct column columns[] = {
+        {"TUNNEL", false}, {"PEER", false},    {"STATE", false},      {"FOR", true},
+        {"RTT", true},     {"SYNC", false},    {"SAS", true},         {"QUEUED", true},
+        {"LATE", true},    {"FRAMES", true},   {"IN", true},          {"FRAMES", true},
+        {"OUT", true},     {"CONNECTS", true}, {"CONGESTION", false}, {NULL, false},
+    };
+    struct table table = table_of(columns);
+    const json_t *tunnel;
+    size_t i;
+
+    if (json_array_size(tunnels) == 0) {
+        fprintf(to, "\nno tunnel\n");
+        return;
+    }
+    fprintf(to, "\n");
+    json_array_foreach(tunnels, i, tunnel) add_tunnel(&table, tunnel);
+    table_print(&table, to);
+    show_last_errors(tunnels, to);
+}
+
+/* One of a listener's two sockets. */
+static void add_socket(struct table *table, const json_t *listener, const char *kind)
+{
+    const json_t *counts = json_object_get(listener, kind);
+    char name[CELL_SIZE], text[CELL_SIZE + 8], port[16];
+
+    text_of(json_object_get(listener, "name"), name, sizeof(name));
+    snprintf(text, sizeof(text), "%s %s", name, kind);
+    snprintf(port, sizeof(port), "%s_port", kind);
+    add(table, text);
+    add_member(table, listener, "address");
+    add_member(table, listener, "advertise");
+    add_member(table, listener, port);
+    add_member(table, counts, "received");
+    add_member(table, counts, "accepted");
+    add_member(table, counts, "dropped");
+    add_member(table, counts, "sent");
+    add_member(table, counts, "overflow");
+}
+
+static void show_listeners(const json_t *listeners, FILE *to)
+{
+    static const struct column columns[] = {
+        {"LISTENER", false}, {"ADDRESS", false}, {"ADVERTISE", false}, {"PORT", true},
+        {"RECEIVED", true},  {"ACCEPTED", true}, {"DROPPED", true},    {"SENT", true},
+        {"OVERFLOW", true},  {NULL, false},
+    };
+    struct table table = table_of(columns);
+    const json_t *listener;
+    size_t i;
+
+    fprintf(to, "\n");
+    json_array_foreach(listeners, i, listener)
+    {
+        add_socket(&table, listener, "rtp");
+        add_socket(&table, listener, "rtcp");
+    }
+    table_print(&table, to);
+}
+
+void relayctl_show_status(const struct json_t *reply, FILE *to)
+{
+    char daemon[CELL_SIZE], version[CELL_SIZE], pid[CELL_SIZE], uptime[CELL_SIZE];
+    char sas[CELL_SIZE], max[CELL_SIZE];
+
+    fprintf(to, "%s %s, process %s, up %s\n",
+            text_of(json_object_get(reply, "daemon"), daemon, sizeof(daemon)),
+            text_of(json_object_get(reply, "version"), version, sizeof(version)),
+            text_of(json_object_get(reply, "pid"), pid, sizeof(pid)),
+            duration_text(number_of(reply, "uptime"), uptime, sizeof(uptime)));
+    fprintf(to, "security associations: %s of at most %s\n",
+            text_of(json_object_get(reply, "sas"), sas, sizeof(sas)),
+            text_of(json_object_get(reply, "max_sas"), max, sizeof(max)));
+    show_tunnels(json_object_get(reply, "tunnels"), to);
+    show_listeners(json_object_get(reply, "listeners"), to);
+}
+
+bool relayctl_tunnels_up(const struct json_t *reply)
+{
+    const json_t *tunnels = json_object_get(reply, "tunnels"), *tunnel;
+    size_t i;
+
+    json_array_foreach(tunnels, i, tunnel)
+    {
+        const char *state = json_string_value(json_object_get(tunnel, "state"));
+
+        if (!state || strcmp(state, "up") != 0)
+            return false;
+    }
+    return json_array_size(tunnels) > 0;
+}
+
+/* ---------------------------------------------------------------- stats */
+
+static const char *explanation(const char *name)
+{
+    for (int i = 0; i < VERDICT_COUNT; i++) {
+        if (strcmp(verdict_name((enum verdict)i), name) == 0)
+            return verdict_text((enum verdict)i);
+    }
+    return "(a verdict that this relayctl does not know)";
+}
+
+static void show_count(FILE *to, const char *name, int64_t n, const char *text)
+{
+    char clean[32];
+
+    snprintf(clean, sizeof(clean), "%s", name);
+    relayctl_clean(clean);
+    fprintf(to, "  %-16s %12lld%s%s\n", clean, (long long)n, text[0] ? "  " : "", text);
+}
+
+/* Those that are not zero; returns the sum of all. */
+static int64_t show_verdicts(const json_t *verdicts, FILE *to)
+{
+    const char *name;
+    json_t *value;
+    int64_t sum = 0;
+
+    /* jansson iterates over what is not const only. */
+    json_object_foreach((json_t *)(uintptr_t)verdicts, name, value)
+    {
+        int64_t n = json_integer_value(value);
+
+        if (n != 0)
+            show_count(to, name, n, explanation(name));
+        sum += n;
+    }
+    return sum;
+}
+
+/* Every packet that was received has one verdict or waits: if not, packets went missing. */
+static void show_place(const json_t *place, FILE *to)
+{
+    int64_t received = number_of(place, "received"), queued = number_of(place, "queued"), sum;
+    char name[CELL_SIZE], text[64] = "as received";
+
+    fprintf(to, "%s\n", text_of(json_object_get(place, "place"), name, sizeof(name)));
+    show_count(to, "received", received, "");
+    sum = show_verdicts(json_object_get(place, "verdicts"), to) + queued;
+    if (queued != 0)
+        show_count(to, "queued", queued, "waiting for the tunnel");
+    if (sum != received)
+        snprintf(text, sizeof(text), "WRONG: %lld were received", (long long)received);
+    show_count(to, "sum", sum, text);
+}
+
+void relayctl_show_stats(const struct json_t *reply, FILE *to)
+{
+    json_t *counters = json_object_get(reply, "counters"), *value;
+    const json_t *places = json_object_get(reply, "places"), *place;
+    const char *name;
+    size_t i;
+
+    json_array_foreach(places, i, place) show_place(place, to);
+    if (json_object_size(counters) == 0)
+        return;
+    fprintf(to, "counters\n");
+    json_object_foreach(counters, name, value)
+    {
+        char clean[CELL_SIZE];
+
+        snprintf(clean, sizeof(clean), "%s", name);
+        relayctl_clean(clean);
+        fprintf(to, "  %-28s %12" JSON_INTEGER_FORMAT "\n", clean, json_integer_value(value));
+    }
+}
+
+/* ---------------------------------------------------------------- security associations */
+
+static void add_sa(struct table *table, const json_t *sa)
+{
+    char text[CELL_SIZE];
+    const char *home = json_object_get(sa, "site") ? "site" : "dmz";
+
+    add_member(table, sa, "id");
+    add_member(table, sa, "side");
+    add_member(table, sa, home);
+    add_member(table, sa, "source");
+    add_member(table, sa, "destination");
+    add(table, ssrcs_text(json_object_get(sa, "ssrc"), text, sizeof(text)));
+    add_hex(table, sa, "label");
+    add_member(table, sa, "suite");
+    add_member(table, sa, "packets");
+    add_octets(table, sa, "octets");
+    add_member(table, sa, "dropped");
+    add_duration(table, sa, "last_packet");
+    add_member(table, sa, "state");
+    add_member(table, sa, "call_id");
+}
+
+void relayctl_show_sa_list(const struct json_t *reply, FILE *to)
+{
+    static const struct column columns[] = {
+        {"ID", true},           {"SIDE", false},  {"PAIR", false},   {"SOURCE", false},
+        {"DESTINATION", false}, {"SSRC", false},  {"LABEL", false},  {"SUITE", false},
+        {"PACKETS", true},      {"OCTETS", true}, {"DROPPED", true}, {"LAST", true},
+        {"STATE", false},       {"CALL", false},  {NULL, false},
+    };
+    const json_t *list = json_object_get(reply, "sas"), *sa;
+    struct table table = table_of(columns);
+    size_t i;
+
+    if (json_array_size(list) == 0) {
+        fprintf(to, "no security associations\n");
+        return;
+    }
+    json_array_foreach(list, i, sa) add_sa(&table, sa);
+    table_print(&table, to);
+}
+
+enum field_kind {
+    FIELD_PLAIN,
+    FIELD_HEX,
+    FIELD_SSRCS,
+    FIELD_OCTETS,
+    FIELD_AGO,
+    FIELD_DATE,
+    FIELD_RATE,
+    FIELD_TIMEOUT
+};
+
+/* What "sa show" prints, in this order; a member that the daemon does not send is left out. */
+static const struct {
+    const char *name, *title;
+    enum field_kind kind;
+} fields[] = {
+    {"id", "id", FIELD_PLAIN},
+    {"generation", "generation", FIELD_PLAIN},
+    {"state", "state", FIELD_PLAIN},
+    {"refused", "refused because", FIELD_PLAIN},
+    {"created", "created", FIELD_DATE},
+    {"call_id", "call", FIELD_PLAIN},
+    {"site", "site", FIELD_PLAIN},
+    {"dmz", "dmz-relay", FIELD_PLAIN},
+    {"side", "sender's side", FIELD_PLAIN},
+    {"listener", "listener", FIELD_PLAIN},
+    {"source", "source RTP", FIELD_PLAIN},
+    {"source_rtcp", "source RTCP", FIELD_PLAIN},
+    {"source_mux", "source rtcp-mux", FIELD_PLAIN},
+    {"encap_in", "encapsulation in", FIELD_PLAIN},
+    {"to_listener", "leaves from", FIELD_PLAIN},
+    {"destination", "destination RTP", FIELD_PLAIN},
+    {"destination_rtcp", "destination RTCP", FIELD_PLAIN},
+    {"destination_mux", "dest. rtcp-mux", FIELD_PLAIN},
+    {"encap_out", "encapsulation out", FIELD_PLAIN},
+    {"suite", "suite", FIELD_PLAIN},
+    {"ssrc", "SSRC", FIELD_SSRCS},
+    {"label", "label", FIELD_HEX},
+    {"reverse", "other direction", FIELD_PLAIN},
+    {"rate", "most rate", FIELD_RATE},
+    {"media_timeout", "media timeout", FIELD_TIMEOUT},
+    {"packets", "packets", FIELD_PLAIN},
+    {"octets", "octets", FIELD_OCTETS},
+    {"dropped", "dropped", FIELD_PLAIN},
+    {"last_packet", "last packet", FIELD_AGO},
+};
+
+static const char *date_text(const json_t *value, char *out, size_t size)
+{
+    time_t seconds = (time_t)json_integer_value(value);
+    struct tm tm;
+
+    if (!json_is_integer(value) || !gmtime_r(&seconds, &tm) ||
+        strftime(out, size, "%Y-%m-%d %H:%M:%S UTC", &tm) == 0)
+        return text_of(value, out, size);
+    return out;
+}
+
+static const char *field_text(const json_t *value, enum field_kind kind, char *out, size_t size)
+{
+    int64_t number = json_is_number(value) ? (int64_t)json_number_value(value) : 0;
+
+    if (kind == FIELD_SSRCS)
+        return ssrcs_text(value, out, size);
+    if (kind == FIELD_DATE)
+        return date_text(value, out, size);
+    if (!json_is_number(value))
+        return text_of(value, out, size);
+    if (kind == FIELD_HEX)
+        return hex_text(number, out, size);
+    if (kind == FIELD_OCTETS)
+        return octets_text(number, out, size);
+    if (kind == FIELD_AGO || (kind == FIELD_TIMEOUT && number != 0))
+        return duration_text(number, out, size);
+    if (kind == FIELD_TIMEOUT)
+        return "never";
+    text_of(value, out, size);
+    if (kind == FIELD_RATE)
+        snprintf(out + strlen(out), size - strlen(out), " kbit/s");
+    return out;
+}
+
+static void show_fields(const json_t *sa, FILE *to)
+{
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        const json_t *value = json_object_get(sa, fields[i].name);
+        char text[CELL_SIZE];
+
+        if (value)
+            fprintf(to, "%-18s %s%s\n", fields[i].title,
+                    field_text(value, fields[i].kind, text, sizeof(text)),
+                    fields[i].kind == FIELD_AGO && json_is_number(value) ? " ago" : "");
+    }
+}
+
+static void show_streams(const json_t *streams, FILE *to)
+{
+    static const struct column columns[] = {
+        {"SSRC", false}, {"ORIGIN", false}, {"ROC", true},      {"HIGHEST", true},
+        {"LOST", true},  {"JITTER", true},  {"RECEIVED", true}, {NULL, false},
+    };
+    struct table table = table_of(columns);
+    const json_t *stream;
+    size_t i;
+
+    if (json_array_size(streams) == 0)
+        return;
+    json_array_foreach(streams, i, stream)
+    {
+        add_hex(&table, stream, "ssrc");
+        add_member(&table, stream, "origin");
+        add_member(&table, stream, "roc");
+        add_member(&table, stream, "highest");
+        add_member(&table, stream, "lost");
+        add_member(&table, stream, "jitter");
+        add_member(&table, stream, "received");
+    }
+    fprintf(to, "\n");
+    table_print(&table, to);
+}
+
+void relayctl_show_sa(const struct json_t *reply, FILE *to)
+{
+    const json_t *sa = json_object_get(reply, "sa");
+    const json_t *verdicts = json_object_get(sa, "verdicts");
+
+    show_fields(sa, to);
+    show_streams(json_object_get(sa, "streams"), to);
+    if (json_object_size(verdicts) == 0)
+        return;
+    fprintf(to, "\nverdicts\n");
+    show_verdicts(verdicts, to);
+}
+
+void relayctl_show_sa_added(const struct json_t *reply, FILE *to)
+{
+    char id[CELL_SIZE], label[CELL_SIZE], rtp[CELL_SIZE], rtcp[CELL_SIZE];
+
+    fprintf(to, "SA %s added, label %s\n", text_of(json_object_get(reply, "id"), id, sizeof(id)),
+            hex_text(number_of(reply, "label"), label, sizeof(label)));
+    if (!json_is_string(json_object_get(reply, "send_to"))) {
+        fprintf(to, "where the sender must send to is not known yet: the tunnel is not up\n");
+        return;
+    }
+    fprintf(to, "the sender must send RTP to %s",
+            text_of(json_object_get(reply, "send_to"), rtp, sizeof(rtp)));
+    if (json_is_string(json_object_get(reply, "send_rtcp_to")))
+        fprintf(to, " and RTCP to %s",
+                text_of(json_object_get(reply, "send_rtcp_to"), rtcp, sizeof(rtcp)));
+    fprintf(to, "\n");
+}
+
+void relayctl_show_sa_deleted(const struct json_t *reply, FILE *to)
+{
+    (void)reply;
+    fprintf(to, "deleted\n");
+}
+
+/* ---------------------------------------------------------------- reload, debug */
+
+static void show_names(const json_t *names, const char *title, FILE *to)
+{
+    const json_t *name;
+    size_t i;
+
+    json_array_foreach(names, i, name)
+    {
+        char text[CELL_SIZE];
+
+        fprintf(to, "%s: %s\n", title, text_of(name, text, sizeof(text)));
+    }
+}
+
+void relayctl_show_reload(const struct json_t *reply, FILE *to)
+{
+    const json_t *changed = json_object_get(reply, "changed");
+    const json_t *restart = json_object_get(reply, "restart_needed");
+
+    if (json_array_size(changed) + json_array_size(restart) == 0)
+        fprintf(to, "read again, nothing changed\n");
+    show_names(changed, "changed", to);
+    show_names(restart, "needs a restart", to);
+}
+
+void relayctl_show_debug(const struct json_t *reply, FILE *to)
+{
+    char text[CELL_SIZE];
+
+    fprintf(to, "level: %s\n", text_of(json_object_get(reply, "level"), text, sizeof(text)));
+}

@@ -36,8 +36,7 @@ struct tls_files {
  * is negative, and error says in one sentence which file is wrong, how, and what
  * would be right. Also refused: a key that does not match, an own certificate
  * that is expired, not yet valid, without a DNS SAN or without the extended key
- * usage of its role, a CRL that is not signed by the CA or has expired. own_name receives the first
- * DNS SAN of the own certificate.
+ * usage of its role, a CRL that is not signed by the CA or has expired.
  */
 int tls_context_new(struct tls_context **context, enum tls_role role, const struct tls_files *files,
                     char *error, size_t error_size);
@@ -52,8 +51,8 @@ int tls_context_crl_left_percent(const struct tls_context *context);
 /*
  * A connection over a non-blocking socket, which stays the caller's. names is a
  * list, ended by NULL, of the names one of which the peer's certificate must
- * bear; it is only read during the call to tls_handshake and must live until then. The context must
- * outlive the handshake only.
+ * bear; it is only read during tls_handshake() and must live until that is
+ * complete. The context must outlive the handshake only. NULL: out of memory.
  */
 struct tls *tls_new(struct tls_context *context, int fd, const char *const *names);
 void tls_free(struct tls *tls);
@@ -62,16 +61,34 @@ enum tls_result tls_handshake(struct tls *tls);
 const char *tls_peer_name(const struct tls *tls);
 /* *count octets were read or written, at least one with TLS_SUCCESS. */
 enum tls_result tls_read(struct tls *tls, void *buffer, size_t size, size_t *count);
-/* After TLS_WANT_OUTPUT (or TLS_WANT_INPUT) the next call must bring the same octets. */
+/*
+ * Makes at most one record of RECORD_MAX_OCTETS. After TLS_WANT_OUTPUT (or
+ * TLS_WANT_INPUT) the next call must bring the same octets, and may bring more
+ * behind them; they may lie elsewhere in memory. length must not be 0.
+ */
 enum tls_result tls_write(struct tls *tls, const void *data, size_t length, size_t *count);
 /* Sends close_notify as far as the socket takes it; does not wait for the peer's. */
 void tls_close(struct tls *tls);
-/* True when the peer's certificate is still good under another context (new CA, CRL, time). */
+/*
+ * True when the peer's certificate is still good under another context (new CA,
+ * CRL, time); when not, tls_error() says why. The connection goes on either way.
+ */
 bool tls_recheck(struct tls *tls, struct tls_context *context);
-/* One sentence about the last TLS_FAILED: "certificate has expired", "TLS 1.2 offered, 1.3 needed".
+/*
+ * One sentence about the first TLS_FAILED, which all later calls repeat: "the peer's
+ * certificate has expired", "TLS 1.2 offered, 1.3 needed". A TLS 1.3 client is
+ * through its handshake before the server judged it: it learns in its first tls_read().
  */
 const char *tls_error(const struct tls *tls);
 /* Octets that were read from the socket but not yet by tls_read. */
 size_t tls_pending(const struct tls *tls);
+/*
+ * tls_write() changes the sending keys (KeyUpdate, RFC 8446 4.6.3) after so many
+ * records or so much time, whichever is first. The defaults, 2^22 and an hour,
+ * are right; tests set less.
+ */
+void tls_set_key_update(struct tls *tls, uint64_t records, uint64_t interval_us);
+/* How often tls_write() has changed the sending keys. */
+uint64_t tls_key_updates(const struct tls *tls);
 
 #endif

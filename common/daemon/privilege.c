@@ -12,17 +12,6 @@
 
 #include "common/base/err.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define WITH_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define WITH_ASAN 1
-#endif
-#endif
-#ifndef WITH_ASAN
-#define WITH_ASAN 0
-#endif
-
 enum { DIRECTORY_MODE = 0755 }; /* each file in it has a mode of its own */
 
 static int system_error(char *error, size_t error_size, const char *what)
@@ -48,8 +37,7 @@ int privilege_harden(char *error, size_t error_size)
         return system_error(error, error_size, "PR_SET_NO_NEW_PRIVS");
     if (setrlimit(RLIMIT_CORE, &none) < 0)
         return system_error(error, error_size, "RLIMIT_CORE");
-    /* The leak checker of AddressSanitizer attaches to its own process, which this would forbid. */
-    if (!WITH_ASAN && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+    if (!PRIVILEGE_LEAK_CHECKER && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         return system_error(error, error_size, "PR_SET_DUMPABLE");
     return 0;
 }

@@ -6,6 +6,21 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+/*
+ * 1 with AddressSanitizer: its leak checker attaches to its own process, so that PR_SET_DUMPABLE
+ * has to stay as it is.
+ */
+#if defined(__SANITIZE_ADDRESS__)
+#define PRIVILEGE_LEAK_CHECKER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define PRIVILEGE_LEAK_CHECKER 1
+#endif
+#endif
+#ifndef PRIVILEGE_LEAK_CHECKER
+#define PRIVILEGE_LEAK_CHECKER 0
+#endif
+
 /* Refuses uid 0 unless allow_root; uid is the effective one. 0 or ERR_FORBIDDEN with a sentence in
  * error. */
 int privilege_check_user(uid_t uid, bool allow_root, char *error, size_t error_size);

@@ -1,0 +1,381 @@
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/err.h"
+#include "common/base/log.h"
+#include "dmz-relay/settings.h"
+#include "inner-relay/settings.h"
+#include "tests/unit/unit.h"
+
+#define DMZ_TUNNEL                                                                                 \
+    "[tunnel]\nlisten = 192.0.2.10:7000\nsites = hq.example\ncertificate = /c\nkey = /k\nca = "    \
+    "/a\n"
+#define INNER_TUNNEL "[tunnel]\ncertificate = /c\nkey = /k\nca = /a\n"
+#define LISTENER     "[listener main]\naddress = 192.0.2.10\nrtp-port = 5004\n"
+#define DMZ          "[dmz one]\naddress = dmz.example:7000\nname = dmz.example\n"
+#define NETWORKS     "[networks]\ninternal = 10.0.0.0/8\n"
+
+static const char dmz_least[] = LISTENER DMZ_TUNNEL;
+static const char inner_least[] = DMZ LISTENER INNER_TUNNEL NETWORKS;
+
+static void *parsed(const struct conf_schema *schema, const char *text)
+{
+    char error[512];
+    void *conf;
+
+    ck_assert_msg(conf_parse(schema, "f", text, strlen(text), &conf, error, sizeof(error)) == 0,
+                  "%s", error);
+    return conf;
+}
+
+static char *print(const struct conf_schema *schema, const void *conf)
+{
+    char *text = NULL;
+    size_t length;
+    FILE *file = open_memstream(&text, &length);
+
+    conf_print(schema, conf, file);
+    fclose(file);
+    return text;
+}
+
+START_TEST(test_dmz_defaults)
+{
+    struct dmz_settings *s = parsed(&dmz_schema, dmz_least);
+
+    ck_assert_uint_eq(s->listener_count, 1);
+    ck_assert_str_eq(s->listeners[0].name, "main");
+    ck_assert(addr_equal(&s->listeners[0].advertise, &s->listeners[0].address));
+    ck_assert_uint_eq(s->listeners[0].rtp_port, 5004);
+    ck_assert_int_eq(s->listeners[0].m_line, -1);
+    ck_assert_uint_eq(s->listeners[0].dscp, 46);
+    ck_assert_uint_eq(s->tunnel.listen.port, 7000);
+    ck_assert_uint_eq(s->tunnel.sites.count, 1);
+    ck_assert_str_eq(s->tunnel.sites.name[0], "hq.example");
+    ck_assert_str_eq(s->tunnel.common.certificate, "/c");
+    ck_assert_str_eq(s->tunnel.common.key, "/k");
+    ck_assert_str_eq(s->tunnel.common.ca, "/a");
+    ck_assert_str_eq(s->tunnel.common.crl, "");
+    ck_assert_uint_eq(s->tunnel.common.max_age_us, 60000);
+    ck_assert_uint_eq(s->tunnel.common.dscp, 46);
+    ck_assert_uint_eq(s->tunnel.stale_hold_us, 300000000);
+    ck_assert_uint_eq(s->tunnel.max_handshakes, 64);
+    ck_assert_uint_eq(s->networks.external.count, 0);
+    ck_assert(!s->networks.test_allow_loopback);
+    ck_assert_uint_eq(s->limits.max_sas, 20000);
+    ck_assert_uint_eq(s->limits.site_quota, 20000);
+    ck_assert_str_eq(s->control.socket, RUNSTATEDIR "/media-relay/dmz-relay.sock");
+    ck_assert_str_eq(s->control.group, "");
+    ck_assert_int_eq(s->log.target, LOG_TARGET_SYSLOG);
+    ck_assert_int_eq(s->log.level, LOG_LEVEL_INFO);
+    ck_assert(!s->daemon.allow_root);
+    ck_assert_str_eq(s->daemon.pid_file, "");
+    free(s);
+}
+END_TEST
+
+START_TEST(test_inner_defaults)
+{
+    struct inner_settings *s = parsed(&inner_schema, inner_least);
+
+    ck_assert_uint_eq(s->dmz_count, 1);
+    ck_assert_str_eq(s->dmzs[0].name, "one");
+    ck_assert_str_eq(s->dmzs[0].address.host, "dmz.example");
+    ck_assert_uint_eq(s->dmzs[0].address.port, 7000);
+    ck_assert_str_eq(s->dmzs[0].certificate_name, "dmz.example");
+    ck_assert_uint_eq(s->tunnel.max_age_us, 60000);
+    ck_assert_uint_eq(s->networks.internal.count, 1);
+    ck_assert_uint_eq(s->limits.max_sas, 20000);
+    ck_assert_uint_eq(s->limits.sa_rate_kbit, 8000);
+    ck_assert_uint_eq(s->limits.media_timeout_us, 0);
+    ck_assert_str_eq(s->state.file, RUNSTATEDIR "/media-relay/inner-relay.state");
+    ck_assert_uint_eq(s->state.max_age_us, 600000000);
+    ck_assert_uint_eq(s->state.interval_us, 5000000);
+    ck_assert_str_eq(s->control.socket, RUNSTATEDIR "/media-relay/inner-relay.sock");
+    free(s);
+}
+END_TEST
+
+#define TWO(a, b) "[listener a]\n" a "\n[listener b]\n" b "\n"
+
+static const struct {
+    const struct conf_schema *schema;
+    const char *text;
+    const char *error; /* NULL: it is right */
+} rows[] = {
+    {&dmz_schema, DMZ_TUNNEL,
+     "f:6: [listener]: there are too few of these sections; at least 1 [listener NAME] would be "
+     "right"},
+    {&dmz_schema, LISTENER,
+     "f:3: [tunnel] listen: it is missing; an IP address with a port such as 192.0.2.1:7000 or "
+     "[2001:db8::1]:7000 would be right"},
+    {&dmz_schema, DMZ LISTENER DMZ_TUNNEL,
+     "f:1: [dmz one]: unknown section; the nearest known one is [log]"},
+    {&dmz_schema, LISTENER DMZ_TUNNEL NETWORKS,
+     "f:11: [networks] internal: unknown key; the nearest known one is \"external\""},
+    {&dmz_schema, LISTENER DMZ_TUNNEL "max_age = 1s\n",
+     "f:10: [tunnel] max_age: unknown key; the nearest known one is \"max-age\""},
+    {&dmz_schema, "[listener a]\naddress = 192.0.2.1\nrtp-port = 65535\n" DMZ_TUNNEL,
+     "f:3: [listener a] rtp-port: \"65535\" is out of range; a number from 1 to 65534 would be "
+     "right"},
+    {&dmz_schema, "[listener a]\naddress = 224.0.0.1\nrtp-port = 1\n" DMZ_TUNNEL,
+     "f:2: [listener a] address: a multicast address; one of this host's own would be right"},
+    {&dmz_schema, "[listener a]\naddress = 0.0.0.0\nrtp-port = 1\n" DMZ_TUNNEL,
+     "f:1: [listener a] advertise: a unspecified address; the one that senders reach this listener "
+     "at would be right"},
+    {&dmz_schema,
+     "[listener a]\naddress = 0.0.0.0\nadvertise = 192.0.2.1\nrtp-port = 1\n" DMZ_TUNNEL, NULL},
+    {&dmz_schema, "[listener a]\naddress = 127.0.0.1\nrtp-port = 1\n" DMZ_TUNNEL, NULL},
+    {&dmz_schema,
+     "[listener a]\naddress = 192.0.2.1\nrtp-port = 1\nadvertise = 2001:db8::1\n" DMZ_TUNNEL,
+     "f:4: [listener a] advertise: not of the family of address; an IPv4 address would be right"},
+    {&dmz_schema,
+     TWO("address = 192.0.2.1\nrtp-port = 5004", "address = 192.0.2.1\nrtp-port = 5005") DMZ_TUNNEL,
+     "f:6: [listener b] rtp-port: the ports 5005 and 5006 meet those of [listener a], 5004 and "
+     "5005; two free ones would be right"},
+    {&dmz_schema,
+     TWO("address = 192.0.2.1\nrtp-port = 5004", "address = 192.0.2.1\nrtp-port = 5003") DMZ_TUNNEL,
+     "f:6: [listener b] rtp-port: the ports 5003 and 5004 meet those of [listener a], 5004 and "
+     "5005; two free ones would be right"},
+    {&dmz_schema,
+     TWO("address = 0.0.0.0\nadvertise = 192.0.2.1\nrtp-port = 5004",
+         "address = 192.0.2.1\nrtp-port = 5004") DMZ_TUNNEL,
+     "f:7: [listener b] rtp-port: the ports 5004 and 5005 meet those of [listener a], 5004 and "
+     "5005; two free ones would be right"},
+    {&dmz_schema,
+     TWO("address = 192.0.2.1\nrtp-port = 5004", "address = 192.0.2.1\nrtp-port = 5006") DMZ_TUNNEL,
+     NULL},
+    {&dmz_schema,
+     TWO("address = 192.0.2.1\nrtp-port = 5004", "address = 2001:db8::1\nrtp-port = 5004")
+         DMZ_TUNNEL,
+     NULL},
+    {&dmz_schema,
+     LISTENER "[tunnel]\nlisten = 224.0.0.1:1\nsites = a\ncertificate = /c\nkey = /k\nca = /a\n",
+     "f:5: [tunnel] listen: a multicast address; one of this host's own would be right"},
+    {&dmz_schema,
+     LISTENER
+     "[tunnel]\nlisten = 192.0.2.1:1\nsites = a.b, A.b\ncertificate = /c\nkey = /k\nca = /a\n",
+     "f:6: [tunnel] sites: \"a.b, A.b\" names one thing twice; 1 to 64 DNS names such as "
+     "relay.example.com, without wildcards, separated by commas, would be right"},
+    {&dmz_schema, LISTENER DMZ_TUNNEL "[networks]\nexternal = 127.0.0.0/8\n",
+     "f:11: [networks] external: \"127.0.0.0/8\" is loopback; for tests only, test-allow-loopback "
+     "= "
+     "yes would be right"},
+    {&dmz_schema,
+     LISTENER DMZ_TUNNEL "[networks]\nexternal = 127.0.0.0/8\ntest-allow-loopback = yes\n", NULL},
+    {&dmz_schema, LISTENER DMZ_TUNNEL "[networks]\nexternal = 0.0.0.0/0\n",
+     "f:11: [networks] external: \"0.0.0.0/0\" is everything; the networks themselves would be "
+     "right"},
+    {&dmz_schema, LISTENER DMZ_TUNNEL "[networks]\nexternal = ff00::/8\n",
+     "f:11: [networks] external: \"ff00::/8\" is multicast; networks of single hosts would be "
+     "right"},
+    {&inner_schema, DMZ LISTENER INNER_TUNNEL,
+     "f:10: [networks] internal: it is missing; 1 to 32 networks such as 192.0.2.0/24 or "
+     "2001:db8::/32, with no bit set behind the prefix, separated by commas, would be right"},
+    {&inner_schema, LISTENER INNER_TUNNEL NETWORKS,
+     "f:9: [dmz]: there are too few of these sections; at least 1 [dmz NAME] would be right"},
+    {&inner_schema, DMZ LISTENER INNER_TUNNEL NETWORKS "external = 192.0.2.0/24, 10.0.0.0/8\n",
+     "f:13: [networks] external: \"10.0.0.0/8\" is internal too; one of the two would be right"},
+    {&inner_schema, DMZ LISTENER INNER_TUNNEL NETWORKS "external = 10.1.0.0/16\n", NULL},
+    {&inner_schema,
+     DMZ
+     "[dmz two]\naddress = dmz2.example:7000\nname = DMZ.example\n" LISTENER INNER_TUNNEL NETWORKS,
+     "f:6: [dmz two] name: the dmz-relay of [dmz one] too; another one would be right"},
+    {&inner_schema,
+     DMZ
+     "[dmz two]\naddress = dmz.example:7000\nname = dmz2.example\n" LISTENER INNER_TUNNEL NETWORKS,
+     "f:5: [dmz two] address: the address of [dmz one] too; another one would be right"},
+    {&inner_schema, DMZ LISTENER INNER_TUNNEL "sites = a.example\n" NETWORKS,
+     "f:11: [tunnel] sites: unknown key; the nearest known one is \"key\""},
+};
+
+START_TEST(test_rows)
+{
+    char error[512];
+    void *conf;
+    int code = conf_parse(rows[_i].schema, "f", rows[_i].text, strlen(rows[_i].text), &conf, error,
+                          sizeof(error));
+
+    ck_assert_str_eq(error, rows[_i].error ? rows[_i].error : "");
+    ck_assert_int_eq(code, rows[_i].error ? ERR_CONFIG : 0);
+    free(conf);
+}
+END_TEST
+
+/* Full files, in the form that -T gives. */
+static const struct {
+    const struct conf_schema *schema;
+    const char *text;
+} whole[] = {
+    {&dmz_schema,
+     "[listener v4]\naddress = 10.1.2.3\nadvertise = 203.0.113.10\nrtp-port = 5004\nm-line = 0\n"
+     "dscp = af41\n\n[listener v6]\naddress = 2001:db8::10\nadvertise = 2001:db8::11\n"
+     "rtp-port = 65534\nm-line = 15\ndscp = be\n\n[tunnel]\nlisten = [2001:db8::10]:7000\n"
+     "sites = hq.example, branch.example\ncertificate = /etc/c.pem\nkey = /etc/k.pem\n"
+     "ca = /etc/ca.pem\ncrl = /etc/crl.pem\nmax-age = 100ms\ndscp = cs5\nstale-hold = 24h\n"
+     "max-handshakes = 1024\n\n[networks]\nexternal = 198.51.100.0/24, 2001:db8:1::/48\n"
+     "test-allow-loopback = yes\n\n[limits]\nmax-sas = 1000000\nsite-quota = 1\n\n[control]\n"
+     "socket = /run/s\ngroup = relay\n\n[log]\ntarget = stderr\nlevel = debug\n\n[daemon]\n"
+     "allow-root = yes\npid-file = /run/p\n"},
+    {&inner_schema,
+     "[dmz one]\naddress = [2001:db8::10]:7000\nname = dmz-1.example\n\n[dmz two]\n"
+     "address = dmz-2.example:7000\nname = dmz-2.example\n\n[listener main]\naddress = 10.0.0.5\n"
+     "advertise = 10.0.0.6\nrtp-port = 5004\nm-line = any\ndscp = 44\n\n[tunnel]\n"
+     "certificate = /c\nkey = /k\nca = /a\ncrl =\nmax-age = 1s\ndscp = ef\n\n[networks]\n"
+     "internal = 10.0.0.0/8, fd00::/8\nexternal = 198.51.100.7/32\ntest-allow-loopback = no\n\n"
+     "[limits]\nmax-sas = 1\nsa-rate = 8\nmedia-timeout = 90s\n\n[state]\nfile =\n"
+     "max-age = 24h\ninterval = 1min\n\n[control]\nsocket = /run/s\ngroup =\n\n[log]\n"
+     "target = syslog\nlevel = error\n\n[daemon]\nallow-root = no\npid-file =\n"},
+};
+enum { WHOLE = sizeof(whole) / sizeof(whole[0]) };
+
+/* What -T prints is the file itself when nothing was left to a default. */
+START_TEST(test_print)
+{
+    void *conf = parsed(whole[_i].schema, whole[_i].text);
+    char *text = print(whole[_i].schema, conf);
+
+    ck_assert_str_eq(text, whole[_i].text);
+    free(text);
+    free(conf);
+}
+END_TEST
+
+/* Defaults printed and read again are the same settings. */
+START_TEST(test_print_defaults)
+{
+    static const struct {
+        const struct conf_schema *schema;
+        const char *text;
+    } least[] = {{&dmz_schema, dmz_least}, {&inner_schema, inner_least}};
+    void *conf = parsed(least[_i].schema, least[_i].text);
+    char *once = print(least[_i].schema, conf);
+    void *again = parsed(least[_i].schema, once);
+    char *twice = print(least[_i].schema, again);
+
+    ck_assert_str_eq(once, twice);
+    free(conf);
+    free(again);
+    free(once);
+    free(twice);
+}
+END_TEST
+
+/* Either an error with a text, or settings that can be printed and read again. */
+static void try_text(const struct conf_schema *schema, const char *text, size_t length)
+{
+    char error[512];
+    void *conf;
+    int code = conf_parse(schema, "f", text, length, &conf, error, sizeof(error));
+
+    if (code < 0) {
+        ck_assert_ptr_null(conf);
+        ck_assert_msg(strncmp(error, "f:", 2) == 0, "%s", error);
+        /* What is wrong, and what would be right. */
+        ck_assert_msg(strchr(error, ';') != NULL, "%s", error);
+        return;
+    }
+    char *once = print(schema, conf);
+    void *again = parsed(schema, once);
+
+    free(once);
+    free(again);
+    free(conf);
+}
+
+START_TEST(test_truncated)
+{
+    for (size_t length = 0; length < strlen(whole[_i].text); length++)
+        try_text(whole[_i].schema, whole[_i].text, length);
+}
+END_TEST
+
+START_TEST(test_bits)
+{
+    size_t length = strlen(whole[_i].text);
+    char *text = strdup(whole[_i].text);
+
+    for (size_t bit = 0; bit < 8 * length; bit++) {
+        text[bit / 8] = (char)(text[bit / 8] ^ (1 << bit % 8));
+        try_text(whole[_i].schema, text, length);
+        text[bit / 8] = (char)(text[bit / 8] ^ (1 << bit % 8));
+    }
+    free(text);
+}
+END_TEST
+
+/* A table that is wrong in itself is a defect of the program. */
+START_TEST(test_tables)
+{
+    const struct conf_schema *schemas[] = {&dmz_schema, &inner_schema};
+    const struct conf_schema *schema = schemas[_i];
+
+    for (const struct conf_key *k = schema->keys; k->name; k++) {
+        const struct conf_section *s = schema->sections;
+        char line[256];
+
+        while (s->name && strcmp(s->name, k->section) != 0)
+            s++;
+        ck_assert_msg(s->name, "[%s] %s: no such section", k->section, k->name);
+        for (const struct conf_key *other = schema->keys; other < k; other++)
+            ck_assert(strcmp(other->section, k->section) != 0 || strcmp(other->name, k->name) != 0);
+        ck_assert(!s->named || !k->live);
+        if (k->type == CONF_PATH || k->type == CONF_TEXT) {
+            ck_assert_uint_lt(k->max, k->size);
+            ck_assert_int_le(snprintf(line, sizeof(line), "%s = %*s", k->name, (int)k->max, ""),
+                             198);
+        }
+    }
+}
+END_TEST
+
+static char *read_whole(const char *name)
+{
+    const char *top = getenv("TEST_TOP_SRCDIR");
+    char path[4096], *text = calloc(1, 65536);
+    FILE *file;
+
+    snprintf(path, sizeof(path), "%s/%s", top ? top : ".", name);
+    file = fopen(path, "r");
+    ck_assert_msg(file != NULL, "%s cannot be opened", path);
+    ck_assert_uint_gt(fread(text, 1, 65535, file), 0);
+    fclose(file);
+    return text;
+}
+
+/* The installed examples are taken as they are. */
+START_TEST(test_examples)
+{
+    static const struct {
+        const struct conf_schema *schema;
+        const char *name;
+    } examples[] = {{&dmz_schema, "examples/dmz-relay.ini"},
+                    {&inner_schema, "examples/inner-relay.ini"}};
+    char *text = read_whole(examples[_i].name);
+
+    free(parsed(examples[_i].schema, text));
+    free(text);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("settings");
+    TCase *tc = tcase_create("settings");
+
+    tcase_set_timeout(tc, 120);
+    tcase_add_test(tc, test_dmz_defaults);
+    tcase_add_test(tc, test_inner_defaults);
+    tcase_add_loop_test(tc, test_rows, 0, sizeof(rows) / sizeof(rows[0]));
+    tcase_add_loop_test(tc, test_print, 0, WHOLE);
+    tcase_add_loop_test(tc, test_print_defaults, 0, 2);
+    tcase_add_loop_test(tc, test_truncated, 0, WHOLE);
+    tcase_add_loop_test(tc, test_bits, 0, WHOLE);
+    tcase_add_loop_test(tc, test_tables, 0, 2);
+    tcase_add_loop_test(tc, test_examples, 0, 2);
+    suite_add_tcase(suite, tc);
+    return unit_run(suite);
+}

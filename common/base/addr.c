@@ -225,6 +225,7 @@ static const struct special special4[] = {
     {{172, 16}, 12, ADDR_PRIVATE},
     {{192, 0, 0}, 24, ADDR_PRIVATE},
     {{192, 0, 2}, 24, ADDR_PRIVATE},
+    {{192, 88, 99}, 24, ADDR_PRIVATE}, /* 6to4 relays, RFC 7526 */
     {{192, 168}, 16, ADDR_PRIVATE},
     {{198, 18}, 15, ADDR_PRIVATE},
     {{198, 51, 100}, 24, ADDR_PRIVATE},
@@ -240,8 +241,11 @@ static const struct special special6[] = {
     {{0xfe, 0xc0}, 10, ADDR_PRIVATE},
     {{0xfc}, 7, ADDR_PRIVATE},
     {{0x20, 0x01, 0x0d, 0xb8}, 32, ADDR_PRIVATE},
-    {{0x20, 0x01, 0x00, 0x00}, 32, ADDR_PRIVATE}, /* Teredo hides an IPv4 address */
+    {{0x20, 0x01, 0x00, 0x00}, 23, ADDR_PRIVATE}, /* among them Teredo, which hides an IPv4 one */
+    {{0x00, 0x64, 0xff, 0x9b, 0x00, 0x01}, 48, ADDR_PRIVATE}, /* local NAT64, RFC 8215 */
     {{0x01, 0x00}, 64, ADDR_PRIVATE},
+    {{0x3f, 0xff}, 20, ADDR_PRIVATE}, /* documentation, RFC 9637 */
+    {{0x5f, 0x00}, 16, ADDR_PRIVATE}, /* segment routing, RFC 9602 */
 };
 
 /* IPv6 forms that hold an IPv4 address, and the octet where it begins. */

@@ -1,5 +1,6 @@
 #include "common/base/log.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -77,6 +78,7 @@ void log_write(enum log_level level, const char *module, const char *format, ...
 {
     static const int priority[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
     char line[LINE_MAX_OCTETS];
+    int saved_errno = errno; /* a caller may log first and return errno then */
     va_list ap;
 
     if (level > sink.level)
@@ -89,4 +91,5 @@ void log_write(enum log_level level, const char *module, const char *format, ...
         syslog(priority[level], "%s: %s", module, line);
     else
         write_stderr(level, module, line);
+    errno = saved_errno;
 }

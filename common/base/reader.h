@@ -1,6 +1,6 @@
 /*
  * A bounded reader of octets. The first read beyond the end makes the error
- * stick: later reads give 0 and consume nothing, so that a decoder checks once,
+ * stick: it and all later reads give 0 and consume nothing, so that a decoder checks once,
  * at its end, with reader_done().
  */
 #ifndef COMMON_BASE_READER_H
@@ -66,9 +66,12 @@ static inline uint32_t reader_u32(struct reader *r)
 
 static inline uint64_t reader_u64(struct reader *r)
 {
-    uint64_t high = reader_u32(r);
+    const uint8_t *p = reader_take(r, 8);
+    uint64_t value = 0;
 
-    return high << 32 | reader_u32(r);
+    for (int i = 0; p && i < 8; i++)
+        value = value << 8 | p[i];
+    return value;
 }
 
 /* Copies length octets, or fails and leaves to as it was. */

@@ -153,6 +153,10 @@ void tlv_put_addr(struct writer *w, uint16_t tag, const struct addr *addr)
 {
     size_t length = addr_ip_length(addr);
 
+    if (addr->family == 0) {
+        w->failed = true; /* no address has no form on the wire: leave the field out */
+        return;
+    }
     put_head(w, tag, 1 + length + 2);
     writer_u8(w, length == 4 ? 4 : 6);
     writer_copy(w, addr->ip, length);

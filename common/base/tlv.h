@@ -43,6 +43,7 @@ void tlv_put_u16(struct writer *w, uint16_t tag, uint16_t value);
 void tlv_put_u32(struct writer *w, uint16_t tag, uint32_t value);
 void tlv_put_u64(struct writer *w, uint16_t tag, uint64_t value);
 void tlv_put_text(struct writer *w, uint16_t tag, const char *text);
+/* Of family 4 or 6; another fails. */
 void tlv_put_addr(struct writer *w, uint16_t tag, const struct addr *addr);
 void tlv_put_bytes(struct writer *w, uint16_t tag, const void *data, size_t length);
 

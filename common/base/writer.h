@@ -68,14 +68,18 @@ static inline void writer_u16(struct writer *w, uint16_t value)
 
 static inline void writer_u32(struct writer *w, uint32_t value)
 {
-    writer_u16(w, (uint16_t)(value >> 16));
-    writer_u16(w, (uint16_t)value);
+    uint8_t *p = writer_reserve(w, 4);
+
+    for (int i = 0; p && i < 4; i++)
+        p[i] = (uint8_t)(value >> (24 - 8 * i));
 }
 
 static inline void writer_u64(struct writer *w, uint64_t value)
 {
-    writer_u32(w, (uint32_t)(value >> 32));
-    writer_u32(w, (uint32_t)value);
+    uint8_t *p = writer_reserve(w, 8);
+
+    for (int i = 0; p && i < 8; i++)
+        p[i] = (uint8_t)(value >> (56 - 8 * i));
 }
 
 static inline void writer_copy(struct writer *w, const void *data, size_t length)

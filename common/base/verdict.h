@@ -39,9 +39,10 @@ enum verdict {
         VERDICT_COUNT
 };
 
-/* Of one place that receives packets. received == sum of n + packets still queued. */
+/* Of one place that receives packets. At any time received == queued + sum of n. */
 struct verdict_counts {
     uint64_t received;
+    uint64_t queued; /* wait for the tunnel: their fate is not known yet */
     uint64_t n[VERDICT_COUNT];
 };
 

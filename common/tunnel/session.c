@@ -63,6 +63,7 @@ static void drop_oldest(struct session *session, enum verdict verdict)
     const uint8_t *packet;
     const struct queue_entry *entry = queue_peek(&session->media, &packet);
 
+    entry->counts->queued--;
     verdict_count(entry->counts, verdict);
     session->hooks->dropped(session->ctx, entry->label, verdict);
     session->counters.late += verdict == VERDICT_TUNNEL_LATE;
@@ -398,6 +399,7 @@ static void output_media(struct session *session, struct writer *w, uint64_t now
         writer_u8(w, FRAME_MEDIA);
         writer_u32(w, entry->label);
         writer_copy(w, packet, entry->length);
+        entry->counts->queued--;
         verdict_count(entry->counts, VERDICT_ACCEPTED);
         session->counters.frames_out++;
         session->counters.media_out++;
@@ -444,6 +446,7 @@ void session_media(struct session *session, uint32_t label, const uint8_t *packe
     }
     while (!queue_push(&session->media, &entry, packet))
         drop_oldest(session, VERDICT_TUNNEL_LATE);
+    counts->queued++;
 }
 
 /* ------------------------------------------------------------ time */

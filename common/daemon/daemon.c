@@ -1,0 +1,444 @@
+#define LOG_MODULE "daemon"
+#include "config.h"
+
+#include "common/daemon/daemon.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/clock.h"
+#include "common/base/err.h"
+#include "common/base/log.h"
+#include "common/daemon/detach.h"
+#include "common/daemon/privilege.h"
+#include "common/sa/target.h"
+#include "common/srtp/srtp.h"
+
+enum { ERROR_SIZE = 512, OPEN_FILES = 65536, CRL_WARN_PERCENT = 25, CERTIFICATE_WARN_DAYS = 14 };
+
+/* ------------------------------------------------------------ settings and certificates */
+
+static int read_tls(const struct daemon *daemon, const struct daemon_shared *shared,
+                    struct tls_context **context, char *error, size_t error_size)
+{
+    struct tls_files files = {.certificate = shared->tunnel->certificate,
+                              .key = shared->tunnel->key,
+                              .ca = shared->tunnel->ca,
+                              .crl = shared->tunnel->crl[0] ? shared->tunnel->crl : NULL};
+
+    return tls_context_new(context, daemon->kind->role, &files, error, error_size);
+}
+
+static void warn_about_lifetimes(const struct tls_context *context)
+{
+    int64_t days = tls_context_certificate_left(context) / 86400;
+    int crl = tls_context_crl_left_percent(context);
+
+    if (days < CERTIFICATE_WARN_DAYS)
+        log_warning("the certificate ends in %lld days", (long long)days);
+    if (crl >= 0 && crl < CRL_WARN_PERCENT)
+        log_warning("the CRL has %d %% of its time left: make a new one", crl);
+}
+
+void daemon_fill_rules(const struct daemon_shared *shared, struct target_rules *rules)
+{
+    const struct conf_nets *external = &shared->networks->external;
+    const struct conf_nets *internal = &shared->networks->internal;
+
+    memset(rules, 0, sizeof(*rules));
+    memcpy(rules->external, external->net, external->count * sizeof(external->net[0]));
+    rules->external_count = external->count;
+    memcpy(rules->internal, internal->net, internal->count * sizeof(internal->net[0]));
+    rules->internal_count = internal->count;
+    rules->allow_loopback = shared->networks->test_allow_loopback;
+    for (size_t i = 0; i < shared->listener_count; i++) {
+        rules->own[rules->own_count++] = shared->listeners[i].address;
+        rules->own[rules->own_count++] = shared->listeners[i].advertise;
+    }
+}
+
+/* ------------------------------------------------------------ reload */
+
+static void on_changed(void *ctx, const char *section, const struct conf_key *key)
+{
+    struct daemon_changes *changes = ctx;
+    size_t *count = key->live ? &changes->changed : &changes->restart;
+    char(*list)[96] = key->live ? changes->changed_key : changes->restart_key;
+
+    if (*count < DAEMON_CHANGES_MAX)
+        snprintf(list[(*count)++], sizeof(list[0]), "[%s] %s", section, key->name);
+}
+
+static void log_changes(const struct daemon_changes *changes)
+{
+    for (size_t i = 0; i < changes->changed; i++)
+        log_info("reload: %s has a new value", changes->changed_key[i]);
+    for (size_t i = 0; i < changes->restart; i++)
+        log_warning("reload: %s has changed, but needs a restart; the old value stays",
+                    changes->restart_key[i]);
+}
+
+int daemon_reload(struct daemon *daemon, struct daemon_changes *changes, char *error,
+                  size_t error_size)
+{
+    struct tls_context *context = NULL, *old = daemon->tls;
+    void *settings = NULL;
+    int result;
+
+    memset(changes, 0, sizeof(*changes));
+    result = conf_read(daemon->kind->schema, daemon->options.config, &settings, error, error_size);
+    if (result < 0)
+        return result;
+    /* The paths are those of the running daemon: a new path needs a restart, as -t says. */
+    result = read_tls(daemon, &daemon->shared, &context, error, error_size);
+    if (result == 0) {
+        (void)conf_compare(daemon->kind->schema, daemon->settings, settings, on_changed, changes);
+        conf_copy_live(daemon->kind->schema, daemon->settings, settings);
+        log_set_level(options_log_level(&daemon->options, daemon->shared.log->level));
+        daemon->tls = context;
+        daemon->kind->reloaded(daemon);
+        tls_context_free(old);
+        warn_about_lifetimes(context);
+        log_changes(changes);
+        log_info("reloaded: certificates, CRL and the keys that may change live");
+    }
+    free(settings);
+    return result;
+}
+
+/* ------------------------------------------------------------ signals and time */
+
+static void on_hup(struct ev_loop *loop, ev_signal *signal, int events)
+{
+    struct daemon *daemon = signal->data;
+    struct daemon_changes changes;
+    char error[ERROR_SIZE] = "";
+
+    (void)loop;
+    (void)events;
+    notify_reloading(&daemon->notify);
+    if (daemon_reload(daemon, &changes, error, sizeof(error)) < 0)
+        log_error("not reloaded, the old values stay: %s", error);
+    notify_ready(&daemon->notify, NULL);
+}
+
+static void on_stop(struct ev_loop *loop, ev_signal *signal, int events)
+{
+    struct daemon *daemon = signal->data;
+
+    (void)events;
+    log_info("stopping: signal %d", signal->signum);
+    notify_stopping(&daemon->notify, NULL);
+    ev_break(loop, EVBREAK_ALL);
+}
+
+static void on_second(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct daemon *daemon = timer->data;
+
+    (void)loop;
+    (void)events;
+    daemon->kind->tick(daemon, clock_now_us());
+    notify_watchdog(&daemon->notify);
+}
+
+/* ------------------------------------------------------------ steps of the start */
+
+static int start_user(void *ctx, char *error, size_t error_size)
+{
+    struct daemon *daemon = ctx;
+    int result =
+        privilege_check_user(geteuid(), daemon->shared.daemon->allow_root, error, error_size);
+
+    if (result < 0)
+        return result;
+    if (privilege_raise_files(OPEN_FILES, error, error_size) < 0)
+        return ERR_SYSTEM;
+    return privilege_harden(error, error_size);
+}
+
+static int start_pid_file(void *ctx, char *error, size_t error_size)
+{
+    struct daemon *daemon = ctx;
+
+    if (privilege_make_directory(daemon->shared.control->socket, error, error_size) < 0)
+        return ERR_SYSTEM;
+    return detach_write_pid(daemon->shared.daemon->pid_file, error, error_size);
+}
+
+static void stop_pid_file(void *ctx)
+{
+    struct daemon *daemon = ctx;
+
+    detach_remove_pid(daemon->shared.daemon->pid_file);
+}
+
+static int start_loop(void *ctx, char *error, size_t error_size)
+{
+    static const int numbers[] = {SIGHUP, SIGTERM, SIGINT};
+    struct daemon *daemon = ctx;
+
+    daemon->loop = ev_default_loop(EVFLAG_AUTO);
+    if (!daemon->loop) {
+        snprintf(error, error_size, "no event loop can be made");
+        return ERR_SYSTEM;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    for (int i = 0; i < 3; i++) {
+        ev_signal_init(&daemon->signals[i], i == 0 ? on_hup : on_stop, numbers[i]);
+        daemon->signals[i].data = daemon;
+        ev_signal_start(daemon->loop, &daemon->signals[i]);
+    }
+    ev_timer_init(&daemon->second, on_second, 1., 1.);
+    daemon->second.data = daemon;
+    return 0;
+}
+
+static void stop_loop(void *ctx)
+{
+    struct daemon *daemon = ctx;
+
+    for (int i = 0; i < 3; i++)
+        ev_signal_stop(daemon->loop, &daemon->signals[i]);
+    ev_timer_stop(daemon->loop, &daemon->second);
+    ev_loop_destroy(daemon->loop);
+}
+
+static int start_certificates(void *ctx, char *error, size_t error_size)
+{
+    struct daemon *daemon = ctx;
+    int result = read_tls(daemon, &daemon->shared, &daemon->tls, error, error_size);
+
+    if (result == 0)
+        warn_about_lifetimes(daemon->tls);
+    return result;
+}
+
+static void stop_certificates(void *ctx)
+{
+    struct daemon *daemon = ctx;
+
+    tls_context_free(daemon->tls);
+}
+
+static int start_srtp(void *ctx, char *error, size_t error_size)
+{
+    (void)ctx;
+    if (srtp_engine_init() == 0)
+        return 0;
+    snprintf(error, error_size, "libsrtp2 could not be started");
+    return ERR_CRYPTO;
+}
+
+static void stop_srtp(void *ctx)
+{
+    (void)ctx;
+    srtp_engine_fini();
+}
+
+static int start_core(void *ctx, char *error, size_t error_size)
+{
+    struct daemon *daemon = ctx;
+
+    return daemon->kind->start_core(daemon, error, error_size);
+}
+
+static void stop_core(void *ctx)
+{
+    struct daemon *daemon = ctx;
+
+    daemon->kind->stop_core(daemon);
+}
+
+static int start_media(void *ctx, char *error, size_t error_size)
+{
+    struct daemon *daemon = ctx;
+
+    return media_open(&daemon->media, daemon->loop, daemon->shared.listeners,
+                      daemon->shared.listener_count, daemon->kind->media_hooks, daemon, error,
+                      error_size);
+}
+
+static void stop_media(void *ctx)
+{
+    struct daemon *daemon = ctx;
+
+    media_close(daemon->media);
+}
+
+static int start_tunnel(void *ctx, char *error, size_t error_size)
+{
+    struct daemon *daemon = ctx;
+
+    return daemon->kind->start_tunnel(daemon, error, error_size);
+}
+
+static void stop_tunnel(void *ctx)
+{
+    struct daemon *daemon = ctx;
+
+    daemon->kind->stop_tunnel(daemon);
+}
+
+static int start_control(void *ctx, char *error, size_t error_size)
+{
+    struct daemon *daemon = ctx;
+    const struct control_settings *settings = daemon->shared.control;
+
+    return control_open(&daemon->control, daemon->loop, settings->socket, settings->group,
+                        daemon->kind->commands, daemon, error, error_size);
+}
+
+static void stop_control(void *ctx)
+{
+    struct daemon *daemon = ctx;
+
+    control_close(daemon->control);
+}
+
+static int start_notify(void *ctx, char *error, size_t error_size)
+{
+    struct daemon *daemon = ctx;
+
+    if (notify_open(&daemon->notify, getenv("NOTIFY_SOCKET"), getenv("WATCHDOG_USEC"),
+                    getenv("WATCHDOG_PID"), error, error_size) < 0)
+        log_warning("%s", error);
+    return 0;
+}
+
+static void stop_notify(void *ctx)
+{
+    struct daemon *daemon = ctx;
+
+    notify_close(&daemon->notify);
+}
+
+static const struct step step_table[] = {
+    {"user", start_user, NULL},
+    {"pid file", start_pid_file, stop_pid_file},
+    {"event loop", start_loop, stop_loop},
+    {"certificates", start_certificates, stop_certificates},
+    {"SRTP", start_srtp, stop_srtp},
+    {"tables", start_core, stop_core},
+    {"media ports", start_media, stop_media},
+    {"tunnel", start_tunnel, stop_tunnel},
+    {"control socket", start_control, stop_control},
+    {"readiness notice", start_notify, stop_notify},
+    {NULL, NULL, NULL},
+};
+
+/* ------------------------------------------------------------ main */
+
+static int read_settings(struct daemon *daemon, char *error, size_t error_size)
+{
+    int result = conf_read(daemon->kind->schema, daemon->options.config, &daemon->settings, error,
+                           error_size);
+
+    if (result == 0)
+        daemon->kind->share(daemon->settings, &daemon->shared);
+    return result;
+}
+
+/* -t: the file, and what it names. */
+static int check(struct daemon *daemon)
+{
+    struct tls_context *context = NULL;
+    char error[ERROR_SIZE] = "";
+
+    if (read_tls(daemon, &daemon->shared, &context, error, sizeof(error)) < 0) {
+        fprintf(stderr, "%s: %s: [tunnel] %s\n", daemon->kind->name, daemon->options.config, error);
+        return OPTIONS_EXIT_USAGE;
+    }
+    tls_context_free(context);
+    printf("%s: the configuration is right\n", daemon->options.config);
+    return OPTIONS_EXIT_CLEAN;
+}
+
+static void open_log(const struct daemon *daemon)
+{
+    enum log_target target = daemon->shared.log->target == 0 || daemon->options.foreground
+                                 ? LOG_TARGET_STDERR
+                                 : LOG_TARGET_SYSLOG;
+
+    log_open(daemon->kind->name, target,
+             options_log_level(&daemon->options, (enum log_level)daemon->shared.log->level));
+}
+
+static int fail(struct daemon *daemon, const char *error)
+{
+    log_error("not started: %s", error);
+    if (!daemon->options.foreground)
+        fprintf(stderr, "%s: not started: %s\n", daemon->kind->name, error);
+    detach_report(&daemon->report, OPTIONS_EXIT_FAILED);
+    return OPTIONS_EXIT_FAILED;
+}
+
+static int run(struct daemon *daemon)
+{
+    char error[ERROR_SIZE] = "";
+
+    daemon->report = -1;
+    if (!daemon->options.foreground && detach(&daemon->report, error, sizeof(error)) < 0) {
+        fprintf(stderr, "%s: %s\n", daemon->kind->name, error);
+        return OPTIONS_EXIT_FAILED;
+    }
+    open_log(daemon);
+    daemon->started_us = clock_now_us();
+    steps_init(&daemon->steps, step_table, daemon);
+    if (steps_start(&daemon->steps, error, sizeof(error)) < 0)
+        return fail(daemon, error);
+    media_start(daemon->media);
+    ev_timer_start(daemon->loop, &daemon->second);
+    log_info("started, version " PACKAGE_VERSION);
+    detach_report(&daemon->report, OPTIONS_EXIT_CLEAN);
+    notify_ready(&daemon->notify, NULL);
+    ev_run(daemon->loop, 0);
+    steps_stop(&daemon->steps);
+    log_info("stopped");
+    return OPTIONS_EXIT_CLEAN;
+}
+
+static int act(struct daemon *daemon)
+{
+    switch (daemon->options.action) {
+    case OPTIONS_CHECK:
+        return check(daemon);
+    case OPTIONS_PRINT:
+        conf_print(daemon->kind->schema, daemon->settings, stdout);
+        return OPTIONS_EXIT_CLEAN;
+    default:
+        return run(daemon);
+    }
+}
+
+int daemon_main(const struct daemon_kind *kind, int argc, char **argv)
+{
+    struct daemon daemon = {.kind = kind};
+    char error[ERROR_SIZE] = "";
+    int result;
+
+    control_wipe_json();
+    if (options_read(&daemon.options, kind->default_config, argc, argv, error, sizeof(error)) < 0) {
+        fprintf(stderr, "%s: %s\n", kind->name, error);
+        return OPTIONS_EXIT_USAGE;
+    }
+    if (daemon.options.action == OPTIONS_HELP) {
+        options_print_help(kind->name, kind->default_config, stdout);
+        return OPTIONS_EXIT_CLEAN;
+    }
+    if (daemon.options.action == OPTIONS_VERSION) {
+        options_print_version(kind->name, stdout);
+        return OPTIONS_EXIT_CLEAN;
+    }
+    if (read_settings(&daemon, error, sizeof(error)) < 0) {
+        fprintf(stderr, "%s: %s\n", kind->name, error);
+        return OPTIONS_EXIT_USAGE;
+    }
+    result = act(&daemon);
+    free(daemon.settings);
+    return result;
+}

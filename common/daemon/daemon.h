@@ -1,0 +1,96 @@
+/*
+ * What both daemons do alike: command line, ini file, user, log, certificates,
+ * media sockets, control socket, signals, readiness, reload, stop. A daemon is
+ * a struct daemon_kind, and its main() is one call.
+ */
+#ifndef COMMON_DAEMON_DAEMON_H
+#define COMMON_DAEMON_DAEMON_H
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/daemon/control.h"
+#include "common/daemon/media.h"
+#include "common/daemon/notify.h"
+#include "common/daemon/options.h"
+#include "common/daemon/settings.h"
+#include "common/daemon/steps.h"
+#include "common/tunnel/tls.h"
+
+struct daemon;
+struct target_rules;
+
+/* The sections that both ini files have, inside the structure of one of them. */
+struct daemon_shared {
+    const struct listener_settings *listeners;
+    size_t listener_count;
+    const struct tunnel_settings *tunnel;
+    const struct networks_settings *networks;
+    const struct control_settings *control;
+    const struct log_settings *log;
+    const struct daemon_settings *daemon;
+};
+
+struct daemon_kind {
+    const char *name;           /* "dmz-relay" */
+    const char *default_config; /* path */
+    const struct conf_schema *schema;
+    enum tls_role role;
+    const struct control_command *commands;
+    const struct media_hooks *media_hooks; /* called with the struct daemon */
+
+    void (*share)(const void *settings, struct daemon_shared *shared);
+    /* Makes daemon->state. Negative with a sentence in error. */
+    int (*start_core)(struct daemon *daemon, char *error, size_t error_size);
+    void (*stop_core)(struct daemon *daemon);
+    /* After the media sockets are open. */
+    int (*start_tunnel)(struct daemon *daemon, char *error, size_t error_size);
+    void (*stop_tunnel)(struct daemon *daemon);
+    /* daemon->settings has new live values, or daemon->tls is a new context. */
+    void (*reloaded)(struct daemon *daemon);
+    /* Once a second. */
+    void (*tick)(struct daemon *daemon, uint64_t now_us);
+};
+
+struct daemon {
+    const struct daemon_kind *kind;
+    struct daemon_options options;
+    void *settings; /* as read; live keys change with a reload */
+    struct daemon_shared shared;
+    void *state; /* the kind's */
+
+    struct ev_loop *loop;
+    ev_signal signals[3];
+    ev_timer second;
+    struct tls_context *tls;
+    struct media *media;
+    struct control *control;
+    struct notify notify;
+    int report; /* to the process that waits for the start-up */
+    uint64_t started_us;
+    struct steps steps;
+};
+
+/* What main() returns. */
+int daemon_main(const struct daemon_kind *kind, int argc, char **argv);
+
+/* What a reload did: texts "[tunnel] max-age". Each list has count entries. */
+enum { DAEMON_CHANGES_MAX = 64 };
+struct daemon_changes {
+    size_t changed, restart;
+    char changed_key[DAEMON_CHANGES_MAX][96];
+    char restart_key[DAEMON_CHANGES_MAX][96];
+};
+/*
+ * Reads ini file, certificates and CRL anew; takes what may change live. Negative with a sentence
+ * in error: nothing has changed then.
+ */
+int daemon_reload(struct daemon *daemon, struct daemon_changes *changes, char *error,
+                  size_t error_size);
+
+/* [networks] and the listeners' addresses as rules for targets. */
+void daemon_fill_rules(const struct daemon_shared *shared, struct target_rules *rules);
+
+#endif

@@ -1,0 +1,177 @@
+#define LOG_MODULE "media"
+#include "common/daemon/media.h"
+
+#include <ev.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/err.h"
+#include "common/base/log.h"
+
+enum {
+    /* Batches per turn of the loop: one busy socket does not starve the tunnel. */
+    BATCHES_PER_TURN = 8,
+    WANTED_BUFFER_OCTETS = 4 * 1024 * 1024,
+};
+
+struct port {
+    struct media *media;
+    unsigned listener;
+    bool rtcp;
+    struct udp *udp;
+    ev_io io;
+    bool queued; /* something waits in its send batch */
+};
+
+struct media {
+    struct ev_loop *loop;
+    const struct media_hooks *hooks;
+    void *ctx;
+    size_t port_count;
+    struct port ports[2 * SETTINGS_LISTENERS_MAX];
+};
+
+static struct port *port_of(struct media *media, unsigned listener, bool rtcp)
+{
+    return &media->ports[2 * listener + rtcp];
+}
+
+static void on_sent(void *ctx, void *tag, int error)
+{
+    struct port *port = ctx;
+
+    port->media->hooks->sent(port->media->ctx, port->listener, port->rtcp, tag, error);
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct port *port = io->data;
+    struct media *media = port->media;
+    struct udp_packet packets[UDP_BATCH];
+    int count;
+
+    (void)loop;
+    (void)events;
+    for (int batch = 0; batch < BATCHES_PER_TURN; batch++) {
+        uint64_t now_us = clock_now_us();
+
+        count = udp_receive(port->udp, packets);
+        for (int i = 0; i < count; i++)
+            media->hooks->packet(media->ctx, port->listener, port->rtcp, &packets[i], now_us);
+        if (count > 0)
+            media->hooks->batch_end(media->ctx);
+        if (count < UDP_BATCH)
+            return;
+    }
+}
+
+static int open_port(struct media *media, const struct listener_settings *settings,
+                     unsigned listener, bool rtcp, char *error, size_t error_size)
+{
+    struct port *port = port_of(media, listener, rtcp);
+    struct addr local = settings->address;
+    char why[256];
+    int result;
+
+    local.port = (uint16_t)(settings->rtp_port + rtcp);
+    result = udp_open(&port->udp, &local, settings->dscp, why, sizeof(why));
+    if (result < 0) {
+        snprintf(error, error_size, "[listener %s] %s", settings->name, why);
+        return result;
+    }
+    port->media = media;
+    port->listener = listener;
+    port->rtcp = rtcp;
+    udp_on_sent(port->udp, on_sent, port);
+    ev_io_init(&port->io, on_readable, udp_fd(port->udp), EV_READ);
+    port->io.data = port;
+    media->port_count++;
+    return 0;
+}
+
+/* The kernel doubles what it is asked for, to account for its own overhead. */
+static void warn_about_buffer(const struct media *media)
+{
+    int got = udp_receive_buffer(media->ports[0].udp);
+
+    if (got < WANTED_BUFFER_OCTETS)
+        log_warning("the kernel gives %d octets of UDP receive buffer where %d are wanted: "
+                    "raise net.core.rmem_max (sysctl.d/media-relay.conf)",
+                    got, WANTED_BUFFER_OCTETS);
+}
+
+int media_open(struct media **out, struct ev_loop *loop, const struct listener_settings *listeners,
+               size_t count, const struct media_hooks *hooks, void *ctx, char *error,
+               size_t error_size)
+{
+    struct media *media = calloc(1, sizeof(*media));
+
+    if (!media)
+        return ERR_NOMEM;
+    media->loop = loop;
+    media->hooks = hooks;
+    media->ctx = ctx;
+    for (unsigned i = 0; i < 2 * count; i++) {
+        int result = open_port(media, &listeners[i / 2], i / 2, i % 2, error, error_size);
+
+        if (result < 0) {
+            media_close(media);
+            return result;
+        }
+    }
+    warn_about_buffer(media);
+    *out = media;
+    return 0;
+}
+
+void media_start(struct media *media)
+{
+    for (size_t i = 0; i < media->port_count; i++)
+        ev_io_start(media->loop, &media->ports[i].io);
+}
+
+void media_close(struct media *media)
+{
+    if (!media)
+        return;
+    for (size_t i = 0; i < media->port_count; i++) {
+        ev_io_stop(media->loop, &media->ports[i].io);
+        udp_close(media->ports[i].udp);
+    }
+    free(media);
+}
+
+void media_send(struct media *media, unsigned listener, bool rtcp_port, const struct addr *to,
+                const uint8_t *packet, size_t length, void *tag)
+{
+    struct port *port = port_of(media, listener, rtcp_port);
+
+    udp_queue(port->udp, to, packet, length, tag);
+    port->queued = true;
+}
+
+void media_flush(struct media *media)
+{
+    for (size_t i = 0; i < media->port_count; i++) {
+        if (media->ports[i].queued)
+            udp_flush(media->ports[i].udp);
+        media->ports[i].queued = false;
+    }
+}
+
+uint64_t media_overflows(const struct media *media, unsigned listener, bool rtcp_port)
+{
+    return udp_overflows(media->ports[2 * listener + rtcp_port].udp);
+}
+
+void media_describe(const struct listener_settings *settings, struct path_listener *listener)
+{
+    memset(listener, 0, sizeof(*listener));
+    memcpy(listener->name, settings->name, sizeof(listener->name));
+    listener->address = settings->address;
+    listener->advertise = settings->advertise;
+    listener->address.port = listener->advertise.port = (uint16_t)settings->rtp_port;
+    listener->m_line = settings->m_line;
+}

@@ -1,0 +1,44 @@
+/* The media sockets of all listeners in the event loop: two UDP ports each. */
+#ifndef COMMON_DAEMON_MEDIA_H
+#define COMMON_DAEMON_MEDIA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/daemon/settings.h"
+#include "common/net/path.h"
+#include "common/net/udp.h"
+
+struct ev_loop;
+struct media;
+
+struct media_hooks {
+    void (*packet)(void *ctx, unsigned listener, bool rtcp_port, const struct udp_packet *packet,
+                   uint64_t now_us);
+    /* A batch of packets was given to packet(). */
+    void (*batch_end)(void *ctx);
+    /* What became of a packet given to media_send. */
+    void (*sent)(void *ctx, unsigned listener, bool rtcp_port, void *tag, int error);
+};
+
+/* Opens two sockets per listener; nothing is read before media_start. Negative with a sentence in
+ * error. */
+int media_open(struct media **media, struct ev_loop *loop,
+               const struct listener_settings *listeners, size_t count,
+               const struct media_hooks *hooks, void *ctx, char *error, size_t error_size);
+void media_start(struct media *media);
+/* Accepts NULL. */
+void media_close(struct media *media);
+
+/* See udp_queue and udp_flush. */
+void media_send(struct media *media, unsigned listener, bool rtcp_port, const struct addr *to,
+                const uint8_t *packet, size_t length, void *tag);
+void media_flush(struct media *media);
+
+/* Packets that the kernel dropped since its receive buffer was full. */
+uint64_t media_overflows(const struct media *media, unsigned listener, bool rtcp_port);
+/* Fills in what a listener's section says. */
+void media_describe(const struct listener_settings *settings, struct path_listener *listener);
+
+#endif

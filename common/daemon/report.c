@@ -1,0 +1,295 @@
+#include "config.h"
+
+#include "common/daemon/report.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+
+static json_t *number(uint64_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+static json_t *text_or_null(const char *text)
+{
+    return text && text[0] ? json_string(text) : json_null();
+}
+
+static json_t *address(const struct addr *addr)
+{
+    char text[ADDR_TEXT_SIZE];
+
+    return addr && addr->family ? json_string(addr_format(addr, text, sizeof(text))) : json_null();
+}
+
+static json_t *ip(const struct addr *addr)
+{
+    char text[ADDR_TEXT_SIZE];
+
+    return json_string(addr_format_ip(addr, text, sizeof(text)));
+}
+
+/* ------------------------------------------------------------ status */
+
+static json_t *port(const struct daemon *daemon, const struct path_listener *listener,
+                    unsigned index, bool rtcp)
+{
+    const struct verdict_counts *counts = &listener->counts[rtcp];
+    uint64_t accepted = counts->n[VERDICT_ACCEPTED];
+
+    return json_pack("{s:o,s:o,s:o,s:o,s:o}", "received", number(counts->received), "accepted",
+                     number(accepted), "dropped", number(verdict_sum(counts) - accepted), "sent",
+                     number(listener->sent[rtcp]), "overflow",
+                     number(media_overflows(daemon->media, index, rtcp)));
+}
+
+static json_t *listeners_array(const struct daemon *daemon, const struct path_listener *listeners,
+                               size_t count)
+{
+    json_t *array = json_array();
+
+    for (unsigned i = 0; i < count; i++) {
+        const struct path_listener *l = &listeners[i];
+
+        json_array_append_new(
+            array, json_pack("{s:s,s:o,s:o,s:i,s:i,s:o,s:o}", "name", l->name, "address",
+                             ip(&l->address), "advertise", ip(&l->advertise), "rtp_port",
+                             l->address.port, "rtcp_port", l->address.port + 1, "rtp",
+                             port(daemon, l, i, false), "rtcp", port(daemon, l, i, true)));
+    }
+    return array;
+}
+
+json_t *report_status(const struct daemon *daemon, const struct path_listener *listeners,
+                      size_t count, size_t sas, size_t max_sas)
+{
+    uint64_t uptime_us = clock_now_us() - daemon->started_us;
+
+    return json_pack("{s:b,s:s,s:s,s:i,s:o,s:o,s:o,s:o}", "ok", 1, "daemon", daemon->kind->name,
+                     "version", PACKAGE_VERSION, "pid", (int)getpid(), "uptime",
+                     number(uptime_us / 1000000), "sas", number(sas), "max_sas", number(max_sas),
+                     "listeners", listeners_array(daemon, listeners, count));
+}
+
+static void add_connection(json_t *row, const struct conn *conn)
+{
+    const struct session *session = conn_session(conn);
+    char congestion[32];
+
+    conn_congestion(conn, congestion, sizeof(congestion));
+    json_object_set_new(row, "peer", address(conn_peer(conn)));
+    json_object_set_new(row, "congestion", json_string(congestion));
+    if (!session)
+        return;
+    const struct session_counters *counters = session_counters(session);
+    uint64_t rtt_us = session_rtt_us(session);
+
+    if (rtt_us)
+        json_object_set_new(row, "rtt_ms", json_real((double)rtt_us / 1000));
+    json_object_set_new(row, "queued", number(session_queued(session)));
+    json_object_set_new(row, "frames_in", number(counters->frames_in));
+    json_object_set_new(row, "frames_out", number(counters->frames_out));
+    json_object_set_new(row, "octets_in", number(counters->octets_in));
+    json_object_set_new(row, "octets_out", number(counters->octets_out));
+    json_object_set_new(row, "late", number(counters->late));
+}
+
+json_t *report_tunnel(const struct report_tunnel *tunnel)
+{
+    uint64_t now_us = clock_now_us();
+    json_t *since =
+        tunnel->changed_us ? number((now_us - tunnel->changed_us) / 1000000) : json_null();
+    json_t *row =
+        json_pack("{s:s,s:s,s:o,s:o,s:s,s:o,s:o}", "name", tunnel->name, "state", tunnel->state,
+                  "since", since, "connects", number(tunnel->connects), "sync", tunnel->sync,
+                  "last_error", text_or_null(tunnel->last_error), "sas", number(tunnel->sas));
+    static const char *const zero[] = {"queued",    "frames_in",  "frames_out",
+                                       "octets_in", "octets_out", "late"};
+
+    json_object_set_new(row, "peer", json_null());
+    json_object_set_new(row, "rtt_ms", json_null());
+    json_object_set_new(row, "congestion", json_null());
+    for (size_t i = 0; i < sizeof(zero) / sizeof(zero[0]); i++)
+        json_object_set_new(row, zero[i], json_integer(0));
+    if (tunnel->conn)
+        add_connection(row, tunnel->conn);
+    return row;
+}
+
+/* ------------------------------------------------------------ stats */
+
+json_t *report_place(const char *place, const struct verdict_counts *counts)
+{
+    json_t *verdicts = json_object();
+
+    for (enum verdict v = 0; v < VERDICT_COUNT; v++)
+        json_object_set_new(verdicts, verdict_name(v), number(counts->n[v]));
+    return json_pack("{s:s,s:o,s:o,s:o}", "place", place, "received", number(counts->received),
+                     "queued", number(counts->queued), "verdicts", verdicts);
+}
+
+void report_add_listeners(json_t *places, const struct path_listener *listeners, size_t count)
+{
+    char place[NAME_SIZE + 32];
+
+    for (size_t i = 0; i < 2 * count; i++) {
+        const struct path_listener *listener = &listeners[i / 2];
+
+        snprintf(place, sizeof(place), "listener %s %s", listener->name, i % 2 ? "rtcp" : "rtp");
+        json_array_append_new(places, report_place(place, &listener->counts[i % 2]));
+    }
+}
+
+/* ------------------------------------------------------------ SAs */
+
+static json_t *ssrcs(const struct sa *sa)
+{
+    json_t *array = json_array();
+
+    for (unsigned i = 0; i < sa->stream_count; i++)
+        json_array_append_new(array, json_integer(sa->stream[i].ssrc));
+    return array;
+}
+
+static uint64_t dropped(const struct sa *sa)
+{
+    uint64_t sum = 0;
+
+    for (enum verdict v = 0; v < VERDICT_COUNT; v++)
+        sum += v == VERDICT_ACCEPTED ? 0 : sa->verdicts[v];
+    return sum;
+}
+
+static json_t *seconds_ago(uint64_t then_us)
+{
+    return then_us ? json_real((double)(clock_now_us() - then_us) / 1e6) : json_null();
+}
+
+static json_t *streams(const struct sa *sa)
+{
+    static const char *const origins[] = {"", "signalled", "assigned", "learned"};
+    json_t *array = json_array();
+
+    for (unsigned i = 0; i < sa->stream_count; i++) {
+        const struct sa_stream *s = &sa->stream[i];
+
+        json_array_append_new(
+            array, json_pack("{s:I,s:s,s:I,s:I,s:o,s:f,s:o}", "ssrc", (json_int_t)s->ssrc, "origin",
+                             origins[s->origin], "roc", (json_int_t)index_roc(s->index.highest),
+                             "highest", (json_int_t)(s->index.highest & 0xffff), "lost",
+                             number(rtp_stats_lost(&s->stats)), "jitter", s->stats.jitter,
+                             "received", number(s->stats.received)));
+    }
+    return array;
+}
+
+static json_t *sa_verdicts(const struct sa *sa)
+{
+    json_t *object = json_object();
+
+    for (enum verdict v = 0; v < VERDICT_COUNT; v++) {
+        if (sa->verdicts[v])
+            json_object_set_new(object, verdict_name(v), number(sa->verdicts[v]));
+    }
+    return object;
+}
+
+static const char *encap_name(enum sa_encap encap)
+{
+    return encap == SA_ENCAP_RTP_PRIME ? "rtp-prime" : "rtp";
+}
+
+static json_t *created(const struct sa *sa)
+{
+    return json_integer((json_int_t)(sa->created_us / 1000000));
+}
+
+static void add_details(json_t *row, const struct sa *sa)
+{
+    json_t *more =
+        json_pack("{s:I,s:o,s:o,s:b,s:o,s:b,s:s,s:s,s:I,s:o,s:o,s:o,s:I,s:o,s:i,s:o,s:o}",
+                  "generation", (json_int_t)sa->generation, "created", created(sa), "source_rtcp",
+                  address(sa->source.mux ? NULL : &sa->source.rtcp), "source_mux", sa->source.mux,
+                  "destination_rtcp", address(sa->destination.mux ? NULL : &sa->destination.rtcp),
+                  "destination_mux", sa->destination.mux, "encap_in", encap_name(sa->encap_in),
+                  "encap_out", encap_name(sa->encap_out), "rate",
+                  (json_int_t)((uint64_t)sa->rate.octets_per_second * 8 / 1000), "listener",
+                  text_or_null(sa->listener_in), "to_listener", text_or_null(sa->listener_out),
+                  "reverse", sa->reverse ? number(sa->reverse) : json_null(), "media_timeout",
+                  (json_int_t)sa->media_timeout_s, "refused", text_or_null(sa->refused), "media",
+                  (int)sa->media_index, "streams", streams(sa), "verdicts", sa_verdicts(sa));
+
+    json_object_update(row, more);
+    json_decref(more);
+}
+
+json_t *report_sa(const struct sa *sa, const char *home, const char *home_name, bool full)
+{
+    json_t *row =
+        json_pack("{s:o,s:s,s:s,s:s,s:o,s:o,s:o,s:I,s:o,s:o,s:o,s:o,s:o,s:s}", "id", number(sa->id),
+                  "side", sa_side_name(sa->side), "call_id", sa->call_id, home, home_name, "source",
+                  address(&sa->source.rtp), "destination", address(&sa->destination.rtp), "ssrc",
+                  ssrcs(sa), "label", (json_int_t)sa->label, "suite",
+                  text_or_null(sa->suite ? sa->suite->name : NULL), "packets", number(sa->packets),
+                  "octets", number(sa->octets), "dropped", number(dropped(sa)), "last_packet",
+                  seconds_ago(sa->last_packet_us), "state", sa->refused[0] ? "refused" : "active");
+
+    if (full && row)
+        add_details(row, sa);
+    return row;
+}
+
+/* ------------------------------------------------------------ commands of both */
+
+static json_t *texts(char list[][96], size_t count)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(array, json_string(list[i]));
+    return array;
+}
+
+json_t *report_reload(void *ctx, const json_t *request)
+{
+    struct daemon *daemon = ctx;
+    struct daemon_changes changes;
+    char error[512] = "";
+
+    (void)request;
+    if (daemon_reload(daemon, &changes, error, sizeof(error)) < 0)
+        return control_refuse(NULL, "not reloaded, the old values stay: %s", error);
+    return json_pack("{s:b,s:o,s:o}", "ok", 1, "changed",
+                     texts(changes.changed_key, changes.changed), "restart_needed",
+                     texts(changes.restart_key, changes.restart));
+}
+
+json_t *report_debug(void *ctx, const json_t *request)
+{
+    const json_t *wanted = json_object_get(request, "level");
+    enum log_level level;
+
+    (void)ctx;
+    if (wanted) {
+        if (!json_is_string(wanted) || !log_level_parse(json_string_value(wanted), &level))
+            return control_refuse("level", "not a level; error, warning, info or debug");
+        log_set_level(level);
+    }
+    return json_pack("{s:b,s:s}", "ok", 1, "level", log_level_name(log_get_level()));
+}
+
+bool report_get_id(const json_t *request, uint64_t *id, json_t **refusal)
+{
+    const json_t *value = json_object_get(request, "id");
+
+    if (!json_is_integer(value) || json_integer_value(value) <= 0) {
+        *refusal = control_refuse("id", "a whole number from 1 on is needed");
+        return false;
+    }
+    *id = (uint64_t)json_integer_value(value);
+    return true;
+}

@@ -1,0 +1,41 @@
+/* What `relayctl` shows, as JSON. Every function returns a new reference; keys never appear. */
+#ifndef COMMON_DAEMON_REPORT_H
+#define COMMON_DAEMON_REPORT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/daemon/daemon.h"
+#include "common/sa/sa.h"
+#include "common/tunnel/conn.h"
+
+/* The members of `status` that both daemons have; the caller adds "tunnels". */
+json_t *report_status(const struct daemon *daemon, const struct path_listener *listeners,
+                      size_t count, size_t sas, size_t max_sas);
+
+/* One row of "tunnels". conn NULL: there is none. */
+struct report_tunnel {
+    const char *name, *state, *sync, *last_error;
+    uint64_t changed_us; /* 0: never */
+    uint64_t connects;
+    size_t sas;
+    const struct conn *conn;
+};
+json_t *report_tunnel(const struct report_tunnel *tunnel);
+
+/* One row of "places" of `stats`. */
+json_t *report_place(const char *place, const struct verdict_counts *counts);
+/* The two rows of each listener. */
+void report_add_listeners(json_t *places, const struct path_listener *listeners, size_t count);
+
+/* A row of `sa list`; full: the object of `sa show`. home: "site" or "dmz", and its name. */
+json_t *report_sa(const struct sa *sa, const char *home, const char *home_name, bool full);
+
+/* The commands that both daemons have. */
+json_t *report_reload(void *daemon, const json_t *request);
+json_t *report_debug(void *daemon, const json_t *request);
+/* The id that a request names; false: *refusal is the answer. */
+bool report_get_id(const json_t *request, uint64_t *id, json_t **refusal);
+
+#endif

@@ -1,0 +1,110 @@
+/* What relayctl may ask of the dmz-relay. */
+#include <stdio.h>
+
+#include "common/daemon/report.h"
+#include "common/sa/table.h"
+#include "dmz-relay/relay.h"
+
+static json_t *tunnel_row(const struct dmz *core, unsigned number)
+{
+    const struct dmz_site *site = &core->sites[number];
+    struct report_tunnel row = {.name = site->name,
+                                .state = site->link ? "up" : "down",
+                                .sync = "none",
+                                .last_error = site->last_error,
+                                .changed_us = site->changed_us,
+                                .connects = site->connects,
+                                .sas = table_count_owner(core->table, number),
+                                .conn = site->link ? site->link->conn : NULL};
+
+    if (site->link && site->replica.syncing)
+        row.sync = site->replica.kind == SYNC_DELTA ? "delta" : "snapshot";
+    else if (site->link && site->replica.epoch)
+        row.sync = "synced";
+    return report_tunnel(&row);
+}
+
+static json_t *on_status(void *ctx, const json_t *request)
+{
+    const struct dmz *core = &relay_of(ctx)->core;
+    json_t *reply = report_status(ctx, core->listeners, core->listener_count,
+                                  table_count(core->table), table_max(core->table));
+    json_t *tunnels = json_array();
+
+    (void)request;
+    for (unsigned i = 0; i < core->site_count; i++)
+        json_array_append_new(tunnels, tunnel_row(core, i));
+    json_object_set_new(reply, "tunnels", tunnels);
+    return reply;
+}
+
+static json_t *on_stats(void *ctx, const json_t *request)
+{
+    const struct relay *relay = relay_of(ctx);
+    const struct dmz *core = &relay->core;
+    json_t *places = json_array();
+    char place[SITE_SIZE + 16];
+
+    (void)request;
+    report_add_listeners(places, core->listeners, core->listener_count);
+    for (size_t i = 0; i < core->site_count; i++) {
+        snprintf(place, sizeof(place), "tunnel %s", core->sites[i].name);
+        json_array_append_new(places, report_place(place, &core->sites[i].counts));
+    }
+    return json_pack("{s:b,s:o,s:{s:I}}", "ok", 1, "places", places, "counters",
+                     "connections_turned_away", (json_int_t)acceptor_turned_away(relay->acceptor));
+}
+
+struct listing {
+    const struct dmz *core;
+    json_t *array;
+};
+
+static void list_one(void *ctx, struct sa *sa)
+{
+    struct listing *listing = ctx;
+
+    json_array_append_new(listing->array,
+                          report_sa(sa, "site", listing->core->sites[sa->owner].name, false));
+}
+
+static json_t *on_sa_list(void *ctx, const json_t *request)
+{
+    struct listing listing = {&relay_of(ctx)->core, json_array()};
+
+    (void)request;
+    table_each(listing.core->table, list_one, &listing);
+    return json_pack("{s:b,s:o}", "ok", 1, "sas", listing.array);
+}
+
+/* Ids are a site's own: the first site that has it is shown. */
+static json_t *on_sa_show(void *ctx, const json_t *request)
+{
+    const struct dmz *core = &relay_of(ctx)->core;
+    json_t *refusal;
+    uint64_t id;
+
+    if (!report_get_id(request, &id, &refusal))
+        return refusal;
+    for (unsigned i = 0; i < core->site_count; i++) {
+        const struct sa *sa = table_by_id(core->table, i, id);
+
+        if (sa)
+            return json_pack("{s:b,s:o}", "ok", 1, "sa",
+                             report_sa(sa, "site", core->sites[i].name, true));
+    }
+    return control_refuse("id", "there is no SA %llu", (unsigned long long)id);
+}
+
+static json_t *not_here(void *ctx, const json_t *request)
+{
+    (void)ctx;
+    (void)request;
+    return control_refuse(NULL, "SAs are added and deleted at the inner-relay, which owns them");
+}
+
+const struct control_command relay_commands[] = {
+    {"status", on_status},     {"stats", on_stats},     {"sa-list", on_sa_list},
+    {"sa-show", on_sa_show},   {"sa-add", not_here},    {"sa-delete", not_here},
+    {"reload", report_reload}, {"debug", report_debug}, {NULL, NULL},
+};

@@ -1,0 +1,214 @@
+/* The dmz-relay as a daemon: its core between media sockets, tunnel port and control socket. */
+#define LOG_MODULE "dmz"
+#include "config.h"
+
+#include "dmz-relay/relay.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/err.h"
+#include "common/base/log.h"
+
+enum { QUEUE_OCTETS = 1024 * 1024 };
+
+static const struct dmz_settings *settings_of(const struct daemon *daemon)
+{
+    return daemon->settings;
+}
+
+/* ------------------------------------------------------------ between core and sockets */
+
+static void send_out(void *ctx, unsigned listener, bool rtcp_port, const struct addr *to,
+                     const uint8_t *packet, size_t length, void *tag)
+{
+    struct daemon *daemon = ctx;
+
+    media_send(daemon->media, listener, rtcp_port, to, packet, length, tag);
+}
+
+static void flush_out(void *ctx)
+{
+    struct daemon *daemon = ctx;
+
+    media_flush(daemon->media);
+}
+
+static void on_packet(void *ctx, unsigned listener, bool rtcp_port, const struct udp_packet *packet,
+                      uint64_t now_us)
+{
+    inbound_packet(&relay_of(ctx)->core, listener, rtcp_port, packet, now_us);
+}
+
+/* What a batch put into the queues of the sites goes out together. */
+static void on_batch_end(void *ctx)
+{
+    struct dmz *core = &relay_of(ctx)->core;
+
+    for (size_t i = 0; i < core->site_count; i++) {
+        if (core->sites[i].link && session_queued(core->sites[i].link->session) > 0)
+            conn_flush(core->sites[i].link->conn);
+    }
+}
+
+static void on_sent(void *ctx, unsigned listener, bool rtcp_port, void *tag, int error)
+{
+    outbound_sent(&relay_of(ctx)->core, listener, rtcp_port, tag, error);
+}
+
+static const struct media_hooks media_hooks = {on_packet, on_batch_end, on_sent};
+
+/* ------------------------------------------------------------ between core and tunnel */
+
+static struct session *on_secured(void *ctx, struct conn *conn, const char *name,
+                                  const char **reason)
+{
+    struct dmz_link *link = dmz_link_new(&relay_of(ctx)->core, name, clock_now_us());
+
+    if (!link) {
+        *reason = "out of memory";
+        return NULL;
+    }
+    link->conn = conn;
+    return link->session;
+}
+
+static struct dmz_link *link_of(struct relay *relay, const struct conn *conn)
+{
+    for (size_t i = 0; i < relay->core.site_count; i++) {
+        if (relay->core.sites[i].link && relay->core.sites[i].link->conn == conn)
+            return relay->core.sites[i].link;
+    }
+    return NULL;
+}
+
+static void on_closed(void *ctx, struct conn *conn, const char *reason)
+{
+    struct relay *relay = relay_of(ctx);
+    struct dmz_link *link = link_of(relay, conn);
+    char text[ADDR_TEXT_SIZE];
+
+    if (link)
+        dmz_link_closed(link, reason, clock_now_us());
+    else
+        log_warning("connection from %s refused: %s",
+                    addr_format(conn_peer(conn), text, sizeof(text)), reason);
+}
+
+static void close_link(void *ctx, struct dmz_link *link, const char *reason)
+{
+    (void)ctx;
+    conn_close(link->conn, reason);
+}
+
+static const struct conn_hooks conn_hooks = {on_secured, flush_out, on_closed};
+
+/* ------------------------------------------------------------ steps */
+
+static int start_core(struct daemon *daemon, char *error, size_t error_size)
+{
+    const struct dmz_settings *settings = settings_of(daemon);
+    struct dmz_options options = {.max_sas = settings->limits.max_sas,
+                                  .site_quota = settings->limits.site_quota,
+                                  .max_age_us = settings->tunnel.common.max_age_us,
+                                  .stale_hold_us = settings->tunnel.stale_hold_us,
+                                  .queue_octets = QUEUE_OCTETS,
+                                  .software = "media-relay " PACKAGE_VERSION};
+    struct path_out out = {send_out, flush_out, daemon};
+    struct dmz_hooks hooks = {close_link, daemon};
+    struct relay *relay = calloc(1, sizeof(*relay));
+
+    if (!relay) {
+        snprintf(error, error_size, "out of memory");
+        return ERR_NOMEM;
+    }
+    for (size_t i = 0; i < settings->tunnel.sites.count && i < DMZ_SITES_MAX; i++)
+        relay->names[i] = settings->tunnel.sites.name[i];
+    if (dmz_init(&relay->core, &options, relay->names, &out, &hooks) < 0) {
+        snprintf(error, error_size, "no memory for [limits] max-sas = %zu", options.max_sas);
+        free(relay);
+        return ERR_NOMEM;
+    }
+    daemon->state = relay;
+    daemon_fill_rules(&daemon->shared, &relay->core.rules);
+    relay->core.listener_count = settings->listener_count;
+    for (size_t i = 0; i < settings->listener_count; i++)
+        media_describe(&settings->listeners[i], &relay->core.listeners[i]);
+    return 0;
+}
+
+static void stop_core(struct daemon *daemon)
+{
+    dmz_fini(&relay_of(daemon)->core);
+    free(daemon->state);
+}
+
+static int start_tunnel(struct daemon *daemon, char *error, size_t error_size)
+{
+    const struct dmz_settings *settings = settings_of(daemon);
+    struct relay *relay = relay_of(daemon);
+    struct acceptor_settings acceptor = {.listen = settings->tunnel.listen,
+                                         .names = relay->names,
+                                         .dscp = settings->tunnel.common.dscp,
+                                         .max_handshakes = settings->tunnel.max_handshakes};
+
+    return acceptor_new(&relay->acceptor, daemon->loop, daemon->tls, &acceptor, &conn_hooks, daemon,
+                        error, error_size);
+}
+
+static void stop_tunnel(struct daemon *daemon)
+{
+    acceptor_free(relay_of(daemon)->acceptor, "the dmz-relay stops");
+}
+
+static void reloaded(struct daemon *daemon)
+{
+    const struct dmz_settings *settings = settings_of(daemon);
+    struct dmz *core = &relay_of(daemon)->core;
+
+    daemon_fill_rules(&daemon->shared, &core->rules);
+    core->options.max_age_us = settings->tunnel.common.max_age_us;
+    core->options.stale_hold_us = settings->tunnel.stale_hold_us;
+    for (size_t i = 0; i < core->site_count; i++) {
+        core->sites[i].replica.quota = settings->limits.site_quota;
+        if (core->sites[i].link)
+            session_set_max_age(core->sites[i].link->session, core->options.max_age_us);
+    }
+    acceptor_set_context(relay_of(daemon)->acceptor, daemon->tls);
+}
+
+static void tick(struct daemon *daemon, uint64_t now_us)
+{
+    dmz_tick(&relay_of(daemon)->core, now_us);
+}
+
+static void share(const void *conf, struct daemon_shared *shared)
+{
+    const struct dmz_settings *settings = conf;
+
+    *shared = (struct daemon_shared){.listeners = settings->listeners,
+                                     .listener_count = settings->listener_count,
+                                     .tunnel = &settings->tunnel.common,
+                                     .networks = &settings->networks,
+                                     .control = &settings->control,
+                                     .log = &settings->log,
+                                     .daemon = &settings->daemon};
+}
+
+const struct daemon_kind relay_kind = {
+    .name = "dmz-relay",
+    .default_config = SYSCONFDIR "/media-relay/dmz-relay.ini",
+    .schema = &dmz_schema,
+    .role = TLS_SERVER,
+    .commands = relay_commands,
+    .media_hooks = &media_hooks,
+    .share = share,
+    .start_core = start_core,
+    .stop_core = stop_core,
+    .start_tunnel = start_tunnel,
+    .stop_tunnel = stop_tunnel,
+    .reloaded = reloaded,
+    .tick = tick,
+};

@@ -1,0 +1,26 @@
+/* The dmz-relay as a daemon. */
+#ifndef DMZ_RELAY_RELAY_H
+#define DMZ_RELAY_RELAY_H
+
+#include "common/daemon/daemon.h"
+#include "common/tunnel/acceptor.h"
+#include "dmz-relay/dmz.h"
+#include "dmz-relay/settings.h"
+
+struct relay {
+    struct dmz core;
+    const char *names[DMZ_SITES_MAX + 1]; /* of the sites; ended by NULL */
+    struct acceptor *acceptor;
+};
+
+static inline struct relay *relay_of(const void *daemon)
+{
+    return ((const struct daemon *)daemon)->state;
+}
+
+/* commands.c */
+extern const struct control_command relay_commands[];
+/* relay.c */
+extern const struct daemon_kind relay_kind;
+
+#endif

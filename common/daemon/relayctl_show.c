@@ -115,6 +115,16 @@ static void table_print(struct table *table, FILE *to)
 
 /* ---------------------------------------------------------------- values */
 
+/* A number that no int64_t holds is as good as the greatest. */
+static int64_t whole(const json_t *value)
+{
+    double real = json_real_value(value);
+
+    if (!json_is_real(value))
+        return json_integer_value(value);
+    return real < 9e18 && real > -9e18 ? (int64_t)real : INT64_MAX;
+}
+
 static int64_t number_of(const json_t *object, const char *name)
 {
     return json_integer_value(json_object_get(object, name));
@@ -188,9 +198,7 @@ static void add_with(struct table *table, const json_t *value,
 {
     char text[CELL_SIZE];
 
-    add(table, json_is_number(value)
-                   ? text_for((int64_t)json_number_value(value), text, sizeof(text))
-                   : "-");
+    add(table, json_is_number(value) ? text_for(whole(value), text, sizeof(text)) : "-");
 }
 
 static void add_duration(struct table *table, const json_t *object, const char *name)
@@ -279,10 +287,10 @@ static void show_last_errors(const json_t *tunnels, FILE *to)
 static void show_tunnels(const json_t *tunnels, FILE *to)
 {
     static const struct column columns[] = {
-        {"TUNNEL", false}, {"PEER", false},    {"STATE", false},      {"FOR", true},
-        {"RTT", true},     {"SYNC", false},    {"SAS", true},         {"QUEUED", true},
-        {"LATE", true},    {"FRAMES", true},   {"IN", true},          {"FRAMES", true},
-        {"OUT", true},     {"CONNECTS", true}, {"CONGESTION", false}, {NULL, false},
+        {"TUNNEL", false},    {"PEER", false},     {"STATE", false},      {"FOR", true},
+        {"RTT", true},        {"SYNC", false},     {"SAS", true},         {"QUEUED", true},
+        {"LATE", true},       {"FRAMES IN", true}, {"OCTETS IN", true},   {"FRAMES OUT", true},
+        {"OCTETS OUT", true}, {"CONNECTS", true},  {"CONGESTION", false}, {NULL, false},
     };
     struct table table = table_of(columns);
     const json_t *tunnel;
@@ -395,7 +403,7 @@ static int64_t show_verdicts(const json_t *verdicts, FILE *to)
 {
     const char *name;
     json_t *value;
-    int64_t sum = 0;
+    uint64_t sum = 0;
 
     /* jansson iterates over what is not const only. */
     json_object_foreach((json_t *)(uintptr_t)verdicts, name, value)
@@ -404,9 +412,9 @@ static int64_t show_verdicts(const json_t *verdicts, FILE *to)
 
         if (n != 0)
             show_count(to, name, n, explanation(name));
-        sum += n;
+        sum += (uint64_t)n;
     }
-    return sum;
+    return (int64_t)sum;
 }
 
 /* Every packet that was received has one verdict or waits: if not, packets went missing. */
@@ -417,7 +425,8 @@ static void show_place(const json_t *place, FILE *to)
 
     fprintf(to, "%s\n", text_of(json_object_get(place, "place"), name, sizeof(name)));
     show_count(to, "received", received, "");
-    sum = show_verdicts(json_object_get(place, "verdicts"), to) + queued;
+    sum = show_verdicts(json_object_get(place, "verdicts"), to);
+    sum = (int64_t)((uint64_t)sum + (uint64_t)queued);
     if (queued != 0)
         show_count(to, "queued", queued, "waiting for the tunnel");
     if (sum != received)
@@ -517,12 +526,12 @@ static const struct {
     {"listener", "listener", FIELD_PLAIN},
     {"source", "source RTP", FIELD_PLAIN},
     {"source_rtcp", "source RTCP", FIELD_PLAIN},
-    {"source_mux", "source rtcp-mux", FIELD_PLAIN},
+    {"source_mux", "source mux", FIELD_PLAIN},
     {"encap_in", "encapsulation in", FIELD_PLAIN},
     {"to_listener", "leaves from", FIELD_PLAIN},
     {"destination", "destination RTP", FIELD_PLAIN},
     {"destination_rtcp", "destination RTCP", FIELD_PLAIN},
-    {"destination_mux", "dest. rtcp-mux", FIELD_PLAIN},
+    {"destination_mux", "destination mux", FIELD_PLAIN},
     {"encap_out", "encapsulation out", FIELD_PLAIN},
     {"suite", "suite", FIELD_PLAIN},
     {"ssrc", "SSRC", FIELD_SSRCS},
@@ -549,7 +558,7 @@ static const char *date_text(const json_t *value, char *out, size_t size)
 
 static const char *field_text(const json_t *value, enum field_kind kind, char *out, size_t size)
 {
-    int64_t number = json_is_number(value) ? (int64_t)json_number_value(value) : 0;
+    int64_t number = whole(value);
 
     if (kind == FIELD_SSRCS)
         return ssrcs_text(value, out, size);

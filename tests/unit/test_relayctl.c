@@ -1,0 +1,1039 @@
+/* The built relayctl against a daemon that gives canned replies over a real control socket. */
+#include "config.h"
+
+#include <ctype.h>
+#include <ev.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/daemon/control.h"
+#include "common/daemon/relayctl.h"
+#include "tests/unit/unit.h"
+
+enum { DEADLINE_SECONDS = 30, ARGUMENTS_MAX = 64, TEXT_SIZE = 8 * 1024 * 1024 };
+
+#define KEY      "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwd"
+#define KEY_JSON "\"key\":\"" KEY "\""
+
+/* ---------------------------------------------------------------- fixture */
+
+struct place {
+    char folder[64], socket[96], out_path[96], err_path[96], in_path[96], key_path[96];
+    struct ev_loop *loop;
+    struct control *control;
+    const char *reply;       /* what the daemon says next */
+    char *request;           /* what it was asked last */
+    char command_line[4096]; /* of relayctl, as others see it while the daemon answers */
+    pid_t pid;
+    int status;
+    char *out, *err;
+};
+
+static struct place place;
+
+static char *read_file(const char *path)
+{
+    char *text = calloc(1, TEXT_SIZE);
+    FILE *file = fopen(path, "rb");
+
+    ck_assert_msg(file != NULL, "%s", path);
+    ck_assert_uint_lt(fread(text, 1, TEXT_SIZE, file), TEXT_SIZE);
+    fclose(file);
+    return text;
+}
+
+static void write_file(const char *path, const char *text, mode_t mode)
+{
+    FILE *file = fopen(path, "wb");
+
+    ck_assert_ptr_nonnull(file);
+    fputs(text, file);
+    fclose(file);
+    ck_assert_int_eq(chmod(path, mode), 0);
+}
+
+static void note_command_line(void)
+{
+    char path[64];
+    FILE *file;
+    size_t n;
+
+    snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)place.pid);
+    file = fopen(path, "rb");
+    ck_assert_ptr_nonnull(file);
+    n = fread(place.command_line, 1, sizeof(place.command_line) - 1, file);
+    fclose(file);
+    for (size_t i = 0; i < n; i++)
+        place.command_line[i] = place.command_line[i] ? place.command_line[i] : ' ';
+}
+
+static json_t *answer(void *ctx, const json_t *request)
+{
+    json_t *reply = json_loads(place.reply, 0, NULL);
+
+    (void)ctx;
+    free(place.request);
+    place.request = json_dumps(request, JSON_COMPACT);
+    note_command_line();
+    ck_assert_msg(reply != NULL, "the canned reply is not JSON: %s", place.reply);
+    return reply;
+}
+
+static const struct control_command commands[] = {
+    {"status", answer},  {"stats", answer},  {"sa-list", answer},
+    {"sa-show", answer}, {"sa-add", answer}, {"sa-delete", answer},
+    {"reload", answer},  {"debug", answer},  {NULL, NULL},
+};
+
+static void set_up(void)
+{
+    char error[256];
+
+    memset(&place, 0, sizeof(place));
+    snprintf(place.folder, sizeof(place.folder), "%s", "/tmp/test_relayctl.XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(place.folder));
+    snprintf(place.socket, sizeof(place.socket), "%s/socket", place.folder);
+    snprintf(place.out_path, sizeof(place.out_path), "%s/out", place.folder);
+    snprintf(place.err_path, sizeof(place.err_path), "%s/err", place.folder);
+    snprintf(place.in_path, sizeof(place.in_path), "%s/in", place.folder);
+    snprintf(place.key_path, sizeof(place.key_path), "%s/key", place.folder);
+    write_file(place.in_path, "", 0600);
+    place.loop = ev_loop_new(EVFLAG_AUTO);
+    place.reply = "{\"ok\":true}";
+    ck_assert_msg(control_open(&place.control, place.loop, place.socket, NULL, commands, NULL,
+                               error, sizeof(error)) == 0,
+                  "%s", error);
+}
+
+static void tear_down(void)
+{
+    const char *paths[] = {place.socket, place.out_path, place.err_path, place.in_path,
+                           place.key_path};
+
+    control_close(place.control);
+    ev_loop_destroy(place.loop);
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+        unlink(paths[i]);
+    ck_assert_int_eq(rmdir(place.folder), 0);
+    free(place.request);
+    free(place.out);
+    free(place.err);
+}
+
+static void redirect(const char *path, int flags, int to)
+{
+    int fd = open(path, flags, 0600);
+
+    if (fd < 0 || dup2(fd, to) < 0)
+        _exit(126);
+}
+
+static void exec_relayctl(char **arguments)
+{
+    const char *top = getenv("TEST_TOP_BUILDDIR");
+    char program[4096];
+
+    snprintf(program, sizeof(program), "%s/common/daemon/relayctl", top ? top : ".");
+    redirect(place.in_path, O_RDONLY, STDIN_FILENO);
+    redirect(place.out_path, O_WRONLY | O_CREAT | O_TRUNC, STDOUT_FILENO);
+    redirect(place.err_path, O_WRONLY | O_CREAT | O_TRUNC, STDERR_FILENO);
+    execv(program, arguments);
+    _exit(127);
+}
+
+static void on_tick(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)timer;
+    (void)events;
+}
+
+/* Serves it until it ends. */
+static void wait_for_relayctl(void)
+{
+    ev_tstamp end = ev_time() + DEADLINE_SECONDS;
+    ev_timer tick;
+    int status;
+
+    while (waitpid(place.pid, &status, WNOHANG) == 0) {
+        ck_assert_msg(ev_time() < end, "relayctl does not end");
+        ev_timer_init(&tick, on_tick, 0.002, 0.);
+        ev_timer_start(place.loop, &tick);
+        ev_run(place.loop, EVRUN_ONCE);
+        ev_timer_stop(place.loop, &tick);
+    }
+    ck_assert(WIFEXITED(status));
+    place.status = WEXITSTATUS(status);
+    ck_assert_int_ne(place.status, 127);
+}
+
+/* Words are separated by blanks; "@SOCKET" and "@KEY" are paths. */
+static void run(const char *words)
+{
+    char copy[2048], *rest = copy, *word, *arguments[ARGUMENTS_MAX] = {NULL};
+    int count = 0;
+
+    ck_assert_uint_lt((size_t)snprintf(copy, sizeof(copy), "relayctl %s", words), sizeof(copy));
+    while ((word = strsep(&rest, " ")) && count < ARGUMENTS_MAX - 1) {
+        if (strcmp(word, "@SOCKET") == 0)
+            word = place.socket;
+        else if (strcmp(word, "@KEY") == 0)
+            word = place.key_path;
+        if (word[0])
+            arguments[count++] = word;
+    }
+    free(place.request);
+    free(place.out);
+    free(place.err);
+    place.request = NULL;
+    place.pid = fork();
+    if (place.pid == 0)
+        exec_relayctl(arguments);
+    wait_for_relayctl();
+    place.out = read_file(place.out_path);
+    place.err = read_file(place.err_path);
+}
+
+static void check_exit(int status)
+{
+    ck_assert_msg(place.status == status, "exit %d, not %d; out: %s err: %s", place.status, status,
+                  place.out, place.err);
+}
+
+static void check_has(const char *text, const char *part)
+{
+    ck_assert_msg(strstr(text, part) != NULL, "\"%s\" is not in: %s", part, text);
+}
+
+static void check_request(const char *expected)
+{
+    json_t *want = json_loads(expected, 0, NULL), *have;
+
+    ck_assert_ptr_nonnull(place.request);
+    have = json_loads(place.request, 0, NULL);
+    ck_assert_ptr_nonnull(want);
+    ck_assert_msg(json_equal(want, have), "sent %s, not %s", place.request, expected);
+    json_decref(want);
+    json_decref(have);
+}
+
+/* ---------------------------------------------------------------- replies for people */
+
+#define STATUS(state)                                                                              \
+    "{\"ok\":true,\"daemon\":\"inner-relay\",\"version\":\"0.1.0\",\"pid\":4711,"                  \
+    "\"uptime\":93784,\"sas\":2,\"max_sas\":20000,\"tunnels\":[{\"name\":\"main\","                \
+    "\"peer\":\"192.0.2.1:7000\",\"state\":\"up\",\"since\":3723,\"rtt_ms\":1.25,\"connects\":2,"  \
+    "\"last_error\":null,\"sync\":\"synced\",\"queued\":0,\"sas\":2,\"congestion\":\"bbr\","       \
+    "\"frames_in\":50,\"frames_out\":60,\"octets_in\":999,\"octets_out\":12345678,\"late\":3},"    \
+    "{\"name\":\"second\",\"peer\":\"[2001:db8::1]:7000\",\"state\":\"" state "\",\"since\":59,"   \
+    "\"rtt_ms\":null,\"connects\":0,\"last_error\":\"connection refused\",\"sync\":\"none\","      \
+    "\"queued\":0,\"sas\":0,\"congestion\":null,\"frames_in\":0,\"frames_out\":0,"                 \
+    "\"octets_in\":0,\"octets_out\":0,\"late\":0}],\"listeners\":[{\"name\":\"main\","             \
+    "\"address\":\"10.0.0.1\",\"advertise\":\"10.0.0.1\",\"rtp_port\":5004,\"rtcp_port\":5005,"    \
+    "\"rtp\":{\"received\":1234567,\"accepted\":1234000,\"dropped\":567,\"sent\":9,"               \
+    "\"overflow\":0},\"rtcp\":{\"received\":1,\"accepted\":1,\"dropped\":0,\"sent\":2,"            \
+    "\"overflow\":4}}]}"
+
+#define SA_COMMON                                                                                  \
+    "\"id\":17,\"side\":\"external\",\"call_id\":\"abc@example.com\",\"dmz\":\"main\","            \
+    "\"source\":\"198.51.100.7:40000\",\"destination\":\"10.0.0.7:5004\",\"ssrc\":[1,4294967295]," \
+    "\"label\":1,\"suite\":\"AES_CM_128_HMAC_SHA1_80\",\"packets\":1000,\"octets\":172000,"        \
+    "\"dropped\":2,\"last_packet\":0.4,\"state\":\"active\""
+
+static const struct {
+    const char *words, *request, *reply;
+    int status;
+    const char *out;
+} human[] = {
+    {"status", "{\"command\":\"status\"}", STATUS("up"), RELAYCTL_DONE,
+     "inner-relay 0.1.0, process 4711, up 1 d 2 h\n"
+     "security associations: 2 of at most 20000\n"
+     "\n"
+     "TUNNEL  PEER                STATE        FOR     RTT  SYNC    SAS  QUEUED  LATE  FRAMES IN  "
+     "OCTETS IN  FRAMES OUT  OCTETS OUT  CONNECTS  CONGESTION\n"
+     "main    192.0.2.1:7000      up     1 h 2 min  1.2 ms  synced    2       0     3         50   "
+     "   999 B          60     12.3 MB         2  bbr\n"
+     "second  [2001:db8::1]:7000  up          59 s       -  none      0       0     0          0   "
+     "     0 B           0         0 B         0  -\n"
+     "last error of second: connection refused\n"
+     "\n"
+     "LISTENER   ADDRESS   ADVERTISE  PORT  RECEIVED  ACCEPTED  DROPPED  SENT  OVERFLOW\n"
+     "main rtp   10.0.0.1  10.0.0.1   5004   1234567   1234000      567     9         0\n"
+     "main rtcp  10.0.0.1  10.0.0.1   5005         1         1        0     2         4\n"},
+    {"status", "{\"command\":\"status\"}", STATUS("connecting"), RELAYCTL_TUNNEL_DOWN, NULL},
+    {"status", "{\"command\":\"status\"}", "{\"ok\":true,\"tunnels\":[]}", RELAYCTL_TUNNEL_DOWN,
+     "- -, process -, up 0 s\n"
+     "security associations: - of at most -\n"
+     "\n"
+     "no tunnel\n"
+     "\n"
+     "LISTENER  ADDRESS  ADVERTISE  PORT  RECEIVED  ACCEPTED  DROPPED  SENT  OVERFLOW\n"},
+    {"stats", "{\"command\":\"stats\"}",
+     "{\"ok\":true,\"places\":[{\"place\":\"listener main rtp\",\"received\":110,\"queued\":0,"
+     "\"verdicts\":{\"accepted\":100,\"no-sa\":10,\"stun\":0}},{\"place\":\"tunnel main\","
+     "\"received\":7,\"queued\":2,\"verdicts\":{\"accepted\":4,\"new-one\":1}},"
+     "{\"place\":\"listener main rtcp\",\"received\":5,\"queued\":0,\"verdicts\":{\"accepted\":4}}]"
+     ",\"counters\":{\"reloads\":0,\"handshakes-refused\":12}}",
+     RELAYCTL_DONE,
+     "listener main rtp\n"
+     "  received                  110\n"
+     "  accepted                  100  authenticated and handed on\n"
+     "  no-sa                      10  no security association for this sender or label\n"
+     "  sum                       110  as received\n"
+     "tunnel main\n"
+     "  received                    7\n"
+     "  accepted                    4  authenticated and handed on\n"
+     "  new-one                     1  (a verdict that this relayctl does not know)\n"
+     "  queued                      2  waiting for the tunnel\n"
+     "  sum                         7  as received\n"
+     "listener main rtcp\n"
+     "  received                    5\n"
+     "  accepted                    4  authenticated and handed on\n"
+     "  sum                         4  WRONG: 5 were received\n"
+     "counters\n"
+     "  reloads                                 0\n"
+     "  handshakes-refused                     12\n"},
+    {"sa list", "{\"command\":\"sa-list\"}", "{\"ok\":true,\"sas\":[]}", RELAYCTL_DONE,
+     "no security associations\n"},
+    {"sa list", "{\"command\":\"sa-list\"}",
+     "{\"ok\":true,\"sas\":[{" SA_COMMON "},{\"id\":18,\"side\":\"internal\",\"call_id\":\"\","
+     "\"site\":\"inner.example\",\"source\":null,\"destination\":null,\"ssrc\":[],\"label\":255,"
+     "\"suite\":null,\"packets\":0,\"octets\":0,\"dropped\":0,\"last_packet\":null,"
+     "\"state\":\"refused\"}]}",
+     RELAYCTL_DONE,
+     "ID  SIDE      PAIR           SOURCE              DESTINATION    SSRC                   LABEL "
+     "      SUITE                    PACKETS    OCTETS  DROPPED  LAST  STATE    CALL\n"
+     "17  external  main           198.51.100.7:40000  10.0.0.7:5004  0x00000001,0xffffffff  "
+     "0x00000001  AES_CM_128_HMAC_SHA1_80     1000  172.0 kB        2   0 s  active   "
+     "abc@example.com\n"
+     "18  internal  inner.example  -                   -              -                      "
+     "0x000000ff  -                              0       0 B        0     -  refused  -\n"},
+    {"sa show 17", "{\"command\":\"sa-show\",\"id\":17}",
+     "{\"ok\":true,\"sa\":{" SA_COMMON ",\"generation\":1,\"created\":1767225600,"
+     "\"source_rtcp\":\"198.51.100.7:40001\",\"source_mux\":false,"
+     "\"destination_rtcp\":\"10.0.0.7:5005\",\"destination_mux\":true,\"encap_in\":\"rtp\","
+     "\"encap_out\":\"rtp\",\"rate\":8000,\"listener\":\"main\",\"to_listener\":null,"
+     "\"reverse\":18,\"media_timeout\":0,\"refused\":null,\"streams\":[{\"ssrc\":1,"
+     "\"origin\":\"signalled\",\"roc\":0,\"highest\":999,\"lost\":3,\"jitter\":1.26,"
+     "\"received\":1000}],\"verdicts\":{\"accepted\":1000,\"replay\":2}}}",
+     RELAYCTL_DONE,
+     "id                 17\n"
+     "generation         1\n"
+     "state              active\n"
+     "refused because    -\n"
+     "created            2026-01-01 00:00:00 UTC\n"
+     "call               abc@example.com\n"
+     "dmz-relay          main\n"
+     "sender's side      external\n"
+     "listener           main\n"
+     "source RTP         198.51.100.7:40000\n"
+     "source RTCP        198.51.100.7:40001\n"
+     "source mux         no\n"
+     "encapsulation in   rtp\n"
+     "leaves from        -\n"
+     "destination RTP    10.0.0.7:5004\n"
+     "destination RTCP   10.0.0.7:5005\n"
+     "destination mux    yes\n"
+     "encapsulation out  rtp\n"
+     "suite              AES_CM_128_HMAC_SHA1_80\n"
+     "SSRC               0x00000001,0xffffffff\n"
+     "label              0x00000001\n"
+     "other direction    18\n"
+     "most rate          8000 kbit/s\n"
+     "media timeout      never\n"
+     "packets            1000\n"
+     "octets             172.0 kB\n"
+     "dropped            2\n"
+     "last packet        0 s ago\n"
+     "\n"
+     "SSRC        ORIGIN     ROC  HIGHEST  LOST  JITTER  RECEIVED\n"
+     "0x00000001  signalled    0      999     3     1.3      1000\n"
+     "\n"
+     "verdicts\n"
+     "  accepted                 1000  authenticated and handed on\n"
+     "  replay                      2  this index was received before, or is older than the replay "
+     "window\n"},
+    {"sa delete 17", "{\"command\":\"sa-delete\",\"id\":17}", "{\"ok\":true}", RELAYCTL_DONE,
+     "deleted\n"},
+    {"reload", "{\"command\":\"reload\"}", "{\"ok\":true,\"changed\":[],\"restart_needed\":[]}",
+     RELAYCTL_DONE, "read again, nothing changed\n"},
+    {"reload", "{\"command\":\"reload\"}",
+     "{\"ok\":true,\"changed\":[\"[log] level\"],\"restart_needed\":[\"[daemon] pid-file\"]}",
+     RELAYCTL_DONE, "changed: [log] level\nneeds a restart: [daemon] pid-file\n"},
+    {"debug", "{\"command\":\"debug\"}", "{\"ok\":true,\"level\":\"info\"}", RELAYCTL_DONE,
+     "level: info\n"},
+    {"debug debug", "{\"command\":\"debug\",\"level\":\"debug\"}",
+     "{\"ok\":true,\"level\":\"debug\"}", RELAYCTL_DONE, "level: debug\n"},
+};
+
+START_TEST(shows)
+{
+    char words[256];
+
+    place.reply = human[_i].reply;
+    snprintf(words, sizeof(words), "-s @SOCKET %s", human[_i].words);
+    run(words);
+    check_exit(human[_i].status);
+    check_request(human[_i].request);
+    ck_assert_str_eq(place.err, "");
+    if (human[_i].out)
+        ck_assert_str_eq(place.out, human[_i].out);
+}
+END_TEST
+
+/* What is missing or of another type is shown as "-" or left out: an older daemon is no crash. */
+START_TEST(shows_what_lacks_members)
+{
+    static const char *const commands_of[] = {"status", "stats", "sa list",    "sa show 1",
+                                              "reload", "debug", "sa delete 1"};
+    static const char *const replies[] = {
+        "{\"ok\":true}",
+        "{\"ok\":true,\"tunnels\":[1,{}],\"listeners\":[{}],\"places\":[{}],\"sas\":[{}],"
+        "\"sa\":{},\"counters\":{\"a\":\"b\"},\"changed\":[1],\"level\":[]}",
+        "{\"ok\":true,\"tunnels\":{},\"listeners\":1,\"places\":\"x\",\"sas\":{},\"sa\":[],"
+        "\"counters\":[],\"changed\":{},\"restart_needed\":null,\"level\":{}}",
+        "{\"ok\":true,\"sas\":[{\"id\":{},\"ssrc\":[{},[]],\"label\":\"x\",\"octets\":-5,"
+        "\"last_packet\":1e300}],\"sa\":{\"ssrc\":1,\"created\":9223372036854775807,"
+        "\"verdicts\":{\"x\":[]},\"streams\":[[]]}}",
+    };
+
+    for (size_t i = 0; i < sizeof(replies) / sizeof(replies[0]); i++) {
+        char words[64];
+
+        place.reply = replies[i];
+        snprintf(words, sizeof(words), "-s @SOCKET %s", commands_of[_i]);
+        run(words);
+        check_exit(_i == 0 ? RELAYCTL_TUNNEL_DOWN : RELAYCTL_DONE);
+    }
+}
+END_TEST
+
+/* Text that came from strangers must not command the operator's terminal. */
+START_TEST(control_characters_are_replaced)
+{
+    place.reply = "{\"ok\":true,\"sas\":[{\"id\":1,\"call_id\":\"a\\u001b[31m\\u0007\\u009b1m\\n"
+                  "\\u007f\\u00e9\"}]}";
+    run("-s @SOCKET sa list");
+    check_exit(RELAYCTL_DONE);
+    check_has(place.out, "a?[31m???1m??\xc3\xa9\n");
+    place.reply = "{\"ok\":false,\"error\":\"no\\u001b[31m\\n\"}";
+    run("-s @SOCKET sa list");
+    check_exit(RELAYCTL_REFUSED);
+    ck_assert_str_eq(place.err, "relayctl: refused: no?[31m?\n");
+}
+END_TEST
+
+START_TEST(many_sas)
+{
+    json_t *list = json_array(), *reply;
+    char *text;
+    size_t lines = 0;
+
+    for (int i = 0; i < 20000; i++)
+        json_array_append_new(list, json_loads("{" SA_COMMON "}", 0, NULL));
+    reply = json_pack("{s:b, s:o}", "ok", 1, "sas", list);
+    text = json_dumps(reply, JSON_COMPACT);
+    json_decref(reply);
+    place.reply = text;
+    run("-s @SOCKET sa list");
+    check_exit(RELAYCTL_DONE);
+    for (const char *c = place.out; *c; c++)
+        lines += *c == '\n';
+    ck_assert_uint_eq(lines, 20001);
+    free(text);
+}
+END_TEST
+
+/* ---------------------------------------------------------------- replies for scripts */
+
+static const struct {
+    const char *words, *reply;
+    int status;
+} scripts[] = {
+    {"--json status", STATUS("up"), RELAYCTL_DONE},
+    {"status --json", STATUS("down"), RELAYCTL_TUNNEL_DOWN},
+    {"--json stats", "{\"ok\":true,\"places\":[],\"counters\":{}}", RELAYCTL_DONE},
+    {"--json sa list", "{\"ok\":true,\"sas\":[{\"call_id\":\"\xc3\xa9\"}]}", RELAYCTL_DONE},
+    {"--json sa show 1", "{\"ok\":true,\"sa\":{}}", RELAYCTL_DONE},
+    {"--json sa delete 1", "{\"ok\":false,\"error\":\"there is no SA 1\",\"field\":\"id\"}",
+     RELAYCTL_REFUSED},
+    {"--json reload", "{\"ok\":true,\"changed\":[],\"restart_needed\":[]}", RELAYCTL_DONE},
+    {"--json debug", "{\"ok\":true,\"level\":\"info\"}", RELAYCTL_DONE},
+};
+
+START_TEST(json)
+{
+    char words[64], line[4096];
+
+    place.reply = scripts[_i].reply;
+    snprintf(words, sizeof(words), "-s @SOCKET %s", scripts[_i].words);
+    snprintf(line, sizeof(line), "%s\n", scripts[_i].reply);
+    run(words);
+    check_exit(scripts[_i].status);
+    ck_assert_str_eq(place.out, line);
+}
+END_TEST
+
+/* ---------------------------------------------------------------- refusals and usage */
+
+START_TEST(refusals_name_the_field)
+{
+    place.reply = "{\"ok\":false,\"error\":\"there is no SA 17\",\"field\":\"id\"}";
+    run("-s @SOCKET sa show 17");
+    check_exit(RELAYCTL_REFUSED);
+    ck_assert_str_eq(place.out, "");
+    ck_assert_str_eq(place.err, "relayctl: refused: id: there is no SA 17\n");
+    place.reply = "{\"ok\":false,\"error\":\"in use\",\"field\":\"source_rtcp\"}";
+    run("-s @SOCKET sa add --side external --source 192.0.2.7:1 --suite AES_CM_128_HMAC_SHA1_80 "
+        "--key " KEY " --ssrc 1 --to 10.0.0.7:2");
+    check_exit(RELAYCTL_REFUSED);
+    ck_assert_str_eq(place.err, "relayctl: refused: --source-rtcp: in use\n");
+}
+END_TEST
+
+static const struct {
+    const char *words, *complaint;
+} usage[] = {
+    {"", "a command is missing"},
+    {"stat", "there is no command \"stat\""},
+    {"sa", "list, show, add or delete"},
+    {"sa lost", "not lost"},
+    {"sa show", "ID is missing"},
+    {"sa show x", "\"x\" is no ID"},
+    {"sa show -1", "-1 is not an option"},
+    {"sa show 9223372036854775808", "is no ID"},
+    {"sa delete", "ID is missing"},
+    {"sa delete 1 2", "\"2\" is one argument too many"},
+    {"status all", "\"all\" is one argument too many"},
+    {"debug loud", "\"loud\" is no level"},
+    {"debug info info", "one argument too many"},
+    {"status --mux", "--mux belongs to \"sa add\""},
+    {"sa show 1 --key " KEY, "--key belongs to \"sa add\""},
+    {"status --nonsense", "--nonsense is not an option"},
+    {"status --nonsense=" KEY, "--nonsense is not an option"},
+    {"status -x", "-x is not an option"},
+    {"status --json=1", "--json takes no argument"},
+    {"status --json --json", "--json is given twice"},
+    {"sa add --key", "--key needs an argument"},
+    {"status -s", "-s needs an argument"},
+};
+
+START_TEST(usage_errors)
+{
+    char words[256];
+
+    snprintf(words, sizeof(words), "--socket=%s %s", place.socket, usage[_i].words);
+    if (strstr(usage[_i].words, "-s"))
+        snprintf(words, sizeof(words), "%s", usage[_i].words);
+    run(words);
+    check_exit(RELAYCTL_USAGE);
+    check_has(place.err, usage[_i].complaint);
+    check_has(place.err, "relayctl --help");
+    ck_assert_str_eq(place.out, "");
+    ck_assert_ptr_null(strstr(place.err, KEY));
+    ck_assert_ptr_null(place.request);
+}
+END_TEST
+
+START_TEST(help_and_version)
+{
+    run("--help");
+    check_exit(RELAYCTL_DONE);
+    check_has(place.out, "usage: relayctl");
+    ck_assert_str_eq(place.err, "");
+    run("-V");
+    check_exit(RELAYCTL_DONE);
+    ck_assert_str_eq(place.out, "relayctl " PACKAGE_VERSION "\n");
+}
+END_TEST
+
+/* ---------------------------------------------------------------- sa add */
+
+#define SUITE       " --suite AES_CM_128_HMAC_SHA1_80"
+#define SUITE_JSON  "\"suite\":\"AES_CM_128_HMAC_SHA1_80\","
+#define SIDE        " --side external"
+#define SIDE_JSON   "{\"command\":\"sa-add\",\"side\":\"external\","
+#define SOURCE      " --source 198.51.100.7:40000"
+#define SOURCE_JSON "\"source\":\"198.51.100.7:40000\",\"source_rtcp\":\"198.51.100.7:40001\","
+#define TO          " --to 10.0.0.7:5004"
+#define TO_JSON     "\"to\":\"10.0.0.7:5004\",\"to_rtcp\":\"10.0.0.7:5005\","
+#define SSRC        " --ssrc 1"
+#define SSRC_JSON   "\"ssrc\":[1],"
+
+static const struct {
+    const char *words, *request;
+} adds[] = {
+    {SIDE SOURCE SUITE TO SSRC " --key " KEY,
+     SIDE_JSON SOURCE_JSON SUITE_JSON TO_JSON SSRC_JSON KEY_JSON "}"},
+    {" --side internal" SOURCE SUITE TO SSRC " --key=" KEY,
+     "{\"command\":\"sa-add\",\"side\":\"internal\"," SOURCE_JSON SUITE_JSON TO_JSON SSRC_JSON
+         KEY_JSON "}"},
+    {SIDE SOURCE " --source-rtcp 198.51.100.8:9" SUITE TO " --to-rtcp 10.0.0.8:7" SSRC
+                 " --key " KEY,
+     SIDE_JSON "\"source\":\"198.51.100.7:40000\",\"source_rtcp\":\"198.51.100.8:9\"," SUITE_JSON
+               "\"to\":\"10.0.0.7:5004\",\"to_rtcp\":\"10.0.0.8:7\"," SSRC_JSON KEY_JSON "}"},
+    {SIDE SOURCE " --mux" SUITE TO " --to-mux" SSRC " --key " KEY,
+     SIDE_JSON "\"source\":\"198.51.100.7:40000\",\"mux\":true," SUITE_JSON
+               "\"to\":\"10.0.0.7:5004\",\"to_mux\":true," SSRC_JSON KEY_JSON "}"},
+    {SIDE " --source [2001:DB8:0::7]:65535 --mux" SUITE " --to [::ffff:10.0.0.7]:5004" SSRC
+          " --key " KEY,
+     SIDE_JSON
+     "\"source\":\"[2001:db8::7]:65535\",\"mux\":true," SUITE_JSON TO_JSON SSRC_JSON KEY_JSON "}"},
+    {SIDE SOURCE SUITE TO " --ssrc 0xdeadbeef,0,4294967295,0X10 --key " KEY,
+     SIDE_JSON SOURCE_JSON SUITE_JSON TO_JSON "\"ssrc\":[3735928559,0,4294967295,16]," KEY_JSON
+                                              "}"},
+    {SIDE SOURCE SUITE TO SSRC
+     " --rate 64 --call-id a@b --media 2 --listener main --to-listener second --dmz west "
+     "--reverse 17 --media-timeout 30 --key " KEY,
+     SIDE_JSON SOURCE_JSON SUITE_JSON TO_JSON SSRC_JSON
+     "\"rate\":64,\"call_id\":\"a@b\",\"media\":2,\"listener\":\"main\","
+     "\"to_listener\":\"second\",\"dmz\":\"west\",\"reverse\":17,\"media_timeout\":30," KEY_JSON
+     "}"},
+    {SIDE SOURCE SUITE TO SSRC " --key inline:" KEY,
+     SIDE_JSON SOURCE_JSON SUITE_JSON TO_JSON SSRC_JSON KEY_JSON "}"},
+    {SIDE SOURCE SUITE TO SSRC " --key inline:" KEY "|2^48",
+     SIDE_JSON SOURCE_JSON SUITE_JSON TO_JSON SSRC_JSON KEY_JSON "}"},
+    {SIDE SOURCE " --suite AEAD_AES_128_GCM" TO SSRC
+                 " --key AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGw==",
+     SIDE_JSON SOURCE_JSON "\"suite\":\"AEAD_AES_128_GCM\"," TO_JSON SSRC_JSON
+                           "\"key\":\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGw==\"}"},
+};
+
+START_TEST(sa_add)
+{
+    char words[1024];
+
+    place.reply = "{\"ok\":true,\"id\":17,\"label\":3735928559,\"send_to\":\"192.0.2.1:5004\","
+                  "\"send_rtcp_to\":\"192.0.2.1:5005\"}";
+    snprintf(words, sizeof(words), "-s @SOCKET sa add%s", adds[_i].words);
+    run(words);
+    check_exit(RELAYCTL_DONE);
+    check_request(adds[_i].request);
+    ck_assert_str_eq(place.err, "");
+    ck_assert_str_eq(place.out, "SA 17 added, label 0xdeadbeef\nthe sender must send RTP to "
+                                "192.0.2.1:5004 and RTCP to 192.0.2.1:5005\n");
+    /* The key was on the command line, but others see it no longer. */
+    check_has(place.command_line, "--side");
+    ck_assert_ptr_null(strstr(place.command_line, "AAECAwQF"));
+}
+END_TEST
+
+START_TEST(sa_add_without_addresses)
+{
+    place.reply = "{\"ok\":true,\"id\":17,\"label\":1,\"send_to\":null,\"send_rtcp_to\":null}";
+    run("-s @SOCKET sa add" SIDE SOURCE SUITE TO SSRC " --key " KEY);
+    check_exit(RELAYCTL_DONE);
+    check_has(place.out, "SA 17 added, label 0x00000001\n");
+    check_has(place.out, "not known yet");
+}
+END_TEST
+
+static const struct {
+    const char *words, *complaint;
+} bad_adds[] = {
+    {"", "--side: is missing"},
+    {SOURCE SUITE TO SSRC " --key " KEY, "--side: is missing"},
+    {SIDE SUITE TO SSRC " --key " KEY, "--source: is missing"},
+    {SIDE SOURCE TO SSRC " --key " KEY, "--suite: is missing"},
+    {SIDE SOURCE SUITE SSRC " --key " KEY, "--to: is missing"},
+    {SIDE SOURCE SUITE TO " --key " KEY, "--ssrc: is missing"},
+    {SIDE SOURCE SUITE TO SSRC, "--key: is missing"},
+    {SIDE SOURCE SUITE TO SSRC " --key " KEY " --key-file -", "--key-file: does not go with"},
+    {" --side outside" SOURCE SUITE TO SSRC " --key " KEY, "--side: \"outside\""},
+    {SIDE " --source 192.0.2.7" SUITE TO SSRC " --key " KEY, "--source: \"192.0.2.7\""},
+    {SIDE " --source 192.0.2.7:0" SUITE TO SSRC " --key " KEY, "--source:"},
+    {SIDE " --source 192.0.2.7:65536" SUITE TO SSRC " --key " KEY, "--source:"},
+    {SIDE " --source host.example:5004" SUITE TO SSRC " --key " KEY, "--source:"},
+    {SIDE " --source 192.0.2.7:65535" SUITE TO SSRC " --key " KEY, "--source-rtcp: is missing"},
+    {SIDE SOURCE " --source-rtcp 1" SUITE TO SSRC " --key " KEY, "--source-rtcp: \"1\""},
+    {SIDE SOURCE " --source-rtcp 192.0.2.7:5 --mux" SUITE TO SSRC " --key " KEY,
+     "--source-rtcp: does not go with --mux"},
+    {SIDE SOURCE SUITE " --to 10.0.0.7:0" SSRC " --key " KEY, "--to:"},
+    {SIDE SOURCE SUITE TO " --to-rtcp 10.0.0.7:0" SSRC " --key " KEY, "--to-rtcp:"},
+    {SIDE SOURCE SUITE TO " --to-mux --to-rtcp 10.0.0.7:1" SSRC " --key " KEY,
+     "--to-rtcp: does not go with --to-mux"},
+    {SIDE SOURCE " --suite aes_cm_128_hmac_sha1_80" TO SSRC " --key " KEY,
+     "AES_CM_128_HMAC_SHA1_32"},
+    {SIDE SOURCE SUITE TO " --ssrc 4294967296 --key " KEY, "--ssrc: \"4294967296\""},
+    {SIDE SOURCE SUITE TO " --ssrc 0x --key " KEY, "--ssrc: \"0x\""},
+    {SIDE SOURCE SUITE TO " --ssrc 1, --key " KEY, "--ssrc: \"\""},
+    {SIDE SOURCE SUITE TO " --ssrc 1,0x1 --key " KEY, "--ssrc: 0x1 stands twice"},
+    {SIDE SOURCE SUITE TO " --ssrc 1,2,3,4,5,6,7,8,9 --key " KEY, "--ssrc: more than 8"},
+    {SIDE SOURCE SUITE TO " --ssrc -1 --key " KEY, "--ssrc: \"-1\""},
+    {SIDE SOURCE SUITE TO SSRC " --rate 7 --key " KEY, "--rate: \"7\""},
+    {SIDE SOURCE SUITE TO SSRC " --rate 1000001 --key " KEY, "--rate:"},
+    {SIDE SOURCE SUITE TO SSRC " --rate 64k --key " KEY, "--rate:"},
+    {SIDE SOURCE SUITE TO SSRC " --media 256 --key " KEY, "--media:"},
+    {SIDE SOURCE SUITE TO SSRC " --reverse 0 --key " KEY, "--reverse:"},
+    {SIDE SOURCE SUITE TO SSRC " --media-timeout -1 --key " KEY, "--media-timeout:"},
+    {SIDE SOURCE SUITE TO SSRC " --call-id= --key " KEY, "--call-id: 0 octets"},
+    {SIDE SOURCE SUITE TO SSRC " --call-id a\x01 --key " KEY, "--call-id: a control character"},
+    {SIDE SOURCE SUITE TO SSRC " --call-id \xff --key " KEY, "--call-id: not text in UTF-8"},
+    {SIDE SOURCE SUITE TO SSRC " --dmz= --key " KEY, "--dmz: 0 octets"},
+    {SIDE SOURCE SUITE TO SSRC " --listener "
+                               "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+                               " --key " KEY,
+     "--listener: 64 octets; 1 to 63"},
+    {SIDE SOURCE SUITE TO SSRC " --key " KEY "AAAA", "--key: has 33 octets"},
+    {SIDE SOURCE SUITE TO SSRC " --key AAAA", "takes 30 (key 16, salt 14)"},
+    {SIDE SOURCE SUITE TO SSRC " --key " KEY KEY KEY KEY KEY KEY KEY, "octets or more"},
+    {SIDE SOURCE SUITE TO SSRC " --key AAECAwQF!", "--key: is not base64"},
+    {SIDE SOURCE SUITE TO SSRC " --key=", "--key: has 0 octets"},
+    {SIDE SOURCE SUITE TO SSRC " --key inline:" KEY "|2^20|1:4", "an MKI"},
+    {SIDE SOURCE SUITE TO SSRC " --key inline:" KEY "|1:4", "an MKI"},
+    {SIDE SOURCE SUITE TO SSRC " --key inline:" KEY "|1048576", "no lifetime such as"},
+    {SIDE SOURCE SUITE TO SSRC " --key inline:" KEY "|", "no lifetime such as"},
+    {SIDE SOURCE SUITE TO SSRC " --key-file @KEY", "--key-file: "},
+    {SIDE SOURCE SUITE TO SSRC " --key-file -", "--key-file: has 0 octets"},
+    {SIDE SOURCE SUITE TO SSRC " --key " KEY " more", "\"more\" is one argument too many"},
+    {SIDE SIDE SOURCE SUITE TO SSRC " --key " KEY, "--side is given twice"},
+};
+
+START_TEST(sa_add_errors)
+{
+    char words[1024];
+
+    snprintf(words, sizeof(words), "-s @SOCKET sa add%s", bad_adds[_i].words);
+    run(words);
+    check_exit(RELAYCTL_USAGE);
+    check_has(place.err, bad_adds[_i].complaint);
+    ck_assert_ptr_null(strstr(place.err, "AAECAwQF"));
+    ck_assert_ptr_null(place.request);
+}
+END_TEST
+
+static const struct {
+    const char *text;
+    const char *complaint; /* NULL: the key is taken */
+} key_texts[] = {
+    {KEY, NULL},
+    {KEY "\n", NULL},
+    {KEY "\r\n", NULL},
+    {"inline:" KEY "|2^20\n", NULL},
+    {"inline:" KEY "|2^20|1:4\n", "an MKI"},
+    {KEY "\n" KEY "\n", "more than one line"},
+    {"\n" KEY "\n", "more than one line"},
+    {"", "has 0 octets"},
+    {KEY " \n", "not base64"},
+};
+
+START_TEST(sa_add_key_from_file_and_standard_input)
+{
+    const char *words[] = {"-s @SOCKET sa add" SIDE SOURCE SUITE TO SSRC " --key-file @KEY",
+                           "-s @SOCKET sa add" SIDE SOURCE SUITE TO SSRC " --key-file -"};
+
+    write_file(place.key_path, key_texts[_i].text, 0600);
+    write_file(place.in_path, key_texts[_i].text, 0600);
+    place.reply = "{\"ok\":true,\"id\":17,\"label\":1,\"send_to\":null,\"send_rtcp_to\":null}";
+    for (int i = 0; i < 2; i++) {
+        run(words[i]);
+        if (key_texts[_i].complaint) {
+            check_exit(RELAYCTL_USAGE);
+            check_has(place.err, key_texts[_i].complaint);
+            continue;
+        }
+        check_exit(RELAYCTL_DONE);
+        ck_assert_str_eq(place.err, "");
+        check_request(SIDE_JSON SOURCE_JSON SUITE_JSON TO_JSON SSRC_JSON KEY_JSON "}");
+    }
+}
+END_TEST
+
+START_TEST(sa_add_warns_of_readable_key_file)
+{
+    write_file(place.key_path, KEY, 0644);
+    run("-s @SOCKET sa add" SIDE SOURCE SUITE TO SSRC " --key-file @KEY");
+    check_exit(RELAYCTL_DONE);
+    check_has(place.err, "warning: others can read ");
+    check_has(place.err, "mode 0644");
+    ck_assert_ptr_nonnull(place.request);
+}
+END_TEST
+
+/* ---------------------------------------------------------------- no daemon */
+
+START_TEST(no_socket)
+{
+    control_close(place.control);
+    place.control = NULL;
+    run("-s @SOCKET status");
+    check_exit(RELAYCTL_NO_DAEMON);
+    check_has(place.err, "no daemon answers at ");
+    check_has(place.err, place.socket);
+    ck_assert_str_eq(place.out, "");
+}
+END_TEST
+
+START_TEST(too_long_path)
+{
+    char words[256] = "status --socket=";
+
+    memset(words + strlen(words), 'x', 120);
+    run(words);
+    check_exit(RELAYCTL_NO_DAEMON);
+    check_has(place.err, "at most 107 octets");
+}
+END_TEST
+
+/* A socket in place of the daemon's, with a queue for one caller. */
+static int foreign_socket(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    control_close(place.control);
+    place.control = NULL;
+    strcpy(address.sun_path, place.socket);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    ck_assert_int_eq(listen(fd, 1), 0);
+    return fd;
+}
+
+START_TEST(silent_daemon)
+{
+    int fd = foreign_socket();
+    ev_tstamp begin = ev_time();
+
+    run("-s @SOCKET --json status");
+    check_exit(RELAYCTL_NO_DAEMON);
+    check_has(place.err, "no reply from ");
+    ck_assert(ev_time() - begin >= 4.9);
+    ck_assert_str_eq(place.out, "");
+    close(fd);
+}
+END_TEST
+
+/* Says its text to whoever connects, and closes. */
+static void on_caller(struct ev_loop *loop, ev_io *io, int events)
+{
+    const char *text = io->data;
+    char request[4096];
+    int fd = accept(io->fd, NULL, NULL);
+
+    (void)loop;
+    (void)events;
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_gt(recv(fd, request, sizeof(request), 0), 0);
+    ck_assert_int_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+    close(fd);
+}
+
+static const char *const strange[] = {
+    "",
+    "no newline",
+    "\n",
+    "not JSON\n",
+    "[]\n",
+    "{}\n",
+    "{\"ok\":1}\n",
+    "{\"ok\":true\n",
+    "{\"ok\":true,\"ok\":false}\n",
+    "{\"ok\":true}",
+};
+
+START_TEST(strange_replies)
+{
+    int fd = foreign_socket();
+    ev_io io;
+
+    ev_io_init(&io, on_caller, fd, EV_READ);
+    io.data = (void *)(uintptr_t)strange[_i];
+    ev_io_start(place.loop, &io);
+    run("-s @SOCKET --json status");
+    check_exit(RELAYCTL_NO_DAEMON);
+    check_has(place.err, place.socket);
+    ck_assert_str_eq(place.out, "");
+    ev_io_stop(place.loop, &io);
+    close(fd);
+}
+END_TEST
+
+/* Turned away before the request is read: the reason must still arrive. */
+START_TEST(busy_daemon)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fds[CONTROL_CLIENTS_MAX];
+
+    strcpy(address.sun_path, place.socket);
+    for (int i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+        fds[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        ck_assert_int_eq(connect(fds[i], (struct sockaddr *)&address, sizeof(address)), 0);
+        ev_run(place.loop, EVRUN_ONCE);
+    }
+    run("-s @SOCKET status");
+    check_exit(RELAYCTL_REFUSED);
+    check_has(place.err, "16 clients");
+    for (int i = 0; i < CONTROL_CLIENTS_MAX; i++)
+        close(fds[i]);
+}
+END_TEST
+
+/* ---------------------------------------------------------------- the page */
+
+/* The manual's text, its "\-" as "-". */
+static char *read_page(void)
+{
+    const char *top = getenv("TEST_TOP_SRCDIR");
+    char path[4096], *page, *to;
+
+    snprintf(path, sizeof(path), "%s/man/relayctl.8", top ? top : ".");
+    page = to = read_file(path);
+    for (const char *from = page; *from; from++) {
+        if (from[0] != '\\' || from[1] != '-')
+            *to++ = *from;
+    }
+    *to = '\0';
+    return page;
+}
+
+static bool is_word_octet(char c)
+{
+    return isalnum((unsigned char)c) || c == '-';
+}
+
+/* word stands in the page by itself, not as the beginning of a longer one. */
+static bool page_has(const char *page, const char *word)
+{
+    for (const char *at = page; (at = strstr(at, word)); at++) {
+        if ((at == page || !is_word_octet(at[-1])) && !is_word_octet(at[strlen(word)]))
+            return true;
+    }
+    return false;
+}
+
+static const char *const option_words[] = {
+#define X(name, word, letter, argument, sa_add, help) "--" word,
+    RELAYCTL_OPTION_LIST(X)
+#undef X
+};
+
+START_TEST(page_has_every_option)
+{
+    char *page = read_page();
+
+    ck_assert_msg(page_has(page, option_words[_i]), "%s is not in relayctl.8", option_words[_i]);
+    free(page);
+}
+END_TEST
+
+START_TEST(page_has_no_other_option)
+{
+    char *page = read_page();
+
+    for (const char *at = page; (at = strstr(at, "--")); at += 2) {
+        size_t length = 2;
+        bool known = at[2] == '\0' || !isalpha((unsigned char)at[2]);
+
+        while (is_word_octet(at[length]))
+            length++;
+        for (int i = 0; i < OPTION_COUNT; i++)
+            known = known || (strlen(option_words[i]) == length &&
+                              strncmp(option_words[i], at, length) == 0);
+        ck_assert_msg(known, "relayctl.8 has %.*s, relayctl does not", (int)length, at);
+    }
+    free(page);
+}
+END_TEST
+
+/* The commands are those that --help lists, between "commands:" and an empty line. */
+START_TEST(page_has_every_command)
+{
+    char *page = read_page(), *help, *line, *end;
+    int count = 0;
+
+    run("--help");
+    help = strstr(place.out, "commands:\n");
+    ck_assert_ptr_nonnull(help);
+    end = strstr(help, "\n\n");
+    ck_assert_ptr_nonnull(end);
+    *end = '\0';
+    for (line = strtok(help, "\n"); (line = strtok(NULL, "\n")); count++) {
+        char name[64];
+
+        line += strspn(line, " ");
+        snprintf(name, sizeof(name), ".B \"%.*s", (int)strcspn(line, "\n"), line);
+        name[4 + (strncmp(line, "sa ", 3) == 0 ? 3 + strcspn(line + 3, " ") : strcspn(line, " "))] =
+            '\0';
+        ck_assert_msg(strstr(page, name) != NULL, "%s\" has no paragraph in relayctl.8", name);
+    }
+    ck_assert_int_eq(count, 8);
+    free(page);
+}
+END_TEST
+
+#define ROWS(table) (sizeof(table) / sizeof((table)[0]))
+
+static TCase *show_case(void)
+{
+    TCase *tcase = tcase_create("show");
+
+    tcase_set_timeout(tcase, 60);
+    tcase_add_checked_fixture(tcase, set_up, tear_down);
+    tcase_add_loop_test(tcase, shows, 0, ROWS(human));
+    tcase_add_loop_test(tcase, shows_what_lacks_members, 0, 7);
+    tcase_add_test(tcase, control_characters_are_replaced);
+    tcase_add_test(tcase, many_sas);
+    tcase_add_loop_test(tcase, json, 0, ROWS(scripts));
+    return tcase;
+}
+
+static TCase *usage_case(void)
+{
+    TCase *tcase = tcase_create("usage");
+
+    tcase_add_checked_fixture(tcase, set_up, tear_down);
+    tcase_add_test(tcase, refusals_name_the_field);
+    tcase_add_loop_test(tcase, usage_errors, 0, ROWS(usage));
+    tcase_add_test(tcase, help_and_version);
+    tcase_add_loop_test(tcase, page_has_every_option, 0, OPTION_COUNT);
+    tcase_add_test(tcase, page_has_no_other_option);
+    tcase_add_test(tcase, page_has_every_command);
+    return tcase;
+}
+
+static TCase *sa_add_case(void)
+{
+    TCase *tcase = tcase_create("sa add");
+
+    tcase_add_checked_fixture(tcase, set_up, tear_down);
+    tcase_add_loop_test(tcase, sa_add, 0, ROWS(adds));
+    tcase_add_test(tcase, sa_add_without_addresses);
+    tcase_add_loop_test(tcase, sa_add_errors, 0, ROWS(bad_adds));
+    tcase_add_loop_test(tcase, sa_add_key_from_file_and_standard_input, 0, ROWS(key_texts));
+    tcase_add_test(tcase, sa_add_warns_of_readable_key_file);
+    return tcase;
+}
+
+static TCase *no_daemon_case(void)
+{
+    TCase *tcase = tcase_create("no daemon");
+
+    tcase_set_timeout(tcase, 60);
+    tcase_add_checked_fixture(tcase, set_up, tear_down);
+    tcase_add_test(tcase, no_socket);
+    tcase_add_test(tcase, too_long_path);
+    tcase_add_test(tcase, silent_daemon);
+    tcase_add_loop_test(tcase, strange_replies, 0, ROWS(strange));
+    tcase_add_test(tcase, busy_daemon);
+    return tcase;
+}
+
+int main(void)
+{
+    Suite *suite = suite_create("relayctl");
+
+    suite_add_tcase(suite, show_case());
+    suite_add_tcase(suite, usage_case());
+    suite_add_tcase(suite, sa_add_case());
+    suite_add_tcase(suite, no_daemon_case());
+    return unit_run(suite);
+}

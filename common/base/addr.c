@@ -119,10 +119,10 @@ static bool clear_host_bits(uint8_t *ip, size_t length, unsigned prefix)
 
     for (size_t i = 0; i < length; i++) {
         unsigned kept = prefix > 8 * i ? prefix - (unsigned)(8 * i) : 0;
-        uint8_t mask = kept >= 8 ? 0xff : (uint8_t)(0xff00u >> kept);
+        uint8_t mask = (uint8_t)(kept >= 8 ? 0xff : 0xff00u >> kept);
 
         had = had || (ip[i] & ~mask) != 0;
-        ip[i] &= mask;
+        ip[i] = (uint8_t)(ip[i] & mask);
     }
     return had;
 }

@@ -54,7 +54,7 @@ static inline uint16_t reader_u16(struct reader *r)
 {
     const uint8_t *p = reader_take(r, 2);
 
-    return p ? (uint16_t)(p[0] << 8 | p[1]) : 0;
+    return (uint16_t)(p ? p[0] << 8 | p[1] : 0);
 }
 
 static inline uint32_t reader_u32(struct reader *r)

@@ -60,6 +60,7 @@ void inner_delete(struct inner *inner, struct sa *sa, uint64_t now_us)
 {
     struct inner_link *link = &inner->links[sa->owner];
 
+    inner->hooks.deleted(inner->hooks.ctx, sa->id);
     authority_removed(&link->authority, sa, now_us);
     table_remove(inner->table, sa);
     sa_free(sa);

@@ -37,6 +37,8 @@ struct inner_hooks {
     void (*kick)(void *ctx, struct inner_link *link);
     /* An SA was added or deleted: the state file is behind. */
     void (*changed)(void *ctx);
+    /* Before an SA is deleted: a state file that is being written may have it already. */
+    void (*deleted)(void *ctx, uint64_t id);
     void *ctx;
 };
 

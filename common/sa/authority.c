@@ -11,6 +11,9 @@
 #include "common/base/random.h"
 #include "common/sa/table.h"
 
+/* More changes than an earlier life can have made after it last saved its state. */
+enum { RESUME_VERSIONS = 1 << 20 };
+
 struct tombstone {
     struct tombstone *newer; /* by version */
     struct tombstone *next;  /* in the hash of labels */
@@ -154,6 +157,8 @@ static void unlink_sa(struct authority *authority, struct sa *sa)
         authority->sync_next = sa->older;
     if (authority->live_next == sa)
         authority->live_next = sa->newer;
+    if (authority->save_next == sa)
+        authority->save_next = sa->newer;
     *(sa->older ? &sa->older->newer : &authority->oldest) = sa->newer;
     *(sa->newer ? &sa->newer->older : &authority->newest) = sa->older;
     sa->older = sa->newer = NULL;
@@ -167,9 +172,20 @@ void authority_added(struct authority *authority, struct sa *sa)
         authority->live_next = sa;
 }
 
+void authority_resume(struct authority *authority, uint64_t epoch, uint64_t version)
+{
+    authority->epoch = epoch;
+    authority->version = authority->forgotten = version + RESUME_VERSIONS;
+}
+
 void authority_restored(struct authority *authority, struct sa *sa)
 {
     append(authority, sa);
+}
+
+void authority_forget(struct authority *authority, struct sa *sa)
+{
+    unlink_sa(authority, sa);
 }
 
 void authority_changed(struct authority *authority, struct sa *sa)

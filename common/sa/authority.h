@@ -44,6 +44,7 @@ struct authority {
     struct sa *sync_next;  /* walks from newest to oldest */
     struct tombstone *sync_dead;
     struct sa *live_next; /* walks from oldest to newest: changes since the sync began */
+    struct sa *save_next; /* walks from oldest to newest, for the state file */
     struct tombstone *live_dead;
 };
 
@@ -58,8 +59,15 @@ void authority_fini(struct authority *authority);
 
 /* sa is in the table already, and is new to the authority (version is set here). */
 void authority_added(struct authority *authority, struct sa *sa);
+/*
+ * Goes on with the lineage of an earlier life, before anything else is done. What that life did
+ * after it last saved its state is unknown: versions jump, so that no replica can take a delta.
+ */
+void authority_resume(struct authority *authority, uint64_t epoch, uint64_t version);
 /* For an SA from the state file: keeps its version; to be called in rising order of versions. */
 void authority_restored(struct authority *authority, struct sa *sa);
+/* Takes a restored SA out again, without a trace. */
+void authority_forget(struct authority *authority, struct sa *sa);
 void authority_changed(struct authority *authority, struct sa *sa);
 /* To be called before the SA leaves the table. Its label rests for LABEL_REST_US. */
 void authority_removed(struct authority *authority, struct sa *sa, uint64_t now_us);

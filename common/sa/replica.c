@@ -72,8 +72,8 @@ static void merge(struct sa *held, const struct sa *put)
 static bool same_keys(const struct sa *a, const struct sa *b)
 {
     return a->generation == b->generation && a->label == b->label && a->side == b->side &&
-           a->suite == b->suite && a->source.mux == b->source.mux &&
-           addr_equal(&a->source.rtp, &b->source.rtp) &&
+           a->suite == b->suite && memcmp(a->material, b->material, sizeof(a->material)) == 0 &&
+           a->source.mux == b->source.mux && addr_equal(&a->source.rtp, &b->source.rtp) &&
            addr_equal(&a->source.rtcp, &b->source.rtcp);
 }
 

@@ -1,0 +1,330 @@
+/* What relayctl may ask of the inner-relay. */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/base64.h"
+#include "common/base/clock.h"
+#include "common/base/err.h"
+#include "common/base/random.h"
+#include "common/daemon/report.h"
+#include "common/sa/table.h"
+#include "inner-relay/admit.h"
+#include "inner-relay/relay.h"
+
+/* ------------------------------------------------------------ status, stats, sa list, sa show */
+
+static json_t *tunnel_row(const struct relay *relay, unsigned number)
+{
+    const struct inner_link *link = &relay->core.links[number];
+    const struct connector *connector = relay->links[number].connector;
+    struct report_tunnel row = {.name = link->name,
+                                .state = connector_state(connector),
+                                .sync = authority_sync_name(link->authority.sync),
+                                .last_error = connector_last_error(connector),
+                                .changed_us = link->changed_us,
+                                .connects = connector_count(connector),
+                                .sas = table_count_owner(relay->core.table, number),
+                                .conn = connector_conn(connector)};
+
+    return report_tunnel(&row);
+}
+
+static json_t *on_status(void *ctx, const json_t *request)
+{
+    const struct relay *relay = relay_of(ctx);
+    const struct inner *core = &relay->core;
+    json_t *reply = report_status(ctx, core->listeners, core->listener_count,
+                                  table_count(core->table), table_max(core->table));
+    json_t *tunnels = json_array();
+
+    (void)request;
+    for (unsigned i = 0; i < core->link_count; i++)
+        json_array_append_new(tunnels, tunnel_row(relay, i));
+    json_object_set_new(reply, "tunnels", tunnels);
+    return reply;
+}
+
+static json_t *on_stats(void *ctx, const json_t *request)
+{
+    const struct inner *core = &relay_of(ctx)->core;
+    json_t *places = json_array();
+    char place[NAME_SIZE + 16];
+
+    (void)request;
+    report_add_listeners(places, core->listeners, core->listener_count);
+    for (size_t i = 0; i < core->link_count; i++) {
+        snprintf(place, sizeof(place), "tunnel %s", core->links[i].name);
+        json_array_append_new(places, report_place(place, &core->links[i].counts));
+    }
+    return json_pack("{s:b,s:o,s:{}}", "ok", 1, "places", places, "counters");
+}
+
+struct listing {
+    const struct inner *core;
+    json_t *array;
+};
+
+static void list_one(void *ctx, struct sa *sa)
+{
+    struct listing *listing = ctx;
+
+    json_array_append_new(listing->array,
+                          report_sa(sa, "dmz", listing->core->links[sa->owner].name, false));
+}
+
+static json_t *on_sa_list(void *ctx, const json_t *request)
+{
+    struct listing listing = {&relay_of(ctx)->core, json_array()};
+
+    (void)request;
+    table_each(listing.core->table, list_one, &listing);
+    return json_pack("{s:b,s:o}", "ok", 1, "sas", listing.array);
+}
+
+static json_t *on_sa_show(void *ctx, const json_t *request)
+{
+    struct inner *core = &relay_of(ctx)->core;
+    const struct sa *sa;
+    json_t *refusal;
+    uint64_t id;
+
+    if (!report_get_id(request, &id, &refusal))
+        return refusal;
+    sa = inner_find_sa(core, id);
+    if (!sa)
+        return control_refuse("id", "there is no SA %llu", (unsigned long long)id);
+    return json_pack("{s:b,s:o}", "ok", 1, "sa",
+                     report_sa(sa, "dmz", core->links[sa->owner].name, true));
+}
+
+/* ------------------------------------------------------------ sa add */
+
+/* The first thing that is wrong; later reads do nothing. */
+struct reading {
+    const json_t *request;
+    json_t *refusal;
+};
+
+static const json_t *member(const struct reading *reading, const char *name)
+{
+    const json_t *value = json_object_get(reading->request, name);
+
+    return reading->refusal || json_is_null(value) ? NULL : value;
+}
+
+static void complain(struct reading *reading, const char *field, const char *text)
+{
+    if (!reading->refusal)
+        reading->refusal = control_refuse(field, "%s", text);
+}
+
+static void read_addr(struct reading *reading, const char *name, struct addr *out)
+{
+    const json_t *value = member(reading, name);
+
+    if (value && (!json_is_string(value) || addr_parse(json_string_value(value), out) < 0))
+        complain(reading, name,
+                 "not an address and a port from 1 to 65535; 192.0.2.1:5004 or "
+                 "[2001:db8::1]:5004 is");
+}
+
+static void read_flag(struct reading *reading, const char *name, bool *out)
+{
+    const json_t *value = member(reading, name);
+
+    if (value && !json_is_boolean(value))
+        complain(reading, name, "true or false is expected");
+    else if (value)
+        *out = json_is_true(value);
+}
+
+static void read_text(struct reading *reading, const char *name, char *out, size_t size)
+{
+    const json_t *value = member(reading, name);
+    const char *text = value ? json_string_value(value) : "";
+
+    if (!text || strlen(text) >= size) {
+        complain(reading, name, "a text is expected that is not as long as this");
+        return;
+    }
+    for (const char *c = text; *c; c++) {
+        if (*c < 0x20 || *c > 0x7e) {
+            complain(reading, name, "only printable ASCII is taken");
+            return;
+        }
+    }
+    snprintf(out, size, "%s", text);
+}
+
+static int64_t read_number(struct reading *reading, const char *name, int64_t fallback, int64_t max)
+{
+    const json_t *value = member(reading, name);
+
+    if (!value)
+        return fallback;
+    if (!json_is_integer(value) || json_integer_value(value) < 0 ||
+        json_integer_value(value) > max) {
+        complain(reading, name, "a whole number in range is expected");
+        return fallback;
+    }
+    return json_integer_value(value);
+}
+
+static void read_side(struct reading *reading, enum sa_side *side)
+{
+    const char *text = json_string_value(member(reading, "side"));
+
+    if (text && strcmp(text, "external") == 0)
+        *side = SA_SIDE_EXTERNAL;
+    else if (text && strcmp(text, "internal") == 0)
+        *side = SA_SIDE_INTERNAL;
+    else
+        complain(reading, "side", "external or internal is expected: where the sender is");
+}
+
+static void read_suite(struct reading *reading, const struct suite **suite)
+{
+    const char *text = json_string_value(member(reading, "suite"));
+
+    *suite = text ? suite_find(text) : NULL;
+    if (!*suite && !reading->refusal)
+        reading->refusal = control_refuse("suite", "not one of %s", suite_names());
+}
+
+static void read_key(struct reading *reading, struct admit_request *request)
+{
+    const char *text = json_string_value(member(reading, "key"));
+    int octets =
+        text ? base64_decode(text, request->material, sizeof(request->material)) : ERR_INVALID;
+
+    if (octets == ERR_TOO_LONG)
+        complain(reading, "key", "longer than any suite takes");
+    else if (octets < 0)
+        complain(reading, "key", "not base64, as it stands behind inline: in a=crypto");
+    else
+        request->material_octets = (size_t)octets;
+}
+
+static void read_ssrcs(struct reading *reading, struct admit_request *request)
+{
+    const json_t *array = member(reading, "ssrc");
+
+    if (!json_is_array(array) || json_array_size(array) == 0 ||
+        json_array_size(array) > SA_SSRC_MAX) {
+        complain(reading, "ssrc", "one to eight SSRCs are needed");
+        return;
+    }
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        const json_t *value = json_array_get(array, i);
+
+        if (!json_is_integer(value) || json_integer_value(value) < 0 ||
+            json_integer_value(value) > UINT32_MAX) {
+            complain(reading, "ssrc", "an SSRC is a whole number from 0 to 4294967295");
+            return;
+        }
+        request->ssrc[request->ssrc_count++] = (uint32_t)json_integer_value(value);
+    }
+}
+
+/* RFC 3550 section 11: RTCP has the next port, unless something else was said. */
+static void read_transport(struct reading *reading, const char *rtp, const char *rtcp,
+                           const char *mux, struct sa_transport *out)
+{
+    read_addr(reading, rtp, &out->rtp);
+    read_addr(reading, rtcp, &out->rtcp);
+    read_flag(reading, mux, &out->mux);
+    if (out->mux && out->rtcp.family) {
+        complain(reading, rtcp, "not together with mux: RTCP comes on the RTP port then");
+    } else if (!out->mux && out->rtp.family && !out->rtcp.family) {
+        if (out->rtp.port == UINT16_MAX) {
+            complain(reading, rtp, "port 65535 leaves none for RTCP; say where RTCP is, or mux");
+            return;
+        }
+        out->rtcp = out->rtp;
+        out->rtcp.port++;
+    }
+}
+
+static void read_request(struct reading *reading, struct admit_request *request)
+{
+    read_side(reading, &request->side);
+    read_transport(reading, "source", "source_rtcp", "mux", &request->source);
+    read_suite(reading, &request->suite);
+    read_key(reading, request);
+    read_ssrcs(reading, request);
+    read_transport(reading, "to", "to_rtcp", "to_mux", &request->destination);
+    read_text(reading, "call_id", request->call_id, sizeof(request->call_id));
+    read_text(reading, "listener", request->listener, sizeof(request->listener));
+    read_text(reading, "to_listener", request->to_listener, sizeof(request->to_listener));
+    read_text(reading, "dmz", request->dmz, sizeof(request->dmz));
+    request->rate = (uint32_t)read_number(reading, "rate", 0, 10 * 1000 * 1000) * 125;
+    request->media_index = (uint8_t)read_number(reading, "media", 0, 255);
+    request->reverse = (uint64_t)read_number(reading, "reverse", 0, INT64_MAX);
+    request->media_timeout_s = read_number(reading, "media_timeout", -1, 7 * 86400);
+}
+
+/* Where the sender has to send to: the listener's address as the world sees it. */
+static json_t *send_to(const struct inner *core, const struct sa *sa, bool rtcp)
+{
+    char text[ADDR_TEXT_SIZE];
+    struct addr addr = {0};
+
+    if (sa->side == SA_SIDE_INTERNAL) {
+        int i = path_find_listener(core->listeners, core->listener_count, sa->listener_in,
+                                   sa->source.rtp.family);
+
+        if (i >= 0)
+            addr = core->listeners[i].advertise;
+    } else {
+        const struct hello_listener *listener =
+            inner_link_listener(&core->links[sa->owner], sa->listener_in, sa->source.rtp.family);
+
+        if (listener)
+            addr = listener->advertise;
+    }
+    if (!addr.family)
+        return json_null();
+    addr.port = (uint16_t)(addr.port + (rtcp && !sa->source.mux));
+    return json_string(addr_format(&addr, text, sizeof(text)));
+}
+
+static json_t *on_sa_add(void *ctx, const json_t *json)
+{
+    struct inner *core = &relay_of(ctx)->core;
+    struct reading reading = {.request = json};
+    struct admit_request request = {0};
+    struct admit_error error;
+    struct sa *sa;
+
+    read_request(&reading, &request);
+    if (!reading.refusal && admit(core, &request, clock_wall_us(), clock_now_us(), &sa, &error) < 0)
+        reading.refusal = control_refuse(error.field, "%s", error.text);
+    wipe(&request, sizeof(request));
+    if (reading.refusal)
+        return reading.refusal;
+    return json_pack("{s:b,s:I,s:I,s:o,s:o}", "ok", 1, "id", (json_int_t)sa->id, "label",
+                     (json_int_t)sa->label, "send_to", send_to(core, sa, false), "send_rtcp_to",
+                     send_to(core, sa, true));
+}
+
+static json_t *on_sa_delete(void *ctx, const json_t *request)
+{
+    struct inner *core = &relay_of(ctx)->core;
+    struct sa *sa;
+    json_t *refusal;
+    uint64_t id;
+
+    if (!report_get_id(request, &id, &refusal))
+        return refusal;
+    sa = inner_find_sa(core, id);
+    if (!sa)
+        return control_refuse("id", "there is no SA %llu", (unsigned long long)id);
+    inner_delete(core, sa, clock_now_us());
+    return json_pack("{s:b}", "ok", 1);
+}
+
+const struct control_command relay_commands[] = {
+    {"status", on_status},     {"stats", on_stats},     {"sa-list", on_sa_list},
+    {"sa-show", on_sa_show},   {"sa-add", on_sa_add},   {"sa-delete", on_sa_delete},
+    {"reload", report_reload}, {"debug", report_debug}, {NULL, NULL},
+};

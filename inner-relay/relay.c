@@ -1,0 +1,251 @@
+/* The inner-relay as a daemon: its core between media sockets, tunnels and control socket. */
+#define LOG_MODULE "inner"
+#include "config.h"
+
+#include "inner-relay/relay.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/err.h"
+#include "common/base/log.h"
+
+enum { QUEUE_OCTETS = 1024 * 1024 };
+
+static const struct inner_settings *settings_of(const struct daemon *daemon)
+{
+    return daemon->settings;
+}
+
+/* ------------------------------------------------------------ between core and sockets */
+
+static void send_out(void *ctx, unsigned listener, bool rtcp_port, const struct addr *to,
+                     const uint8_t *packet, size_t length, void *tag)
+{
+    struct daemon *daemon = ctx;
+
+    media_send(daemon->media, listener, rtcp_port, to, packet, length, tag);
+}
+
+static void flush_out(void *ctx)
+{
+    struct daemon *daemon = ctx;
+
+    media_flush(daemon->media);
+}
+
+static void on_packet(void *ctx, unsigned listener, bool rtcp_port, const struct udp_packet *packet,
+                      uint64_t now_us)
+{
+    outbound_packet(&relay_of(ctx)->core, listener, rtcp_port, packet, now_us);
+}
+
+/* What a batch put into the queues of the links goes out together. */
+static void on_batch_end(void *ctx)
+{
+    struct relay *relay = relay_of(ctx);
+
+    for (size_t i = 0; i < relay->core.link_count; i++) {
+        if (relay->core.links[i].session && session_queued(relay->core.links[i].session) > 0)
+            conn_flush(connector_conn(relay->links[i].connector));
+    }
+}
+
+static void on_sent(void *ctx, unsigned listener, bool rtcp_port, void *tag, int error)
+{
+    inbound_sent(&relay_of(ctx)->core, listener, rtcp_port, tag, error);
+}
+
+static const struct media_hooks media_hooks = {on_packet, on_batch_end, on_sent};
+
+/* ------------------------------------------------------------ between core and tunnel */
+
+static struct inner_link *core_link(const struct relay_link *link)
+{
+    return &relay_of(link->daemon)->core.links[link->number];
+}
+
+static struct session *on_secured(void *ctx, struct conn *conn, const char *name,
+                                  const char **reason)
+{
+    struct session *session = inner_link_open(core_link(ctx), clock_wall_us(), clock_now_us());
+
+    (void)conn;
+    (void)name;
+    if (!session)
+        *reason = "out of memory";
+    return session;
+}
+
+static void on_drained(void *ctx)
+{
+    struct relay_link *link = ctx;
+
+    flush_out(link->daemon);
+}
+
+static void on_closed(void *ctx, struct conn *conn, const char *reason)
+{
+    (void)conn;
+    (void)reason; /* the connector logs it */
+    inner_link_closed(core_link(ctx), clock_now_us());
+}
+
+static const struct conn_hooks conn_hooks = {on_secured, on_drained, on_closed};
+
+static void kick(void *ctx, struct inner_link *link)
+{
+    struct connector *connector = relay_of(ctx)->links[link->number].connector;
+    struct conn *conn = connector ? connector_conn(connector) : NULL;
+
+    if (conn)
+        conn_flush(conn);
+}
+
+static void changed(void *ctx)
+{
+    if (relay_of(ctx)->statefile)
+        statefile_changed(relay_of(ctx)->statefile);
+}
+
+static void deleted(void *ctx, uint64_t id)
+{
+    if (relay_of(ctx)->statefile)
+        statefile_deleted(relay_of(ctx)->statefile, id);
+}
+
+/* ------------------------------------------------------------ steps */
+
+static void take_options(const struct inner_settings *settings, struct inner_options *options)
+{
+    options->max_age_us = settings->tunnel.max_age_us;
+    options->sa_rate = settings->limits.sa_rate_kbit * 1000 / 8;
+    options->media_timeout_s = (uint32_t)(settings->limits.media_timeout_us / 1000000);
+}
+
+static int start_core(struct daemon *daemon, char *error, size_t error_size)
+{
+    const struct inner_settings *settings = settings_of(daemon);
+    struct inner_options options = {.max_sas = settings->limits.max_sas,
+                                    .queue_octets = QUEUE_OCTETS,
+                                    .software = "media-relay " PACKAGE_VERSION};
+    struct path_out out = {send_out, flush_out, daemon};
+    struct inner_hooks hooks = {kick, changed, deleted, daemon};
+    struct relay *relay = calloc(1, sizeof(*relay));
+
+    if (!relay) {
+        snprintf(error, error_size, "out of memory");
+        return ERR_NOMEM;
+    }
+    take_options(settings, &options);
+    for (size_t i = 0; i < settings->dmz_count; i++)
+        relay->names[i] = settings->dmzs[i].name;
+    if (inner_init(&relay->core, &options, relay->names, &out, &hooks) < 0) {
+        snprintf(error, error_size, "no memory for [limits] max-sas = %zu", options.max_sas);
+        free(relay);
+        return ERR_NOMEM;
+    }
+    daemon->state = relay;
+    daemon_fill_rules(&daemon->shared, &relay->core.rules);
+    relay->core.listener_count = settings->listener_count;
+    for (size_t i = 0; i < settings->listener_count; i++)
+        media_describe(&settings->listeners[i], &relay->core.listeners[i]);
+    if (settings->state.file[0])
+        relay->statefile = statefile_open(daemon->loop, &relay->core, settings->state.file,
+                                          settings->state.max_age_us, settings->state.interval_us);
+    return 0;
+}
+
+static void stop_core(struct daemon *daemon)
+{
+    statefile_close(relay_of(daemon)->statefile);
+    inner_fini(&relay_of(daemon)->core);
+    free(daemon->state);
+}
+
+static void stop_tunnel(struct daemon *daemon)
+{
+    struct relay *relay = relay_of(daemon);
+
+    for (size_t i = 0; i < relay->core.link_count; i++) {
+        connector_free(relay->links[i].connector, "the inner-relay stops");
+        relay->links[i].connector = NULL;
+    }
+}
+
+static int start_tunnel(struct daemon *daemon, char *error, size_t error_size)
+{
+    const struct inner_settings *settings = settings_of(daemon);
+    struct relay *relay = relay_of(daemon);
+
+    for (unsigned i = 0; i < settings->dmz_count; i++) {
+        const struct dmz_peer_settings *dmz = &settings->dmzs[i];
+        struct connector_settings connector = {.label = dmz->name,
+                                               .host = dmz->address.host,
+                                               .port = dmz->address.port,
+                                               .name = dmz->certificate_name,
+                                               .dscp = settings->tunnel.dscp};
+        struct relay_link *link = &relay->links[i];
+
+        *link = (struct relay_link){.daemon = daemon, .number = i};
+        link->connector = connector_new(daemon->loop, daemon->tls, &connector, &conn_hooks, link);
+        if (!link->connector) {
+            stop_tunnel(daemon);
+            snprintf(error, error_size, "no connector for [dmz %s] can be made", dmz->name);
+            return ERR_NOMEM;
+        }
+    }
+    return 0;
+}
+
+static void reloaded(struct daemon *daemon)
+{
+    const struct inner_settings *settings = settings_of(daemon);
+    struct relay *relay = relay_of(daemon);
+
+    daemon_fill_rules(&daemon->shared, &relay->core.rules);
+    take_options(settings, &relay->core.options);
+    if (relay->statefile)
+        statefile_set_interval(relay->statefile, settings->state.interval_us);
+    for (size_t i = 0; i < relay->core.link_count; i++) {
+        if (relay->core.links[i].session)
+            session_set_max_age(relay->core.links[i].session, settings->tunnel.max_age_us);
+        connector_set_context(relay->links[i].connector, daemon->tls);
+    }
+}
+
+static void tick(struct daemon *daemon, uint64_t now_us)
+{
+    inner_tick(&relay_of(daemon)->core, now_us);
+}
+
+static void share(const void *conf, struct daemon_shared *shared)
+{
+    const struct inner_settings *settings = conf;
+
+    *shared = (struct daemon_shared){.listeners = settings->listeners,
+                                     .listener_count = settings->listener_count,
+                                     .tunnel = &settings->tunnel,
+                                     .networks = &settings->networks,
+                                     .control = &settings->control,
+                                     .log = &settings->log,
+                                     .daemon = &settings->daemon};
+}
+
+const struct daemon_kind relay_kind = {
+    .name = "inner-relay",
+    .default_config = SYSCONFDIR "/media-relay/inner-relay.ini",
+    .schema = &inner_schema,
+    .role = TLS_CLIENT,
+    .commands = relay_commands,
+    .media_hooks = &media_hooks,
+    .share = share,
+    .start_core = start_core,
+    .stop_core = stop_core,
+    .start_tunnel = start_tunnel,
+    .stop_tunnel = stop_tunnel,
+    .reloaded = reloaded,
+    .tick = tick,
+};

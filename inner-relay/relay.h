@@ -1,0 +1,35 @@
+/* The inner-relay as a daemon. */
+#ifndef INNER_RELAY_RELAY_H
+#define INNER_RELAY_RELAY_H
+
+#include "common/daemon/daemon.h"
+#include "common/tunnel/connector.h"
+#include "inner-relay/inner.h"
+#include "inner-relay/settings.h"
+#include "inner-relay/statefile.h"
+
+/* One [dmz NAME]: the context of its connections. */
+struct relay_link {
+    struct daemon *daemon;
+    unsigned number; /* in core.links */
+    struct connector *connector;
+};
+
+struct relay {
+    struct inner core;
+    const char *names[INNER_LINKS_MAX + 1]; /* of the [dmz NAME] sections; ended by NULL */
+    struct relay_link links[INNER_LINKS_MAX];
+    struct statefile *statefile; /* NULL: none is configured */
+};
+
+static inline struct relay *relay_of(const void *daemon)
+{
+    return ((const struct daemon *)daemon)->state;
+}
+
+/* commands.c */
+extern const struct control_command relay_commands[];
+/* relay.c */
+extern const struct daemon_kind relay_kind;
+
+#endif

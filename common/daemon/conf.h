@@ -28,7 +28,7 @@ enum conf_type {
     CONF_NETS,     /* struct conf_nets: CIDRs, separated by commas; at least min of them */
     CONF_NAMES,    /* struct conf_names: DNS names, separated by commas; at least min of them */
     CONF_DSCP,     /* unsigned 0 to 63; a number, or ef, cs0 to cs7, af11 to af43, be */
-    CONF_CHOICE,   /* int: position of the word in choices ("stderr|syslog") */
+    CONF_CHOICE,   /* int, or an enum: position of the word in choices ("stderr|syslog") */
     CONF_NAME,     /* char[CONF_NAME_SIZE]: one DNS name */
     CONF_INDEX,    /* int: decimal, min to max, or "any", which is -1 */
 };

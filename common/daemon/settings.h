@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "common/base/addr.h"
+#include "common/base/log.h"
 #include "common/base/protocol.h"
 #include "common/daemon/conf.h"
 
@@ -51,8 +52,8 @@ struct control_settings {
 
 /* [log] */
 struct log_settings {
-    int target; /* enum log_target */
-    int level;  /* enum log_level */
+    enum log_target target;
+    enum log_level level;
 };
 
 /* [daemon] */

@@ -31,6 +31,7 @@ struct conn {
     struct ev_loop *loop;
     ev_io io;
     ev_timer timer;
+    uint64_t armed_us; /* when the timer fires */
     int fd;
     struct addr peer;
     struct tls *tls;
@@ -198,11 +199,15 @@ static void send_last_words(struct conn *conn)
         (void)tls_write(conn->tls, conn->output, conn->output_length, &count);
 }
 
+/* A deadline that moves away is noticed when the timer fires; one that comes closer, here. */
 static void set_timer(struct conn *conn)
 {
     uint64_t now_us = clock_now_us();
     uint64_t deadline = session_deadline(conn->session);
 
+    if (ev_is_active(&conn->timer) && conn->armed_us <= deadline)
+        return;
+    conn->armed_us = deadline;
     ev_timer_stop(conn->loop, &conn->timer);
     ev_timer_set(&conn->timer, deadline > now_us ? (double)(deadline - now_us) / 1e6 : 0, 0.);
     ev_timer_start(conn->loop, &conn->timer);
@@ -226,7 +231,7 @@ static void secure(struct conn *conn)
         fail(conn, reason);
         return;
     }
-    set_timer(conn);
+    ev_timer_stop(conn->loop, &conn->timer);
     read_input(conn);
 }
 
@@ -245,6 +250,7 @@ static void on_io(struct ev_loop *loop, ev_io *io, int events)
         conn->hooks->drained(conn->ctx);
         if (!conn->failed)
             flush(conn);
+        set_timer(conn);
     }
     if (conn->failed)
         send_last_words(conn);

@@ -157,12 +157,12 @@ as_user() {
 }
 
 # start NAME SPACE COMMAND...: in the background; its process id is in PID[NAME],
-# its output in NAME.log.
+# its output in NAME.out and NAME.log (standard error).
 declare -A PID=()
 start() {
     local name=$1 space=$2
     shift 2
-    nsenter "--net=/run/netns/$PFX-$space" -- "$@" >>"$W/$name.log" 2>&1 &
+    nsenter "--net=/run/netns/$PFX-$space" -- "$@" >"$W/$name.out" 2>>"$W/$name.log" </dev/null &
     PID[$name]=$!
     PIDS+=($!)
 }
@@ -390,14 +390,14 @@ payloads() {
 # ---------------------------------------------------------------- certificates
 
 CERTS=$W/certs
+certs() { "$NET_CERTS" --dir "$CERTS" "$@" >>"$W/certs.log" 2>&1; }
 
 # certificates NAME=ROLE...: a CA in $CERTS and a certificate per relay, owned by the user.
 certificates() {
     local pair
-    "$NET_CERTS" --dir "$CERTS" ca >>"$W/certs.log" 2>&1 || bail "media-relay-certs ca"
+    certs init || bail "media-relay-certs init"
     for pair in "$@"; do
-        "$NET_CERTS" --dir "$CERTS" "${pair#*=}" "${pair%%=*}" \
-            >>"$W/certs.log" 2>&1 || bail "media-relay-certs $pair"
+        certs issue "${pair%%=*}" --role "${pair#*=}" || bail "media-relay-certs $pair"
     done
     chown -R "$NET_USER:$NET_GROUP" "$CERTS"
 }
@@ -582,6 +582,48 @@ sa_add() {
 }
 # The replica has the SAs: as many as named.
 sas_at() { equals "$2" status_of "$1" .sas; }
+
+# send NAME SPACE ARGUMENT...: rtpsend in the background; its JSON line is in NAME.out.
+send() {
+    local name=$1 space=$2
+    shift 2
+    start "$name" "$space" "$NET_TOOLS/rtpsend" "$@"
+}
+# send_now NAME SPACE ARGUMENT...: the same, to its end.
+send_now() {
+    send "$@"
+    finish_of "$1" 30 || bail "rtpsend $1: $(cat "$W/$1.log")"
+}
+# receive NAME SPACE IP:PORT ARGUMENT...: rtprecv, listening once this returns; what came is kept in
+# NAME.got, its JSON line will be in NAME.out.
+receive() {
+    local name=$1 space=$2 listen=$3
+    shift 3
+    rm -f "$W/$name.ready"
+    start "$name" "$space" "$NET_TOOLS/rtprecv" --listen "$listen" --ready "$W/$name.ready" \
+        --save "$W/$name.got" --brief "$@"
+    wait_for 5 test -e "$W/$name.ready" || bail "rtprecv $name: $(cat "$W/$name.log")"
+}
+# field NAME JQ-FILTER: of the JSON line of a tool.
+field() { jq -r "$2" "$W/$1.out"; }
+
+# datagrams FILE: what --save kept, one datagram a line in hex, sorted.
+datagrams() {
+    od -An -v -tx1 -w1 "$1" | awk '
+        function digit(c) { return index("0123456789abcdef", c) - 1 }
+        function octet(h) { return digit(substr(h, 1, 1)) * 16 + digit(substr(h, 2, 1)) }
+        {
+            if (head < 2) { left = left * 256 + octet($1); head++; line = "" }
+            else { line = line $1; left-- }
+            if (head == 2 && left == 0) { print line; head = 0 }
+        }' | sort
+}
+# same_datagrams FILE FILE: neither has one more, less, or other.
+same_datagrams() {
+    datagrams "$1" >"$1.hex"
+    datagrams "$2" >"$2.hex"
+    [ -s "$1.hex" ] && diff "$1.hex" "$2.hex" | head -n 5 && cmp -s "$1.hex" "$2.hex"
+}
 
 # ---------------------------------------------------------------- real audio
 

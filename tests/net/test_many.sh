@@ -1,0 +1,51 @@
+#!/bin/bash
+# 1,000 simultaneous senders use the same two sockets and the same rules as one.
+. "$(dirname "$0")/lib.sh"
+
+STREAMS=1000
+PACKETS=10
+LOG_LEVEL=info
+
+pair_up
+rules_before=$(in_ns fwx nft -s list table inet external && in_ns fwi nft -s list table inet internal)
+all_sockets() { in_ns dmz ss -Hanup | wc -l; }
+sockets_before=$(all_sockets)
+files() { find "/proc/${PID[$1]}/fd" | wc -l; }
+files_before=$(files dmz)
+
+key=$(new_key AES_CM_128_HMAC_SHA1_80)
+arguments=(--from $CLIENT:10000 --to $DMZ_RTP:$DMZ_PORT --key "$key" --derive --ssrc 100000
+    --streams $STREAMS --step 4)
+in_ns inet "$NET_TOOLS/rtpsend" "${arguments[@]}" --print-keys >"$W/streams" || bail "rtpsend --print-keys"
+jq -r .key "$W/streams" >>"$W/keys"
+port=20000 added=0
+while read -r source ssrc suite stream_key; do
+    sa_add inner --side external --source "$source" --suite "$suite" --key "$stream_key" \
+        --ssrc "$ssrc" --to $PHONE:$port >"$W/reply" || bail "sa add: $(cat "$W/reply")"
+    port=$((port + 2)) added=$((added + 1))
+done < <(jq -r '"\(.source) \(.ssrc) \(.suite) \(.key)"' "$W/streams")
+is "SAs at the inner-relay" "$(status_of inner .sas)" $STREAMS
+check "SAs at the dmz-relay" wait_for 5 sas_at dmz $STREAMS
+
+total=$((STREAMS * PACKETS + STREAMS))
+receive all lan $PHONE:20000 --ports $((2 * STREAMS)) --key "$key" --derive --ssrc 100000 \
+    --count $total --timeout 3
+begin=$(now_ms)
+send all-sent inet "${arguments[@]}" --count $PACKETS --rate 5 --rtcp-every $PACKETS --save "$W/all.sent"
+finish_of all-sent 60 || bail "rtpsend: $(cat "$W/all-sent.log")"
+say "sent in $(($(now_ms) - begin)) ms: $(cat "$W/all-sent.out")"
+check "all packets of all senders arrive" finish_of all 20
+say "received: $(field all 'del(.sources) | tojson')"
+is "of as many SSRCs" "$(field all .ssrcs)" $STREAMS
+is "nothing lost, twice, or wrong" \
+    "$(field all '"\(.lost) \(.duplicates) \(.auth_failures)"')" "0 0 0"
+check "octet for octet" same_datagrams "$W/all.sent" "$W/all.got"
+is "sent to the inside from two ports" "$(field all '.sources | length')" 2
+is "the dmz-relay has as many sockets as before" "$(all_sockets)" "$sockets_before"
+is "the dmz-relay has as many files open as before" "$(files dmz)" "$files_before"
+is "the rules are the same as before" \
+    "$(in_ns fwx nft -s list table inet external && in_ns fwi nft -s list table inet internal)" "$rules_before"
+is "the external firewall refused nothing" "$(fw_packets fwx refused)" 0
+is "the dmz-relay accepted them all" "$(verdicts dmz)" "accepted=$total"
+is "the inner-relay accepted them all" "$(verdicts inner)" "accepted=$total"
+done_testing

@@ -32,6 +32,7 @@ struct conn {
     ev_io io;
     ev_timer timer;
     uint64_t armed_us; /* when the timer fires */
+    uint64_t started_us;
     int fd;
     struct addr peer;
     struct tls *tls;
@@ -231,6 +232,7 @@ static void secure(struct conn *conn)
         fail(conn, reason);
         return;
     }
+    session_set_started(conn->session, conn->started_us);
     ev_timer_stop(conn->loop, &conn->timer);
     read_input(conn);
 }
@@ -322,6 +324,7 @@ struct conn *conn_new(struct ev_loop *loop, int fd, struct tls_context *context,
     }
     conn->loop = loop;
     conn->fd = fd;
+    conn->started_us = clock_now_us();
     conn->peer = peer_of(fd);
     conn->hooks = hooks;
     conn->ctx = ctx;

@@ -158,6 +158,11 @@ void session_control(struct session *session, uint8_t type, const void *body, si
         queue_urgent(session, type, put_octets, &octets);
 }
 
+void session_set_started(struct session *session, uint64_t started_us)
+{
+    session->started_us = started_us;
+}
+
 void session_start(struct session *session, const struct hello *hello)
 {
     queue_urgent(session, FRAME_HELLO, put_hello, hello);
@@ -466,7 +471,7 @@ int session_tick(struct session *session, uint64_t now_us)
     if (session->state == SESSION_HELLO) {
         if (now_us - session->started_us < HANDSHAKE_TIMEOUT_US)
             return 0;
-        return end(session, "no HELLO within 3 s", NULL);
+        return end(session, "no HELLO within 3 s of the connection", NULL);
     }
     if (now_us - session->heard_us >= DEAD_PEER_US)
         return end(session, "nothing was heard for 1.5 s", NULL);

@@ -65,6 +65,8 @@ struct session *session_new(enum session_role role, const struct session_hooks *
                             uint64_t max_age_us, size_t queue_octets, uint64_t now_us);
 /* Packets that still wait are counted as tunnel-down. Accepts NULL. */
 void session_free(struct session *session);
+/* The time that HELLO may take counts from here: the connection's first moment. */
+void session_set_started(struct session *session, uint64_t started_us);
 /* inner-relay: queues HELLO. */
 void session_start(struct session *session, const struct hello *hello);
 

@@ -89,7 +89,10 @@ static void want(struct conn *conn, int events)
 
 /* ------------------------------------------------------------ writing */
 
-/* What the kernel holds back is time that media has already lost. */
+/*
+ * What the kernel holds back is time that media has already lost. A rate that was limited by how
+ * little we had to send says nothing about the path: a burst after silence would look hopeless.
+ */
 static void measure_kernel_delay(struct conn *conn, uint64_t now_us)
 {
     struct tcp_info info = {0};
@@ -102,7 +105,7 @@ static void measure_kernel_delay(struct conn *conn, uint64_t now_us)
     conn->kernel_asked_us = now_us;
     if (ioctl(conn->fd, SIOCOUTQNSD, &unsent) == 0 && unsent > 0 &&
         getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 &&
-        info.tcpi_delivery_rate > 0)
+        !info.tcpi_delivery_rate_app_limited && info.tcpi_delivery_rate > 0)
         delay_us = (uint64_t)unsent * 1000000 / info.tcpi_delivery_rate;
     session_set_kernel_delay(conn->session, delay_us);
 }

@@ -102,16 +102,30 @@ static void call_restart(void)
                      0);
 }
 
+static struct srtp_session *kept;
+
+/*
+ * Once for all: the library tests itself at each start, and its cryptography starts anew with
+ * every first session.
+ */
+static void start_engine(void)
+{
+    const struct suite *suite = suite_get(SUITE_AES_CM_128_HMAC_SHA1_80);
+    static const uint8_t material[30];
+
+    ck_assert_int_eq(srtp_engine_init(), 0);
+    ck_assert_int_eq(srtp_session_new(&kept, suite, material, sizeof(material)), 0);
+}
+
+static void stop_engine(void)
+{
+    srtp_session_free(kept);
+    srtp_engine_fini();
+}
+
 static void setup(void)
 {
     memset(&calls, 0, sizeof(calls));
-    ck_assert_int_eq(srtp_engine_init(), 0);
-}
-
-static void teardown(void)
-{
-    call_close();
-    srtp_engine_fini();
 }
 
 static struct packet rtp_of(uint32_t ssrc, uint64_t index)
@@ -933,7 +947,8 @@ static void add_vectors(Suite *suite)
     TCase *tc = tcase_create("vectors");
     int count = sizeof(vectors) / sizeof(vectors[0]);
 
-    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_unchecked_fixture(tc, start_engine, stop_engine);
+    tcase_add_checked_fixture(tc, setup, call_close);
     tcase_add_test(tc, test_rfc3711_aes_cm);
     tcase_add_test(tc, test_rfc3711_derivation);
     tcase_add_test(tc, test_rfc6188_derivation);
@@ -948,8 +963,9 @@ static void add_suites(Suite *suite)
 {
     TCase *tc = tcase_create("suites");
 
+    tcase_add_unchecked_fixture(tc, start_engine, stop_engine);
     tcase_set_timeout(tc, 120);
-    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_checked_fixture(tc, setup, call_close);
     tcase_add_loop_test(tc, test_material_length, 0, SUITE_COUNT);
     tcase_add_loop_test(tc, test_senders_agree, 0, SUITE_COUNT);
     tcase_add_loop_test(tc, test_accept_and_replay, 0, SUITE_COUNT);
@@ -982,7 +998,8 @@ int main(void)
 
     add_vectors(suite);
     add_suites(suite);
-    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_unchecked_fixture(tc, start_engine, stop_engine);
+    tcase_add_checked_fixture(tc, setup, call_close);
     tcase_add_loop_test(tc, test_results, 0, sizeof(results) / sizeof(results[0]));
     suite_add_tcase(suite, tc);
     return unit_run(suite);

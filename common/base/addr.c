@@ -271,31 +271,30 @@ static enum addr_kind kind_in(const struct addr *addr, const struct special *lis
     return ADDR_PUBLIC;
 }
 
-static enum addr_kind kind_embedded(const struct addr *addr)
+struct addr addr_embedded(const struct addr *addr)
 {
-    for (size_t i = 0; i < sizeof(embedded) / sizeof(embedded[0]); i++) {
+    for (size_t i = 0; addr->family == 6 && i < sizeof(embedded) / sizeof(embedded[0]); i++) {
         struct addr_net net = {.addr = {.family = 6}, .prefix = embedded[i].prefix};
 
         memcpy(net.addr.ip, embedded[i].ip, sizeof(embedded[i].ip));
-        if (addr_in_net(addr, &net)) {
-            struct addr inner = addr_from_ip4(addr->ip + embedded[i].at, 0);
-
-            return addr_kind(&inner);
-        }
+        if (addr_in_net(addr, &net))
+            return addr_from_ip4(addr->ip + embedded[i].at, addr->port);
     }
-    return ADDR_PUBLIC;
+    return *addr;
 }
 
 enum addr_kind addr_kind(const struct addr *addr)
 {
     enum addr_kind kind;
+    struct addr inner;
 
     if (addr->family == 4)
         return kind_in(addr, special4, sizeof(special4) / sizeof(special4[0]));
     if (addr->family != 6)
         return ADDR_UNSPECIFIED;
     kind = kind_in(addr, special6, sizeof(special6) / sizeof(special6[0]));
-    return kind == ADDR_PUBLIC ? kind_embedded(addr) : kind;
+    inner = addr_embedded(addr);
+    return kind == ADDR_PUBLIC && inner.family == 4 ? addr_kind(&inner) : kind;
 }
 
 const char *addr_kind_text(enum addr_kind kind)

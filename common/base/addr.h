@@ -57,7 +57,12 @@ size_t addr_ip_length(const struct addr *addr);
 bool addr_equal(const struct addr *a, const struct addr *b);
 bool addr_ip_equal(const struct addr *a, const struct addr *b);
 bool addr_in_net(const struct addr *addr, const struct addr_net *net);
-/* An IPv4 address inside a 6to4, NAT64, SIIT or IPv4-compatible one is judged as itself. */
+/*
+ * The IPv4 address inside a 6to4, NAT64, SIIT or IPv4-compatible one, which is
+ * where packets to it end; any other address as it is. The port stays.
+ */
+struct addr addr_embedded(const struct addr *addr);
+/* An IPv4 address inside an IPv6 one (addr_embedded) is judged as itself. */
 enum addr_kind addr_kind(const struct addr *addr);
 const char *addr_kind_text(enum addr_kind kind);
 

@@ -11,8 +11,10 @@ static bool in_any(const struct addr *addr, const struct addr_net *nets, size_t 
 
 static bool is_own(const struct target_rules *rules, const struct addr *addr)
 {
+    struct addr ends = addr_embedded(addr);
+
     for (size_t i = 0; i < rules->own_count; i++) {
-        if (addr_ip_equal(addr, &rules->own[i]))
+        if (addr_ip_equal(addr, &rules->own[i]) || addr_ip_equal(&ends, &rules->own[i]))
             return true;
     }
     return false;
@@ -27,6 +29,7 @@ const char *target_refusal(const struct target_rules *rules, enum sa_side side,
                            const struct addr *addr)
 {
     enum addr_kind kind = addr_kind(addr);
+    struct addr ends = addr_embedded(addr);
 
     if (addr->port == 0)
         return "port 0 cannot be sent to";
@@ -38,7 +41,7 @@ const char *target_refusal(const struct target_rules *rules, enum sa_side side,
         return "the relay's own address may not be sent to";
     if (side == SA_SIDE_INTERNAL)
         return target_is_internal(rules, addr) ? NULL : "not in [networks] internal";
-    if (target_is_internal(rules, addr))
+    if (target_is_internal(rules, addr) || target_is_internal(rules, &ends))
         return "in [networks] internal, so not on the external side";
     if (kind == ADDR_PUBLIC || in_any(addr, rules->external, rules->external_count))
         return NULL;

@@ -24,7 +24,7 @@ int inner_init(struct inner *inner, const struct inner_options *options, const c
         link->inner = inner;
         link->number = (unsigned)inner->link_count;
         link->name = names[inner->link_count];
-        if (authority_init(&link->authority, inner->table, link->number, 0, 0) < 0)
+        if (authority_init(&link->authority, inner->table, link->number) < 0)
             return ERR_NOMEM;
     }
     return 0;

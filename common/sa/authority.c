@@ -11,9 +11,6 @@
 #include "common/base/random.h"
 #include "common/sa/table.h"
 
-/* More changes than an earlier life can have made after it last saved its state. */
-enum { RESUME_VERSIONS = 1 << 20 };
-
 struct tombstone {
     struct tombstone *newer; /* by version */
     struct tombstone *next;  /* in the hash of labels */
@@ -22,19 +19,35 @@ struct tombstone {
     uint64_t died_us;
 };
 
-/* The time in front lets a later lineage win against an older one's connection; the rest is random.
- */
-static uint64_t new_epoch(void)
+/* The wall clock's milliseconds, with room for a million numbers between two of them. */
+static uint64_t wall_clock_number(void)
 {
     struct timespec now;
 
     clock_gettime(CLOCK_REALTIME, &now);
-    return ((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000) << 20 |
-           random_below(1u << 20);
+    return ((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000) << 20;
 }
 
-int authority_init(struct authority *authority, struct table *table, unsigned owner, uint64_t epoch,
-                   uint64_t version)
+/* The time in front lets a later lineage win against an older one's connection; the rest is random.
+ */
+static uint64_t new_epoch(void)
+{
+    return wall_clock_number() | random_below(1u << 20);
+}
+
+/*
+ * The first version of a life that follows one which saved this version. The
+ * earlier one went on after that, and two lives can begin with the same file:
+ * the clock keeps their versions apart.
+ */
+static uint64_t next_life(uint64_t version)
+{
+    uint64_t begin = wall_clock_number();
+
+    return begin > version ? begin : version + 1;
+}
+
+int authority_init(struct authority *authority, struct table *table, unsigned owner)
 {
     size_t buckets = 16;
 
@@ -47,10 +60,7 @@ int authority_init(struct authority *authority, struct table *table, unsigned ow
     authority->resting_mask = buckets - 1;
     authority->table = table;
     authority->owner = owner;
-    authority->epoch = epoch ? epoch : new_epoch();
-    authority->version = version;
-    /* Tombstones of the earlier life are gone: only a replica of this very version needs none. */
-    authority->forgotten = version;
+    authority->epoch = new_epoch();
     return 0;
 }
 
@@ -76,7 +86,8 @@ static void forget_oldest(struct authority *authority)
     authority->oldest_dead = dead->newer;
     if (!authority->oldest_dead)
         authority->newest_dead = NULL;
-    authority->forgotten = dead->version;
+    if (authority->forgotten < dead->version)
+        authority->forgotten = dead->version;
     authority->dead_count--;
     free(dead);
 }
@@ -89,10 +100,17 @@ void authority_fini(struct authority *authority)
     memset(authority, 0, sizeof(*authority));
 }
 
+/* A deletion that the replica has yet to be told cannot be forgotten. */
+static bool may_forget(const struct authority *authority, const struct tombstone *dead,
+                       uint64_t now_us)
+{
+    return dead != authority->live_dead && dead != authority->sync_dead &&
+           now_us >= dead->died_us + LABEL_REST_US;
+}
+
 void authority_tick(struct authority *authority, uint64_t now_us)
 {
-    while (authority->oldest_dead && authority->oldest_dead != authority->live_dead &&
-           now_us - authority->oldest_dead->died_us >= LABEL_REST_US)
+    while (authority->oldest_dead && may_forget(authority, authority->oldest_dead, now_us))
         forget_oldest(authority);
 }
 
@@ -175,7 +193,7 @@ void authority_added(struct authority *authority, struct sa *sa)
 void authority_resume(struct authority *authority, uint64_t epoch, uint64_t version)
 {
     authority->epoch = epoch;
-    authority->version = authority->forgotten = version + RESUME_VERSIONS;
+    authority->version = authority->forgotten = next_life(version);
 }
 
 void authority_restored(struct authority *authority, struct sa *sa)
@@ -202,11 +220,17 @@ void authority_removed(struct authority *authority, struct sa *sa, uint64_t now_
 
 /* ------------------------------------------------------------ sending */
 
+/* Is every change since that version of the replica still known? */
+static bool delta_possible(const struct authority *authority, uint64_t epoch, uint64_t version)
+{
+    return epoch == authority->epoch && version >= authority->forgotten &&
+           version <= authority->version;
+}
+
 void authority_connected(struct authority *authority, uint64_t replica_epoch,
                          uint64_t replica_version)
 {
-    bool delta = replica_epoch == authority->epoch && replica_version >= authority->forgotten &&
-                 replica_version <= authority->version;
+    bool delta = delta_possible(authority, replica_epoch, replica_version);
 
     authority->sync = delta ? AUTHORITY_DELTA : AUTHORITY_SNAPSHOT;
     authority->sweep = !delta;
@@ -257,6 +281,16 @@ static bool put_sync(struct authority *authority, uint8_t frame, uint8_t *type, 
     return true;
 }
 
+static bool pull_sync_delete(struct authority *authority, uint8_t *type, struct writer *body)
+{
+    struct tombstone *dead = authority->sync_dead;
+
+    if (!dead || dead->version > authority->sync_version)
+        return false;
+    authority->sync_dead = dead->newer;
+    return put_delete(dead, type, body);
+}
+
 bool authority_pull_live(struct authority *authority, uint8_t *type, struct writer *body)
 {
     struct sa *sa = authority->live_next;
@@ -268,25 +302,25 @@ bool authority_pull_live(struct authority *authority, uint8_t *type, struct writ
         authority->begin_due = false;
         return put_sync(authority, FRAME_SYNC_BEGIN, type, body);
     }
+    if (!sa && !dead)
+        return false;
+    /* What the sync deletes makes room for what comes new: it goes first. */
+    if (pull_sync_delete(authority, type, body))
+        return true;
     if (dead && (!sa || dead->version < sa->version)) {
         authority->live_dead = dead->newer;
         return put_delete(dead, type, body);
     }
-    if (!sa)
-        return false;
     authority->live_next = sa->newer;
     return put_sa(sa, type, body);
 }
 
 static bool pull_sync(struct authority *authority, uint8_t *type, struct writer *body)
 {
-    struct tombstone *dead = authority->sync_dead;
     struct sa *sa = authority->sync_next;
 
-    if (dead && dead->version <= authority->sync_version) {
-        authority->sync_dead = dead->newer;
-        return put_delete(dead, type, body);
-    }
+    if (pull_sync_delete(authority, type, body))
+        return true;
     if (sa && sa->version > authority->sync_from) {
         authority->sync_next = sa->older;
         return put_sa(sa, type, body);
@@ -317,9 +351,12 @@ int authority_nak(struct authority *authority, struct reader *body)
     sa = table_by_id(authority->table, authority->owner, nak.id);
     if (!sa || sa->generation != nak.generation)
         return 0;
+    /* One line for each SA-PUT at most, whatever a stolen dmz-relay sends. */
+    if (!sa->refused[0])
+        log_warning("the dmz-relay refuses SA %llu: %s", (unsigned long long)nak.id,
+                    nak.reason[0] ? nak.reason : err_text(nak.error));
     snprintf(sa->refused, sizeof(sa->refused), "%s",
              nak.reason[0] ? nak.reason : err_text(nak.error));
-    log_warning("the dmz-relay refuses SA %llu: %s", (unsigned long long)nak.id, sa->refused);
     return 0;
 }
 

@@ -35,7 +35,7 @@ struct authority {
     struct tombstone *oldest_dead, *newest_dead;
     struct tombstone **resting; /* labels of tombstones, hashed */
     size_t resting_mask, dead_count;
-    uint64_t forgotten; /* no tombstone of this version or an older one is left */
+    uint64_t forgotten; /* a deletion up to this version may be without a tombstone */
 
     enum authority_sync sync;
     bool begin_due, sweep; /* SYNC-BEGIN has not gone out yet; the sync is a snapshot */
@@ -48,12 +48,8 @@ struct authority {
     struct tombstone *live_dead;
 };
 
-/*
- * epoch and version: where an earlier life stopped, or 0: a new lineage. Later
- * lineages of one clock have higher epochs. 0 or ERR_NOMEM.
- */
-int authority_init(struct authority *authority, struct table *table, unsigned owner, uint64_t epoch,
-                   uint64_t version);
+/* Begins a lineage. Later lineages of one clock have higher epochs. 0 or ERR_NOMEM. */
+int authority_init(struct authority *authority, struct table *table, unsigned owner);
 /* Does not free the SAs: they are the table's. */
 void authority_fini(struct authority *authority);
 

@@ -5,6 +5,7 @@
 
 #include "common/base/err.h"
 #include "common/sa/table.h"
+#include "common/srtp/srtp.h"
 
 void replica_init(struct replica *replica, struct table *table, unsigned owner, uint32_t quota,
                   const struct target_rules *rules, const struct replica_hooks *hooks, void *ctx)
@@ -27,7 +28,25 @@ static void drop(struct replica *replica, struct sa *sa)
     sa_free(sa);
 }
 
+static void sweep_one(void *ctx, struct sa *sa)
+{
+    struct replica *replica = ctx;
+
+    if (sa->owner == replica->owner && sa->mark != replica->mark)
+        drop(replica, sa);
+}
+
+static void sweep(struct replica *replica)
+{
+    table_each(replica->table, sweep_one, replica);
+}
+
 /* ------------------------------------------------------------ SA-PUT */
+
+static const char *destination_refusal(const struct replica *replica, const struct addr *addr)
+{
+    return addr->family ? target_refusal(replica->rules, SA_SIDE_EXTERNAL, addr) : NULL;
+}
 
 /* An external sender needs a source and a key here, an internal one a place to send to. */
 static const char *refusal(struct replica *replica, const struct sa *sa)
@@ -41,24 +60,18 @@ static const char *refusal(struct replica *replica, const struct sa *sa)
             return "a sender without a source address is not supported by this dmz-relay";
         return sa->suite ? NULL : "an external sender needs suite and key";
     }
-    if (!sa->destination.rtp.family)
-        return NULL;
-    why = target_refusal(replica->rules, SA_SIDE_EXTERNAL, &sa->destination.rtp);
-    if (!why && !sa->destination.mux && sa->destination.rtcp.family)
-        why = target_refusal(replica->rules, SA_SIDE_EXTERNAL, &sa->destination.rtcp);
-    return why ? why : replica->hooks->listener_refusal(replica->ctx, sa);
+    why = destination_refusal(replica, &sa->destination.rtp);
+    if (!why && !sa->destination.mux)
+        why = destination_refusal(replica, &sa->destination.rtcp);
+    if (why || !sa->destination.rtp.family)
+        return why;
+    return replica->hooks->listener_refusal(replica->ctx, sa);
 }
 
-/* Generation and id are the same: what the packets have taught stays, what the authority says is
- * taken. */
+/* What a packet is found and verified by is the same: what the packets have taught stays, what the
+ * authority says is taken. */
 static void merge(struct sa *held, const struct sa *put)
 {
-    for (unsigned i = 0; i < put->stream_count; i++) {
-        const struct sa_stream *stream = &put->stream[i];
-
-        if (sa_stream_add(held, stream->ssrc, stream->origin) == 0)
-            held->stream[held->stream_count - 1].index = stream->index;
-    }
     held->version = put->version;
     memcpy(held->call_id, put->call_id, sizeof(held->call_id));
     memcpy(held->listener_out, put->listener_out, sizeof(held->listener_out));
@@ -68,13 +81,32 @@ static void merge(struct sa *held, const struct sa *put)
         rate_init(&held->rate, put->rate.octets_per_second);
 }
 
-/* What a packet is found by: when it changes, the SA has to be put into the table anew. */
-static bool same_keys(const struct sa *a, const struct sa *b)
+/*
+ * Another key under the same id and generation comes from an authority that
+ * lost its state: the numbers are those of another call.
+ */
+static bool same_key(const struct sa *a, const struct sa *b)
 {
-    return a->generation == b->generation && a->label == b->label && a->side == b->side &&
-           a->suite == b->suite && memcmp(a->material, b->material, sizeof(a->material)) == 0 &&
-           a->source.mux == b->source.mux && addr_equal(&a->source.rtp, &b->source.rtp) &&
-           addr_equal(&a->source.rtcp, &b->source.rtcp);
+    return a->generation == b->generation && a->side == b->side && a->suite == b->suite &&
+           (!a->suite || memcmp(a->material, b->material, suite_material_octets(a->suite)) == 0);
+}
+
+/* Does a have every SSRC that the authority named in b? Learned ones are no matter of its. */
+static bool has_streams(struct sa *a, const struct sa *b)
+{
+    for (unsigned i = 0; i < b->stream_count; i++) {
+        if (b->stream[i].origin != SSRC_ORIGIN_LEARNED && !sa_stream(a, b->stream[i].ssrc))
+            return false;
+    }
+    return true;
+}
+
+/* What a packet is found by: when it changes, the SA has to be put into the table anew. */
+static bool same_place(struct sa *a, struct sa *b)
+{
+    return a->label == b->label && a->source.mux == b->source.mux &&
+           addr_equal(&a->source.rtp, &b->source.rtp) &&
+           addr_equal(&a->source.rtcp, &b->source.rtcp) && has_streams(a, b) && has_streams(b, a);
 }
 
 static void keep_history(struct sa *sa, const struct sa *held)
@@ -85,20 +117,108 @@ static void keep_history(struct sa *sa, const struct sa *held)
     memcpy(sa->verdicts, held->verdicts, sizeof(sa->verdicts));
 }
 
-/*
- * In one site the authority's word is the newest: an SA of the same site that
- * stands in the way is a left-over that a sweep has not reached yet.
- */
-static struct sa *foreign_conflict(struct replica *replica, struct sa *sa)
+/* The same key keeps its replay window and its ROC, whatever the address. */
+static void keep_srtp(struct sa *sa, struct sa *held)
 {
-    struct sa *other;
+    for (unsigned i = 0; i < held->stream_count; i++) {
+        const struct sa_stream *known = &held->stream[i];
+        struct sa_stream *stream = sa_stream(sa, known->ssrc);
 
-    while ((other = table_conflict(replica->table, sa)) != NULL) {
-        if (other->owner != replica->owner)
-            return other;
-        drop(replica, other);
+        if (stream)
+            *stream = *known;
+        else if (known->origin == SSRC_ORIGIN_LEARNED &&
+                 sa_stream_add(sa, known->ssrc, known->origin) == 0)
+            sa->stream[sa->stream_count - 1] = *known;
     }
+    if (held->srtp) {
+        srtp_session_free(sa->srtp);
+        sa->srtp = held->srtp;
+        held->srtp = NULL;
+    }
+}
+
+/*
+ * Takes the site's own SAs that stand in the way of sa out of the table and
+ * returns them in a row (older). In one site the authority's word is the newest:
+ * besides an earlier form of sa itself they are left-overs that a sweep or a
+ * deletion has not reached yet. *foreign is another site's, which stays.
+ */
+static struct sa *take_out(struct replica *replica, const struct sa *sa, struct sa **foreign)
+{
+    struct sa *row = NULL, *other;
+
+    while ((other = table_conflict(replica->table, sa)) && other->owner == replica->owner) {
+        table_remove(replica->table, other);
+        other->older = row;
+        row = other;
+    }
+    *foreign = other;
+    return row;
+}
+
+static void put_back(struct replica *replica, struct sa *row)
+{
+    while (row) {
+        struct sa *sa = row;
+
+        row = sa->older;
+        sa->older = NULL;
+        /* It stood there a moment ago. */
+        if (table_insert(replica->table, sa) < 0)
+            sa_free(sa);
+    }
+}
+
+static void free_row(struct sa *row)
+{
+    while (row) {
+        struct sa *sa = row;
+
+        row = sa->older;
+        sa_free(sa);
+    }
+}
+
+/* Room for one more SA of this site? */
+static const char *no_room(const struct replica *replica)
+{
+    if (table_count_owner(replica->table, replica->owner) >= replica->quota)
+        return "the site's quota of SAs is used up";
+    if (table_count(replica->table) >= table_max(replica->table))
+        return "the dmz-relay has no room for more SAs";
     return NULL;
+}
+
+/* Places sa, whose earlier form held is (or NULL), and owns it in any case. */
+static void place(struct replica *replica, struct sa *sa, struct sa *held)
+{
+    struct sa *foreign;
+    struct sa *row = take_out(replica, sa, &foreign);
+    const char *why;
+
+    /* A snapshot of another lineage names none of what is held: that may not keep it out. */
+    if (!foreign && no_room(replica) && replica->kind == SYNC_SNAPSHOT && replica->sweep_due) {
+        replica->sweep_due = false;
+        sweep(replica);
+    }
+    why = no_room(replica);
+    if (foreign) {
+        refuse(replica, sa, ERR_EXISTS, "another site has an SA with this source and SSRC");
+    } else if (why) {
+        refuse(replica, sa, ERR_FULL, why);
+    } else if (table_insert(replica->table, sa) < 0) {
+        refuse(replica, sa, ERR_INVALID, "the dmz-relay cannot place this SA");
+    } else {
+        sa->mark = replica->mark;
+        if (held)
+            keep_history(sa, held);
+        if (held && same_key(held, sa))
+            keep_srtp(sa, held);
+        free_row(row);
+        return;
+    }
+    put_back(replica, row);
+    sa_free(sa);
 }
 
 /* Takes sa over in any case. */
@@ -110,24 +230,15 @@ static void put(struct replica *replica, struct sa *sa)
 
     if (why) {
         refuse(replica, sa, ERR_FORBIDDEN, why);
-    } else if (held && same_keys(held, sa)) {
+    } else if (held && same_key(held, sa) && same_place(held, sa)) {
         merge(held, sa);
         held->mark = replica->mark;
-    } else if (!held && table_count_owner(replica->table, replica->owner) >= replica->quota) {
-        refuse(replica, sa, ERR_FULL, "the site's quota of SAs is used up");
-    } else if (sa->side == SA_SIDE_EXTERNAL && (result = sa_open(sa)) < 0) {
+    } else if (sa->side == SA_SIDE_EXTERNAL && (!held || !same_key(held, sa)) &&
+               (result = sa_open(sa)) < 0) {
         refuse(replica, sa, result, "the SRTP session could not be made");
     } else {
-        if (held)
-            keep_history(sa, held);
-        if (foreign_conflict(replica, sa)) {
-            refuse(replica, sa, ERR_EXISTS, "another site has an SA with this source and SSRC");
-        } else if ((result = table_insert(replica->table, sa)) < 0) {
-            refuse(replica, sa, result, "the dmz-relay has no room for more SAs");
-        } else {
-            sa->mark = replica->mark;
-            return;
-        }
+        place(replica, sa, held);
+        return;
     }
     sa_free(sa);
 }
@@ -181,18 +292,10 @@ static int on_begin(struct replica *replica, struct reader *body)
         return ERR_PROTOCOL;
     if (sync.kind == SYNC_DELTA && sync.epoch != replica->epoch)
         return ERR_PROTOCOL;
-    replica->syncing = true;
+    replica->syncing = replica->sweep_due = true;
     replica->kind = sync.kind;
     replica->mark++;
     return 0;
-}
-
-static void sweep_one(void *ctx, struct sa *sa)
-{
-    struct replica *replica = ctx;
-
-    if (sa->owner == replica->owner && sa->mark != replica->mark)
-        drop(replica, sa);
 }
 
 static int on_end(struct replica *replica, struct reader *body)
@@ -202,8 +305,8 @@ static int on_end(struct replica *replica, struct reader *body)
     if (wire_get_sync(body, &sync) < 0 || !replica->syncing || sync.kind != replica->kind)
         return ERR_PROTOCOL;
     if (sync.kind == SYNC_SNAPSHOT)
-        table_each(replica->table, sweep_one, replica);
-    replica->syncing = false;
+        sweep(replica);
+    replica->syncing = replica->sweep_due = false;
     replica->epoch = sync.epoch;
     replica->version = sync.version;
     return 0;
@@ -231,7 +334,7 @@ void replica_disconnected(struct replica *replica)
      */
     if (replica->syncing && replica->kind == SYNC_SNAPSHOT)
         replica->epoch = replica->version = 0;
-    replica->syncing = false;
+    replica->syncing = replica->sweep_due = false;
 }
 
 static void clear_one(void *ctx, struct sa *sa)
@@ -246,5 +349,5 @@ void replica_clear(struct replica *replica)
 {
     table_each(replica->table, clear_one, replica);
     replica->epoch = replica->version = 0;
-    replica->syncing = false;
+    replica->syncing = replica->sweep_due = false;
 }

@@ -34,8 +34,9 @@ struct replica {
 
     uint64_t epoch, version; /* what is held; 0, 0: nothing that a delta could build on */
     bool syncing;
-    uint8_t kind;  /* enum sync_kind, while syncing */
-    uint32_t mark; /* of the sync under way, or of the last one */
+    bool sweep_due; /* while syncing: what the sync has not named yet is still there */
+    uint8_t kind;   /* enum sync_kind, while syncing */
+    uint32_t mark;  /* of the sync under way, or of the last one */
 };
 
 void replica_init(struct replica *replica, struct table *table, unsigned owner, uint32_t quota,

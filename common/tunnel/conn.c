@@ -47,6 +47,7 @@ struct conn {
     uint8_t output[RECORD_MAX_OCTETS]; /* immutable from tls_write's first refusal to its success */
     size_t output_length, output_sent;
     bool write_blocked;
+    bool read_more; /* something may lie decrypted already, and the socket would not tell */
     uint64_t kernel_asked_us;
 };
 
@@ -132,6 +133,18 @@ static bool write_output(struct conn *conn)
     return true;
 }
 
+static void wait_for_more(struct conn *conn)
+{
+    bool congested = conn->write_blocked && session_congested(conn->session);
+
+    want(conn, (congested ? 0 : EV_READ) | (conn->write_blocked ? EV_WRITE : 0));
+    /* After want(): stopping a watcher takes its pending events away. */
+    if (conn->read_more && !congested) {
+        conn->read_more = false;
+        ev_feed_event(conn->loop, &conn->io, EV_READ);
+    }
+}
+
 static void flush(struct conn *conn)
 {
     uint64_t now_us = clock_now_us();
@@ -152,7 +165,7 @@ static void flush(struct conn *conn)
     if (session_state(conn->session) == SESSION_ENDED)
         fail(conn, session_reason(conn->session));
     else
-        want(conn, conn->write_blocked ? EV_READ | EV_WRITE : EV_READ);
+        wait_for_more(conn);
 }
 
 void conn_flush(struct conn *conn)
@@ -173,8 +186,11 @@ static void read_input(struct conn *conn)
     for (int i = 0; i < READS_PER_TURN && !conn->failed; i++) {
         size_t size, count = 0;
         uint8_t *space = session_space(conn->session, &size);
-        enum tls_result result = tls_read(conn->tls, space, size, &count);
+        enum tls_result result;
 
+        if (session_congested(conn->session))
+            break;
+        result = tls_read(conn->tls, space, size, &count);
         if (result == TLS_WANT_INPUT || result == TLS_WANT_OUTPUT)
             return;
         if (result == TLS_SUCCESS) {
@@ -184,9 +200,7 @@ static void read_input(struct conn *conn)
             fail(conn, result == TLS_FAILED ? tls_error(conn->tls) : "closed by the other side");
         }
     }
-    /* More may lie decrypted already, and the socket would not tell. */
-    if (!conn->failed)
-        ev_feed_event(conn->loop, &conn->io, EV_READ);
+    conn->read_more = true;
 }
 
 /* A BYE that explains the failure goes out if the socket takes it at once. */

@@ -159,7 +159,8 @@ int ping_get(struct reader *r, struct ping *ping)
 
 void bye_put(struct writer *w, const char *reason)
 {
-    tlv_put_text(w, TAG_REASON, reason);
+    /* A longer one would be a BYE that cannot be read. */
+    tlv_put_bytes(w, TAG_REASON, reason, strnlen(reason, BYE_REASON_SIZE - 1));
 }
 
 int bye_get(struct reader *r, char reason[BYE_REASON_SIZE])

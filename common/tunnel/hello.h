@@ -48,6 +48,7 @@ struct ping {
 void ping_put(struct writer *w, const struct ping *ping);
 int ping_get(struct reader *r, struct ping *ping);
 
+/* What does not fit into BYE_REASON_SIZE is cut off. */
 void bye_put(struct writer *w, const char *reason);
 int bye_get(struct reader *r, char reason[BYE_REASON_SIZE]);
 

@@ -45,16 +45,16 @@ struct session *session_new(enum session_role role, const struct session_hooks *
     if (!session)
         return NULL;
     session->role = role;
-    session->hooks = hooks;
-    session->ctx = ctx;
     session->max_age_us = max_age_us;
     session->started_us = session->heard_us = now_us;
     session->input = malloc(INPUT_OCTETS);
     session->urgent = malloc(URGENT_QUEUE_OCTETS);
     if (!session->input || !session->urgent || queue_init(&session->media, queue_octets) < 0) {
-        session_free(session);
+        session_free(session); /* without hooks: ctx is still the caller's */
         return NULL;
     }
+    session->hooks = hooks;
+    session->ctx = ctx;
     return session;
 }
 
@@ -79,7 +79,7 @@ void session_free(struct session *session)
     queue_fini(&session->media);
     free(session->input);
     free(session->urgent);
-    if (session->hooks->freed)
+    if (session->hooks && session->hooks->freed)
         session->hooks->freed(session->ctx);
     free(session);
 }
@@ -103,8 +103,10 @@ static void queue_urgent(struct session *session, uint8_t type, put_fn *put, con
     struct writer w;
     uint8_t *head;
 
-    if (session->urgent_sent == session->urgent_length)
-        session->urgent_sent = session->urgent_length = 0;
+    /* The bound is on what waits, not on what has gone since the queue was last empty. */
+    session->urgent_length -= session->urgent_sent;
+    memmove(session->urgent, session->urgent + session->urgent_sent, session->urgent_length);
+    session->urgent_sent = 0;
     writer_init(&w, session->urgent + session->urgent_length,
                 URGENT_QUEUE_OCTETS - session->urgent_length);
     head = frame_begin(&w, type);
@@ -394,7 +396,7 @@ static void output_media(struct session *session, struct writer *w, uint64_t now
     while ((entry = queue_peek(&session->media, &packet)) != NULL) {
         size_t need = FRAME_HEAD_OCTETS + FRAME_LABEL_OCTETS + entry->length;
 
-        if (now_us - entry->queued_us > age_bound(session)) {
+        if (now_us > entry->queued_us + age_bound(session)) {
             drop_oldest(session, VERDICT_TUNNEL_LATE);
             continue;
         }
@@ -449,8 +451,15 @@ void session_media(struct session *session, uint32_t label, const uint8_t *packe
         session->hooks->dropped(session->ctx, label, VERDICT_TUNNEL_DOWN);
         return;
     }
-    while (!queue_push(&session->media, &entry, packet))
+    while (!queue_push(&session->media, &entry, packet)) {
+        if (session->media.count == 0) {
+            verdict_count(counts, VERDICT_TUNNEL_LATE);
+            session->hooks->dropped(session->ctx, label, VERDICT_TUNNEL_LATE);
+            session->counters.late++;
+            return;
+        }
         drop_oldest(session, VERDICT_TUNNEL_LATE);
+    }
     counts->queued++;
 }
 
@@ -469,13 +478,13 @@ int session_tick(struct session *session, uint64_t now_us)
     if (session->state == SESSION_ENDED)
         return ERR_CLOSED;
     if (session->state == SESSION_HELLO) {
-        if (now_us - session->started_us < HANDSHAKE_TIMEOUT_US)
+        if (now_us < session->started_us + HANDSHAKE_TIMEOUT_US)
             return 0;
         return end(session, "no HELLO within 3 s of the connection", NULL);
     }
-    if (now_us - session->heard_us >= DEAD_PEER_US)
+    if (now_us >= session->heard_us + DEAD_PEER_US)
         return end(session, "nothing was heard for 1.5 s", NULL);
-    if (now_us - session->pinged_us >= PING_INTERVAL_US)
+    if (now_us >= session->pinged_us + PING_INTERVAL_US)
         send_ping(session, now_us);
     return 0;
 }
@@ -525,6 +534,11 @@ const struct session_counters *session_counters(const struct session *session)
 uint64_t session_rtt_us(const struct session *session)
 {
     return session->rtt_us;
+}
+
+bool session_congested(const struct session *session)
+{
+    return session->urgent_length - session->urgent_sent > URGENT_QUEUE_OCTETS / 2;
 }
 
 size_t session_queued(const struct session *session)

@@ -107,6 +107,11 @@ const struct session_counters *session_counters(const struct session *session);
 /* Of the last PING; 0: none was answered yet. */
 uint64_t session_rtt_us(const struct session *session);
 size_t session_queued(const struct session *session);
+/*
+ * Half of the room for urgent control is taken: until some of it has gone out,
+ * nothing should be read that may make more (each refused SA-PUT makes an SA-NAK).
+ */
+bool session_congested(const struct session *session);
 /* What the other side said in HELLO or HELLO-ACK; valid once it is up. */
 const struct hello *session_peer(const struct session *session);
 uint64_t session_up_since(const struct session *session);

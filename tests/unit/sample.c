@@ -1,0 +1,105 @@
+#include "tests/unit/sample.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct addr sample_addr(const char *text)
+{
+    struct addr addr = {0};
+
+    if (text[0] && addr_parse(text, &addr) < 0)
+        abort();
+    return addr;
+}
+
+static void place(struct sa_transport *transport, bool inside, uint32_t number)
+{
+    const char *format = number % 2 ? (inside ? "[fd00::%x:%x]:%u" : "[2a00::%x:%x]:%u")
+                                    : (inside ? "10.1.%u.%u:%u" : "8.8.%u.%u:%u");
+    char text[ADDR_TEXT_SIZE];
+    unsigned high = number >> 8 & 0xff, low = number & 0xff;
+    unsigned port = 10000 + (number >> 16 & 0x3ff) * 2;
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    snprintf(text, sizeof(text), format, high, low, port);
+    transport->rtp = sample_addr(text);
+    snprintf(text, sizeof(text), format, high, low, port + 1);
+#pragma GCC diagnostic pop
+    transport->rtcp = sample_addr(text);
+}
+
+struct sa *sample_sa(enum sa_side side, uint64_t id, uint32_t number)
+{
+    struct sa *sa = sa_new();
+
+    if (!sa || sa_stream_add(sa, number, SSRC_ORIGIN_SIGNALLED) < 0)
+        abort();
+    sa->id = id;
+    sa->generation = 1;
+    sa->side = side;
+    sa->label = number;
+    place(&sa->source, side == SA_SIDE_INTERNAL, number);
+    place(&sa->destination, side == SA_SIDE_EXTERNAL, number);
+    sa->suite = suite_get((enum suite_id)(number % SUITE_COUNT));
+    for (size_t i = 0; i < suite_material_octets(sa->suite); i++)
+        sa->material[i] = (uint8_t)(number * 7 + id + i);
+    snprintf(sa->call_id, sizeof(sa->call_id), "call-%u@example.net", number);
+    sa->created_us = 1700000000000000 + id;
+    rate_init(&sa->rate, 1000000);
+    return sa;
+}
+
+static bool same_transport(const struct sa_transport *a, const struct sa_transport *b)
+{
+    return addr_equal(&a->rtp, &b->rtp) && addr_equal(&a->rtcp, &b->rtcp) && a->mux == b->mux;
+}
+
+static bool same_streams(const struct sa *a, const struct sa *b)
+{
+    if (a->stream_count != b->stream_count)
+        return false;
+    for (unsigned i = 0; i < a->stream_count; i++) {
+        const struct sa_stream *x = &a->stream[i];
+        const struct sa_stream *y = sa_stream((struct sa *)(uintptr_t)b, x->ssrc);
+
+        if (!y || x->origin != y->origin || x->index.started != y->index.started ||
+            x->index.highest != y->index.highest ||
+            x->index.rtcp_started != y->index.rtcp_started ||
+            x->index.rtcp_highest != y->index.rtcp_highest)
+            return false;
+    }
+    return true;
+}
+
+static bool same_source(const struct sa *a, const struct sa *b)
+{
+    return same_transport(&a->source, &b->source) && a->suite == b->suite &&
+           (!a->suite || memcmp(a->material, b->material, suite_material_octets(a->suite)) == 0) &&
+           a->rate.octets_per_second == b->rate.octets_per_second;
+}
+
+static bool same_destination(const struct sa *a, const struct sa *b)
+{
+    return same_transport(&a->destination, &b->destination) &&
+           strcmp(a->listener_out, b->listener_out) == 0;
+}
+
+bool sample_same(const struct sa *a, const struct sa *b, bool full)
+{
+    bool same = a->id == b->id && a->generation == b->generation && a->version == b->version &&
+                a->label == b->label && a->side == b->side && a->encap_in == b->encap_in &&
+                a->encap_out == b->encap_out && a->media_index == b->media_index &&
+                a->created_us == b->created_us && a->reverse == b->reverse &&
+                strcmp(a->call_id, b->call_id) == 0 && same_streams(a, b);
+
+    if (full || a->side == SA_SIDE_EXTERNAL)
+        same = same && same_source(a, b);
+    if (full || a->side == SA_SIDE_INTERNAL)
+        same = same && same_destination(a, b);
+    if (full)
+        same = same && strcmp(a->listener_in, b->listener_in) == 0 &&
+               a->media_timeout_s == b->media_timeout_s;
+    return same;
+}

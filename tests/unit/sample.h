@@ -1,0 +1,23 @@
+/* SAs for tests: complete, and different from each other where their numbers are. */
+#ifndef TESTS_UNIT_SAMPLE_H
+#define TESTS_UNIT_SAMPLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/sa/sa.h"
+
+/* Parses "192.0.2.1:5004" or "[2001:db8::1]:5004"; aborts on anything else. "": family 0. */
+struct addr sample_addr(const char *text);
+
+/*
+ * An SA with this id, label and SSRC = number, generation 1, a key of its own,
+ * a source and a destination of its own (IPv4, even numbers; IPv6, odd ones) on
+ * the sides that they belong to. Aborts without memory.
+ */
+struct sa *sample_sa(enum sa_side side, uint64_t id, uint32_t number);
+
+/* Do the fields that the wire carries in a view agree? full: WIRE_STATE's, else WIRE_REPLICA's. */
+bool sample_same(const struct sa *a, const struct sa *b, bool full);
+
+#endif

@@ -1,0 +1,683 @@
+#include "common/sa/authority.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/err.h"
+#include "common/base/tlv.h"
+#include "common/sa/table.h"
+#include "tests/unit/sample.h"
+#include "tests/unit/unit.h"
+
+enum { OWNER = 2 };
+
+#define SECOND UINT64_C(1000000)
+
+struct fixture {
+    struct table *table;
+    struct authority a;
+};
+
+static void setup(struct fixture *f, size_t max)
+{
+    f->table = table_new(max);
+    ck_assert_ptr_nonnull(f->table);
+    ck_assert_int_eq(authority_init(&f->a, f->table, OWNER), 0);
+}
+
+static void teardown(struct fixture *f)
+{
+    authority_fini(&f->a);
+    table_free(f->table);
+}
+
+static struct sa *insert(struct fixture *f, uint64_t id)
+{
+    struct sa *sa = sample_sa(SA_SIDE_EXTERNAL, id, (uint32_t)id);
+
+    sa->owner = OWNER;
+    ck_assert_int_eq(table_insert(f->table, sa), 0);
+    return sa;
+}
+
+static struct sa *add(struct fixture *f, uint64_t id)
+{
+    struct sa *sa = insert(f, id);
+
+    authority_added(&f->a, sa);
+    return sa;
+}
+
+static void change(struct fixture *f, uint64_t id)
+{
+    authority_changed(&f->a, table_by_id(f->table, OWNER, id));
+}
+
+static void removed(struct fixture *f, uint64_t id, uint64_t now_us)
+{
+    struct sa *sa = table_by_id(f->table, OWNER, id);
+
+    ck_assert_ptr_nonnull(sa);
+    authority_removed(&f->a, sa, now_us);
+    table_remove(f->table, sa);
+    sa_free(sa);
+}
+
+/* ------------------------------------------------------------ what goes out, in short */
+
+/* Writes "begin-snapshot", "put 7", "delete 7", "end-delta" into out. */
+static void describe(uint8_t type, const uint8_t *body, size_t length, char *out, size_t size)
+{
+    struct wire_sync sync;
+    struct wire_delete deletion;
+    struct reader r;
+
+    reader_init(&r, body, length);
+    if (type == FRAME_SYNC_BEGIN || type == FRAME_SYNC_END) {
+        ck_assert_int_eq(wire_get_sync(&r, &sync), 0);
+        snprintf(out, size, "%s-%s", type == FRAME_SYNC_BEGIN ? "begin" : "end",
+                 sync.kind == SYNC_DELTA ? "delta" : "snapshot");
+    } else if (type == FRAME_SA_DELETE) {
+        ck_assert_int_eq(wire_get_delete(&r, &deletion), 0);
+        snprintf(out, size, "delete %u", (unsigned)deletion.id);
+    } else {
+        struct sa *sa = sa_new();
+
+        ck_assert_uint_eq(type, FRAME_SA_PUT);
+        ck_assert_int_eq(wire_get_sa(&r, sa), 0);
+        snprintf(out, size, "put %u", (unsigned)sa->id);
+        sa_free(sa);
+    }
+}
+
+typedef bool pull_fn(struct authority *authority, uint8_t *type, struct writer *body);
+
+static const char *pull(struct fixture *f, pull_fn *fn)
+{
+    static char text[64];
+    uint8_t memory[FRAME_MAX_OCTETS], type = 0;
+    struct writer w;
+
+    writer_init(&w, memory, sizeof(memory));
+    if (!fn(&f->a, &type, &w)) {
+        ck_assert_uint_eq(writer_length(&w), 0);
+        return "nothing";
+    }
+    ck_assert(!w.failed);
+    describe(type, memory, writer_length(&w), text, sizeof(text));
+    return text;
+}
+
+#define expect_live(f, text) ck_assert_str_eq(pull(f, authority_pull_live), text)
+#define expect_bulk(f, text) ck_assert_str_eq(pull(f, authority_pull_bulk), text)
+#define expect_sync(f, name) ck_assert_str_eq(authority_sync_name((f)->a.sync), name)
+
+/* Brings the sync to its end, whatever it sends. */
+static void drain(struct fixture *f)
+{
+    while (strcmp(pull(f, authority_pull_bulk), "nothing") != 0)
+        ;
+    expect_sync(f, "synced");
+}
+
+/* ------------------------------------------------------------ the syncs */
+
+START_TEST(test_snapshot)
+{
+    struct fixture f;
+
+    setup(&f, 100);
+    for (uint64_t id = 1; id <= 3; id++)
+        add(&f, id);
+    removed(&f, 2, 0);
+    expect_sync(&f, "none");
+    expect_live(&f, "nothing");
+    expect_bulk(&f, "nothing");
+    authority_connected(&f.a, 0, 0);
+    expect_sync(&f, "snapshot");
+    /* SYNC-BEGIN at once, newest first, no tombstones. */
+    expect_live(&f, "begin-snapshot");
+    expect_live(&f, "nothing");
+    expect_bulk(&f, "put 3");
+    expect_bulk(&f, "put 1");
+    expect_bulk(&f, "end-snapshot");
+    expect_sync(&f, "synced");
+    expect_bulk(&f, "nothing");
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(test_delta)
+{
+    struct fixture f;
+    uint64_t version;
+
+    setup(&f, 100);
+    for (uint64_t id = 1; id <= 5; id++)
+        add(&f, id);
+    removed(&f, 5, 0);
+    version = f.a.version;
+    change(&f, 1);
+    removed(&f, 3, 0);
+    add(&f, 6);
+    authority_connected(&f.a, f.a.epoch, version);
+    expect_sync(&f, "delta");
+    expect_bulk(&f, "begin-delta");
+    expect_bulk(&f, "delete 3");
+    expect_bulk(&f, "put 6");
+    expect_bulk(&f, "put 1");
+    expect_bulk(&f, "end-delta");
+    expect_bulk(&f, "nothing");
+    teardown(&f);
+}
+END_TEST
+
+/* What the replica says, and what it gets. version: beside the authority's, which is 6. */
+static const struct {
+    const char *name;
+    bool right_epoch;
+    int version;
+    const char *sync;
+} decisions[] = {
+    {"holds nothing", false, -6, "snapshot"},
+    {"another epoch, our version", false, 0, "snapshot"},
+    {"up to date", true, 0, "delta"},
+    {"one behind", true, -1, "delta"},
+    {"behind what is forgotten", true, -3, "snapshot"},
+    {"at what is forgotten", true, -2, "delta"},
+    {"from the future", true, 1, "snapshot"},
+};
+
+START_TEST(test_decision)
+{
+    struct fixture f;
+
+    setup(&f, 100);
+    for (uint64_t id = 1; id <= 3; id++)
+        add(&f, id);
+    removed(&f, 3, 0);
+    authority_tick(&f.a, LABEL_REST_US);
+    add(&f, 4);
+    add(&f, 5);
+    ck_assert_uint_eq(f.a.version, 6);
+    authority_connected(&f.a, f.a.epoch + !decisions[_i].right_epoch,
+                        (uint64_t)((int)f.a.version + decisions[_i].version));
+    ck_assert_msg(strcmp(authority_sync_name(f.a.sync), decisions[_i].sync) == 0, "%s",
+                  decisions[_i].name);
+    drain(&f);
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(test_live_when_synced)
+{
+    struct fixture f;
+
+    setup(&f, 100);
+    authority_connected(&f.a, 0, 0);
+    drain(&f);
+    add(&f, 1);
+    add(&f, 2);
+    removed(&f, 1, 0);
+    add(&f, 3);
+    change(&f, 2);
+    change(&f, 2);
+    /* In the order of their versions; what changed twice goes out once. */
+    expect_live(&f, "delete 1");
+    expect_live(&f, "put 3");
+    expect_live(&f, "put 2");
+    expect_live(&f, "nothing");
+    expect_bulk(&f, "nothing");
+    change(&f, 3);
+    expect_bulk(&f, "put 3");
+    removed(&f, 3, 0);
+    expect_live(&f, "delete 3");
+    expect_live(&f, "nothing");
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(test_changes_during_snapshot)
+{
+    struct fixture f;
+
+    setup(&f, 100);
+    for (uint64_t id = 1; id <= 6; id++)
+        add(&f, id);
+    authority_connected(&f.a, 0, 0);
+    expect_bulk(&f, "begin-snapshot");
+    expect_bulk(&f, "put 6");
+    /* The cursor stands on 5. */
+    removed(&f, 5, 0);
+    removed(&f, 4, 0);
+    change(&f, 3); /* has not gone yet: goes now, and not again */
+    change(&f, 6); /* has gone: goes again */
+    add(&f, 7);
+    expect_live(&f, "delete 5");
+    expect_bulk(&f, "delete 4"); /* bulk never overtakes what is live */
+    expect_bulk(&f, "put 3");
+    removed(&f, 7, 0);
+    expect_bulk(&f, "put 6");
+    expect_bulk(&f, "delete 7");
+    expect_bulk(&f, "put 2");
+    removed(&f, 1, 0);
+    expect_bulk(&f, "delete 1");
+    expect_bulk(&f, "end-snapshot");
+    expect_bulk(&f, "nothing");
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(test_last_sa_deleted_under_the_cursor)
+{
+    struct fixture f;
+
+    setup(&f, 100);
+    add(&f, 1);
+    authority_connected(&f.a, 0, 0);
+    expect_bulk(&f, "begin-snapshot");
+    removed(&f, 1, 0);
+    expect_bulk(&f, "delete 1");
+    expect_bulk(&f, "end-snapshot");
+    add(&f, 2);
+    expect_live(&f, "put 2");
+    /* The same under the live cursor. */
+    add(&f, 3);
+    removed(&f, 3, 0);
+    expect_live(&f, "delete 3");
+    expect_live(&f, "nothing");
+    teardown(&f);
+}
+END_TEST
+
+/* A new SA would not find room where one that the replica still holds has been deleted. */
+START_TEST(test_delta_deletes_before_it_adds)
+{
+    struct fixture f;
+    uint64_t version;
+
+    setup(&f, 100);
+    add(&f, 1);
+    version = f.a.version;
+    removed(&f, 1, 0);
+    authority_connected(&f.a, f.a.epoch, version);
+    add(&f, 2);
+    expect_live(&f, "begin-delta");
+    expect_live(&f, "delete 1");
+    expect_live(&f, "put 2");
+    expect_bulk(&f, "end-delta");
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(test_cut_in_the_middle)
+{
+    struct fixture f;
+    uint64_t version;
+
+    setup(&f, 100);
+    for (uint64_t id = 1; id <= 3; id++)
+        add(&f, id);
+    version = f.a.version;
+    removed(&f, 2, 0);
+    change(&f, 1);
+    authority_connected(&f.a, f.a.epoch, version);
+    expect_bulk(&f, "begin-delta");
+    expect_bulk(&f, "delete 2");
+    authority_disconnected(&f.a);
+    expect_sync(&f, "none");
+    expect_bulk(&f, "nothing");
+    authority_connected(&f.a, f.a.epoch, version);
+    expect_bulk(&f, "begin-delta");
+    expect_bulk(&f, "delete 2");
+    expect_bulk(&f, "put 1");
+    expect_bulk(&f, "end-delta");
+    teardown(&f);
+}
+END_TEST
+
+/* ------------------------------------------------------------ tombstones and labels */
+
+START_TEST(test_label_rests)
+{
+    struct fixture f;
+
+    setup(&f, 100);
+    add(&f, 7);
+    ck_assert_uint_ne(authority_label(&f.a, 7), 7);
+    ck_assert_uint_eq(authority_label(&f.a, 8), 8);
+    removed(&f, 7, 5 * SECOND);
+    for (uint64_t s = 5; s < 65; s++) {
+        authority_tick(&f.a, s * SECOND);
+        ck_assert_uint_ne(authority_label(&f.a, 7), 7);
+    }
+    authority_tick(&f.a, 65 * SECOND - 1);
+    ck_assert_uint_ne(authority_label(&f.a, 7), 7);
+    authority_tick(&f.a, 65 * SECOND);
+    ck_assert_uint_eq(authority_label(&f.a, 7), 7);
+    ck_assert_ptr_null(f.a.oldest_dead);
+    teardown(&f);
+}
+END_TEST
+
+/* Labels that fall into one chain, deleted one by one, do not hide each other. */
+START_TEST(test_labels_of_one_chain)
+{
+    struct fixture f;
+
+    setup(&f, 16);
+    for (uint32_t i = 0; i < 8; i++)
+        add(&f, 1 + i * 65537);
+    for (uint32_t i = 0; i < 8; i++)
+        removed(&f, 1 + i * 65537, i * SECOND);
+    for (uint32_t i = 0; i < 8; i++) {
+        for (uint32_t k = 0; k < 8; k++)
+            ck_assert_int_eq(authority_label(&f.a, 1 + k * 65537) == 1 + k * 65537, k < i);
+        authority_tick(&f.a, i * SECOND + LABEL_REST_US);
+    }
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(test_label_of_another_owner)
+{
+    struct fixture f;
+    struct sa *sa;
+
+    setup(&f, 100);
+    sa = sample_sa(SA_SIDE_EXTERNAL, 1, 7);
+    sa->owner = OWNER + 1;
+    ck_assert_int_eq(table_insert(f.table, sa), 0);
+    ck_assert_uint_eq(authority_label(&f.a, 7), 7);
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(test_label_clash_gets_another)
+{
+    struct fixture f;
+    uint32_t first, second;
+
+    setup(&f, 100);
+    add(&f, 7);
+    first = authority_label(&f.a, 7);
+    second = authority_label(&f.a, 7);
+    ck_assert_uint_ne(first, 7);
+    ck_assert_uint_ne(second, 7);
+    ck_assert_uint_ne(first, second);
+    teardown(&f);
+}
+END_TEST
+
+/* A deletion that waits to be sent is not forgotten, however long the tunnel takes. */
+START_TEST(test_unsent_deletions_stay)
+{
+    struct fixture f;
+    uint64_t version;
+
+    setup(&f, 100);
+    for (uint64_t id = 1; id <= 4; id++)
+        add(&f, id);
+    version = f.a.version;
+    removed(&f, 1, 0);
+    removed(&f, 2, 0);
+    authority_connected(&f.a, f.a.epoch, version);
+    expect_bulk(&f, "begin-delta");
+    authority_tick(&f.a, 2 * LABEL_REST_US);
+    expect_bulk(&f, "delete 1");
+    authority_tick(&f.a, 2 * LABEL_REST_US);
+    expect_bulk(&f, "delete 2");
+    expect_bulk(&f, "end-delta");
+    removed(&f, 3, 2 * LABEL_REST_US);
+    removed(&f, 4, 2 * LABEL_REST_US);
+    authority_tick(&f.a, 4 * LABEL_REST_US);
+    expect_live(&f, "delete 3");
+    authority_tick(&f.a, 4 * LABEL_REST_US);
+    expect_live(&f, "delete 4");
+    authority_tick(&f.a, 4 * LABEL_REST_US);
+    ck_assert_ptr_null(f.a.oldest_dead);
+    teardown(&f);
+}
+END_TEST
+
+/* More deletions than tombstones: a delta that would miss one becomes a snapshot. */
+START_TEST(test_too_many_tombstones)
+{
+    struct fixture f;
+    uint64_t version, late;
+
+    setup(&f, 16);
+    add(&f, 1);
+    version = f.a.version;
+    for (uint64_t id = 100; id < 140; id++) {
+        add(&f, id);
+        removed(&f, id, 0);
+    }
+    late = f.a.version;
+    authority_connected(&f.a, f.a.epoch, version);
+    expect_sync(&f, "snapshot");
+    authority_disconnected(&f.a);
+    /* Nor later, when the tombstones that there were have been forgotten one after the other. */
+    add(&f, 2);
+    authority_tick(&f.a, LABEL_REST_US);
+    authority_connected(&f.a, f.a.epoch, late - 1);
+    expect_sync(&f, "snapshot");
+    authority_connected(&f.a, f.a.epoch, late);
+    expect_sync(&f, "delta");
+    drain(&f);
+    /* While connected: what is under way starts again as a snapshot. */
+    for (uint64_t id = 200; id < 240; id++) {
+        add(&f, id);
+        removed(&f, id, 2 * LABEL_REST_US);
+    }
+    expect_sync(&f, "snapshot");
+    expect_live(&f, "begin-snapshot");
+    drain(&f);
+    teardown(&f);
+}
+END_TEST
+
+/* ------------------------------------------------------------ a second life */
+
+static struct sa *restore(struct fixture *f, uint64_t id, uint64_t version)
+{
+    struct sa *sa = insert(f, id);
+
+    sa->version = version;
+    authority_restored(&f->a, sa);
+    return sa;
+}
+
+static void setup_restored(struct fixture *f, uint64_t epoch, uint64_t version)
+{
+    f->table = table_new(100);
+    ck_assert_ptr_nonnull(f->table);
+    ck_assert_int_eq(authority_init(&f->a, f->table, OWNER), 0);
+    authority_resume(&f->a, epoch, version);
+    restore(f, 1, version - 2);
+    restore(f, 2, version);
+}
+
+START_TEST(test_restored)
+{
+    struct fixture f;
+    uint64_t version;
+
+    setup_restored(&f, 77, 10);
+    ck_assert_uint_eq(f.a.epoch, 77);
+    authority_connected(&f.a, 77, 10);
+    expect_bulk(&f, "begin-snapshot");
+    expect_bulk(&f, "put 2");
+    expect_bulk(&f, "put 1");
+    expect_bulk(&f, "end-snapshot");
+    authority_disconnected(&f.a);
+    version = f.a.version;
+    removed(&f, 1, 0);
+    add(&f, 3);
+    authority_connected(&f.a, 77, version);
+    expect_bulk(&f, "begin-delta");
+    expect_bulk(&f, "delete 1");
+    expect_bulk(&f, "put 3");
+    expect_bulk(&f, "end-delta");
+    teardown(&f);
+}
+END_TEST
+
+/*
+ * The earlier life made changes after its state was saved, and the replica has
+ * them: this life's versions must never look like those.
+ */
+START_TEST(test_restored_knows_no_unsaved_changes)
+{
+    struct fixture f;
+
+    uint64_t begin;
+
+    /* The lives before: one that saved version 10, and one that began with that file, too. */
+    setup_restored(&f, 77, 10);
+    begin = f.a.version;
+    teardown(&f);
+    for (uint64_t unsaved = 1; unsaved < 20; unsaved++) {
+        setup_restored(&f, 77, 10);
+        for (uint64_t id = 3; id < 13; id++)
+            add(&f, id);
+        authority_connected(&f.a, 77, 10 + unsaved);
+        expect_sync(&f, "snapshot");
+        if (f.a.forgotten > begin) { /* another millisecond */
+            authority_connected(&f.a, 77, begin + unsaved);
+            expect_sync(&f, "snapshot");
+        }
+        teardown(&f);
+    }
+}
+END_TEST
+
+START_TEST(test_restored_versions_rise)
+{
+    struct fixture f;
+    uint64_t version;
+
+    setup_restored(&f, 77, 10);
+    version = add(&f, 3)->version;
+    ck_assert_uint_gt(version, 10);
+    authority_connected(&f.a, 77, version);
+    expect_sync(&f, "delta");
+    teardown(&f);
+    /* Even when the clock went back between the lives. */
+    setup_restored(&f, 77, UINT64_C(1) << 63);
+    version = add(&f, 3)->version;
+    ck_assert_uint_gt(version, UINT64_C(1) << 63);
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(test_new_lineages)
+{
+    struct fixture f, g;
+
+    setup(&f, 10);
+    setup(&g, 10);
+    ck_assert_uint_ne(f.a.epoch, 0);
+    ck_assert_uint_ne(f.a.epoch, g.a.epoch);
+    teardown(&f);
+    teardown(&g);
+}
+END_TEST
+
+/* ------------------------------------------------------------ SA-NAK */
+
+static int nak(struct fixture *f, uint64_t id, uint32_t generation, const char *reason)
+{
+    struct wire_nak what = {.id = id, .generation = generation, .error = ERR_FORBIDDEN};
+    uint8_t memory[256];
+    struct writer w;
+    struct reader r;
+
+    snprintf(what.reason, sizeof(what.reason), "%s", reason);
+    writer_init(&w, memory, sizeof(memory));
+    wire_put_nak(&w, &what);
+    reader_init(&r, memory, writer_length(&w));
+    return authority_nak(&f->a, &r);
+}
+
+START_TEST(test_nak)
+{
+    struct fixture f;
+    struct sa *sa;
+
+    setup(&f, 10);
+    sa = add(&f, 1);
+    authority_connected(&f.a, 0, 0);
+    drain(&f);
+    ck_assert_int_eq(nak(&f, 1, 9, "another generation"), 0);
+    ck_assert_str_eq(sa->refused, "");
+    ck_assert_int_eq(nak(&f, 5, 1, "no such SA"), 0);
+    ck_assert_int_eq(nak(&f, 1, 1, "because"), 0);
+    ck_assert_str_eq(sa->refused, "because");
+    ck_assert_int_eq(nak(&f, 1, 1, ""), 0);
+    ck_assert_str_eq(sa->refused, err_text(ERR_FORBIDDEN));
+    /* It is put again, and nothing is known until the answer. */
+    change(&f, 1);
+    expect_live(&f, "put 1");
+    ck_assert_str_eq(sa->refused, "");
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(test_nak_of_another_owner)
+{
+    struct fixture f;
+    struct sa *sa = sample_sa(SA_SIDE_EXTERNAL, 1, 7);
+
+    setup(&f, 10);
+    sa->owner = OWNER + 1;
+    ck_assert_int_eq(table_insert(f.table, sa), 0);
+    ck_assert_int_eq(nak(&f, 1, 1, "because"), 0);
+    ck_assert_str_eq(sa->refused, "");
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(test_nak_unreadable)
+{
+    struct fixture f;
+    struct reader r;
+
+    setup(&f, 10);
+    reader_init(&r, "\x00", 1);
+    ck_assert_int_eq(authority_nak(&f.a, &r), ERR_PROTOCOL);
+    reader_init(&r, NULL, 0);
+    ck_assert_int_eq(authority_nak(&f.a, &r), ERR_PROTOCOL);
+    teardown(&f);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("authority");
+    TCase *tc = tcase_create("authority");
+
+    tcase_add_test(tc, test_snapshot);
+    tcase_add_test(tc, test_delta);
+    tcase_add_loop_test(tc, test_decision, 0, sizeof(decisions) / sizeof(decisions[0]));
+    tcase_add_test(tc, test_live_when_synced);
+    tcase_add_test(tc, test_changes_during_snapshot);
+    tcase_add_test(tc, test_last_sa_deleted_under_the_cursor);
+    tcase_add_test(tc, test_delta_deletes_before_it_adds);
+    tcase_add_test(tc, test_cut_in_the_middle);
+    tcase_add_test(tc, test_label_rests);
+    tcase_add_test(tc, test_labels_of_one_chain);
+    tcase_add_test(tc, test_label_of_another_owner);
+    tcase_add_test(tc, test_label_clash_gets_another);
+    tcase_add_test(tc, test_unsent_deletions_stay);
+    tcase_add_test(tc, test_too_many_tombstones);
+    tcase_add_test(tc, test_restored);
+    tcase_add_test(tc, test_restored_knows_no_unsaved_changes);
+    tcase_add_test(tc, test_restored_versions_rise);
+    tcase_add_test(tc, test_new_lineages);
+    tcase_add_test(tc, test_nak);
+    tcase_add_test(tc, test_nak_of_another_owner);
+    tcase_add_test(tc, test_nak_unreadable);
+    suite_add_tcase(suite, tc);
+    return unit_run(suite);
+}

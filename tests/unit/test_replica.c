@@ -1,0 +1,857 @@
+#include "common/sa/replica.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/err.h"
+#include "common/sa/table.h"
+#include "common/sa/verify.h"
+#include "common/srtp/srtp.h"
+#include "tests/unit/protect.h"
+#include "tests/unit/sample.h"
+#include "tests/unit/unit.h"
+
+enum { EPOCH = 77, QUOTA = 10, ROOM = 16 };
+
+/* Two sites over one table. */
+struct fixture {
+    struct table *table;
+    struct target_rules rules;
+    struct replica replica, other;
+    unsigned naks;
+    struct wire_nak last;
+    const char *listener_refusal;
+};
+
+static void on_nak(void *ctx, const struct wire_nak *nak)
+{
+    struct fixture *f = ctx;
+
+    f->naks++;
+    f->last = *nak;
+}
+
+static const char *listener_refusal(void *ctx, const struct sa *sa)
+{
+    (void)sa;
+    return ((struct fixture *)ctx)->listener_refusal;
+}
+
+static const struct replica_hooks hooks = {on_nak, listener_refusal};
+
+static void setup(struct fixture *f)
+{
+    memset(f, 0, sizeof(*f));
+    ck_assert_int_eq(srtp_engine_init(), 0);
+    f->table = table_new(ROOM);
+    ck_assert_ptr_nonnull(f->table);
+    replica_init(&f->replica, f->table, 0, QUOTA, &f->rules, &hooks, f);
+    replica_init(&f->other, f->table, 1, QUOTA, &f->rules, &hooks, f);
+}
+
+static void teardown(struct fixture *f)
+{
+    table_free(f->table);
+    srtp_engine_fini();
+}
+
+/* ------------------------------------------------------------ frames */
+
+static int sync_frame(struct replica *replica, uint8_t type, uint8_t kind, uint64_t epoch,
+                      uint64_t version)
+{
+    struct wire_sync sync = {.kind = kind, .epoch = epoch, .version = version};
+    uint8_t memory[64];
+    struct writer w;
+    struct reader r;
+
+    writer_init(&w, memory, sizeof(memory));
+    wire_put_sync(&w, &sync);
+    reader_init(&r, memory, writer_length(&w));
+    return replica_frame(replica, type, &r);
+}
+
+static void begin(struct replica *replica, uint8_t kind)
+{
+    ck_assert_int_eq(sync_frame(replica, FRAME_SYNC_BEGIN, kind, EPOCH, 0), 0);
+}
+
+static void finish(struct replica *replica, uint8_t kind, uint64_t version)
+{
+    ck_assert_int_eq(sync_frame(replica, FRAME_SYNC_END, kind, EPOCH, version), 0);
+}
+
+/* In the replica's view; sa stays the caller's. */
+static int put_frame(struct replica *replica, const struct sa *sa)
+{
+    uint8_t memory[FRAME_MAX_OCTETS];
+    struct writer w;
+    struct reader r;
+
+    writer_init(&w, memory, sizeof(memory));
+    wire_put_sa(&w, sa, WIRE_REPLICA);
+    reader_init(&r, memory, writer_length(&w));
+    return replica_frame(replica, FRAME_SA_PUT, &r);
+}
+
+static void put(struct replica *replica, struct sa *sa)
+{
+    ck_assert_int_eq(put_frame(replica, sa), 0);
+    sa_free(sa);
+}
+
+static void put_number(struct replica *replica, enum sa_side side, uint64_t id)
+{
+    put(replica, sample_sa(side, id, (uint32_t)id));
+}
+
+static void delete (struct replica *replica, uint64_t id, uint64_t version)
+{
+    struct wire_delete deletion = {.id = id, .version = version};
+    uint8_t memory[64];
+    struct writer w;
+    struct reader r;
+
+    writer_init(&w, memory, sizeof(memory));
+    wire_put_delete(&w, &deletion);
+    reader_init(&r, memory, writer_length(&w));
+    ck_assert_int_eq(replica_frame(replica, FRAME_SA_DELETE, &r), 0);
+}
+
+static struct sa *held(struct fixture *f, uint64_t id)
+{
+    return table_by_id(f->table, 0, id);
+}
+
+#define expect_nak(f, code, part)                                                                  \
+    do {                                                                                           \
+        ck_assert_uint_eq((f)->naks, 1);                                                           \
+        ck_assert_int_eq((f)->last.error, code);                                                   \
+        ck_assert_msg(strstr((f)->last.reason, part) != NULL, "%s", (f)->last.reason);             \
+        (f)->naks = 0;                                                                             \
+    } while (0)
+#define expect_no_nak(f) ck_assert_msg((f)->naks == 0, "%s", (f)->last.reason)
+
+/* ------------------------------------------------------------ sync */
+
+START_TEST(test_snapshot_sweeps)
+{
+    struct fixture f;
+
+    setup(&f);
+    begin(&f.replica, SYNC_SNAPSHOT);
+    for (uint64_t id = 1; id <= 4; id++)
+        put_number(&f.replica, id % 2 ? SA_SIDE_EXTERNAL : SA_SIDE_INTERNAL, id);
+    finish(&f.replica, SYNC_SNAPSHOT, 4);
+    ck_assert_uint_eq(f.replica.epoch, EPOCH);
+    ck_assert_uint_eq(f.replica.version, 4);
+    ck_assert_ptr_nonnull(held(&f, 1)->srtp);
+    ck_assert_ptr_null(held(&f, 2)->srtp);
+
+    begin(&f.replica, SYNC_SNAPSHOT);
+    put_number(&f.replica, SA_SIDE_EXTERNAL, 3);
+    put_number(&f.replica, SA_SIDE_EXTERNAL, 5);
+    /* Until the end, what is not named yet stays. */
+    ck_assert_uint_eq(table_count(f.table), 5);
+    finish(&f.replica, SYNC_SNAPSHOT, 9);
+    ck_assert_uint_eq(table_count(f.table), 2);
+    ck_assert_ptr_nonnull(held(&f, 3));
+    ck_assert_ptr_nonnull(held(&f, 5));
+    ck_assert_uint_eq(f.replica.version, 9);
+    /* What comes live belongs to no sweep. */
+    put_number(&f.replica, SA_SIDE_EXTERNAL, 6);
+    ck_assert_uint_eq(table_count(f.table), 3);
+    expect_no_nak(&f);
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(test_delta_does_not_sweep)
+{
+    struct fixture f;
+
+    setup(&f);
+    begin(&f.replica, SYNC_SNAPSHOT);
+    put_number(&f.replica, SA_SIDE_EXTERNAL, 1);
+    put_number(&f.replica, SA_SIDE_EXTERNAL, 2);
+    finish(&f.replica, SYNC_SNAPSHOT, 2);
+    begin(&f.replica, SYNC_DELTA);
+    put_number(&f.replica, SA_SIDE_EXTERNAL, 3);
+    delete (&f.replica, 1, 4);
+    finish(&f.replica, SYNC_DELTA, 4);
+    ck_assert_ptr_null(held(&f, 1));
+    ck_assert_ptr_nonnull(held(&f, 2));
+    ck_assert_ptr_nonnull(held(&f, 3));
+    ck_assert_uint_eq(f.replica.version, 4);
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(test_versions)
+{
+    struct fixture f;
+    struct sa *sa = sample_sa(SA_SIDE_EXTERNAL, 1, 1);
+
+    setup(&f);
+    begin(&f.replica, SYNC_SNAPSHOT);
+    sa->version = 50;
+    put(&f.replica, sa);
+    delete (&f.replica, 9, 60);
+    /* During a sync nothing is complete up to any version. */
+    ck_assert_uint_eq(f.replica.version, 0);
+    finish(&f.replica, SYNC_SNAPSHOT, 10);
+    ck_assert_uint_eq(f.replica.version, 10);
+    sa = sample_sa(SA_SIDE_EXTERNAL, 2, 2);
+    sa->version = 11;
+    put(&f.replica, sa);
+    ck_assert_uint_eq(f.replica.version, 11);
+    delete (&f.replica, 2, 12);
+    ck_assert_uint_eq(f.replica.version, 12);
+    delete (&f.replica, 2, 12);
+    ck_assert_uint_eq(f.replica.version, 12);
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(test_half_snapshot_then_cut)
+{
+    struct fixture f;
+
+    setup(&f);
+    begin(&f.replica, SYNC_SNAPSHOT);
+    put_number(&f.replica, SA_SIDE_EXTERNAL, 1);
+    put_number(&f.replica, SA_SIDE_EXTERNAL, 2);
+    finish(&f.replica, SYNC_SNAPSHOT, 2);
+    begin(&f.replica, SYNC_SNAPSHOT);
+    put_number(&f.replica, SA_SIDE_EXTERNAL, 3);
+    replica_disconnected(&f.replica);
+    /* All stay, but no delta can build on that. */
+    ck_assert_uint_eq(table_count(f.table), 3);
+    ck_assert_uint_eq(f.replica.epoch, 0);
+    ck_assert_uint_eq(f.replica.version, 0);
+    ck_assert_int_eq(sync_frame(&f.replica, FRAME_SYNC_END, SYNC_SNAPSHOT, EPOCH, 9), ERR_PROTOCOL);
+    ck_assert_uint_eq(table_count(f.table), 3);
+    begin(&f.replica, SYNC_SNAPSHOT);
+    put_number(&f.replica, SA_SIDE_EXTERNAL, 3);
+    finish(&f.replica, SYNC_SNAPSHOT, 9);
+    ck_assert_uint_eq(table_count(f.table), 1);
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(test_half_delta_then_cut)
+{
+    struct fixture f;
+
+    setup(&f);
+    begin(&f.replica, SYNC_SNAPSHOT);
+    put_number(&f.replica, SA_SIDE_EXTERNAL, 1);
+    finish(&f.replica, SYNC_SNAPSHOT, 2);
+    begin(&f.replica, SYNC_DELTA);
+    put_number(&f.replica, SA_SIDE_EXTERNAL, 3);
+    replica_disconnected(&f.replica);
+    ck_assert_uint_eq(f.replica.epoch, EPOCH);
+    ck_assert_uint_eq(f.replica.version, 2);
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(test_disconnected_and_cleared)
+{
+    struct fixture f;
+
+    setup(&f);
+    begin(&f.replica, SYNC_SNAPSHOT);
+    put_number(&f.replica, SA_SIDE_EXTERNAL, 1);
+    finish(&f.replica, SYNC_SNAPSHOT, 2);
+    put_number(&f.other, SA_SIDE_EXTERNAL, 5);
+    replica_disconnected(&f.replica);
+    ck_assert_uint_eq(f.replica.version, 2);
+    replica_clear(&f.replica);
+    ck_assert_uint_eq(f.replica.epoch, 0);
+    ck_assert_uint_eq(f.replica.version, 0);
+    ck_assert_uint_eq(table_count_owner(f.table, 0), 0);
+    ck_assert_uint_eq(table_count_owner(f.table, 1), 1);
+    teardown(&f);
+}
+END_TEST
+
+/* Frames that no honest authority sends; the table stays as it was. */
+START_TEST(test_protocol_errors)
+{
+    struct fixture f;
+    struct reader r;
+    struct sa *sa = sample_sa(SA_SIDE_EXTERNAL, 9, 9);
+
+    setup(&f);
+    begin(&f.replica, SYNC_SNAPSHOT);
+    put_number(&f.replica, SA_SIDE_EXTERNAL, 1);
+    finish(&f.replica, SYNC_SNAPSHOT, 1);
+    ck_assert_int_eq(sync_frame(&f.replica, FRAME_SYNC_END, SYNC_SNAPSHOT, EPOCH, 2), ERR_PROTOCOL);
+    ck_assert_int_eq(sync_frame(&f.replica, FRAME_SYNC_END, SYNC_DELTA, EPOCH, 2), ERR_PROTOCOL);
+    ck_assert_int_eq(sync_frame(&f.replica, FRAME_SYNC_BEGIN, SYNC_DELTA, EPOCH + 1, 2),
+                     ERR_PROTOCOL);
+    begin(&f.replica, SYNC_DELTA);
+    ck_assert_int_eq(sync_frame(&f.replica, FRAME_SYNC_END, SYNC_SNAPSHOT, EPOCH, 2), ERR_PROTOCOL);
+    for (unsigned type = 0; type < 256; type++) {
+        reader_init(&r, NULL, 0);
+        ck_assert_int_eq(replica_frame(&f.replica, (uint8_t)type, &r), ERR_PROTOCOL);
+        reader_init(&r, "\x80\x01\x00", 3);
+        ck_assert_int_eq(replica_frame(&f.replica, (uint8_t)type, &r), ERR_PROTOCOL);
+    }
+    sa->stream_count = 0;
+    ck_assert_int_eq(put_frame(&f.replica, sa), ERR_PROTOCOL);
+    sa_free(sa);
+    ck_assert_uint_eq(table_count(f.table), 1);
+    expect_no_nak(&f);
+    teardown(&f);
+}
+END_TEST
+
+/* ------------------------------------------------------------ refusals */
+
+typedef void spoil_fn(struct sa *sa);
+
+static void no_source(struct sa *sa)
+{
+    sa->source.rtp.family = sa->source.rtcp.family = 0;
+}
+
+static void no_suite(struct sa *sa)
+{
+    sa->suite = NULL;
+}
+
+static void prime_in(struct sa *sa)
+{
+    sa->encap_in = SA_ENCAP_RTP_PRIME;
+}
+
+static void prime_out(struct sa *sa)
+{
+    sa->encap_out = SA_ENCAP_RTP_PRIME;
+}
+
+static void to_loopback(struct sa *sa)
+{
+    sa->destination.rtp = sample_addr("127.0.0.1:4000");
+}
+
+static void to_private(struct sa *sa)
+{
+    sa->destination.rtp = sample_addr("10.0.0.1:4000");
+}
+
+static void to_multicast(struct sa *sa)
+{
+    sa->destination.rtp = sample_addr("[ff02::1]:4000");
+}
+
+static void rtcp_to_loopback(struct sa *sa)
+{
+    sa->destination.rtcp = sample_addr("[::ffff:127.0.0.1]:4000");
+}
+
+static void only_rtcp_to_loopback(struct sa *sa)
+{
+    sa->destination.rtp.family = 0;
+    sa->destination.rtcp = sample_addr("127.0.0.1:4000");
+}
+
+static void rtcp_to_loopback_unused(struct sa *sa)
+{
+    sa->destination.mux = true;
+    rtcp_to_loopback(sa);
+}
+
+static void no_destination(struct sa *sa)
+{
+    sa->destination.rtp.family = sa->destination.rtcp.family = 0;
+}
+
+static void nothing(struct sa *sa)
+{
+    (void)sa;
+}
+
+static const struct {
+    enum sa_side side;
+    spoil_fn *spoil;
+    int error; /* 0: taken */
+    const char *why;
+} refusals[] = {
+    {SA_SIDE_EXTERNAL, nothing, 0, ""},
+    {SA_SIDE_INTERNAL, nothing, 0, ""},
+    {SA_SIDE_EXTERNAL, no_source, ERR_FORBIDDEN, "without a source"},
+    {SA_SIDE_EXTERNAL, no_suite, ERR_FORBIDDEN, "needs suite and key"},
+    {SA_SIDE_EXTERNAL, prime_in, ERR_FORBIDDEN, "RTP'"},
+    {SA_SIDE_INTERNAL, prime_out, ERR_FORBIDDEN, "RTP'"},
+    {SA_SIDE_INTERNAL, to_loopback, ERR_FORBIDDEN, "loopback"},
+    {SA_SIDE_INTERNAL, to_private, ERR_FORBIDDEN, "neither a public"},
+    {SA_SIDE_INTERNAL, to_multicast, ERR_FORBIDDEN, "multicast"},
+    {SA_SIDE_INTERNAL, rtcp_to_loopback, ERR_FORBIDDEN, "loopback"},
+    {SA_SIDE_INTERNAL, only_rtcp_to_loopback, ERR_FORBIDDEN, "loopback"},
+    {SA_SIDE_INTERNAL, rtcp_to_loopback_unused, 0, ""},
+    {SA_SIDE_INTERNAL, no_destination, 0, ""},
+    /* Where an external sender's packets go is none of the replica's business. */
+    {SA_SIDE_EXTERNAL, to_loopback, 0, ""},
+};
+
+START_TEST(test_refusals)
+{
+    struct fixture f;
+    struct sa *sa = sample_sa(refusals[_i].side, 4, 4);
+
+    setup(&f);
+    refusals[_i].spoil(sa);
+    put(&f.replica, sa);
+    if (refusals[_i].error) {
+        expect_nak(&f, refusals[_i].error, refusals[_i].why);
+        ck_assert_uint_eq(f.last.id, 4);
+        ck_assert_uint_eq(f.last.generation, 1);
+        ck_assert_uint_eq(table_count(f.table), 0);
+    } else {
+        expect_no_nak(&f);
+        ck_assert_uint_eq(table_count(f.table), 1);
+    }
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(test_listener_refusal)
+{
+    struct fixture f;
+
+    setup(&f);
+    f.listener_refusal = "no such listener";
+    put_number(&f.replica, SA_SIDE_INTERNAL, 1);
+    expect_nak(&f, ERR_FORBIDDEN, "no such listener");
+    put_number(&f.replica, SA_SIDE_EXTERNAL, 2);
+    expect_no_nak(&f);
+    ck_assert_uint_eq(table_count(f.table), 1);
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(test_unknown_suite)
+{
+    struct fixture f;
+    struct sa *sa = sample_sa(SA_SIDE_EXTERNAL, 4, 4);
+    struct suite future = *sa->suite;
+
+    setup(&f);
+    future.name = "ROT13";
+    sa->suite = &future;
+    put(&f.replica, sa);
+    expect_nak(&f, ERR_UNSUPPORTED, "suite");
+    ck_assert_uint_eq(f.last.id, 4);
+    ck_assert_uint_eq(table_count(f.table), 0);
+    teardown(&f);
+}
+END_TEST
+
+/* A refused change leaves what was there. */
+START_TEST(test_refused_change)
+{
+    struct fixture f;
+    struct sa *sa = sample_sa(SA_SIDE_INTERNAL, 4, 4);
+    struct addr before = sa->destination.rtp;
+
+    setup(&f);
+    ck_assert_int_eq(put_frame(&f.replica, sa), 0);
+    to_loopback(sa);
+    sa->generation++;
+    put(&f.replica, sa);
+    expect_nak(&f, ERR_FORBIDDEN, "loopback");
+    ck_assert_uint_eq(f.last.generation, 2);
+    ck_assert(addr_equal(&held(&f, 4)->destination.rtp, &before));
+    ck_assert_uint_eq(held(&f, 4)->generation, 1);
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(test_quota)
+{
+    struct fixture f;
+
+    setup(&f);
+    for (uint64_t id = 1; id <= QUOTA; id++)
+        put_number(&f.replica, SA_SIDE_EXTERNAL, id);
+    expect_no_nak(&f);
+    put_number(&f.replica, SA_SIDE_EXTERNAL, QUOTA + 1);
+    expect_nak(&f, ERR_FULL, "quota");
+    /* One that is held already is no new one, whatever of it changes. */
+    put_number(&f.replica, SA_SIDE_EXTERNAL, 3);
+    put_number(&f.replica, SA_SIDE_INTERNAL, 4);
+    expect_no_nak(&f);
+    ck_assert_int_eq(held(&f, 4)->side, SA_SIDE_INTERNAL);
+    /* The other site has a quota of its own, and the table has a bound. */
+    for (uint64_t id = 101; id <= 100 + ROOM - QUOTA; id++)
+        put_number(&f.other, SA_SIDE_EXTERNAL, id);
+    expect_no_nak(&f);
+    put_number(&f.other, SA_SIDE_EXTERNAL, 200);
+    expect_nak(&f, ERR_FULL, "no room");
+    delete (&f.replica, 1, 1);
+    put_number(&f.other, SA_SIDE_EXTERNAL, 200);
+    expect_no_nak(&f);
+    ck_assert_uint_eq(table_count(f.table), ROOM);
+    teardown(&f);
+}
+END_TEST
+
+/* The inner-relay lost its state: what is left of its earlier life may not keep out the new. */
+START_TEST(test_quota_in_a_snapshot)
+{
+    struct fixture f;
+
+    setup(&f);
+    begin(&f.replica, SYNC_SNAPSHOT);
+    for (uint64_t id = 1; id <= QUOTA; id++)
+        put_number(&f.replica, SA_SIDE_EXTERNAL, id);
+    finish(&f.replica, SYNC_SNAPSHOT, 2);
+    begin(&f.replica, SYNC_SNAPSHOT);
+    for (uint64_t id = 101; id <= 100 + QUOTA; id++)
+        put_number(&f.replica, SA_SIDE_EXTERNAL, id);
+    expect_no_nak(&f);
+    put_number(&f.replica, SA_SIDE_EXTERNAL, 200);
+    expect_nak(&f, ERR_FULL, "quota");
+    finish(&f.replica, SYNC_SNAPSHOT, 4);
+    ck_assert_uint_eq(table_count(f.table), QUOTA);
+    for (uint64_t id = 101; id <= 100 + QUOTA; id++)
+        ck_assert_ptr_nonnull(held(&f, id));
+    /* In a delta nothing is left over. */
+    begin(&f.replica, SYNC_DELTA);
+    put_number(&f.replica, SA_SIDE_EXTERNAL, 201);
+    expect_nak(&f, ERR_FULL, "quota");
+    ck_assert_uint_eq(table_count(f.table), QUOTA);
+    teardown(&f);
+}
+END_TEST
+
+/* ------------------------------------------------------------ merging */
+
+/* One SRTP packet of the sender of a sample SA, verified by the SA that the replica holds. */
+static enum verdict packet(struct fixture *f, struct protect *sender, uint64_t index, uint64_t id)
+{
+    uint8_t memory[256];
+    struct sa *sa = held(f, id);
+    struct rtp_view view;
+    size_t length = protect_make_rtp(memory, sizeof(memory), 0, (uint16_t)index, 0,
+                                     sa->stream[0].ssrc, "media", 5);
+
+    length = protect_rtp(sender, index, memory, length, sizeof(memory));
+    ck_assert_uint_gt(length, 0);
+    ck_assert_int_eq(classify(memory, length, &view), VERDICT_ACCEPTED);
+    return verify_packet(sa, &view, memory, length, 1000000);
+}
+
+struct merging {
+    struct fixture f;
+    struct sa *sa;                  /* as the authority has it, id 5 */
+    struct protect *sender, *again; /* again: the same packets once more, replayed */
+};
+
+static struct protect *sender_of(const struct sa *sa)
+{
+    struct protect *sender = protect_new(sa->suite, sa->material, sa->stream[0].ssrc);
+
+    ck_assert_ptr_nonnull(sender);
+    return sender;
+}
+
+/* Held, with two packets received in the second turn of the sequence number. */
+static void setup_merging(struct merging *m)
+{
+    setup(&m->f);
+    m->sa = sample_sa(SA_SIDE_EXTERNAL, 5, 5);
+    m->sa->stream[0].index = (struct srtp_index){.started = true, .highest = 0x1fff0};
+    ck_assert_int_eq(put_frame(&m->f.replica, m->sa), 0);
+    m->sender = sender_of(m->sa);
+    m->again = sender_of(m->sa);
+    ck_assert_int_eq(packet(&m->f, m->sender, 0x20001, 5), VERDICT_ACCEPTED);
+    ck_assert_int_eq(packet(&m->f, m->sender, 0x20005, 5), VERDICT_ACCEPTED);
+}
+
+static void teardown_merging(struct merging *m)
+{
+    protect_free(m->sender);
+    protect_free(m->again);
+    sa_free(m->sa);
+    teardown(&m->f);
+}
+
+static void expect_history_kept(struct merging *m)
+{
+    struct sa *sa = held(&m->f, 5);
+
+    expect_no_nak(&m->f);
+    ck_assert_uint_eq(sa->packets, 2);
+    ck_assert_uint_gt(sa->octets, 0);
+    ck_assert_uint_eq(sa->verdicts[VERDICT_ACCEPTED], 2);
+    ck_assert_uint_eq(sa->last_packet_us, 1000000);
+}
+
+/* The replay window itself is kept, not only the highest index: 0x20003 may still come, once. */
+static void expect_window_kept(struct merging *m)
+{
+    expect_history_kept(m);
+    ck_assert_uint_eq(held(&m->f, 5)->stream[0].index.highest, 0x20005);
+    ck_assert_int_eq(packet(&m->f, m->again, 0x20001, 5), VERDICT_REPLAY);
+    ck_assert_int_eq(packet(&m->f, m->again, 0x20003, 5), VERDICT_ACCEPTED);
+    ck_assert_int_eq(packet(&m->f, m->again, 0x20005, 5), VERDICT_REPLAY);
+    ck_assert_int_eq(packet(&m->f, m->sender, 0x30000, 5), VERDICT_ACCEPTED);
+}
+
+START_TEST(test_merge_same)
+{
+    struct merging m;
+    struct srtp_session *session;
+
+    setup_merging(&m);
+    session = held(&m.f, 5)->srtp;
+    ck_assert_int_eq(put_frame(&m.f.replica, m.sa), 0);
+    ck_assert_ptr_eq(held(&m.f, 5)->srtp, session);
+    expect_window_kept(&m);
+    teardown_merging(&m);
+}
+END_TEST
+
+START_TEST(test_merge_takes_what_changed)
+{
+    struct merging m;
+    struct sa *sa;
+
+    setup_merging(&m);
+    m.sa->version = 99;
+    m.sa->reverse = 6;
+    m.sa->rate.octets_per_second = 4242;
+    snprintf(m.sa->call_id, sizeof(m.sa->call_id), "renamed");
+    ck_assert_int_eq(put_frame(&m.f.replica, m.sa), 0);
+    sa = held(&m.f, 5);
+    ck_assert_uint_eq(sa->version, 99);
+    ck_assert_uint_eq(sa->reverse, 6);
+    ck_assert_uint_eq(sa->rate.octets_per_second, 4242);
+    ck_assert_str_eq(sa->call_id, "renamed");
+    expect_window_kept(&m);
+    teardown_merging(&m);
+}
+END_TEST
+
+START_TEST(test_merge_destination)
+{
+    struct fixture f;
+    struct sa *sa = sample_sa(SA_SIDE_INTERNAL, 4, 4);
+
+    setup(&f);
+    ck_assert_int_eq(put_frame(&f.replica, sa), 0);
+    held(&f, 4)->packets = 7;
+    sa->destination.rtp = sample_addr("9.9.9.9:4000");
+    sa->destination.mux = true;
+    snprintf(sa->listener_out, sizeof(sa->listener_out), "second");
+    ck_assert_int_eq(put_frame(&f.replica, sa), 0);
+    ck_assert(addr_equal(&held(&f, 4)->destination.rtp, &sa->destination.rtp));
+    ck_assert(held(&f, 4)->destination.mux);
+    ck_assert_str_eq(held(&f, 4)->listener_out, "second");
+    ck_assert_uint_eq(held(&f, 4)->packets, 7);
+    sa_free(sa);
+    teardown(&f);
+}
+END_TEST
+
+/* The sender moved: it is found at the new place, not at the old one, and goes on. */
+START_TEST(test_merge_source)
+{
+    struct merging m;
+    struct addr old;
+
+    setup_merging(&m);
+    old = m.sa->source.rtp;
+    m.sa->source.rtp = sample_addr("9.9.9.9:4000");
+    ck_assert_int_eq(put_frame(&m.f.replica, m.sa), 0);
+    ck_assert_ptr_null(table_by_source(m.f.table, SA_SIDE_EXTERNAL, &old, 5));
+    ck_assert_ptr_eq(table_by_source(m.f.table, SA_SIDE_EXTERNAL, &m.sa->source.rtp, 5),
+                     held(&m.f, 5));
+    expect_window_kept(&m);
+    teardown_merging(&m);
+}
+END_TEST
+
+START_TEST(test_merge_label)
+{
+    struct merging m;
+
+    setup_merging(&m);
+    m.sa->label = 4711;
+    ck_assert_int_eq(put_frame(&m.f.replica, m.sa), 0);
+    ck_assert_ptr_null(table_by_label(m.f.table, 0, 5));
+    ck_assert_ptr_eq(table_by_label(m.f.table, 0, 4711), held(&m.f, 5));
+    expect_window_kept(&m);
+    teardown_merging(&m);
+}
+END_TEST
+
+START_TEST(test_merge_ssrcs)
+{
+    struct merging m;
+    struct sa *sa;
+
+    setup_merging(&m);
+    ck_assert_int_eq(sa_stream_add(m.sa, 6, SSRC_ORIGIN_SIGNALLED), 0);
+    ck_assert_int_eq(sa_stream_add(held(&m.f, 5), 7, SSRC_ORIGIN_LEARNED), 0);
+    ck_assert_int_eq(put_frame(&m.f.replica, m.sa), 0);
+    sa = held(&m.f, 5);
+    /* The authority's, and what was learned here. */
+    ck_assert_uint_eq(sa->stream_count, 3);
+    ck_assert_ptr_nonnull(sa_stream(sa, 6));
+    ck_assert_ptr_nonnull(sa_stream(sa, 7));
+    expect_window_kept(&m);
+    m.sa->stream_count = 1;
+    ck_assert_int_eq(put_frame(&m.f.replica, m.sa), 0);
+    ck_assert_ptr_null(sa_stream(held(&m.f, 5), 6));
+    ck_assert_ptr_nonnull(sa_stream(held(&m.f, 5), 7));
+    ck_assert_uint_eq(held(&m.f, 5)->stream[0].index.highest, 0x30000);
+    teardown_merging(&m);
+}
+END_TEST
+
+/* Another key, announced by the generation, or not (an authority that lost its state). */
+START_TEST(test_merge_new_key)
+{
+    struct merging m;
+    struct protect *fresh;
+
+    setup_merging(&m);
+    m.sa->material[0] ^= 1;
+    m.sa->generation += (uint32_t)_i;
+    m.sa->stream[0].index = (struct srtp_index){0};
+    ck_assert_int_eq(put_frame(&m.f.replica, m.sa), 0);
+    expect_history_kept(&m);
+    ck_assert(!held(&m.f, 5)->stream[0].index.started);
+    ck_assert_int_eq(packet(&m.f, m.again, 0x20006, 5), VERDICT_AUTH_FAIL);
+    fresh = sender_of(m.sa);
+    ck_assert_int_eq(packet(&m.f, fresh, 1, 5), VERDICT_ACCEPTED);
+    protect_free(fresh);
+    teardown_merging(&m);
+}
+END_TEST
+
+/* After a snapshot of a dmz-relay that started anew: the ROC comes with the SA. */
+START_TEST(test_roc_comes_with_the_sa)
+{
+    struct merging m;
+
+    setup_merging(&m);
+    delete (&m.f.replica, 5, 1);
+    m.sa->stream[0].index = (struct srtp_index){.started = true, .highest = 0x20005};
+    ck_assert_int_eq(put_frame(&m.f.replica, m.sa), 0);
+    ck_assert_int_eq(packet(&m.f, m.again, 0x20005, 5), VERDICT_REPLAY);
+    ck_assert_int_eq(packet(&m.f, m.sender, 0x20006, 5), VERDICT_ACCEPTED);
+    teardown_merging(&m);
+}
+END_TEST
+
+/* ------------------------------------------------------------ conflicts */
+
+/* Of one site the authority's newest word counts. */
+START_TEST(test_own_left_over_goes)
+{
+    struct fixture f;
+    struct sa *sa = sample_sa(SA_SIDE_EXTERNAL, 20, 1);
+
+    setup(&f);
+    put_number(&f.replica, SA_SIDE_EXTERNAL, 1);
+    put_number(&f.replica, SA_SIDE_EXTERNAL, 2);
+    sa->label = 2; /* source and SSRC of 1, label of 2 */
+    put(&f.replica, sa);
+    expect_no_nak(&f);
+    ck_assert_ptr_null(held(&f, 1));
+    ck_assert_ptr_null(held(&f, 2));
+    ck_assert_ptr_nonnull(held(&f, 20));
+    ck_assert_uint_eq(table_count(f.table), 1);
+    teardown(&f);
+}
+END_TEST
+
+/* Another site's SA stands in the way: nothing changes, neither there nor here. */
+START_TEST(test_foreign_sa_is_not_touched)
+{
+    struct fixture f;
+    struct sa *foreign, *sa;
+
+    setup(&f);
+    put_number(&f.other, SA_SIDE_EXTERNAL, 1);
+    foreign = table_by_id(f.table, 1, 1);
+    put_number(&f.replica, SA_SIDE_EXTERNAL, 2);
+    put_number(&f.replica, SA_SIDE_EXTERNAL, 3);
+
+    /* a new one, that has the label of one of its own site as well */
+    sa = sample_sa(SA_SIDE_EXTERNAL, 4, 1);
+    sa->label = 2;
+    put(&f.replica, sa);
+    expect_nak(&f, ERR_EXISTS, "another site");
+    /* one that is held, and moves to the foreign source */
+    sa = sample_sa(SA_SIDE_EXTERNAL, 3, 1);
+    sa->label = 3;
+    put(&f.replica, sa);
+    expect_nak(&f, ERR_EXISTS, "another site");
+    /* one that shares the source already, and takes the SSRC too */
+    sa = sample_sa(SA_SIDE_EXTERNAL, 5, 5);
+    sa->source = foreign->source;
+    ck_assert_int_eq(put_frame(&f.replica, sa), 0);
+    expect_no_nak(&f);
+    ck_assert_int_eq(sa_stream_add(sa, 1, SSRC_ORIGIN_SIGNALLED), 0);
+    put(&f.replica, sa);
+    expect_nak(&f, ERR_EXISTS, "another site");
+
+    ck_assert_ptr_eq(table_by_source(f.table, SA_SIDE_EXTERNAL, &foreign->source.rtp, 1), foreign);
+    ck_assert_ptr_eq(table_by_label(f.table, 0, 2), held(&f, 2));
+    ck_assert_uint_eq(held(&f, 3)->stream[0].ssrc, 3);
+    ck_assert_ptr_nonnull(held(&f, 3)->srtp);
+    ck_assert_uint_eq(held(&f, 5)->stream_count, 1);
+    ck_assert_uint_eq(table_count_owner(f.table, 0), 3);
+    ck_assert_uint_eq(table_count_owner(f.table, 1), 1);
+
+    /* Its id and label mean nothing to this site. */
+    put_number(&f.replica, SA_SIDE_INTERNAL, 1);
+    expect_no_nak(&f);
+    delete (&f.replica, 1, 9);
+    begin(&f.replica, SYNC_SNAPSHOT);
+    finish(&f.replica, SYNC_SNAPSHOT, 10);
+    ck_assert_ptr_eq(table_by_id(f.table, 1, 1), foreign);
+    ck_assert_uint_eq(table_count(f.table), 1);
+    teardown(&f);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("replica");
+    TCase *tc = tcase_create("replica");
+
+    tcase_add_test(tc, test_snapshot_sweeps);
+    tcase_add_test(tc, test_delta_does_not_sweep);
+    tcase_add_test(tc, test_versions);
+    tcase_add_test(tc, test_half_snapshot_then_cut);
+    tcase_add_test(tc, test_half_delta_then_cut);
+    tcase_add_test(tc, test_disconnected_and_cleared);
+    tcase_add_test(tc, test_protocol_errors);
+    tcase_add_loop_test(tc, test_refusals, 0, sizeof(refusals) / sizeof(refusals[0]));
+    tcase_add_test(tc, test_listener_refusal);
+    tcase_add_test(tc, test_unknown_suite);
+    tcase_add_test(tc, test_refused_change);
+    tcase_add_test(tc, test_quota);
+    tcase_add_test(tc, test_quota_in_a_snapshot);
+    tcase_add_test(tc, test_merge_same);
+    tcase_add_test(tc, test_merge_takes_what_changed);
+    tcase_add_test(tc, test_merge_destination);
+    tcase_add_test(tc, test_merge_source);
+    tcase_add_test(tc, test_merge_label);
+    tcase_add_test(tc, test_merge_ssrcs);
+    tcase_add_loop_test(tc, test_merge_new_key, 0, 2);
+    tcase_add_test(tc, test_roc_comes_with_the_sa);
+    tcase_add_test(tc, test_own_left_over_goes);
+    tcase_add_test(tc, test_foreign_sa_is_not_touched);
+    suite_add_tcase(suite, tc);
+    return unit_run(suite);
+}

@@ -1,0 +1,312 @@
+#include "common/sa/table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/err.h"
+#include "tests/unit/sample.h"
+#include "tests/unit/unit.h"
+
+enum { MANY = 5000 };
+
+static struct sa *must_insert(struct table *table, struct sa *sa)
+{
+    ck_assert_int_eq(table_insert(table, sa), 0);
+    return sa;
+}
+
+/* Refused, and still the caller's. */
+static void must_refuse(struct table *table, struct sa *sa, int error)
+{
+    size_t before = table_count(table);
+
+    ck_assert_int_eq(table_insert(table, sa), error);
+    ck_assert_uint_eq(table_count(table), before);
+    sa_free(sa);
+}
+
+static void discard(struct table *table, struct sa *sa)
+{
+    table_remove(table, sa);
+    sa_free(sa);
+}
+
+static void expect_found(struct table *table, struct sa *sa)
+{
+    uint32_t ssrc = sa->stream[0].ssrc;
+
+    ck_assert_ptr_eq(table_by_id(table, sa->owner, sa->id), sa);
+    ck_assert_ptr_eq(table_by_label(table, sa->owner, sa->label), sa);
+    ck_assert_ptr_eq(table_by_source(table, sa->side, &sa->source.rtp, ssrc), sa);
+    if (!sa->source.mux && sa->source.rtcp.family)
+        ck_assert_ptr_eq(table_by_source(table, sa->side, &sa->source.rtcp, ssrc), sa);
+}
+
+static void expect_gone(struct table *table, const struct sa *was)
+{
+    ck_assert_ptr_null(table_by_id(table, was->owner, was->id));
+    ck_assert_ptr_null(table_by_label(table, was->owner, was->label));
+    ck_assert_ptr_null(table_by_source(table, was->side, &was->source.rtp, was->stream[0].ssrc));
+    ck_assert_ptr_null(table_by_source(table, was->side, &was->source.rtcp, was->stream[0].ssrc));
+}
+
+START_TEST(test_empty)
+{
+    struct table *table = table_new(0);
+    struct addr source = sample_addr("8.8.8.8:4000");
+
+    ck_assert_ptr_nonnull(table);
+    ck_assert_uint_eq(table_count(table), 0);
+    ck_assert_uint_eq(table_max(table), 0);
+    ck_assert_ptr_null(table_by_id(table, 0, 0));
+    ck_assert_ptr_null(table_by_label(table, 0, 0));
+    ck_assert_ptr_null(table_by_source(table, SA_SIDE_EXTERNAL, &source, 0));
+    must_refuse(table, sample_sa(SA_SIDE_EXTERNAL, 1, 1), ERR_FULL);
+    table_free(table);
+    table_free(NULL);
+}
+END_TEST
+
+START_TEST(test_many)
+{
+    struct table *table = table_new(MANY);
+    static struct sa *all[MANY];
+
+    for (unsigned i = 0; i < MANY; i++) {
+        all[i] = sample_sa(i % 3 ? SA_SIDE_EXTERNAL : SA_SIDE_INTERNAL, i + 1, i);
+        all[i]->owner = i % 4;
+        must_insert(table, all[i]);
+    }
+    must_refuse(table, sample_sa(SA_SIDE_EXTERNAL, MANY + 1, MANY), ERR_FULL);
+    ck_assert_uint_eq(table_count(table), MANY);
+    for (unsigned i = 0; i < 4; i++)
+        ck_assert_uint_eq(table_count_owner(table, i), MANY / 4);
+    for (unsigned i = 0; i < MANY; i++)
+        expect_found(table, all[i]);
+    for (unsigned i = 0; i < MANY; i += 2) {
+        table_remove(table, all[i]);
+        expect_gone(table, all[i]);
+        sa_free(all[i]);
+    }
+    for (unsigned i = 1; i < MANY; i += 2)
+        expect_found(table, all[i]);
+    ck_assert_uint_eq(table_count(table), MANY / 2);
+    ck_assert_uint_eq(table_count_owner(table, 0), 0);
+    ck_assert_uint_eq(table_count_owner(table, 1), MANY / 4);
+    table_free(table);
+}
+END_TEST
+
+START_TEST(test_remove_twice)
+{
+    struct table *table = table_new(4);
+    struct sa *sa = must_insert(table, sample_sa(SA_SIDE_EXTERNAL, 1, 2));
+
+    table_remove(table, sa);
+    table_remove(table, sa);
+    ck_assert_uint_eq(table_count(table), 0);
+    ck_assert_uint_eq(table_count_owner(table, 0), 0);
+    /* And once more in: nothing of the first time is left in it. */
+    must_insert(table, sa);
+    expect_found(table, sa);
+    table_free(table);
+}
+END_TEST
+
+/* What stands in the way of an SA: id, label or source and SSRC the same as those of SA 1. */
+static const struct {
+    const char *name;
+    uint64_t id;
+    uint32_t label, ssrc;
+    const char *rtp, *rtcp;
+    bool mux;
+    unsigned owner;
+    enum sa_side side;
+    bool conflict;
+} conflict_rows[] = {
+    {"nothing in common", 2, 20, 20, "8.8.8.2:20", "8.8.8.2:21", false, 0, SA_SIDE_EXTERNAL, false},
+    {"id", 1, 20, 20, "8.8.8.2:20", "8.8.8.2:21", false, 0, SA_SIDE_EXTERNAL, true},
+    {"id of another owner", 1, 20, 20, "8.8.8.2:20", "8.8.8.2:21", false, 1, SA_SIDE_EXTERNAL,
+     false},
+    {"label", 2, 10, 20, "8.8.8.2:20", "8.8.8.2:21", false, 0, SA_SIDE_EXTERNAL, true},
+    {"label of another owner", 2, 10, 20, "8.8.8.2:20", "8.8.8.2:21", false, 1, SA_SIDE_EXTERNAL,
+     false},
+    {"source and SSRC", 2, 20, 10, "8.8.8.1:10", "8.8.8.2:21", false, 0, SA_SIDE_EXTERNAL, true},
+    {"source and second SSRC", 2, 20, 11, "8.8.8.1:10", "", true, 0, SA_SIDE_EXTERNAL, true},
+    {"source and SSRC of another owner", 2, 20, 10, "8.8.8.1:10", "8.8.8.2:21", false, 1,
+     SA_SIDE_EXTERNAL, true},
+    {"source and SSRC, other side", 2, 20, 10, "8.8.8.1:10", "8.8.8.1:11", false, 0,
+     SA_SIDE_INTERNAL, false},
+    {"source, other SSRC", 2, 20, 20, "8.8.8.1:10", "8.8.8.1:11", false, 0, SA_SIDE_EXTERNAL,
+     false},
+    {"SSRC, other port", 2, 20, 10, "8.8.8.1:12", "8.8.8.1:13", false, 0, SA_SIDE_EXTERNAL, false},
+    {"SSRC, other address", 2, 20, 10, "8.8.8.2:10", "8.8.8.2:11", false, 0, SA_SIDE_EXTERNAL,
+     false},
+    {"RTCP source and SSRC", 2, 20, 10, "8.8.8.1:8", "8.8.8.1:11", false, 0, SA_SIDE_EXTERNAL,
+     true},
+    {"RTP on the other's RTCP source", 2, 20, 10, "8.8.8.1:11", "8.8.8.1:12", false, 0,
+     SA_SIDE_EXTERNAL, true},
+    {"RTCP on the other's RTP source", 2, 20, 10, "8.8.8.1:9", "8.8.8.1:10", false, 0,
+     SA_SIDE_EXTERNAL, true},
+    {"RTCP source that mux makes void", 2, 20, 10, "8.8.8.1:8", "8.8.8.1:11", true, 0,
+     SA_SIDE_EXTERNAL, false},
+    {"no source", 2, 20, 10, "", "", false, 0, SA_SIDE_EXTERNAL, false},
+};
+
+START_TEST(test_conflict)
+{
+    struct table *table = table_new(8);
+    struct sa *first = sample_sa(SA_SIDE_EXTERNAL, 1, 10);
+    struct sa *sa = sample_sa(conflict_rows[_i].side, conflict_rows[_i].id, conflict_rows[_i].ssrc);
+
+    first->source.rtp = sample_addr("8.8.8.1:10");
+    first->source.rtcp = sample_addr("8.8.8.1:11");
+    ck_assert_int_eq(sa_stream_add(first, 11, SSRC_ORIGIN_SIGNALLED), 0);
+    must_insert(table, first);
+    sa->label = conflict_rows[_i].label;
+    sa->owner = conflict_rows[_i].owner;
+    sa->source.rtp = sample_addr(conflict_rows[_i].rtp);
+    sa->source.rtcp = sample_addr(conflict_rows[_i].rtcp);
+    sa->source.mux = conflict_rows[_i].mux;
+    ck_assert_msg((table_conflict(table, sa) == first) == conflict_rows[_i].conflict, "%s",
+                  conflict_rows[_i].name);
+    if (conflict_rows[_i].conflict) {
+        must_refuse(table, sa, ERR_EXISTS);
+        expect_found(table, first);
+    } else {
+        must_insert(table, sa);
+        ck_assert_ptr_null(table_conflict(table, sa));
+        ck_assert_ptr_null(table_conflict(table, first));
+    }
+    table_free(table);
+}
+END_TEST
+
+START_TEST(test_shared_source)
+{
+    struct table *table = table_new(8);
+    struct addr source = sample_addr("8.8.8.8:4000"), rtcp = sample_addr("8.8.8.8:4001");
+    struct sa *sas[3];
+
+    for (uint32_t i = 0; i < 3; i++) {
+        sas[i] = sample_sa(SA_SIDE_EXTERNAL, i + 1, 100 + i);
+        sas[i]->source.rtp = source;
+        sas[i]->source.rtcp = rtcp;
+        sas[i]->source.mux = i == 2;
+        must_insert(table, sas[i]);
+        /* One alone is found whatever the SSRC. */
+        ck_assert_ptr_eq(table_by_source(table, SA_SIDE_EXTERNAL, &source, 999),
+                         i == 0 ? sas[0] : NULL);
+    }
+    for (uint32_t i = 0; i < 3; i++)
+        ck_assert_ptr_eq(table_by_source(table, SA_SIDE_EXTERNAL, &source, 100 + i), sas[i]);
+    ck_assert_ptr_eq(table_by_source(table, SA_SIDE_EXTERNAL, &rtcp, 100), sas[0]);
+    ck_assert_ptr_null(table_by_source(table, SA_SIDE_EXTERNAL, &rtcp, 102));
+    ck_assert_ptr_null(table_by_source(table, SA_SIDE_INTERNAL, &source, 100));
+    discard(table, sas[1]);
+    /* On the RTCP address the first is alone now, with mux the third never stood there. */
+    ck_assert_ptr_eq(table_by_source(table, SA_SIDE_EXTERNAL, &rtcp, 999), sas[0]);
+    ck_assert_ptr_null(table_by_source(table, SA_SIDE_EXTERNAL, &source, 999));
+    discard(table, sas[0]);
+    ck_assert_ptr_eq(table_by_source(table, SA_SIDE_EXTERNAL, &source, 999), sas[2]);
+    table_free(table);
+}
+END_TEST
+
+/* RTP and RTCP addresses of so many SAs fall into the same buckets of a small table. */
+START_TEST(test_both_links_in_one_bucket)
+{
+    struct table *table = table_new(16);
+    struct addr source = sample_addr("8.8.8.8:4000");
+    struct sa *sa;
+
+    for (uint32_t round = 0; round < 200; round++) {
+        sa = sample_sa(SA_SIDE_EXTERNAL, 1, 7);
+        sa->source.rtp = source;
+        sa->source.rtcp = source;
+        sa->source.rtcp.port = (uint16_t)(4001 + round);
+        must_insert(table, sa);
+        expect_found(table, sa);
+        ck_assert_ptr_eq(table_by_source(table, SA_SIDE_EXTERNAL, &sa->source.rtp, 999), sa);
+        ck_assert_ptr_eq(table_by_source(table, SA_SIDE_EXTERNAL, &sa->source.rtcp, 999), sa);
+        table_remove(table, sa);
+        expect_gone(table, sa);
+        sa_free(sa);
+    }
+    /* One address for both, without mux: found once, and gone at once. */
+    sa = sample_sa(SA_SIDE_EXTERNAL, 1, 7);
+    sa->source.rtp = sa->source.rtcp = source;
+    must_insert(table, sa);
+    ck_assert_ptr_eq(table_by_source(table, SA_SIDE_EXTERNAL, &source, 999), sa);
+    table_remove(table, sa);
+    expect_gone(table, sa);
+    sa_free(sa);
+    table_free(table);
+}
+END_TEST
+
+struct visit {
+    struct table *table;
+    unsigned seen, removed;
+    uint64_t id_sum;
+};
+
+static void visit_and_remove_odd(void *ctx, struct sa *sa)
+{
+    struct visit *visit = ctx;
+
+    visit->seen++;
+    visit->id_sum += sa->id;
+    if (sa->id % 2) {
+        discard(visit->table, sa);
+        visit->removed++;
+    }
+}
+
+START_TEST(test_each_removes)
+{
+    struct visit visit = {.table = table_new(1000)};
+
+    for (uint32_t i = 1; i <= 1000; i++)
+        must_insert(visit.table, sample_sa(SA_SIDE_EXTERNAL, i, i));
+    table_each(visit.table, visit_and_remove_odd, &visit);
+    ck_assert_uint_eq(visit.seen, 1000);
+    ck_assert_uint_eq(visit.id_sum, 1000 * 1001 / 2);
+    ck_assert_uint_eq(visit.removed, 500);
+    ck_assert_uint_eq(table_count(visit.table), 500);
+    visit.seen = visit.removed = 0;
+    table_each(visit.table, visit_and_remove_odd, &visit);
+    ck_assert_uint_eq(visit.seen, 500);
+    ck_assert_uint_eq(visit.removed, 0);
+    table_free(visit.table);
+}
+END_TEST
+
+START_TEST(test_owner_out_of_range)
+{
+    struct table *table = table_new(4);
+    struct sa *sa = sample_sa(SA_SIDE_EXTERNAL, 1, 1);
+
+    sa->owner = 100000;
+    must_refuse(table, sa, ERR_RANGE);
+    ck_assert_uint_eq(table_count_owner(table, 100000), 0);
+    table_free(table);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("table");
+    TCase *tc = tcase_create("table");
+
+    tcase_add_test(tc, test_empty);
+    tcase_add_test(tc, test_many);
+    tcase_add_test(tc, test_remove_twice);
+    tcase_add_loop_test(tc, test_conflict, 0, sizeof(conflict_rows) / sizeof(conflict_rows[0]));
+    tcase_add_test(tc, test_shared_source);
+    tcase_add_test(tc, test_both_links_in_one_bucket);
+    tcase_add_test(tc, test_each_removes);
+    tcase_add_test(tc, test_owner_out_of_range);
+    suite_add_tcase(suite, tc);
+    return unit_run(suite);
+}

@@ -1,0 +1,498 @@
+#include "config.h" /* _GNU_SOURCE: memmem */
+
+#include "common/sa/wire.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/err.h"
+#include "common/base/tlv.h"
+#include "tests/unit/sample.h"
+#include "tests/unit/unit.h"
+
+/* An SA with every field set. */
+static struct sa *full_sa(enum sa_side side)
+{
+    struct sa *sa = sample_sa(side, 0x0102030405060708, 0xdeadbeef);
+
+    sa->generation = 0xfffffffe;
+    sa->version = 0x1122334455667788;
+    sa->media_index = 3;
+    sa->reverse = 99;
+    sa->media_timeout_s = 3600;
+    sa->source.mux = true;
+    sa->encap_out = SA_ENCAP_RTP_PRIME;
+    memset(sa->call_id, 'c', sizeof(sa->call_id) - 1);
+    memset(sa->listener_in, 'i', sizeof(sa->listener_in) - 1);
+    memset(sa->listener_out, 'o', sizeof(sa->listener_out) - 1);
+    for (uint32_t i = 1; i < SA_SSRC_MAX; i++) {
+        ck_assert_int_eq(sa_stream_add(sa, i, (enum ssrc_origin)(1 + i % 3)), 0);
+        sa->stream[i].index = (struct srtp_index){
+            .started = i % 2, .rtcp_started = i % 3 == 0, .highest = 0, .rtcp_highest = 0};
+        if (sa->stream[i].index.started)
+            sa->stream[i].index.highest = ((uint64_t)1 << 48) - i;
+        if (sa->stream[i].index.rtcp_started)
+            sa->stream[i].index.rtcp_highest = 0x7fffffff - i;
+    }
+    return sa;
+}
+
+static size_t put(uint8_t *memory, const struct sa *sa, enum wire_view view)
+{
+    struct writer w;
+
+    writer_init(&w, memory, FRAME_MAX_OCTETS);
+    wire_put_sa(&w, sa, view);
+    ck_assert(!w.failed);
+    return writer_length(&w);
+}
+
+/* The copy is exactly as long, so that ASan and valgrind see every octet too far. */
+static int get(const uint8_t *data, size_t length, struct sa **sa)
+{
+    uint8_t *copy = malloc(length ? length : 1);
+    struct reader r;
+    int result;
+
+    ck_assert_ptr_nonnull(copy);
+    memcpy(copy, data, length);
+    reader_init(&r, copy, length);
+    *sa = sa_new();
+    ck_assert_ptr_nonnull(*sa);
+    result = wire_get_sa(&r, *sa);
+    free(copy);
+    return result;
+}
+
+static bool contains(const uint8_t *data, size_t length, const void *what, size_t n)
+{
+    return memmem(data, length, what, n) != NULL;
+}
+
+static const struct {
+    enum sa_side side;
+    enum wire_view view;
+} round_trips[] = {
+    {SA_SIDE_EXTERNAL, WIRE_REPLICA},
+    {SA_SIDE_INTERNAL, WIRE_REPLICA},
+    {SA_SIDE_EXTERNAL, WIRE_STATE},
+    {SA_SIDE_INTERNAL, WIRE_STATE},
+};
+enum { ROUND_TRIPS = sizeof(round_trips) / sizeof(round_trips[0]) };
+
+START_TEST(test_round_trip)
+{
+    struct sa *sa = full_sa(round_trips[_i].side), *back;
+    uint8_t memory[FRAME_MAX_OCTETS];
+    size_t length = put(memory, sa, round_trips[_i].view);
+
+    ck_assert_int_eq(get(memory, length, &back), 0);
+    ck_assert(sample_same(sa, back, round_trips[_i].view == WIRE_STATE));
+    sa_free(sa);
+    sa_free(back);
+}
+END_TEST
+
+START_TEST(test_round_trip_all_suites)
+{
+    for (uint32_t i = 0; i < 2 * SUITE_COUNT; i++) {
+        struct sa *sa = sample_sa(SA_SIDE_EXTERNAL, 1, i), *back;
+        uint8_t memory[FRAME_MAX_OCTETS];
+
+        ck_assert_int_eq(get(memory, put(memory, sa, WIRE_REPLICA), &back), 0);
+        ck_assert(sample_same(sa, back, false));
+        sa_free(sa);
+        sa_free(back);
+    }
+}
+END_TEST
+
+/* What a stolen dmz-relay must not know. */
+START_TEST(test_replica_view_is_the_least)
+{
+    struct sa *outside = full_sa(SA_SIDE_EXTERNAL), *inside = full_sa(SA_SIDE_INTERNAL), *back;
+    uint8_t memory[FRAME_MAX_OCTETS];
+    size_t length = put(memory, outside, WIRE_REPLICA);
+    size_t key_octets = suite_material_octets(inside->suite);
+
+    ck_assert_int_eq(get(memory, length, &back), 0);
+    ck_assert_uint_eq(back->destination.rtp.family, 0);
+    ck_assert_uint_eq(back->destination.rtcp.family, 0);
+    ck_assert(!contains(memory, length, outside->destination.rtp.ip, 16));
+    ck_assert(!contains(memory, length, "iiiiiiii", 8));
+    ck_assert(!contains(memory, length, "oooooooo", 8));
+    ck_assert(contains(memory, length, outside->material, key_octets));
+    sa_free(back);
+
+    length = put(memory, inside, WIRE_REPLICA);
+    ck_assert_int_eq(get(memory, length, &back), 0);
+    ck_assert_ptr_null(back->suite);
+    ck_assert_uint_eq(back->source.rtp.family, 0);
+    ck_assert_uint_eq(back->source.rtcp.family, 0);
+    for (size_t i = 0; i + 8 <= key_octets; i++)
+        ck_assert(!contains(memory, length, inside->material + i, 8));
+    ck_assert(!contains(memory, length, inside->source.rtp.ip, 16));
+    sa_free(back);
+    sa_free(outside);
+    sa_free(inside);
+}
+END_TEST
+
+/* Whatever the octets were: an SA that was accepted keeps every rule that the packet path needs. */
+static void expect_sound(const struct sa *sa)
+{
+    static const struct addr none;
+
+    ck_assert(sa->side == SA_SIDE_EXTERNAL || sa->side == SA_SIDE_INTERNAL);
+    ck_assert(sa->encap_in == SA_ENCAP_RTP || sa->encap_in == SA_ENCAP_RTP_PRIME);
+    ck_assert(sa->encap_out == SA_ENCAP_RTP || sa->encap_out == SA_ENCAP_RTP_PRIME);
+    ck_assert(sa->stream_count >= 1 && sa->stream_count <= SA_SSRC_MAX);
+    for (unsigned i = 0; i < sa->stream_count; i++) {
+        const struct sa_stream *stream = &sa->stream[i];
+
+        ck_assert(stream->origin >= SSRC_ORIGIN_SIGNALLED && stream->origin <= SSRC_ORIGIN_LEARNED);
+        ck_assert(stream->index.highest >> 48 == 0 && stream->index.rtcp_highest >> 31 == 0);
+        for (unsigned k = 0; k < i; k++)
+            ck_assert(sa->stream[k].ssrc != stream->ssrc);
+    }
+    ck_assert(!sa->suite || sa->suite == suite_get(sa->suite->id));
+    ck_assert(memchr(sa->call_id, 0, sizeof(sa->call_id)) != NULL);
+    ck_assert(memchr(sa->listener_in, 0, sizeof(sa->listener_in)) != NULL);
+    ck_assert(memchr(sa->listener_out, 0, sizeof(sa->listener_out)) != NULL);
+    ck_assert(sa->source.rtp.family == 4 || sa->source.rtp.family == 6 ||
+              addr_equal(&sa->source.rtp, &none));
+    ck_assert_ptr_null(sa->srtp);
+}
+
+START_TEST(test_truncated)
+{
+    struct sa *sa = full_sa(round_trips[_i].side), *back;
+    uint8_t memory[FRAME_MAX_OCTETS];
+    size_t length = put(memory, sa, round_trips[_i].view), good = 0;
+
+    for (size_t cut = 0; cut < length; cut++) {
+        int result = get(memory, cut, &back);
+
+        ck_assert(result == 0 || result == ERR_PROTOCOL);
+        if (result == 0)
+            expect_sound(back);
+        good += result == 0;
+        sa_free(back);
+    }
+    /* Only a cut between two fields that need not be there can be read. */
+    ck_assert_uint_lt(good, 20);
+    sa_free(sa);
+}
+END_TEST
+
+START_TEST(test_every_bit_flipped)
+{
+    struct sa *sa = full_sa(round_trips[_i].side), *back;
+    uint8_t memory[FRAME_MAX_OCTETS];
+    size_t length = put(memory, sa, round_trips[_i].view), refused = 0;
+
+    for (size_t bit = 0; bit < 8 * length; bit++) {
+        int result;
+
+        memory[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        result = get(memory, length, &back);
+        ck_assert(result == 0 || result == ERR_PROTOCOL || result == ERR_UNSUPPORTED);
+        if (result == 0)
+            expect_sound(back);
+        refused += result != 0;
+        sa_free(back);
+        memory[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    ck_assert_uint_gt(refused, 100);
+    sa_free(sa);
+}
+END_TEST
+
+/* One field more, behind a sound external SA. */
+struct extra {
+    const char *name;
+    uint16_t tag;
+    const char *hex;
+    int result;
+};
+
+static const struct extra extras[] = {
+    {"nothing", 0, NULL, 0},
+    {"unknown", 0x7000, "00", 0},
+    {"unknown and critical", 0xf000, "00", ERR_PROTOCOL},
+    {"known, marked critical", SA_TAG_RATE | TLV_CRITICAL, "00001000", 0},
+    {"known, not marked", SA_TAG_SIDE, "01", 0},
+    {"id too short", SA_TAG_ID, "00", ERR_PROTOCOL},
+    {"id too long", SA_TAG_ID, "000000000000000000", ERR_PROTOCOL},
+    {"side 0", SA_TAG_SIDE, "00", ERR_PROTOCOL},
+    {"side 3", SA_TAG_SIDE, "03", ERR_PROTOCOL},
+    {"encap 0", SA_TAG_ENCAP_IN, "00", ERR_PROTOCOL},
+    {"encap 3", SA_TAG_ENCAP_OUT, "03", ERR_PROTOCOL},
+    {"flag 2", SA_TAG_SOURCE_MUX, "02", ERR_PROTOCOL},
+    {"destination flag 2", SA_TAG_DESTINATION_MUX, "02", ERR_PROTOCOL},
+    {"address of no family", SA_TAG_SOURCE_RTP, "05 08080808 1000", ERR_PROTOCOL},
+    {"IPv4 address too long", SA_TAG_SOURCE_RTP, "04 0808080808 1000", ERR_PROTOCOL},
+    {"IPv6 address too short", SA_TAG_SOURCE_RTP, "06 0808080808 1000", ERR_PROTOCOL},
+    {"empty address", SA_TAG_SOURCE_RTP, "", ERR_PROTOCOL},
+    {"unknown suite", SA_TAG_SUITE, "4e4f4e45", ERR_UNSUPPORTED},
+    {"suite with a NUL", SA_TAG_SUITE, "4e4f4e4500", ERR_PROTOCOL},
+    {"empty suite", SA_TAG_SUITE, "", ERR_UNSUPPORTED},
+    {"key one octet too short", SA_TAG_KEY,
+     "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c", ERR_PROTOCOL},
+    {"key one octet too long", SA_TAG_KEY,
+     "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e", ERR_PROTOCOL},
+    {"empty key", SA_TAG_KEY, "", ERR_PROTOCOL},
+    {"call-id with a control byte", SA_TAG_CALL_ID, "41420a43", ERR_PROTOCOL},
+    {"call-id with UTF-8", SA_TAG_CALL_ID, "c3a4", ERR_PROTOCOL},
+    {"another SSRC", SA_TAG_SSRC, "0001 0004 00000001", 0},
+    {"the same SSRC", SA_TAG_SSRC, "0001 0004 00000005", ERR_PROTOCOL},
+    {"SSRC fields without SSRC", SA_TAG_SSRC, "0002 0001 01", ERR_PROTOCOL},
+    {"SSRC empty", SA_TAG_SSRC, "", ERR_PROTOCOL},
+    {"SSRC cut", SA_TAG_SSRC, "0001 0004 000000", ERR_PROTOCOL},
+    {"SSRC of origin 0", SA_TAG_SSRC, "0001 0004 00000001 0002 0001 00", ERR_PROTOCOL},
+    {"SSRC of origin 4", SA_TAG_SSRC, "0001 0004 00000001 0002 0001 04", ERR_PROTOCOL},
+    {"highest index", SA_TAG_SSRC, "0001 0004 00000001 0003 0008 0000ffffffffffff", 0},
+    {"index over 48 bits", SA_TAG_SSRC, "0001 0004 00000001 0003 0008 0001000000000000",
+     ERR_PROTOCOL},
+    {"highest SRTCP index", SA_TAG_SSRC, "0001 0004 00000001 0004 0004 7fffffff", 0},
+    {"SRTCP index over 31 bits", SA_TAG_SSRC, "0001 0004 00000001 0004 0004 80000000",
+     ERR_PROTOCOL},
+    {"unknown SSRC field", SA_TAG_SSRC, "0001 0004 00000001 0044 0000", 0},
+    {"unknown critical SSRC field", SA_TAG_SSRC, "0001 0004 00000001 8044 0000", ERR_PROTOCOL},
+};
+
+START_TEST(test_extra_field)
+{
+    const struct extra *row = &extras[_i];
+    struct sa *sa = sample_sa(SA_SIDE_EXTERNAL, 77, 5), *back;
+    uint8_t memory[FRAME_MAX_OCTETS], value[256];
+    struct writer w;
+    int result;
+
+    writer_init(&w, memory, sizeof(memory));
+    wire_put_sa(&w, sa, WIRE_REPLICA);
+    if (row->hex)
+        tlv_put_bytes(&w, row->tag, value, unit_hex(row->hex, value, sizeof(value)));
+    result = get(memory, writer_length(&w), &back);
+    ck_assert_msg(result == row->result, "%s: %s", row->name, err_text(result));
+    if (result == 0)
+        expect_sound(back);
+    if (result == ERR_UNSUPPORTED)
+        ck_assert_uint_eq(back->id, 77);
+    sa_free(sa);
+    sa_free(back);
+}
+END_TEST
+
+/* Each field that must be there is left out once. */
+START_TEST(test_missing_field)
+{
+    static const uint16_t needed[] = {SA_TAG_ID,   SA_TAG_GENERATION, SA_TAG_LABEL, SA_TAG_SIDE,
+                                      SA_TAG_SSRC, SA_TAG_SUITE,      SA_TAG_KEY};
+    struct sa *sa = sample_sa(SA_SIDE_EXTERNAL, 77, 5), *back;
+    uint8_t memory[FRAME_MAX_OCTETS], less[FRAME_MAX_OCTETS];
+    size_t length = put(memory, sa, WIRE_REPLICA);
+
+    for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
+        struct reader r;
+        struct writer w;
+        struct tlv field;
+
+        reader_init(&r, memory, length);
+        writer_init(&w, less, sizeof(less));
+        while (tlv_next(&r, &field)) {
+            if (field.tag != needed[i])
+                tlv_put_bytes(&w, field.tag, field.value.at, reader_left(&field.value));
+        }
+        ck_assert_int_eq(get(less, writer_length(&w), &back), ERR_PROTOCOL);
+        sa_free(back);
+    }
+    sa_free(sa);
+}
+END_TEST
+
+START_TEST(test_too_many_ssrcs)
+{
+    struct sa *sa = sample_sa(SA_SIDE_EXTERNAL, 77, 5), *back;
+    uint8_t memory[FRAME_MAX_OCTETS], value[16];
+    struct writer w;
+
+    writer_init(&w, memory, sizeof(memory));
+    wire_put_sa(&w, sa, WIRE_REPLICA);
+    for (uint32_t i = 0; i < SA_SSRC_MAX; i++) {
+        struct writer stream;
+
+        ck_assert_int_eq(get(memory, writer_length(&w), &back), 0);
+        sa_free(back);
+        writer_init(&stream, value, sizeof(value));
+        tlv_put_u32(&stream, SSRC_TAG_SSRC, 1000 + i);
+        tlv_put_bytes(&w, SA_TAG_SSRC, value, writer_length(&stream));
+    }
+    ck_assert_int_eq(get(memory, writer_length(&w), &back), ERR_PROTOCOL);
+    sa_free(back);
+    sa_free(sa);
+}
+END_TEST
+
+/* ------------------------------------------------------------ the small messages */
+
+typedef int get_fn(const uint8_t *data, size_t length);
+
+static int get_delete(const uint8_t *data, size_t length)
+{
+    struct wire_delete deletion;
+    struct reader r;
+
+    reader_init(&r, data, length);
+    return wire_get_delete(&r, &deletion);
+}
+
+static int get_nak(const uint8_t *data, size_t length)
+{
+    struct wire_nak nak = {0};
+    struct reader r;
+    int result;
+
+    reader_init(&r, data, length);
+    result = wire_get_nak(&r, &nak);
+    if (result == 0) {
+        ck_assert(memchr(nak.reason, 0, sizeof(nak.reason)) != NULL);
+        ck_assert_int_lt(nak.error, 0);
+    }
+    return result;
+}
+
+static int get_sync(const uint8_t *data, size_t length)
+{
+    struct wire_sync sync;
+    struct reader r;
+    int result;
+
+    reader_init(&r, data, length);
+    result = wire_get_sync(&r, &sync);
+    if (result == 0)
+        ck_assert(sync.kind == SYNC_DELTA || sync.kind == SYNC_SNAPSHOT);
+    return result;
+}
+
+/* Cut anywhere and flipped anywhere: refused or sound, and never read beyond the end. */
+static void torture(get_fn *fn, const uint8_t *data, size_t length)
+{
+    uint8_t *copy = malloc(length);
+
+    ck_assert_ptr_nonnull(copy);
+    for (size_t cut = 0; cut < length; cut++) {
+        uint8_t *shorter = malloc(cut ? cut : 1);
+        int result;
+
+        ck_assert_ptr_nonnull(shorter);
+        memcpy(shorter, data, cut);
+        result = fn(shorter, cut);
+        ck_assert(result == 0 || result == ERR_PROTOCOL);
+        free(shorter);
+    }
+    for (size_t bit = 0; bit < 8 * length; bit++) {
+        int result;
+
+        memcpy(copy, data, length);
+        copy[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        result = fn(copy, length);
+        ck_assert(result == 0 || result == ERR_PROTOCOL);
+    }
+    ck_assert_int_eq(fn(data, length), 0);
+    free(copy);
+}
+
+START_TEST(test_delete)
+{
+    struct wire_delete deletion = {.id = 0x1122334455667788, .version = 0x99aabbccddeeff00}, back;
+    uint8_t memory[64];
+    struct writer w;
+    struct reader r;
+
+    writer_init(&w, memory, sizeof(memory));
+    wire_put_delete(&w, &deletion);
+    reader_init(&r, memory, writer_length(&w));
+    ck_assert_int_eq(wire_get_delete(&r, &back), 0);
+    ck_assert_uint_eq(back.id, deletion.id);
+    ck_assert_uint_eq(back.version, deletion.version);
+    torture(get_delete, memory, writer_length(&w));
+    /* Both fields are needed. */
+    ck_assert_int_eq(get_delete(memory, 12), ERR_PROTOCOL);
+    ck_assert_int_eq(get_delete(memory + 12, 12), ERR_PROTOCOL);
+}
+END_TEST
+
+START_TEST(test_nak)
+{
+    struct wire_nak nak = {.id = 7, .generation = 3, .error = ERR_FULL}, back = {0};
+    uint8_t memory[256];
+    struct writer w;
+    struct reader r;
+
+    memset(nak.reason, 'r', sizeof(nak.reason) - 1);
+    writer_init(&w, memory, sizeof(memory));
+    wire_put_nak(&w, &nak);
+    reader_init(&r, memory, writer_length(&w));
+    ck_assert_int_eq(wire_get_nak(&r, &back), 0);
+    ck_assert_uint_eq(back.id, 7);
+    ck_assert_uint_eq(back.generation, 3);
+    ck_assert_int_eq(back.error, ERR_FULL);
+    ck_assert_str_eq(back.reason, nak.reason);
+    torture(get_nak, memory, writer_length(&w));
+    /* A reason that is one octet longer than there is room for. */
+    writer_init(&w, memory, sizeof(memory));
+    tlv_put_u64(&w, SA_TAG_ID, 7);
+    memset(memory + 100, 'r', SA_REFUSED_SIZE);
+    tlv_put_bytes(&w, SA_TAG_REASON, memory + 100, SA_REFUSED_SIZE);
+    ck_assert_int_eq(get_nak(memory, writer_length(&w)), ERR_PROTOCOL);
+    /* Error 0 is none. */
+    writer_init(&w, memory, sizeof(memory));
+    tlv_put_u64(&w, SA_TAG_ID, 7);
+    tlv_put_u8(&w, SA_TAG_ERROR, 0);
+    ck_assert_int_eq(get_nak(memory, writer_length(&w)), ERR_PROTOCOL);
+}
+END_TEST
+
+START_TEST(test_sync)
+{
+    struct wire_sync sync = {.kind = SYNC_SNAPSHOT, .epoch = 1, .version = UINT64_MAX}, back;
+    uint8_t memory[64];
+    struct writer w;
+    struct reader r;
+
+    writer_init(&w, memory, sizeof(memory));
+    wire_put_sync(&w, &sync);
+    reader_init(&r, memory, writer_length(&w));
+    ck_assert_int_eq(wire_get_sync(&r, &back), 0);
+    ck_assert_uint_eq(back.kind, SYNC_SNAPSHOT);
+    ck_assert_uint_eq(back.epoch, 1);
+    ck_assert_uint_eq(back.version, UINT64_MAX);
+    torture(get_sync, memory, writer_length(&w));
+    for (unsigned kind = 0; kind < 256; kind++) {
+        memory[4] = (uint8_t)kind;
+        ck_assert_int_eq(get_sync(memory, writer_length(&w)),
+                         kind == SYNC_DELTA || kind == SYNC_SNAPSHOT ? 0 : ERR_PROTOCOL);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("wire");
+    TCase *tc = tcase_create("wire");
+
+    tcase_add_loop_test(tc, test_round_trip, 0, ROUND_TRIPS);
+    tcase_add_test(tc, test_round_trip_all_suites);
+    tcase_add_test(tc, test_replica_view_is_the_least);
+    tcase_add_loop_test(tc, test_truncated, 0, ROUND_TRIPS);
+    tcase_add_loop_test(tc, test_every_bit_flipped, 0, ROUND_TRIPS);
+    tcase_add_loop_test(tc, test_extra_field, 0, sizeof(extras) / sizeof(extras[0]));
+    tcase_add_test(tc, test_missing_field);
+    tcase_add_test(tc, test_too_many_ssrcs);
+    tcase_add_test(tc, test_delete);
+    tcase_add_test(tc, test_nak);
+    tcase_add_test(tc, test_sync);
+    suite_add_tcase(suite, tc);
+    return unit_run(suite);
+}

@@ -7,12 +7,16 @@ static enum verdict authenticate(struct sa *sa, struct sa_stream *stream,
                                  const struct rtp_view *view, const uint8_t *packet, size_t length)
 {
     struct srtp_index *index = stream ? &stream->index : NULL;
+    enum verdict verdict;
 
     if (view->shape == RTP_SHAPE_RTP)
         return srtp_verify_rtp(sa->srtp, index, view->ssrc, packet, length);
-    if (rtcp_is_plain(packet, length))
+    verdict = srtp_verify_rtcp(sa->srtp, index, view->ssrc, packet, length);
+    /* Afterwards: now and then the ciphertext of a good packet looks like lengths that add up. */
+    if ((verdict == VERDICT_AUTH_FAIL || verdict == VERDICT_MALFORMED) &&
+        rtcp_is_plain(packet, length))
         return VERDICT_PLAIN_RTCP;
-    return srtp_verify_rtcp(sa->srtp, index, view->ssrc, packet, length);
+    return verdict;
 }
 
 static void note_arrival(struct sa *sa, struct sa_stream *stream, const struct rtp_view *view,

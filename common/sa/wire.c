@@ -36,6 +36,7 @@ static void put_stream(struct writer *w, const struct sa_stream *stream)
         tlv_put_u64(&fields, SSRC_TAG_INDEX, stream->index.highest);
     if (stream->index.rtcp_started)
         tlv_put_u32(&fields, SSRC_TAG_RTCP_INDEX, stream->index.rtcp_highest);
+    w->failed = w->failed || fields.failed;
     tlv_put_bytes(w, SA_TAG_SSRC | TLV_CRITICAL, memory, writer_length(&fields));
 }
 

@@ -26,6 +26,7 @@ static void put_listener(struct writer *w, const struct hello_listener *listener
     tlv_put_addr(&fields, LISTENER_TAG_ADVERTISE, &listener->advertise);
     if (listener->m_line >= 0)
         tlv_put_u8(&fields, LISTENER_TAG_MLINE, (uint8_t)listener->m_line);
+    w->failed = w->failed || fields.failed;
     tlv_put_bytes(w, TAG_LISTENER, memory, writer_length(&fields));
 }
 

@@ -62,27 +62,28 @@ not_ok() {
 }
 
 # check TEXT COMMAND...: the command has to succeed; what it says is shown when it does not.
+# It runs in this shell, not in a substitution: "wait" knows the shell's own children only.
 check() {
-    local text=$1 out
+    local text=$1
     shift
-    if out=$("$@" 2>&1); then
+    if "$@" >"$W/check.out" 2>&1; then
         ok "$text"
     else
         not_ok "$text"
         say "failed: $*"
-        sed -n '1,20s/^/#   /p' <<<"$out"
+        sed -n '1,20s/^/#   /p' "$W/check.out"
         return 1
     fi
 }
 
 # refuse TEXT COMMAND...: the command has to fail.
 refuse() {
-    local text=$1 out
+    local text=$1
     shift
-    if out=$("$@" 2>&1); then
+    if "$@" >"$W/check.out" 2>&1; then
         not_ok "$text"
         say "succeeded, but must not: $*"
-        sed -n '1,20s/^/#   /p' <<<"$out"
+        sed -n '1,20s/^/#   /p' "$W/check.out"
         return 1
     fi
     ok "$text"
@@ -178,9 +179,9 @@ gone() { ! kill -0 "$1" 2>/dev/null; }
 
 # finish_of NAME SECONDS: waits for its end; its exit status is the result (124: did not end).
 finish_of() {
-    local pid=${PID[$1]} status=0 left=()
+    local pid=${PID[$1]} status=0 left=() p
     wait_for "$2" gone "$pid" || return 124
-    wait "$pid" || status=$?
+    wait "$pid" 2>/dev/null || status=$?
     for p in "${PIDS[@]}"; do
         [ "$p" = "$pid" ] || left+=("$p")
     done

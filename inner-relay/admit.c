@@ -54,29 +54,42 @@ static int check_ssrcs(const struct admit_request *request, struct admit_error *
     return 0;
 }
 
+static int check_one_source(const struct inner *inner, enum sa_side side, const struct addr *addr,
+                            const char *field, struct admit_error *error)
+{
+    enum addr_kind kind = addr_kind(addr);
+    bool internal = target_is_internal(&inner->rules, addr);
+
+    if (addr->port == 0)
+        return refuse(error, ERR_INVALID, field, "nobody sends from port 0");
+    if (kind == ADDR_MULTICAST || kind == ADDR_BROADCAST || kind == ADDR_UNSPECIFIED)
+        return refuse(error, ERR_FORBIDDEN, field, "a %s address cannot be a sender",
+                      addr_kind_text(kind));
+    if (side == SA_SIDE_INTERNAL && !internal)
+        return refuse(error, ERR_FORBIDDEN, field,
+                      "the side is internal, but the address is not in [networks] internal");
+    if (side == SA_SIDE_EXTERNAL && internal)
+        return refuse(error, ERR_FORBIDDEN, field,
+                      "the side is external, but the address is in [networks] internal");
+    return 0;
+}
+
 static int check_source(const struct inner *inner, const struct admit_request *request,
                         struct admit_error *error)
 {
-    const struct addr *source = &request->source.rtp;
-    enum addr_kind kind = addr_kind(source);
-    bool internal = target_is_internal(&inner->rules, source);
+    const struct sa_transport *from = &request->source;
+    int result;
 
-    if (!source->family)
+    if (!from->rtp.family)
         return refuse(error, ERR_INVALID, "source",
                       "address and port are needed: this version does not learn sources");
-    if (kind == ADDR_MULTICAST || kind == ADDR_BROADCAST || kind == ADDR_UNSPECIFIED)
-        return refuse(error, ERR_FORBIDDEN, "source", "a %s address cannot be a sender",
-                      addr_kind_text(kind));
-    if (request->side == SA_SIDE_INTERNAL && !internal)
-        return refuse(error, ERR_FORBIDDEN, "source",
-                      "the side is internal, but the address is not in [networks] internal");
-    if (request->side == SA_SIDE_EXTERNAL && internal)
-        return refuse(error, ERR_FORBIDDEN, "source",
-                      "the side is external, but the address is in [networks] internal");
-    if (!request->source.mux && request->source.rtcp.family &&
-        request->source.rtcp.family != source->family)
-        return refuse(error, ERR_INVALID, "source_rtcp", "of another family than source");
-    return 0;
+    result = check_one_source(inner, request->side, &from->rtp, "source", error);
+    if (result == 0 && !from->mux && from->rtcp.family) {
+        if (from->rtcp.family != from->rtp.family)
+            return refuse(error, ERR_INVALID, "source_rtcp", "of another family than source");
+        result = check_one_source(inner, request->side, &from->rtcp, "source_rtcp", error);
+    }
+    return result;
 }
 
 static int check_one_target(const struct inner *inner, enum sa_side side, const struct addr *addr,
@@ -112,7 +125,10 @@ static int check_inner_listener(const struct inner *inner, const char *name, uin
 
     if (found < 0 && name[0])
         return refuse(error, ERR_NOT_FOUND, field, "the inner-relay has no [listener %s]", name);
-    if (found < 0 || inner->listeners[found].address.family != family)
+    if (found >= 0 && inner->listeners[found].address.family != family)
+        return refuse(error, ERR_INVALID, field, "[listener %s] of the inner-relay is not IPv%u",
+                      inner->listeners[found].name, family);
+    if (found < 0)
         return refuse(error, ERR_NOT_FOUND, field,
                       "the inner-relay has no listener for IPv%u; add a [listener]", family);
     return 0;
@@ -128,7 +144,10 @@ static int check_dmz_listener(const struct inner_link *link, const char *name, u
         return 0;
     if (!found && name[0])
         return refuse(error, ERR_NOT_FOUND, field, "dmz %s has no [listener %s]", link->name, name);
-    if (!found || found->advertise.family != family)
+    if (found && found->advertise.family != family)
+        return refuse(error, ERR_INVALID, field, "[listener %s] of dmz %s is not IPv%u",
+                      found->name, link->name, family);
+    if (!found)
         return refuse(error, ERR_NOT_FOUND, field,
                       "dmz %s has no listener for IPv%u; add a [listener] there", link->name,
                       family);
@@ -216,8 +235,13 @@ static void tie_reverse(struct inner *inner, struct sa *sa)
 {
     struct sa *other = sa->reverse ? inner_find_sa(inner, sa->reverse) : NULL;
 
-    if (other && other->reverse == 0)
-        other->reverse = sa->id;
+    if (!other || other->reverse != 0)
+        return;
+    other->reverse = sa->id;
+    /* The dmz-relay shows it too. */
+    authority_changed(&inner->links[other->owner].authority, other);
+    if (other->owner != sa->owner)
+        inner->hooks.kick(inner->hooks.ctx, &inner->links[other->owner]);
 }
 
 static int install(struct inner *inner, struct inner_link *link, struct sa *sa,

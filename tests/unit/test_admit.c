@@ -1,0 +1,519 @@
+#include "inner-relay/admit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/err.h"
+#include "common/base/protocol.h"
+#include "common/sa/table.h"
+#include "tests/unit/core.h"
+#include "tests/unit/unit.h"
+
+enum { ROOM = 16 };
+
+static struct core core;
+
+static void start_engine(void)
+{
+    ck_assert(core_start_engine());
+}
+
+static void setup(void)
+{
+    ck_assert(core_init(&core, ROOM));
+    core_introduce(&core, 0, 100, 100);
+}
+
+static void teardown(void)
+{
+    core_fini(&core);
+}
+
+static struct addr addr_of(const char *text)
+{
+    struct addr addr = {0};
+
+    ck_assert_int_eq(addr_parse(text, &addr), 0);
+    return addr;
+}
+
+/* ------------------------------------------------------------ refusals */
+
+/* Addresses of a request, by name. */
+enum place { SOURCE, SOURCE_RTCP, TO, TO_RTCP };
+
+static struct addr *place_of(struct admit_request *request, enum place place)
+{
+    struct sa_transport *transport = place < TO ? &request->source : &request->destination;
+
+    return place == SOURCE || place == TO ? &transport->rtp : &transport->rtcp;
+}
+
+static const char *const fields[] = {"source", "source_rtcp", "to", "to_rtcp"};
+
+/* The sender is outside: its source is external, the receiver internal. "" is family 0. */
+static const struct {
+    enum place place;
+    const char *addr;
+    int code; /* 0: accepted */
+    const char *says;
+} addresses[] = {
+    {SOURCE, "", ERR_INVALID, "does not learn"},
+    {SOURCE, "224.0.0.5:1024", ERR_FORBIDDEN, "multicast"},
+    {SOURCE, "255.255.255.255:1024", ERR_FORBIDDEN, "broadcast"},
+    {SOURCE, "0.0.0.0:1024", ERR_FORBIDDEN, "cannot be a sender"},
+    {SOURCE, "10.9.9.9:1024", ERR_FORBIDDEN, "in [networks] internal"},
+    {SOURCE, "198.18.0.1:1024", 0, ""},
+    {SOURCE_RTCP, "", 0, ""},
+    {SOURCE_RTCP, "[2001:db8::1]:1025", ERR_INVALID, "family"},
+    {SOURCE_RTCP, "224.0.0.5:1025", ERR_FORBIDDEN, "multicast"},
+    {SOURCE_RTCP, "10.9.9.9:1025", ERR_FORBIDDEN, "in [networks] internal"},
+    {TO, "", ERR_INVALID, "needed"},
+    {TO, "192.0.2.77:1024", ERR_FORBIDDEN, "not in [networks] internal"},
+    {TO, "8.8.8.8:1024", ERR_FORBIDDEN, "not in [networks] internal"},
+    {TO, "127.0.0.1:1024", ERR_FORBIDDEN, "loopback"},
+    {TO, "10.0.0.1:1024", ERR_FORBIDDEN, "own address"},
+    {TO, "10.0.0.101:7777", ERR_FORBIDDEN, "own address"},
+    {TO, "224.0.0.5:1024", ERR_FORBIDDEN, "multicast"},
+    {TO_RTCP, "", 0, ""},
+    {TO_RTCP, "[fd00::9]:1025", ERR_INVALID, "family"},
+    {TO_RTCP, "192.0.2.77:1025", ERR_FORBIDDEN, "not in [networks] internal"},
+    {TO_RTCP, "10.0.0.1:1025", ERR_FORBIDDEN, "own address"},
+};
+
+/* What admit() must leave as it was when it refuses. */
+struct picture {
+    size_t count;
+    uint64_t next_id, version, reverse;
+    unsigned kicked, changed;
+};
+
+static struct picture take_picture(void)
+{
+    const struct sa *first = inner_find_sa(&core.inner, 1);
+
+    return (struct picture){.count = table_count(core.inner.table),
+                            .next_id = core.inner.next_id,
+                            .version = core.inner.links[0].authority.version,
+                            .reverse = first ? first->reverse : 0,
+                            .kicked = core.kicked[0],
+                            .changed = core.changed};
+}
+
+static void check_refused(const struct admit_request *request, int code, const char *field,
+                          const char *says)
+{
+    struct picture before = take_picture(), after;
+    struct sa *sa = NULL;
+    struct admit_error error;
+
+    ck_assert_int_eq(admit(&core.inner, request, 1, 1, &sa, &error), code);
+    if (field)
+        ck_assert_str_eq(error.field, field);
+    else
+        ck_assert_ptr_null(error.field);
+    ck_assert_msg(strstr(error.text, says) != NULL, "\"%s\" does not say \"%s\"", error.text, says);
+    ck_assert_ptr_null(sa);
+    after = take_picture();
+    ck_assert_mem_eq(&before, &after, sizeof(before));
+}
+
+START_TEST(test_addresses)
+{
+    const char *text = addresses[_i].addr;
+    struct admit_request request;
+    struct addr *addr;
+
+    core_request(&request, 1);
+    addr = place_of(&request, addresses[_i].place);
+    *addr = text[0] ? addr_of(text) : (struct addr){0};
+    if (addresses[_i].code == 0)
+        ck_assert_ptr_nonnull(core_add(&core, &request));
+    else
+        check_refused(&request, addresses[_i].code, fields[addresses[_i].place],
+                      addresses[_i].says);
+}
+END_TEST
+
+/* Port 0 cannot come through addr_parse. */
+START_TEST(test_port_0)
+{
+    struct admit_request request;
+
+    core_request(&request, 1);
+    place_of(&request, (enum place)_i)->port = 0;
+    check_refused(&request, _i < TO ? ERR_INVALID : ERR_FORBIDDEN, fields[_i], "port 0");
+}
+END_TEST
+
+/* With mux the RTCP addresses do not count, whatever stands there. */
+START_TEST(test_mux_needs_no_rtcp)
+{
+    struct admit_request request;
+    const struct sa *sa;
+
+    core_request(&request, 1);
+    request.source.mux = request.destination.mux = true;
+    request.source.rtcp = addr_of("224.0.0.5:9");
+    request.destination.rtcp = addr_of("[2001:db8::9]:9");
+    sa = core_add(&core, &request);
+    ck_assert_ptr_nonnull(sa);
+    ck_assert(sa->source.mux && sa->destination.mux);
+}
+END_TEST
+
+/* The other way round: an internal sender, an external receiver. */
+static void turn_round(struct admit_request *request)
+{
+    request->side = SA_SIDE_INTERNAL;
+    request->source.rtp = addr_of("10.0.1.20:3000");
+    request->source.rtcp = addr_of("10.0.1.20:3001");
+    request->destination.rtp = addr_of("192.0.2.10:3000");
+    request->destination.rtcp = addr_of("192.0.2.10:3001");
+}
+
+static const struct {
+    enum place place;
+    const char *addr;
+    int code;
+    const char *says;
+} internal[] = {
+    {SOURCE, "192.0.2.10:1024", ERR_FORBIDDEN, "not in [networks] internal"},
+    {SOURCE_RTCP, "192.0.2.10:1025", ERR_FORBIDDEN, "not in [networks] internal"},
+    {TO, "10.0.1.77:1024", ERR_FORBIDDEN, "not on the external side"},
+    {TO, "192.168.1.1:1024", ERR_FORBIDDEN, "neither a public address"},
+    {TO, "8.8.8.8:1024", 0, ""},
+    {TO_RTCP, "192.168.1.1:1025", ERR_FORBIDDEN, "neither a public address"},
+};
+
+START_TEST(test_internal_sender)
+{
+    struct admit_request request;
+
+    core_request(&request, 1);
+    turn_round(&request);
+    *place_of(&request, internal[_i].place) = addr_of(internal[_i].addr);
+    if (internal[_i].code == 0)
+        ck_assert_ptr_nonnull(core_add(&core, &request));
+    else
+        check_refused(&request, internal[_i].code, fields[internal[_i].place], internal[_i].says);
+}
+END_TEST
+
+START_TEST(test_key)
+{
+    struct admit_request request, good;
+    size_t right;
+
+    core_request(&good, (unsigned)_i);
+    right = good.material_octets;
+    for (size_t octets = 0; octets <= SUITE_KEY_MAX_OCTETS; octets++) {
+        if (octets == right)
+            continue;
+        request = good;
+        request.material_octets = octets;
+        check_refused(&request, ERR_INVALID, "key", request.suite->name);
+    }
+    request = good;
+    memset(request.material, 0, sizeof(request.material));
+    check_refused(&request, ERR_INVALID, "key", "zero");
+    ck_assert_ptr_nonnull(core_add(&core, &good));
+}
+END_TEST
+
+START_TEST(test_ssrcs)
+{
+    struct admit_request request;
+
+    core_request(&request, 1);
+    request.ssrc_count = 0;
+    check_refused(&request, ERR_INVALID, "ssrc", "at least one");
+    request.ssrc_count = 3;
+    request.ssrc[1] = 77;
+    request.ssrc[2] = 77;
+    check_refused(&request, ERR_INVALID, "ssrc", "77 stands twice");
+    request.ssrc_count = SA_SSRC_MAX;
+    for (unsigned i = 0; i < SA_SSRC_MAX; i++)
+        request.ssrc[i] = UINT32_MAX - i;
+    ck_assert_ptr_nonnull(core_add(&core, &request));
+}
+END_TEST
+
+START_TEST(test_dmz_and_reverse)
+{
+    struct admit_request request;
+    struct sa *sa;
+
+    core_request(&request, 1);
+    snprintf(request.dmz, sizeof(request.dmz), "north");
+    check_refused(&request, ERR_NOT_FOUND, "dmz", "[dmz north]");
+    snprintf(request.dmz, sizeof(request.dmz), "west");
+    sa = core_add(&core, &request);
+    ck_assert_ptr_nonnull(sa);
+    ck_assert_uint_eq(sa->owner, 1);
+    ck_assert_uint_eq(core.kicked[1], 1);
+    core_request(&request, 2);
+    request.reverse = 4711;
+    check_refused(&request, ERR_NOT_FOUND, "reverse", "4711");
+}
+END_TEST
+
+/* ------------------------------------------------------------ listeners */
+
+static const struct {
+    enum sa_side side;
+    bool known; /* the dmz-relay has said what it has */
+    const char *listener, *to_listener;
+    const char *source, *to;
+    int code;
+    const char *field, *says;
+} listeners[] = {
+    {SA_SIDE_EXTERNAL, true, "", "", "192.0.2.9:10", "10.2.2.2:10", 0, NULL, ""},
+    {SA_SIDE_EXTERNAL, true, "out4", "four", "192.0.2.9:10", "10.2.2.2:10", 0, NULL, ""},
+    {SA_SIDE_EXTERNAL, true, "out6", "six", "[2001:db8::9]:10", "[fd00::9]:10", 0, NULL, ""},
+    {SA_SIDE_EXTERNAL, true, "", "", "[2001:db8::9]:10", "10.2.2.2:10", 0, NULL, ""},
+    {SA_SIDE_EXTERNAL, true, "out6", "", "192.0.2.9:10", "10.2.2.2:10", ERR_INVALID, "listener",
+     "[listener out6] of dmz east is not IPv4"},
+    {SA_SIDE_EXTERNAL, true, "none", "", "192.0.2.9:10", "10.2.2.2:10", ERR_NOT_FOUND, "listener",
+     "dmz east has no [listener none]"},
+    {SA_SIDE_EXTERNAL, true, "", "none", "192.0.2.9:10", "10.2.2.2:10", ERR_NOT_FOUND,
+     "to_listener", "the inner-relay has no [listener none]"},
+    {SA_SIDE_EXTERNAL, true, "", "six", "192.0.2.9:10", "10.2.2.2:10", ERR_INVALID, "to_listener",
+     "[listener six] of the inner-relay is not IPv4"},
+    /* Not known yet: the dmz-relay will say. */
+    {SA_SIDE_EXTERNAL, false, "none", "", "192.0.2.9:10", "10.2.2.2:10", 0, NULL, ""},
+    {SA_SIDE_EXTERNAL, false, "", "none", "192.0.2.9:10", "10.2.2.2:10", ERR_NOT_FOUND,
+     "to_listener", "the inner-relay"},
+    {SA_SIDE_INTERNAL, true, "", "", "10.2.2.2:10", "192.0.2.9:10", 0, NULL, ""},
+    {SA_SIDE_INTERNAL, true, "four", "out4", "10.2.2.2:10", "192.0.2.9:10", 0, NULL, ""},
+    {SA_SIDE_INTERNAL, true, "six", "", "10.2.2.2:10", "192.0.2.9:10", ERR_INVALID, "listener",
+     "not IPv4"},
+    {SA_SIDE_INTERNAL, true, "out4", "", "10.2.2.2:10", "192.0.2.9:10", ERR_NOT_FOUND, "listener",
+     "the inner-relay has no [listener out4]"},
+    {SA_SIDE_INTERNAL, true, "", "four", "10.2.2.2:10", "192.0.2.9:10", ERR_NOT_FOUND,
+     "to_listener", "dmz east has no [listener four]"},
+    {SA_SIDE_INTERNAL, true, "", "out4", "10.2.2.2:10", "[2001:db8::9]:10", ERR_INVALID,
+     "to_listener", "not IPv6"},
+    {SA_SIDE_INTERNAL, false, "", "none", "10.2.2.2:10", "192.0.2.9:10", 0, NULL, ""},
+};
+
+START_TEST(test_listeners)
+{
+    struct admit_request request;
+
+    if (!listeners[_i].known)
+        core.inner.links[0].peer = (struct hello){0};
+    core_request(&request, 1);
+    request.side = listeners[_i].side;
+    request.source = (struct sa_transport){.rtp = addr_of(listeners[_i].source), .mux = true};
+    request.destination = (struct sa_transport){.rtp = addr_of(listeners[_i].to), .mux = true};
+    snprintf(request.listener, sizeof(request.listener), "%s", listeners[_i].listener);
+    snprintf(request.to_listener, sizeof(request.to_listener), "%s", listeners[_i].to_listener);
+    if (listeners[_i].code == 0)
+        ck_assert_ptr_nonnull(core_add(&core, &request));
+    else
+        check_refused(&request, listeners[_i].code, listeners[_i].field, listeners[_i].says);
+}
+END_TEST
+
+START_TEST(test_no_listener_of_the_family)
+{
+    struct admit_request request;
+
+    core_request(&request, 1);
+    core.inner.listener_count = 1;
+    request.destination = (struct sa_transport){.rtp = addr_of("[fd00::9]:10"), .mux = true};
+    check_refused(&request, ERR_NOT_FOUND, "to_listener",
+                  "the inner-relay has no listener for IPv6");
+    core_request(&request, 1);
+    core.inner.links[0].peer.listener_count = 1;
+    request.source = (struct sa_transport){.rtp = addr_of("[2001:db8::9]:10"), .mux = true};
+    check_refused(&request, ERR_NOT_FOUND, "listener", "dmz east has no listener for IPv6");
+}
+END_TEST
+
+/* ------------------------------------------------------------ room, conflicts */
+
+START_TEST(test_table_full)
+{
+    struct admit_request request;
+
+    for (unsigned n = 0; n < ROOM; n++) {
+        core_request(&request, n);
+        ck_assert_ptr_nonnull(core_add(&core, &request));
+    }
+    core_request(&request, ROOM);
+    check_refused(&request, ERR_FULL, NULL, "max-sas");
+    inner_delete(&core.inner, inner_find_sa(&core.inner, 3), 1);
+    ck_assert_ptr_nonnull(core_add(&core, &request));
+}
+END_TEST
+
+/* Capacity and quota of the dmz-relay count for its own SAs only. */
+static const struct {
+    uint32_t capacity, quota;
+} bounds[] = {{2, 100}, {100, 2}, {2, 2}};
+
+START_TEST(test_dmz_full)
+{
+    struct admit_request request;
+
+    core_introduce(&core, 0, bounds[_i].capacity, bounds[_i].quota);
+    for (unsigned n = 0; n < 2; n++) {
+        core_request(&request, n);
+        ck_assert_ptr_nonnull(core_add(&core, &request));
+    }
+    core_request(&request, 2);
+    check_refused(&request, ERR_FULL, NULL, "dmz east takes no more than 2");
+    snprintf(request.dmz, sizeof(request.dmz), "west");
+    ck_assert_ptr_nonnull(core_add(&core, &request));
+}
+END_TEST
+
+START_TEST(test_conflict)
+{
+    struct admit_request request, first;
+    uint8_t material[SUITE_KEY_MAX_OCTETS];
+    struct sa *sa;
+
+    core_request(&first, 1);
+    sa = core_add(&core, &first);
+    ck_assert_ptr_nonnull(sa);
+    memcpy(material, sa->material, sizeof(material));
+    core_request(&request, 2);
+    request.source = first.source;
+    ck_assert_ptr_nonnull(core_add(&core, &request)); /* the SSRC tells them apart */
+    core_request(&request, 3);
+    request.source = first.source;
+    request.ssrc_count = 2;
+    request.ssrc[1] = first.ssrc[0];
+    check_refused(&request, ERR_EXISTS, "source", "SA 1 has");
+    /* On another dmz-relay too: packets are found by their source, before the owner is known. */
+    snprintf(request.dmz, sizeof(request.dmz), "west");
+    check_refused(&request, ERR_EXISTS, "source", "SA 1 has");
+    ck_assert_mem_eq(sa->material, material, sizeof(material));
+    ck_assert_ptr_eq(
+        table_by_source(core.inner.table, SA_SIDE_EXTERNAL, &first.source.rtp, first.ssrc[0]), sa);
+}
+END_TEST
+
+/* ------------------------------------------------------------ what an SA gets */
+
+START_TEST(test_defaults)
+{
+    struct admit_request request;
+    struct sa *sa;
+
+    core_request(&request, 1);
+    sa = core_add(&core, &request);
+    ck_assert_ptr_nonnull(sa);
+    ck_assert_uint_eq(sa->id, 1);
+    ck_assert_uint_eq(core.inner.next_id, 2);
+    ck_assert_uint_eq(sa->generation, 1);
+    ck_assert_uint_eq(sa->version, core.inner.links[0].authority.version);
+    ck_assert_uint_eq(sa->rate.octets_per_second, core.inner.options.sa_rate);
+    ck_assert_uint_eq(sa->media_timeout_s, core.inner.options.media_timeout_s);
+    ck_assert_uint_eq(sa->created_us, 1700000000000000);
+    ck_assert_uint_eq(sa->installed_us, 1000000);
+    ck_assert_str_eq(sa->call_id, request.call_id);
+    ck_assert_ptr_nonnull(sa->srtp);
+    ck_assert_int_eq(sa->stream[0].origin, SSRC_ORIGIN_SIGNALLED);
+    ck_assert_uint_eq(core.kicked[0], 1);
+    ck_assert_uint_eq(core.changed, 1);
+    core_request(&request, 2);
+    request.rate = 999;
+    request.media_timeout_s = 0;
+    sa = core_add(&core, &request);
+    ck_assert_ptr_nonnull(sa);
+    ck_assert_uint_eq(sa->id, 2);
+    ck_assert_uint_eq(sa->rate.octets_per_second, 999);
+    ck_assert_uint_eq(sa->media_timeout_s, 0);
+}
+END_TEST
+
+/* The packet's own SSRC where it is free on that dmz-relay, and no deleted SA's that still rests.
+ */
+START_TEST(test_label)
+{
+    struct admit_request request;
+    struct sa *sa;
+
+    core_request(&request, 1);
+    sa = core_add(&core, &request);
+    ck_assert_uint_eq(sa->label, request.ssrc[0]);
+    core_request(&request, 2);
+    request.ssrc[0] = sa->label;
+    sa = core_add(&core, &request);
+    ck_assert_ptr_nonnull(sa);
+    ck_assert_uint_ne(sa->label, request.ssrc[0]);
+    core_request(&request, 3);
+    request.ssrc[0] = 0x1001;
+    snprintf(request.dmz, sizeof(request.dmz), "west");
+    ck_assert_uint_eq(core_add(&core, &request)->label, 0x1001);
+
+    inner_delete(&core.inner, inner_find_sa(&core.inner, 1), 5000000);
+    core_request(&request, 1);
+    inner_tick(&core.inner, 5000000 + LABEL_REST_US - 1);
+    sa = core_add(&core, &request);
+    ck_assert_uint_ne(sa->label, request.ssrc[0]);
+    inner_delete(&core.inner, sa, 5000000 + LABEL_REST_US - 1);
+    inner_tick(&core.inner, 5000000 + LABEL_REST_US);
+    ck_assert_uint_eq(core_add(&core, &request)->label, request.ssrc[0]);
+}
+END_TEST
+
+/* Whichever of the two is added second ties both, and the dmz-relay of the first is told. */
+START_TEST(test_reverse)
+{
+    struct admit_request request;
+    struct sa *first, *second, *third;
+    uint64_t version;
+
+    core_request(&request, 1);
+    first = core_add(&core, &request);
+    version = first->version;
+    core_request(&request, 2);
+    turn_round(&request);
+    request.reverse = first->id;
+    snprintf(request.dmz, sizeof(request.dmz), "west");
+    second = core_add(&core, &request);
+    ck_assert_ptr_nonnull(second);
+    ck_assert_uint_eq(second->reverse, first->id);
+    ck_assert_uint_eq(first->reverse, second->id);
+    ck_assert_uint_gt(first->version, version);
+    ck_assert_uint_eq(core.kicked[0], 2);
+    core_request(&request, 3);
+    request.reverse = second->id;
+    third = core_add(&core, &request);
+    ck_assert_uint_eq(third->reverse, second->id);
+    ck_assert_uint_eq(second->reverse, first->id);
+}
+END_TEST
+
+#define ROWS(table) (int)(sizeof(table) / sizeof((table)[0]))
+
+int main(void)
+{
+    Suite *suite = suite_create("admit");
+    TCase *tc = tcase_create("admit");
+
+    suite_add_tcase(suite, tc);
+    tcase_add_unchecked_fixture(tc, start_engine, core_stop_engine);
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_loop_test(tc, test_addresses, 0, ROWS(addresses));
+    tcase_add_loop_test(tc, test_port_0, 0, 4);
+    tcase_add_test(tc, test_mux_needs_no_rtcp);
+    tcase_add_loop_test(tc, test_internal_sender, 0, ROWS(internal));
+    tcase_add_loop_test(tc, test_key, 0, SUITE_COUNT);
+    tcase_add_test(tc, test_ssrcs);
+    tcase_add_test(tc, test_dmz_and_reverse);
+    tcase_add_loop_test(tc, test_listeners, 0, ROWS(listeners));
+    tcase_add_test(tc, test_no_listener_of_the_family);
+    tcase_add_test(tc, test_table_full);
+    tcase_add_loop_test(tc, test_dmz_full, 0, ROWS(bounds));
+    tcase_add_test(tc, test_conflict);
+    tcase_add_test(tc, test_defaults);
+    tcase_add_test(tc, test_label);
+    tcase_add_test(tc, test_reverse);
+    return unit_run(suite);
+}

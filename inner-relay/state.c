@@ -189,7 +189,9 @@ static int read_head(struct reading *reading, struct reader *r)
     reading->has_head = true;
     if (format != STATE_FORMAT)
         return refuse(reading, ERR_UNSUPPORTED, "it is of another version's format");
-    if (written > reading->wall_us || reading->wall_us - written > reading->max_age_us)
+    if (written > reading->wall_us)
+        return refuse(reading, ERR_TOO_OLD, "it was written in the future: the clock was set back");
+    if (reading->wall_us - written > reading->max_age_us)
         return refuse(reading, ERR_TOO_OLD, "it is older than [state] max-age");
     return 0;
 }
@@ -301,12 +303,11 @@ static int read_end(struct reading *reading, struct reader *r)
     bool ok = true;
 
     while (ok && tlv_next(r, &field)) {
-        if (field.tag == STATE_TAG_RECORDS)
+        /* The sum does not cover this record: it has to be as it was written, bit by bit. */
+        if (field.critical && field.tag == STATE_TAG_RECORDS)
             ok = tlv_get_u64(&field, &records);
-        else if (field.tag == STATE_TAG_CHECK)
-            ok = tlv_get_u64(&field, &check);
         else
-            ok = !field.critical;
+            ok = field.critical && field.tag == STATE_TAG_CHECK && tlv_get_u64(&field, &check);
     }
     reading->has_end = ok && reader_done(r) && records == reading->records &&
                        check == reading->check && reading->has_head;

@@ -208,8 +208,13 @@ void authority_forget(struct authority *authority, struct sa *sa)
 
 void authority_changed(struct authority *authority, struct sa *sa)
 {
+    bool last_to_save = authority->save_next == sa && !sa->newer;
+
     unlink_sa(authority, sa);
     authority_added(authority, sa);
+    /* It is the newest still: the state file that is being written has not got it yet. */
+    if (last_to_save)
+        authority->save_next = sa;
 }
 
 void authority_removed(struct authority *authority, struct sa *sa, uint64_t now_us)

@@ -160,7 +160,7 @@ static int start_core(struct daemon *daemon, char *error, size_t error_size)
 
 static void stop_core(struct daemon *daemon)
 {
-    statefile_close(relay_of(daemon)->statefile);
+    statefile_close(relay_of(daemon)->statefile, !daemon->running);
     inner_fini(&relay_of(daemon)->core);
     free(daemon->state);
 }

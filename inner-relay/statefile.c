@@ -56,6 +56,8 @@ static void give_up(struct statefile *statefile, const char *what)
         log_error("%s: %s: %s; calls would not survive a crash now", statefile->path, what,
                   strerror(errno));
     statefile->failing = true;
+    /* The file that lies there may name SAs that are gone, even when none is left. */
+    statefile->changed = true;
     if (statefile->fd >= 0)
         close(statefile->fd);
     statefile->fd = -1;
@@ -167,7 +169,7 @@ void statefile_set_interval(struct statefile *statefile, uint64_t interval_us)
 static const char *unfit(const struct stat *st)
 {
     if (!S_ISREG(st->st_mode))
-        return "not a regular file";
+        return "it is not a regular file";
     if (st->st_uid != geteuid())
         return "it belongs to another user";
     if (st->st_mode & 077)
@@ -185,7 +187,11 @@ static uint8_t *read_file(const char *path, size_t *length, char *error, size_t 
 
     *length = 0;
     if (fd < 0 || fstat(fd, &st) < 0) {
-        snprintf(error, error_size, "%s", errno == ENOENT ? "" : strerror(errno));
+        if (errno == ELOOP)
+            why = "it is a symbolic link";
+        else
+            why = errno == ENOENT ? "" : strerror(errno);
+        snprintf(error, error_size, "%s", why);
         goto out;
     }
     why = unfit(&st);
@@ -249,7 +255,7 @@ struct statefile *statefile_open(struct ev_loop *loop, struct inner *inner, cons
     return statefile;
 }
 
-void statefile_close(struct statefile *statefile)
+void statefile_close(struct statefile *statefile, bool keep)
 {
     if (!statefile)
         return;
@@ -257,7 +263,8 @@ void statefile_close(struct statefile *statefile)
     if (statefile->fd >= 0)
         close(statefile->fd);
     unlink(statefile->path_new);
-    unlink(statefile->path);
+    if (!keep)
+        unlink(statefile->path);
     state_end(&statefile->writer);
     free(statefile);
 }

@@ -6,6 +6,7 @@
 #ifndef INNER_RELAY_STATEFILE_H
 #define INNER_RELAY_STATEFILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,8 +22,11 @@ struct statefile;
  */
 struct statefile *statefile_open(struct ev_loop *loop, struct inner *inner, const char *path,
                                  uint64_t max_age_us, uint64_t interval_us);
-/* A clean stop: removes the file. Accepts NULL. */
-void statefile_close(struct statefile *statefile);
+/*
+ * A clean stop removes the file. keep: after a start that failed, the next one needs it still.
+ * Accepts NULL.
+ */
+void statefile_close(struct statefile *statefile, bool keep);
 
 /* Something changed: the file is written within a tenth of a second. */
 void statefile_changed(struct statefile *statefile);

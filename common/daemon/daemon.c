@@ -391,6 +391,7 @@ static int run(struct daemon *daemon)
     steps_init(&daemon->steps, step_table, daemon);
     if (steps_start(&daemon->steps, error, sizeof(error)) < 0)
         return fail(daemon, error);
+    daemon->running = true;
     media_start(daemon->media);
     ev_timer_start(daemon->loop, &daemon->second);
     log_info("started, version " PACKAGE_VERSION);

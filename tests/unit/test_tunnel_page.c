@@ -1,0 +1,637 @@
+/*
+ * relay-tunnel(7) and the code agree: every frame type, tag, value, error code,
+ * timer, limit and verdict, in both directions; the fields of each frame with
+ * their critical bits, as the code writes them; and the example of a media
+ * frame. A list of the page has a heading of its own and an ".It NAME (VALUE)
+ * MORE" for each; what protocol.h has is read from its text, so that a new
+ * number cannot be forgotten here either.
+ */
+#include <ctype.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/err.h"
+#include "common/base/tlv.h"
+#include "common/base/verdict.h"
+#include "common/sa/wire.h"
+#include "common/tunnel/frame.h"
+#include "common/tunnel/hello.h"
+#include "tests/unit/unit.h"
+
+enum { LINE_SIZE = 512, TEXT_SIZE = 2048, ITEMS_MAX = 64, NAME_MAX_OCTETS = 48 };
+
+struct item {
+    char name[NAME_MAX_OCTETS];
+    char value[NAME_MAX_OCTETS]; /* what stands in brackets */
+    char more[64];               /* the rest of the heading */
+    char text[TEXT_SIZE];        /* the lines below it, a blank between them */
+};
+
+struct list {
+    size_t count;
+    struct item item[ITEMS_MAX];
+};
+
+static FILE *open_source(const char *name)
+{
+    const char *top = getenv("TEST_TOP_SRCDIR");
+    char path[4096];
+    FILE *file;
+
+    snprintf(path, sizeof(path), "%s/%s", top ? top : ".", name);
+    file = fopen(path, "r");
+    ck_assert_msg(file != NULL, "%s cannot be opened", path);
+    return file;
+}
+
+static FILE *open_page(void)
+{
+    return open_source("man/relay-tunnel.7");
+}
+
+/* ------------------------------------------------------------ the page's lists */
+
+static void append(char *text, const char *line)
+{
+    size_t used = strlen(text);
+
+    ck_assert_int_lt(snprintf(text + used, TEXT_SIZE - used, "%s%s", used > 0 ? " " : "", line),
+                     (int)(TEXT_SIZE - used));
+}
+
+/* ".It NAME (VALUE) MORE" */
+static void read_head(const char *line, struct item *item)
+{
+    const char *at = line + strlen(".It ");
+    size_t length = strcspn(at, " ");
+
+    memset(item, 0, sizeof(*item));
+    snprintf(item->name, sizeof(item->name), "%.*s", (int)length, at);
+    at += length;
+    if (at[0] == ' ' && at[1] == '(') {
+        at += 2;
+        length = strcspn(at, ")");
+        snprintf(item->value, sizeof(item->value), "%.*s", (int)length, at);
+        at += length + (at[length] == ')');
+    }
+    snprintf(item->more, sizeof(item->more), "%s", at + (at[0] == ' '));
+}
+
+/* The ".Bl -tag" list below the heading, as far as it goes. */
+static struct list *read_list(const char *heading)
+{
+    struct list *list = calloc(1, sizeof(*list));
+    FILE *page = open_page();
+    char line[LINE_SIZE];
+    bool below = false, inside = false;
+
+    while (fgets(line, sizeof(line), page)) {
+        line[strcspn(line, "\n")] = '\0';
+        if (strncmp(line, ".Sh ", 4) == 0 || strncmp(line, ".Ss ", 4) == 0)
+            below = strcmp(line + 4, heading) == 0;
+        if (!below)
+            continue;
+        if (strncmp(line, ".Bl", 3) == 0 || strncmp(line, ".El", 3) == 0)
+            inside = line[1] == 'B';
+        else if (inside && strncmp(line, ".It ", 4) == 0 && list->count < ITEMS_MAX)
+            read_head(line, &list->item[list->count++]);
+        else if (inside && list->count > 0)
+            append(list->item[list->count - 1].text, line);
+    }
+    fclose(page);
+    ck_assert_msg(list->count > 0, "the page has no list below \"%s\"", heading);
+    return list;
+}
+
+static const struct item *find_item(const struct list *list, const char *name)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (strcmp(list->item[i].name, name) == 0)
+            return &list->item[i];
+    }
+    return NULL;
+}
+
+/* ------------------------------------------------------------ enums of protocol.h, as text */
+
+struct member {
+    char name[NAME_MAX_OCTETS]; /* without the prefix, '-' for '_' */
+    unsigned long value;
+    char type[16]; /* the first word of its comment, or "" */
+};
+
+/* "    PREFIX_NAME = VALUE, / * TYPE, ..." */
+static bool read_member(const char *line, const char *prefix, struct member *member)
+{
+    const char *at = line + strspn(line, " "), *comment = strstr(line, "/* ");
+    size_t length, prefix_length = strlen(prefix);
+
+    if (strncmp(at, prefix, prefix_length) != 0 || !strchr(at, '='))
+        return false;
+    at += prefix_length;
+    length = strcspn(at, " ");
+    snprintf(member->name, sizeof(member->name), "%.*s", (int)length, at);
+    for (char *p = member->name; *p; p++)
+        *p = *p == '_' ? '-' : *p;
+    member->value = strtoul(strchr(at, '=') + 1, NULL, 0);
+    member->type[0] = '\0';
+    if (comment)
+        snprintf(member->type, sizeof(member->type), "%.*s", (int)strcspn(comment + 3, " ,:"),
+                 comment + 3);
+    return true;
+}
+
+static size_t read_enum(const char *start, const char *prefix, struct member *members)
+{
+    FILE *header = open_source("common/base/protocol.h");
+    char line[LINE_SIZE];
+    size_t count = 0;
+    bool inside = false;
+
+    while (fgets(line, sizeof(line), header)) {
+        if (strncmp(line, start, strlen(start)) == 0)
+            inside = true;
+        else if (line[0] == '}')
+            inside = false;
+        else if (inside && count < ITEMS_MAX && read_member(line, prefix, &members[count]))
+            count++;
+    }
+    fclose(header);
+    ck_assert_msg(count > 0, "protocol.h has no \"%s\"", start);
+    return count;
+}
+
+static const struct {
+    const char *start;  /* line of protocol.h */
+    const char *prefix; /* of its members */
+    const char *heading;
+    bool typed; /* the heading of an item goes on with the field's type */
+} enums[] = {
+    {"enum frame_type {", "FRAME_", "Frame types", false},
+    {"enum hello_tag {", "TAG_", "Fields of HELLO, PING, BYE and SYNC", true},
+    {"enum listener_tag {", "LISTENER_TAG_", "Fields of LISTENER", true},
+    {"enum sa_tag {", "SA_TAG_", "Fields of SA-PUT, SA-DELETE and SA-NAK", true},
+    {"enum ssrc_tag {", "SSRC_TAG_", "Fields of SSRC", true},
+};
+
+START_TEST(test_enum)
+{
+    struct list *list = read_list(enums[_i].heading);
+    struct member members[ITEMS_MAX];
+    size_t count = read_enum(enums[_i].start, enums[_i].prefix, members);
+
+    ck_assert_msg(list->count == count, "%s: %zu in the page, %zu in protocol.h", enums[_i].heading,
+                  list->count, count);
+    for (size_t i = 0; i < count; i++) {
+        const struct item *item = find_item(list, members[i].name);
+
+        ck_assert_msg(item != NULL, "%s: %s is missing", enums[_i].heading, members[i].name);
+        ck_assert_msg(strtoul(item->value, NULL, 10) == members[i].value,
+                      "%s: %s is %lu, the page says %s", enums[_i].heading, item->name,
+                      members[i].value, item->value);
+        ck_assert_msg(item->text[0] != '\0', "%s: nothing is said of %s", enums[_i].heading,
+                      item->name);
+        if (enums[_i].typed && members[i].type[0])
+            ck_assert_msg(strcmp(item->more, members[i].type) == 0,
+                          "%s: %s is of type %s, the page says \"%s\"", enums[_i].heading,
+                          item->name, members[i].type, item->more);
+    }
+    free(list);
+}
+END_TEST
+
+/* ------------------------------------------------------------ numbers that a table here names */
+
+struct number {
+    const char *name; /* in the page */
+    unsigned long value;
+    const char *unit;     /* " ms", " octets" or "" */
+    const char *constant; /* in protocol.h; NULL: in another header; of an error code: its text */
+};
+
+#define TIMER(name, constant)                                                                      \
+    {                                                                                              \
+        name, (constant) / 1000, " ms", #constant                                                  \
+    }
+#define OCTETS(name, constant)                                                                     \
+    {                                                                                              \
+        name, (constant), " octets", #constant                                                     \
+    }
+#define TEXT(name, constant)                                                                       \
+    {                                                                                              \
+        name, (constant)-1, " octets", #constant                                                   \
+    }
+
+static const struct number limits[] = {
+    TIMER("PING-INTERVAL", PING_INTERVAL_US),
+    TIMER("DEAD-PEER", DEAD_PEER_US),
+    TIMER("HANDSHAKE-TIMEOUT", HANDSHAKE_TIMEOUT_US),
+    TIMER("CONNECT-TIMEOUT", CONNECT_TIMEOUT_US),
+    TIMER("BACKOFF-MIN", BACKOFF_MIN_US),
+    TIMER("BACKOFF-NETWORK-MAX", BACKOFF_NETWORK_MAX_US),
+    TIMER("BACKOFF-MAX", BACKOFF_MAX_US),
+    TIMER("LABEL-REST", LABEL_REST_US),
+    OCTETS("FRAME-HEAD", FRAME_HEAD_OCTETS),
+    OCTETS("FRAME-LABEL", FRAME_LABEL_OCTETS),
+    OCTETS("FRAME-MAX", FRAME_MAX_OCTETS),
+    OCTETS("PACKET-MAX", PACKET_MAX_OCTETS),
+    OCTETS("RECORD-MAX", RECORD_MAX_OCTETS),
+    OCTETS("URGENT-QUEUE", URGENT_QUEUE_OCTETS),
+    TEXT("NAME", NAME_SIZE),
+    TEXT("SITE", SITE_SIZE),
+    TEXT("CALL-ID", CALL_ID_SIZE),
+    TEXT("REASON", BYE_REASON_SIZE),
+    TEXT("REFUSED", SA_REFUSED_SIZE),
+    {"SSRCS", SA_SSRC_MAX, "", "SA_SSRC_MAX"},
+    {"LISTENERS", HELLO_LISTENERS_MAX, "", NULL},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct number values[] = {
+    {"PROTOCOL-VERSION-MIN", PROTOCOL_VERSION_MIN, "", "PROTOCOL_VERSION_MIN"},
+    {"PROTOCOL-VERSION-MAX", PROTOCOL_VERSION_MAX, "", "PROTOCOL_VERSION_MAX"},
+    {"FEATURE-DELTA", FEATURE_DELTA, "", "FEATURE_DELTA"},
+    {"SYNC-DELTA", SYNC_DELTA, "", "SYNC_DELTA"},
+    {"SYNC-SNAPSHOT", SYNC_SNAPSHOT, "", "SYNC_SNAPSHOT"},
+    {"SIDE-EXTERNAL", SA_SIDE_EXTERNAL, "", NULL},
+    {"SIDE-INTERNAL", SA_SIDE_INTERNAL, "", NULL},
+    {"ENCAP-RTP", SA_ENCAP_RTP, "", NULL},
+    {"ENCAP-RTP-PRIME", SA_ENCAP_RTP_PRIME, "", NULL},
+    {"ORIGIN-SIGNALLED", SSRC_ORIGIN_SIGNALLED, "", NULL},
+    {"ORIGIN-ASSIGNED", SSRC_ORIGIN_ASSIGNED, "", NULL},
+    {"ORIGIN-LEARNED", SSRC_ORIGIN_LEARNED, "", NULL},
+    {NULL, 0, NULL, NULL},
+};
+
+/* Memory, not protocol. */
+static const char *const not_in_the_page[] = {"PACKET_ROOM_OCTETS", NULL};
+
+#define X(name, number, text) {#name, number, "", text},
+static const struct number errors[] = {ERR_LIST(X){NULL, 0, NULL, NULL}};
+#undef X
+
+static void dashes(const char *name, char *out, size_t size)
+{
+    snprintf(out, size, "%s", name);
+    for (; *out; out++)
+        *out = *out == '_' ? '-' : *out;
+}
+
+static void check_numbers(const char *heading, const struct number *numbers)
+{
+    struct list *list = read_list(heading);
+    char name[NAME_MAX_OCTETS], value[NAME_MAX_OCTETS];
+    size_t count = 0;
+
+    for (; numbers[count].name; count++) {
+        const struct item *item;
+
+        dashes(numbers[count].name, name, sizeof(name));
+        item = find_item(list, name);
+        snprintf(value, sizeof(value), "%lu%s", numbers[count].value, numbers[count].unit);
+        ck_assert_msg(item != NULL, "%s: %s is missing", heading, name);
+        ck_assert_msg(strcmp(item->value, value) == 0, "%s: %s is %s, the page says %s", heading,
+                      name, value, item->value);
+        ck_assert_msg(item->text[0] != '\0', "%s: nothing is said of %s", heading, name);
+    }
+    ck_assert_msg(list->count == count, "%s: %zu in the page, %zu in the code", heading,
+                  list->count, count);
+    free(list);
+}
+
+START_TEST(test_limits)
+{
+    check_numbers("TIMERS AND LIMITS", limits);
+}
+END_TEST
+
+START_TEST(test_values)
+{
+    check_numbers("Values", values);
+}
+END_TEST
+
+START_TEST(test_error_codes)
+{
+    struct list *list = read_list("Error codes");
+
+    check_numbers("Error codes", errors);
+    for (size_t i = 0; i < list->count; i++)
+        ck_assert_str_eq(list->item[i].text, errors[i].constant);
+    free(list);
+}
+END_TEST
+
+static bool is_named(const char *constant, const struct number *numbers)
+{
+    for (; numbers->name; numbers++) {
+        if (numbers->constant && strcmp(numbers->constant, constant) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_left_out(const char *constant)
+{
+    size_t i = 0;
+
+    while (not_in_the_page[i] && strcmp(not_in_the_page[i], constant) != 0)
+        i++;
+    return not_in_the_page[i] != NULL;
+}
+
+static bool is_tag_or_type(const char *constant)
+{
+    for (size_t i = 0; i < sizeof(enums) / sizeof(enums[0]); i++) {
+        if (strncmp(constant, enums[i].prefix, strlen(enums[i].prefix)) == 0 &&
+            !is_named(constant, limits))
+            return true;
+    }
+    return false;
+}
+
+/* Every constant of protocol.h is in one of the tables above, or in one of the enums. */
+START_TEST(test_no_constant_is_forgotten)
+{
+    FILE *header = open_source("common/base/protocol.h");
+    char line[LINE_SIZE], constant[NAME_MAX_OCTETS];
+    size_t seen = 0;
+
+    while (fgets(line, sizeof(line), header)) {
+        const char *at = line;
+
+        while ((at = strstr(at, " = ")) != NULL) {
+            const char *end = at, *begin = at;
+
+            while (begin > line && (isupper((unsigned char)begin[-1]) ||
+                                    isdigit((unsigned char)begin[-1]) || begin[-1] == '_'))
+                begin--;
+            at += 3;
+            if (begin == end || !isupper((unsigned char)begin[0]))
+                continue; /* "0 = never" */
+            snprintf(constant, sizeof(constant), "%.*s", (int)(end - begin), begin);
+            seen++;
+            ck_assert_msg(is_named(constant, limits) || is_named(constant, values) ||
+                              is_left_out(constant) || is_tag_or_type(constant),
+                          "%s of protocol.h is not compared with the page", constant);
+        }
+    }
+    fclose(header);
+    ck_assert_uint_gt(seen, 70);
+}
+END_TEST
+
+/* ------------------------------------------------------------ verdicts */
+
+START_TEST(test_verdicts)
+{
+    struct list *list = read_list("VERDICTS");
+
+    ck_assert_uint_eq(list->count, VERDICT_COUNT);
+    for (unsigned i = 0; i < VERDICT_COUNT; i++) {
+        ck_assert_str_eq(list->item[i].name, verdict_name((enum verdict)i));
+        ck_assert_str_eq(list->item[i].text, verdict_text((enum verdict)i));
+    }
+    free(list);
+}
+END_TEST
+
+/* ------------------------------------------------------------ what the code writes */
+
+static void fill_hello(struct hello *hello)
+{
+    uint8_t ip[4] = {192, 0, 2, 10};
+
+    *hello = (struct hello){.version_min = 1, .version_max = 1, .version = 1};
+    hello->listener_count = 1;
+    snprintf(hello->listener[0].name, sizeof(hello->listener[0].name), "main");
+    hello->listener[0].advertise = addr_from_ip4(ip, 5004);
+}
+
+static void put_hello(struct writer *w, bool full)
+{
+    struct hello hello;
+
+    (void)full;
+    fill_hello(&hello);
+    hello_put(w, &hello);
+}
+
+static void put_hello_ack(struct writer *w, bool full)
+{
+    struct hello hello;
+
+    (void)full;
+    fill_hello(&hello);
+    hello_ack_put(w, &hello);
+}
+
+static void put_ping(struct writer *w, bool full)
+{
+    struct ping ping = {0};
+
+    (void)full;
+    ping_put(w, &ping);
+}
+
+static void put_bye(struct writer *w, bool full)
+{
+    bye_put(w, full ? "reason" : "");
+}
+
+static void put_sync(struct writer *w, bool full)
+{
+    struct wire_sync sync = {.kind = SYNC_DELTA};
+
+    (void)full;
+    wire_put_sync(w, &sync);
+}
+
+static void put_delete(struct writer *w, bool full)
+{
+    struct wire_delete deletion = {0};
+
+    (void)full;
+    wire_put_delete(w, &deletion);
+}
+
+static void put_nak(struct writer *w, bool full)
+{
+    struct wire_nak nak = {.error = ERR_FULL};
+
+    (void)full;
+    wire_put_nak(w, &nak);
+}
+
+/* With everything that an SA can have, also what the other side's view must not show. */
+static void put_sa(struct writer *w, enum sa_side side, bool full)
+{
+    uint8_t ip[4] = {192, 0, 2, 10};
+    struct sa *sa = sa_new();
+
+    sa->side = side;
+    sa->suite = suite_get(SUITE_AES_CM_128_HMAC_SHA1_80);
+    ck_assert_int_eq(sa_stream_add(sa, 7, SSRC_ORIGIN_SIGNALLED), 0);
+    if (full || side == SA_SIDE_EXTERNAL)
+        sa->source.rtp = addr_from_ip4(ip, 5004);
+    if (full) {
+        sa->destination.rtp = sa->destination.rtcp = sa->source.rtcp = sa->source.rtp;
+        snprintf(sa->call_id, sizeof(sa->call_id), "call");
+        snprintf(sa->listener_in, sizeof(sa->listener_in), "in");
+        snprintf(sa->listener_out, sizeof(sa->listener_out), "out");
+        sa->media_timeout_s = 60;
+    }
+    wire_put_sa(w, sa, WIRE_REPLICA);
+    sa_free(sa);
+}
+
+static void put_external(struct writer *w, bool full)
+{
+    put_sa(w, SA_SIDE_EXTERNAL, full);
+}
+
+static void put_internal(struct writer *w, bool full)
+{
+    put_sa(w, SA_SIDE_INTERNAL, full);
+}
+
+static const struct {
+    const char *frame;
+    const char *label; /* in front of the fields */
+    bool sa_tags;
+    void (*put)(struct writer *w, bool full);
+} frames[] = {
+    {"HELLO", "Fields: ", false, put_hello},
+    {"HELLO-ACK", "Fields: ", false, put_hello_ack},
+    {"PING", "Fields: ", false, put_ping},
+    {"PONG", "Fields: ", false, put_ping},
+    {"BYE", "Fields: ", false, put_bye},
+    {"SYNC-BEGIN", "Fields: ", false, put_sync},
+    {"SYNC-END", "Fields: ", false, put_sync},
+    {"SA-PUT", "Fields, external sender: ", true, put_external},
+    {"SA-PUT", "Fields, internal sender: ", true, put_internal},
+    {"SA-DELETE", "Fields: ", true, put_delete},
+    {"SA-NAK", "Fields: ", true, put_nak},
+};
+
+static const char *tag_name(const struct list *tags, unsigned tag)
+{
+    for (size_t i = 0; i < tags->count; i++) {
+        if (strtoul(tags->item[i].value, NULL, 10) == tag)
+            return tags->item[i].name;
+    }
+    return "?";
+}
+
+/* "VERSION-MIN! FEATURES", as the code writes it. */
+static void written(size_t frame, bool full, char *out, size_t size)
+{
+    struct list *tags = read_list(frames[frame].sa_tags ? enums[3].heading : enums[1].heading);
+    uint8_t memory[FRAME_MAX_OCTETS];
+    struct writer w;
+    struct reader r;
+    struct tlv field;
+
+    writer_init(&w, memory, sizeof(memory));
+    frames[frame].put(&w, full);
+    ck_assert(!w.failed);
+    reader_init(&r, memory, writer_length(&w));
+    out[0] = '\0';
+    while (tlv_next(&r, &field)) {
+        size_t used = strlen(out);
+
+        snprintf(out + used, size - used, "%s%s%s", used > 0 ? " " : "", tag_name(tags, field.tag),
+                 field.critical ? "!" : "");
+    }
+    free(tags);
+}
+
+/* The page's line, without brackets; full: with what may be left out. */
+static void promised(size_t frame, bool full, char *out, size_t size)
+{
+    struct list *list = read_list("Frame types");
+    const struct item *item = find_item(list, frames[frame].frame);
+    const char *at = item ? strstr(item->text, frames[frame].label) : NULL;
+    size_t used = 0;
+    bool keep = true;
+
+    ck_assert_msg(at != NULL, "%s: no \"%s\"", frames[frame].frame, frames[frame].label);
+    for (at += strlen(frames[frame].label); *at && *at != '.' && used + 1 < size; at++) {
+        if (*at == '[')
+            keep = full;
+        if (keep && !strchr("[]{}", *at))
+            out[used++] = *at;
+        if (*at == ']' && !keep) {
+            keep = true;
+            at += at[1] == ' ';
+        }
+    }
+    while (used > 0 && out[used - 1] == ' ')
+        used--;
+    out[used] = '\0';
+    free(list);
+}
+
+START_TEST(test_fields)
+{
+    char code[TEXT_SIZE], page[TEXT_SIZE];
+
+    for (int full = 0; full <= 1; full++) {
+        written((size_t)_i, full, code, sizeof(code));
+        promised((size_t)_i, full, page, sizeof(page));
+        ck_assert_str_eq(page, code);
+    }
+}
+END_TEST
+
+/* ------------------------------------------------------------ the example */
+
+START_TEST(test_example)
+{
+    static const uint8_t head[] = {0x80, 0x00, 0x1f, 0x40};
+    uint8_t data[64];
+    char line[LINE_SIZE], hex[TEXT_SIZE] = "";
+    bool inside = false;
+    FILE *page = open_page();
+    struct frame frame;
+    uint32_t label;
+    const uint8_t *packet;
+    size_t length, octets;
+
+    while (fgets(line, sizeof(line), page)) {
+        if (strncmp(line, "00 1f 80", 8) == 0)
+            inside = true;
+        if (strncmp(line, ".Ed", 3) == 0)
+            inside = false;
+        if (inside)
+            append(hex, line);
+    }
+    fclose(page);
+    octets = unit_hex(hex, data, sizeof(data));
+    ck_assert_int_eq(frame_parse(data, octets, &frame), (int)octets);
+    ck_assert_uint_eq(frame.type, FRAME_MEDIA);
+    ck_assert_int_eq(frame_media(&frame.body, &label, &packet, &length), 0);
+    ck_assert_uint_eq(label, 0x1234abcd);
+    ck_assert_uint_eq(length, 12 + 4 + 10);
+    ck_assert_mem_eq(packet, head, sizeof(head));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("tunnel_page");
+    TCase *tc = tcase_create("tunnel_page");
+
+    tcase_add_loop_test(tc, test_enum, 0, sizeof(enums) / sizeof(enums[0]));
+    tcase_add_test(tc, test_limits);
+    tcase_add_test(tc, test_values);
+    tcase_add_test(tc, test_error_codes);
+    tcase_add_test(tc, test_no_constant_is_forgotten);
+    tcase_add_test(tc, test_verdicts);
+    tcase_add_loop_test(tc, test_fields, 0, sizeof(frames) / sizeof(frames[0]));
+    tcase_add_test(tc, test_example);
+    suite_add_tcase(suite, tc);
+    return unit_run(suite);
+}

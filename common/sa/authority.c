@@ -275,11 +275,12 @@ static bool put_sa(struct sa *sa, uint8_t *type, struct writer *body)
     return true;
 }
 
+/* Nothing that is live waits when SYNC-END goes out: it is true up to the newest version. */
 static bool put_sync(struct authority *authority, uint8_t frame, uint8_t *type, struct writer *body)
 {
     struct wire_sync sync = {.kind = authority->sweep ? SYNC_SNAPSHOT : SYNC_DELTA,
                              .epoch = authority->epoch,
-                             .version = authority->sync_version};
+                             .version = authority->version};
 
     *type = frame;
     wire_put_sync(body, &sync);

@@ -40,7 +40,7 @@ struct authority {
     enum authority_sync sync;
     bool begin_due, sweep; /* SYNC-BEGIN has not gone out yet; the sync is a snapshot */
     uint64_t sync_from;    /* the sync ends at this version */
-    uint64_t sync_version; /* what the replica has at SYNC-END */
+    uint64_t sync_version; /* when it began; what is newer is live */
     struct sa *sync_next;  /* walks from newest to oldest */
     struct tombstone *sync_dead;
     struct sa *live_next; /* walks from oldest to newest: changes since the sync began */

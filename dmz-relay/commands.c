@@ -55,45 +55,34 @@ static json_t *on_stats(void *ctx, const json_t *request)
                      "connections_turned_away", (json_int_t)acceptor_turned_away(relay->acceptor));
 }
 
-struct listing {
-    const struct dmz *core;
-    json_t *array;
-};
-
-static void list_one(void *ctx, struct sa *sa)
+static const char *site_name(const void *ctx, unsigned owner)
 {
-    struct listing *listing = ctx;
+    const struct dmz *core = ctx;
 
-    json_array_append_new(listing->array,
-                          report_sa(sa, "site", listing->core->sites[sa->owner].name, false));
+    return core->sites[owner].name;
 }
 
 static json_t *on_sa_list(void *ctx, const json_t *request)
 {
-    struct listing listing = {&relay_of(ctx)->core, json_array()};
+    const struct dmz *core = &relay_of(ctx)->core;
 
     (void)request;
-    table_each(listing.core->table, list_one, &listing);
-    return json_pack("{s:b,s:o}", "ok", 1, "sas", listing.array);
+    return report_sa_list(core->table, "site", site_name, core);
 }
 
 /* Ids are a site's own: the first site that has it is shown. */
 static json_t *on_sa_show(void *ctx, const json_t *request)
 {
     const struct dmz *core = &relay_of(ctx)->core;
+    const struct sa *sa = NULL;
     json_t *refusal;
     uint64_t id;
 
     if (!report_get_id(request, &id, &refusal))
         return refusal;
-    for (unsigned i = 0; i < core->site_count; i++) {
-        const struct sa *sa = table_by_id(core->table, i, id);
-
-        if (sa)
-            return json_pack("{s:b,s:o}", "ok", 1, "sa",
-                             report_sa(sa, "site", core->sites[i].name, true));
-    }
-    return control_refuse("id", "there is no SA %llu", (unsigned long long)id);
+    for (unsigned i = 0; i < core->site_count && !sa; i++)
+        sa = table_by_id(core->table, i, id);
+    return report_sa_show(sa, id, "site", sa ? core->sites[sa->owner].name : "");
 }
 
 static json_t *not_here(void *ctx, const json_t *request)

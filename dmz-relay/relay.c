@@ -21,21 +21,6 @@ static const struct dmz_settings *settings_of(const struct daemon *daemon)
 
 /* ------------------------------------------------------------ between core and sockets */
 
-static void send_out(void *ctx, unsigned listener, bool rtcp_port, const struct addr *to,
-                     const uint8_t *packet, size_t length, void *tag)
-{
-    struct daemon *daemon = ctx;
-
-    media_send(daemon->media, listener, rtcp_port, to, packet, length, tag);
-}
-
-static void flush_out(void *ctx)
-{
-    struct daemon *daemon = ctx;
-
-    media_flush(daemon->media);
-}
-
 static void on_packet(void *ctx, unsigned listener, bool rtcp_port, const struct udp_packet *packet,
                       uint64_t now_us)
 {
@@ -103,7 +88,14 @@ static void close_link(void *ctx, struct dmz_link *link, const char *reason)
     conn_close(link->conn, reason);
 }
 
-static const struct conn_hooks conn_hooks = {on_secured, flush_out, on_closed};
+static void on_drained(void *ctx)
+{
+    struct daemon *daemon = ctx;
+
+    media_flush(daemon->media);
+}
+
+static const struct conn_hooks conn_hooks = {on_secured, on_drained, on_closed};
 
 /* ------------------------------------------------------------ steps */
 
@@ -116,7 +108,7 @@ static int start_core(struct daemon *daemon, char *error, size_t error_size)
                                   .stale_hold_us = settings->tunnel.stale_hold_us,
                                   .queue_octets = QUEUE_OCTETS,
                                   .software = "media-relay " PACKAGE_VERSION};
-    struct path_out out = {send_out, flush_out, daemon};
+    struct path_out out = daemon_path_out(daemon);
     struct dmz_hooks hooks = {close_link, daemon};
     struct relay *relay = calloc(1, sizeof(*relay));
 

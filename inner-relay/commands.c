@@ -59,26 +59,19 @@ static json_t *on_stats(void *ctx, const json_t *request)
     return json_pack("{s:b,s:o,s:{}}", "ok", 1, "places", places, "counters");
 }
 
-struct listing {
-    const struct inner *core;
-    json_t *array;
-};
-
-static void list_one(void *ctx, struct sa *sa)
+static const char *dmz_name(const void *ctx, unsigned owner)
 {
-    struct listing *listing = ctx;
+    const struct inner *core = ctx;
 
-    json_array_append_new(listing->array,
-                          report_sa(sa, "dmz", listing->core->links[sa->owner].name, false));
+    return core->links[owner].name;
 }
 
 static json_t *on_sa_list(void *ctx, const json_t *request)
 {
-    struct listing listing = {&relay_of(ctx)->core, json_array()};
+    const struct inner *core = &relay_of(ctx)->core;
 
     (void)request;
-    table_each(listing.core->table, list_one, &listing);
-    return json_pack("{s:b,s:o}", "ok", 1, "sas", listing.array);
+    return report_sa_list(core->table, "dmz", dmz_name, core);
 }
 
 static json_t *on_sa_show(void *ctx, const json_t *request)
@@ -91,10 +84,7 @@ static json_t *on_sa_show(void *ctx, const json_t *request)
     if (!report_get_id(request, &id, &refusal))
         return refusal;
     sa = inner_find_sa(core, id);
-    if (!sa)
-        return control_refuse("id", "there is no SA %llu", (unsigned long long)id);
-    return json_pack("{s:b,s:o}", "ok", 1, "sa",
-                     report_sa(sa, "dmz", core->links[sa->owner].name, true));
+    return report_sa_show(sa, id, "dmz", sa ? core->links[sa->owner].name : "");
 }
 
 /* ------------------------------------------------------------ sa add */

@@ -21,21 +21,6 @@ static const struct inner_settings *settings_of(const struct daemon *daemon)
 
 /* ------------------------------------------------------------ between core and sockets */
 
-static void send_out(void *ctx, unsigned listener, bool rtcp_port, const struct addr *to,
-                     const uint8_t *packet, size_t length, void *tag)
-{
-    struct daemon *daemon = ctx;
-
-    media_send(daemon->media, listener, rtcp_port, to, packet, length, tag);
-}
-
-static void flush_out(void *ctx)
-{
-    struct daemon *daemon = ctx;
-
-    media_flush(daemon->media);
-}
-
 static void on_packet(void *ctx, unsigned listener, bool rtcp_port, const struct udp_packet *packet,
                       uint64_t now_us)
 {
@@ -83,7 +68,7 @@ static void on_drained(void *ctx)
 {
     struct relay_link *link = ctx;
 
-    flush_out(link->daemon);
+    media_flush(link->daemon->media);
 }
 
 static void on_closed(void *ctx, struct conn *conn, const char *reason)
@@ -131,7 +116,7 @@ static int start_core(struct daemon *daemon, char *error, size_t error_size)
     struct inner_options options = {.max_sas = settings->limits.max_sas,
                                     .queue_octets = QUEUE_OCTETS,
                                     .software = "media-relay " PACKAGE_VERSION};
-    struct path_out out = {send_out, flush_out, daemon};
+    struct path_out out = daemon_path_out(daemon);
     struct inner_hooks hooks = {kick, changed, deleted, daemon};
     struct relay *relay = calloc(1, sizeof(*relay));
 

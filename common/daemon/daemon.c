@@ -61,6 +61,28 @@ void daemon_fill_rules(const struct daemon_shared *shared, struct target_rules *
     }
 }
 
+/* ------------------------------------------------------------ media sockets for the core */
+
+static void send_out(void *ctx, unsigned listener, bool rtcp_port, const struct addr *to,
+                     const uint8_t *packet, size_t length, void *tag)
+{
+    struct daemon *daemon = ctx;
+
+    media_send(daemon->media, listener, rtcp_port, to, packet, length, tag);
+}
+
+static void flush_out(void *ctx)
+{
+    struct daemon *daemon = ctx;
+
+    media_flush(daemon->media);
+}
+
+struct path_out daemon_path_out(struct daemon *daemon)
+{
+    return (struct path_out){send_out, flush_out, daemon};
+}
+
 /* ------------------------------------------------------------ reload */
 
 static void on_changed(void *ctx, const char *section, const struct conf_key *key)

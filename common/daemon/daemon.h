@@ -91,6 +91,9 @@ struct daemon_changes {
 int daemon_reload(struct daemon *daemon, struct daemon_changes *changes, char *error,
                   size_t error_size);
 
+/* The media sockets as the core sees them; they may be opened later. */
+struct path_out daemon_path_out(struct daemon *daemon);
+
 /* [networks] and the listeners' addresses as rules for targets. */
 void daemon_fill_rules(const struct daemon_shared *shared, struct target_rules *rules);
 

@@ -8,6 +8,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/sa/table.h"
 
 static json_t *number(uint64_t value)
 {
@@ -241,6 +242,37 @@ json_t *report_sa(const struct sa *sa, const char *home, const char *home_name, 
     if (full && row)
         add_details(row, sa);
     return row;
+}
+
+struct listing {
+    json_t *array;
+    const char *home;
+    const char *(*home_name)(const void *ctx, unsigned owner);
+    const void *ctx;
+};
+
+static void list_one(void *ctx, struct sa *sa)
+{
+    struct listing *listing = ctx;
+    const char *name = listing->home_name(listing->ctx, sa->owner);
+
+    json_array_append_new(listing->array, report_sa(sa, listing->home, name, false));
+}
+
+json_t *report_sa_list(struct table *table, const char *home,
+                       const char *(*home_name)(const void *ctx, unsigned owner), const void *ctx)
+{
+    struct listing listing = {json_array(), home, home_name, ctx};
+
+    table_each(table, list_one, &listing);
+    return json_pack("{s:b,s:o}", "ok", 1, "sas", listing.array);
+}
+
+json_t *report_sa_show(const struct sa *sa, uint64_t id, const char *home, const char *home_name)
+{
+    if (!sa)
+        return control_refuse("id", "there is no SA %llu", (unsigned long long)id);
+    return json_pack("{s:b,s:o}", "ok", 1, "sa", report_sa(sa, home, home_name, true));
 }
 
 /* ------------------------------------------------------------ commands of both */

@@ -10,6 +10,8 @@
 #include "common/sa/sa.h"
 #include "common/tunnel/conn.h"
 
+struct table;
+
 /* The members of `status` that both daemons have; the caller adds "tunnels". */
 json_t *report_status(const struct daemon *daemon, const struct path_listener *listeners,
                       size_t count, size_t sas, size_t max_sas);
@@ -31,6 +33,12 @@ void report_add_listeners(json_t *places, const struct path_listener *listeners,
 
 /* A row of `sa list`; full: the object of `sa show`. home: "site" or "dmz", and its name. */
 json_t *report_sa(const struct sa *sa, const char *home, const char *home_name, bool full);
+
+/* The whole reply of `sa list`. home_name: of an SA's owner. */
+json_t *report_sa_list(struct table *table, const char *home,
+                       const char *(*home_name)(const void *ctx, unsigned owner), const void *ctx);
+/* The whole reply of `sa show`; sa NULL: there is none of that id. */
+json_t *report_sa_show(const struct sa *sa, uint64_t id, const char *home, const char *home_name);
 
 /* The commands that both daemons have. */
 json_t *report_reload(void *daemon, const json_t *request);

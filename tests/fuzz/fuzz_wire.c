@@ -1,0 +1,171 @@
+/*
+ * SA and sync frames: the input is a row of frames, which go to the replica of
+ * one site beside another site's SA, and to an authority (which takes SA-NAK).
+ * What must hold: no SA in the table breaks a rule that the packet path relies
+ * on, the other site's SA is not touched, the quota is kept, an SA that was
+ * accepted reads back the same, and a refusal can be read by the authority.
+ */
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/err.h"
+#include "common/sa/authority.h"
+#include "common/sa/replica.h"
+#include "common/sa/table.h"
+#include "common/srtp/srtp.h"
+#include "common/tunnel/frame.h"
+#include "tests/unit/sample.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { QUOTA = 4, FOREIGN = 1, FOREIGN_NUMBER = 2 };
+
+struct run {
+    struct table *table, *inside;
+    struct replica replica;
+    struct authority authority;
+    struct target_rules rules;
+    struct sa *foreign;
+};
+
+static void expect(bool condition)
+{
+    if (!condition)
+        abort();
+}
+
+static void on_nak(void *ctx, const struct wire_nak *nak)
+{
+    struct run *run = ctx;
+    uint8_t memory[256];
+    struct writer w;
+    struct reader r;
+
+    writer_init(&w, memory, sizeof(memory));
+    wire_put_nak(&w, nak);
+    expect(!w.failed && nak->error < 0 && nak->reason[0]);
+    reader_init(&r, memory, writer_length(&w));
+    expect(authority_nak(&run->authority, &r) == 0);
+}
+
+static const char *listener_refusal(void *ctx, const struct sa *sa)
+{
+    (void)ctx;
+    return sa->listener_out[0] == 'x' ? "no such listener" : NULL;
+}
+
+static const struct replica_hooks hooks = {on_nak, listener_refusal};
+
+static void expect_same_again(const struct sa *sa)
+{
+    uint8_t memory[FRAME_MAX_OCTETS];
+    struct sa *again = sa_new();
+    struct writer w;
+    struct reader r;
+
+    expect(again != NULL);
+    writer_init(&w, memory, sizeof(memory) - FRAME_HEAD_OCTETS);
+    wire_put_sa(&w, sa, WIRE_STATE);
+    expect(!w.failed);
+    reader_init(&r, memory, writer_length(&w));
+    expect(wire_get_sa(&r, again) == 0);
+    expect(sample_same(sa, again, true));
+    sa_free(again);
+}
+
+static void expect_sound(void *ctx, struct sa *sa)
+{
+    struct run *run = ctx;
+
+    if (sa == run->foreign)
+        return;
+    expect(sa->owner == 0);
+    expect(sa->stream_count >= 1 && sa->stream_count <= SA_SSRC_MAX);
+    expect(sa->encap_in == SA_ENCAP_RTP && sa->encap_out == SA_ENCAP_RTP);
+    expect(table_by_id(run->table, 0, sa->id) == sa);
+    expect(table_by_label(run->table, 0, sa->label) == sa);
+    expect(table_conflict(run->table, sa) == NULL);
+    if (sa->side == SA_SIDE_EXTERNAL) {
+        expect(sa->srtp && sa->suite && sa->source.rtp.family);
+    } else {
+        for (int rtcp = 0; rtcp < 2; rtcp++) {
+            const struct addr *to = sa_transport_addr(&sa->destination, rtcp);
+
+            expect(!to || !target_refusal(&run->rules, SA_SIDE_EXTERNAL, to));
+        }
+    }
+    expect_same_again(sa);
+}
+
+static void judge(struct run *run)
+{
+    struct sa *foreign = run->foreign;
+
+    expect(table_count_owner(run->table, 0) <= QUOTA);
+    expect(table_count_owner(run->table, FOREIGN) == 1);
+    expect(table_by_id(run->table, FOREIGN, foreign->id) == foreign);
+    expect(table_by_source(run->table, foreign->side, &foreign->source.rtp, FOREIGN_NUMBER) ==
+           foreign);
+    table_each(run->table, expect_sound, run);
+}
+
+static void set_up(struct run *run)
+{
+    static bool ready;
+    struct sa *own = sample_sa(SA_SIDE_EXTERNAL, 1, 1);
+
+    if (!ready)
+        expect(srtp_engine_init() == 0);
+    ready = true;
+    run->table = table_new(QUOTA + 1);
+    run->inside = table_new(QUOTA);
+    run->foreign = sample_sa(SA_SIDE_EXTERNAL, 1, FOREIGN_NUMBER);
+    run->foreign->owner = FOREIGN;
+    expect(run->table && run->inside && table_insert(run->table, run->foreign) == 0);
+    replica_init(&run->replica, run->table, 0, QUOTA, &run->rules, &hooks, run);
+    expect(authority_init(&run->authority, run->inside, 0) == 0);
+    /* One SA of the authority, refused before: a SA-NAK writes no log line of its own. */
+    memcpy(own->refused, "before", 7);
+    expect(table_insert(run->inside, own) == 0);
+    authority_added(&run->authority, own);
+}
+
+static void tear_down(struct run *run)
+{
+    authority_fini(&run->authority);
+    table_free(run->inside);
+    table_free(run->table);
+}
+
+static void nak(struct run *run, struct reader body)
+{
+    struct sa *own = run->authority.newest;
+    int result = authority_nak(&run->authority, &body);
+
+    expect(result == 0 || result == ERR_PROTOCOL);
+    expect(own->refused[0] && memchr(own->refused, '\0', sizeof(own->refused)));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct run run = {0};
+    struct frame frame;
+    int taken, result = 0;
+
+    set_up(&run);
+    while (result == 0 && (taken = frame_parse(data, size, &frame)) > 0) {
+        if (frame.type == FRAME_SA_NAK)
+            nak(&run, frame.body);
+        else if (frame.type == FRAME_BYE)
+            replica_disconnected(&run.replica);
+        else
+            result = replica_frame(&run.replica, frame.type, &frame.body);
+        expect(result == 0 || result == ERR_PROTOCOL);
+        judge(&run);
+        data += taken;
+        size -= (size_t)taken;
+    }
+    tear_down(&run);
+    return 0;
+}

@@ -158,12 +158,13 @@ as_user() {
 }
 
 # start NAME SPACE COMMAND...: in the background; its process id is in PID[NAME],
-# its output in NAME.out and NAME.log (standard error).
+# its output in NAME.out and NAME.log (standard error). Standard input is the file INPUT, or nothing.
+INPUT=/dev/null
 declare -A PID=()
 start() {
     local name=$1 space=$2
     shift 2
-    nsenter "--net=/run/netns/$PFX-$space" -- "$@" >"$W/$name.out" 2>>"$W/$name.log" </dev/null &
+    nsenter "--net=/run/netns/$PFX-$space" -- "$@" >"$W/$name.out" 2>>"$W/$name.log" <"$INPUT" &
     PID[$name]=$!
     PIDS+=($!)
 }

@@ -2,7 +2,8 @@
  * The keys in dmz-relay.ini(5) and inner-relay.ini(5) and those in the tables
  * of the code are the same, with their values, defaults, and whether they are
  * live. The page has one ".It Ic KEY" for each, below ".Ss [section] ...", and
- * ends it with the sentences that facts() makes.
+ * ends it with the sentences that facts() makes. References between the pages
+ * name the right section.
  */
 #include "config.h"
 
@@ -79,6 +80,22 @@ static size_t read_items(const char *page, struct item *items)
     }
     fclose(file);
     return count;
+}
+
+/* ".Xr NAME SECTION" and ".BR NAME (SECTION)", the latter with "\\-" for "-". */
+static bool read_reference(const char *line, char *name, char *section)
+{
+    char raw[64];
+    size_t used = 0;
+
+    if (sscanf(line, ".Xr %63s %1[1-8]", raw, section) != 2 &&
+        sscanf(line, ".BR %63s (%1[1-8])", raw, section) != 2)
+        return false;
+    for (const char *c = raw; *c; c++)
+        if (*c != '\\')
+            name[used++] = *c;
+    name[used] = '\0';
+    return true;
 }
 
 /* A directory that configure chose has its variable's name in the page. */
@@ -170,6 +187,44 @@ START_TEST(test_page_has_every_key)
 }
 END_TEST
 
+static const char *const manual[] = {
+    "dmz-relay.8",       "inner-relay.8",       "relayctl.8",     "dmz-relay.ini.5",
+    "inner-relay.ini.5", "media-relay-certs.8", "relay-tunnel.7",
+};
+enum { MANUAL = sizeof(manual) / sizeof(manual[0]) };
+
+/* A page of ours that is named with another section than its own cannot be found by a reader. */
+static void check_reference(const char *page, const char *name, const char *section)
+{
+    size_t length = strlen(name);
+
+    for (size_t i = 0; i < MANUAL; i++)
+        if (strncmp(manual[i], name, length) == 0 && manual[i][length] == '.' &&
+            strlen(manual[i]) == length + 2)
+            ck_assert_msg(strcmp(manual[i] + length + 1, section) == 0, "%s: %s(%s) should be %s",
+                          page, name, section, manual[i]);
+}
+
+START_TEST(test_references_have_the_right_section)
+{
+    const char *top = getenv("TEST_TOP_SRCDIR");
+    char path[4096], line[LINE_SIZE], name[64], section[2];
+    size_t references = 0;
+    FILE *file;
+
+    snprintf(path, sizeof(path), "%s/man/%s", top ? top : ".", manual[_i]);
+    file = fopen(path, "r");
+    ck_assert_msg(file != NULL, "%s cannot be opened", path);
+    while (fgets(line, sizeof(line), file))
+        if (read_reference(line, name, section)) {
+            check_reference(path, name, section);
+            references++;
+        }
+    fclose(file);
+    ck_assert_uint_gt(references, 2);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("manual");
@@ -177,6 +232,7 @@ int main(void)
 
     tcase_add_loop_test(tc, test_page_has_no_other_key, 0, sizeof(pages) / sizeof(pages[0]));
     tcase_add_loop_test(tc, test_page_has_every_key, 0, sizeof(pages) / sizeof(pages[0]));
+    tcase_add_loop_test(tc, test_references_have_the_right_section, 0, MANUAL);
     suite_add_tcase(suite, tc);
     return unit_run(suite);
 }

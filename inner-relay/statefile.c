@@ -231,6 +231,9 @@ static void restore(struct statefile *statefile, uint64_t max_age_us)
         log_info("%s: %zu SAs go on", statefile->path, count);
     else
         log_warning("%s is left out: %s", statefile->path, error);
+    /* The keys of calls that are long over serve nobody. */
+    if (result == ERR_TOO_OLD)
+        unlink(statefile->path);
     wipe(data, length);
     free(data);
 }

@@ -16,8 +16,7 @@ enum {
     PROTOCOL_VERSION_MAX = 1,
 };
 
-/* Types 0x80 and up are media: RTP' is the only one so far. Unknown types below close the tunnel.
- */
+/* Types 0x80 and up are media: RTP' is the only one so far. Unknown types close the tunnel. */
 enum frame_type {
     FRAME_HELLO = 1,
     FRAME_HELLO_ACK = 2,
@@ -34,7 +33,7 @@ enum frame_type {
     FRAME_MEDIA = 0x80,
 };
 
-/* Feature bits of HELLO and HELLO-ACK; what both sides name is used. */
+/* Feature bits of HELLO and HELLO-ACK; both sides show what they can; nothing depends on it yet. */
 enum { FEATURE_DELTA = 1u << 0 };
 
 /* Tags of the fields of HELLO, HELLO-ACK, PING, PONG, BYE, SYNC-BEGIN, SYNC-END. */

@@ -98,7 +98,7 @@ static void warn_about_buffer(const struct media *media)
 
     if (got < WANTED_BUFFER_OCTETS)
         log_warning("the kernel gives %d octets of UDP receive buffer where %d are wanted: "
-                    "raise net.core.rmem_max (sysctl.d/media-relay.conf)",
+                    "raise net.core.rmem_max (sysctl.d/50-media-relay.conf)",
                     got, WANTED_BUFFER_OCTETS);
 }
 

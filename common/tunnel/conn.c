@@ -16,6 +16,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/protocol.h"
+#include "common/base/random.h"
 
 enum {
     /* Reads per turn of the loop: one connection does not starve the others. */
@@ -68,6 +69,7 @@ static void destroy(struct conn *conn)
     tls_free(conn->tls);
     session_free(conn->session);
     close(conn->fd);
+    wipe(conn->output, sizeof(conn->output)); /* it may hold an SA-PUT, with its key */
     free(conn);
 }
 

@@ -8,6 +8,7 @@
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/base/protocol.h"
+#include "common/base/random.h"
 #include "common/tunnel/frame.h"
 
 enum {
@@ -77,6 +78,9 @@ void session_free(struct session *session)
     while (session->media.count > 0)
         drop_oldest(session, VERDICT_TUNNEL_DOWN);
     queue_fini(&session->media);
+    /* SA-PUT frames carry keys. */
+    if (session->input)
+        wipe(session->input, INPUT_OCTETS);
     free(session->input);
     free(session->urgent);
     if (session->hooks && session->hooks->freed)
@@ -180,9 +184,14 @@ void session_bye(struct session *session, const char *reason)
 
 /* ------------------------------------------------------------ what comes in */
 
+/* The other side is told, as far as it still listens. */
 static int protocol_error(struct session *session, const char *detail)
 {
-    return end(session, "protocol error", detail);
+    char reason[BYE_REASON_SIZE];
+
+    snprintf(reason, sizeof(reason), "protocol error: %s", detail);
+    session_bye(session, reason);
+    return ERR_CLOSED;
 }
 
 static void come_up(struct session *session, uint64_t now_us)

@@ -377,8 +377,9 @@ static const struct {
 START_TEST(test_broken)
 {
     struct end inner, dmz;
-    uint8_t data[64];
+    uint8_t data[256];
     size_t length = unit_hex(broken[_i].hex, data, sizeof(data));
+    size_t said;
 
     pair_up(&inner, &dmz);
     ck_assert_int_lt(receive(&dmz, data, length, SIZE_MAX, START_US), 0);
@@ -388,6 +389,10 @@ START_TEST(test_broken)
     media(&dmz, 1, 10, START_US);
     ck_assert_uint_eq(dmz.counts.n[VERDICT_TUNNEL_DOWN], 1);
     session_control(dmz.session, FRAME_SA_NAK, "", 0);
+    said = session_output(dmz.session, data, sizeof(data), START_US);
+    ck_assert_uint_ge(said, 3);
+    ck_assert_uint_eq(data[2], FRAME_BYE);
+    ck_assert_uint_eq(said, 2u + (unsigned)(data[0] << 8 | data[1]));
     ck_assert_uint_eq(session_output(dmz.session, data, sizeof(data), START_US), 0);
     ck_assert_int_lt(session_tick(dmz.session, START_US), 0);
     close_end(&inner);

@@ -3,6 +3,7 @@
 #include "common/tunnel/tls.h"
 
 #include "common/base/err.h"
+#include "tests/unit/pki.h"
 #include "tests/unit/unit.h"
 
 #include <errno.h>
@@ -24,137 +25,14 @@
 
 /* ---------------------------------------------------------------- a PKI in a temporary folder */
 
-enum { DAY = 86400, YEAR = 365 * DAY, TURNS = 10000 };
-
-struct authority {
-    X509 *certificate;
-    EVP_PKEY *key;
-};
+enum { TURNS = 10000 };
 
 static char folder[64];
 static int home_fd;
 static EVP_PKEY *relay_key;
-static struct authority ca;           /* ca.pem */
-static struct authority other_ca;     /* other-ca.pem */
-static struct authority intermediate; /* sub-ca.pem, by ca */
-
-static void add_extension(X509 *certificate, X509 *issuer, int nid, const char *value)
-{
-    X509V3_CTX ctx;
-    X509_EXTENSION *extension;
-
-    X509V3_set_ctx(&ctx, issuer, certificate, NULL, NULL, 0);
-    extension = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
-    ck_assert_ptr_nonnull(extension);
-    ck_assert_int_eq(X509_add_ext(certificate, extension, -1), 1);
-    X509_EXTENSION_free(extension);
-}
-
-static X509 *make_certificate(const char *common_name, EVP_PKEY *key, struct authority *issuer,
-                              long from, long to)
-{
-    static long serial = 0;
-    X509 *certificate = X509_new();
-    X509_NAME *name = X509_get_subject_name(certificate);
-
-    X509_set_version(certificate, X509_VERSION_3);
-    ASN1_INTEGER_set(X509_get_serialNumber(certificate), ++serial);
-    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)common_name, -1, -1,
-                               0);
-    X509_set_issuer_name(certificate,
-                         issuer->certificate ? X509_get_subject_name(issuer->certificate) : name);
-    X509_gmtime_adj(X509_getm_notBefore(certificate), from);
-    X509_gmtime_adj(X509_getm_notAfter(certificate), to);
-    X509_set_pubkey(certificate, key);
-    return certificate;
-}
-
-static void write_certificate(const char *path, const char *mode, X509 *certificate)
-{
-    FILE *file = fopen(path, mode);
-
-    ck_assert_ptr_nonnull(file);
-    ck_assert_int_eq(PEM_write_X509(file, certificate), 1);
-    fclose(file);
-}
-
-static void make_authority(struct authority *authority, const char *name, const char *path,
-                           struct authority *issuer)
-{
-    static struct authority none;
-
-    authority->key = EVP_EC_gen("P-256");
-    authority->certificate =
-        make_certificate(name, authority->key, issuer ? issuer : &none, -2 * YEAR, 10 * YEAR);
-    add_extension(authority->certificate, authority->certificate, NID_basic_constraints,
-                  "critical,CA:TRUE");
-    add_extension(authority->certificate, authority->certificate, NID_key_usage,
-                  "critical,keyCertSign,cRLSign");
-    ck_assert_int_gt(
-        X509_sign(authority->certificate, issuer ? issuer->key : authority->key, EVP_sha256()), 0);
-    write_certificate(path, "w", authority->certificate);
-}
-
-/* Returns the serial number. */
-static long make_leaf(const char *path, const char *sans, const char *usage,
-                      struct authority *issuer, long from, long to)
-{
-    X509 *leaf = make_certificate("name-in-cn.example", relay_key, issuer, from, to);
-    long serial = ASN1_INTEGER_get(X509_get0_serialNumber(leaf));
-
-    add_extension(leaf, issuer->certificate, NID_basic_constraints, "critical,CA:FALSE");
-    if (sans)
-        add_extension(leaf, issuer->certificate, NID_subject_alt_name, sans);
-    if (usage)
-        add_extension(leaf, issuer->certificate, NID_ext_key_usage, usage);
-    ck_assert_int_gt(X509_sign(leaf, issuer->key, EVP_sha256()), 0);
-    write_certificate(path, "w", leaf);
-    X509_free(leaf);
-    return serial;
-}
-
-static void make_crl(const char *path, const char *mode, struct authority *issuer, long serial,
-                     long from, long to)
-{
-    X509_CRL *crl = X509_CRL_new();
-    ASN1_TIME *last = X509_gmtime_adj(NULL, from);
-    ASN1_TIME *next = to ? X509_gmtime_adj(NULL, to) : NULL;
-    FILE *file = fopen(path, mode);
-
-    X509_CRL_set_version(crl, X509_CRL_VERSION_2);
-    X509_CRL_set_issuer_name(crl, X509_get_subject_name(issuer->certificate));
-    X509_CRL_set1_lastUpdate(crl, last);
-    if (next)
-        X509_CRL_set1_nextUpdate(crl, next);
-    if (serial) {
-        X509_REVOKED *revoked = X509_REVOKED_new();
-        ASN1_INTEGER *number = ASN1_INTEGER_new();
-
-        ASN1_INTEGER_set(number, serial);
-        X509_REVOKED_set_serialNumber(revoked, number);
-        X509_REVOKED_set_revocationDate(revoked, last);
-        X509_CRL_add0_revoked(crl, revoked);
-        ASN1_INTEGER_free(number);
-    }
-    ck_assert_int_gt(X509_CRL_sign(crl, issuer->key, EVP_sha256()), 0);
-    ck_assert_int_eq(PEM_write_X509_CRL(file, crl), 1);
-    fclose(file);
-    ASN1_TIME_free(last);
-    ASN1_TIME_free(next);
-    X509_CRL_free(crl);
-}
-
-static void write_key(const char *path, EVP_PKEY *key, const char *password, mode_t mode)
-{
-    FILE *file = fopen(path, "w");
-
-    ck_assert_ptr_nonnull(file);
-    ck_assert_int_eq(PEM_write_PrivateKey(file, key, password ? EVP_aes_128_cbc() : NULL, NULL, 0,
-                                          NULL, (void *)(uintptr_t)password),
-                     1);
-    fclose(file);
-    ck_assert_int_eq(chmod(path, mode), 0);
-}
+static struct pki_authority ca;           /* ca.pem */
+static struct pki_authority other_ca;     /* other-ca.pem */
+static struct pki_authority intermediate; /* sub-ca.pem, by ca */
 
 static void write_text(const char *path, const char *text)
 {
@@ -188,61 +66,69 @@ static void make_leaves(void)
         long from;
         long to;
     } rows[] = {
-        {"dmz.pem", "DNS:dmz.example", "serverAuth", -DAY, YEAR},
-        {"dmz-expired.pem", "DNS:dmz.example", "serverAuth", -YEAR, -DAY},
-        {"dmz-early.pem", "DNS:dmz.example", "serverAuth", DAY, YEAR},
-        {"dmz-no-eku.pem", "DNS:dmz.example", NULL, -DAY, YEAR},
-        {"dmz-client-eku.pem", "DNS:dmz.example", "clientAuth", -DAY, YEAR},
-        {"dmz-wildcard.pem", "DNS:*.example", "serverAuth", -DAY, YEAR},
-        {"dmz-no-san.pem", NULL, "serverAuth", -DAY, YEAR},
-        {"dmz-ip-san.pem", "IP:127.0.0.1", "serverAuth", -DAY, YEAR},
-        {"dmz-two.pem", "DNS:first.example,DNS:Dmz.EXAMPLE", "serverAuth,clientAuth", -DAY, YEAR},
-        {"inner.pem", "DNS:inner.example", "clientAuth", -DAY, YEAR},
-        {"inner-expired.pem", "DNS:inner.example", "clientAuth", -YEAR, -DAY},
-        {"inner-early.pem", "DNS:inner.example", "clientAuth", DAY, YEAR},
-        {"inner-no-eku.pem", "DNS:inner.example", NULL, -DAY, YEAR},
-        {"inner-any-eku.pem", "DNS:inner.example", "anyExtendedKeyUsage", -DAY, YEAR},
-        {"inner-server-eku.pem", "DNS:inner.example", "serverAuth", -DAY, YEAR},
-        {"inner-wildcard.pem", "DNS:*.example", "clientAuth", -DAY, YEAR},
-        {"inner-no-san.pem", NULL, "clientAuth", -DAY, YEAR},
+        {"dmz.pem", "DNS:dmz.example", "serverAuth", -PKI_DAY, PKI_YEAR},
+        {"dmz-expired.pem", "DNS:dmz.example", "serverAuth", -PKI_YEAR, -PKI_DAY},
+        {"dmz-early.pem", "DNS:dmz.example", "serverAuth", PKI_DAY, PKI_YEAR},
+        {"dmz-no-eku.pem", "DNS:dmz.example", NULL, -PKI_DAY, PKI_YEAR},
+        {"dmz-client-eku.pem", "DNS:dmz.example", "clientAuth", -PKI_DAY, PKI_YEAR},
+        {"dmz-wildcard.pem", "DNS:*.example", "serverAuth", -PKI_DAY, PKI_YEAR},
+        {"dmz-no-san.pem", NULL, "serverAuth", -PKI_DAY, PKI_YEAR},
+        {"dmz-ip-san.pem", "IP:127.0.0.1", "serverAuth", -PKI_DAY, PKI_YEAR},
+        {"dmz-two.pem", "DNS:first.example,DNS:Dmz.EXAMPLE", "serverAuth,clientAuth", -PKI_DAY,
+         PKI_YEAR},
+        {"inner.pem", "DNS:inner.example", "clientAuth", -PKI_DAY, PKI_YEAR},
+        {"inner-expired.pem", "DNS:inner.example", "clientAuth", -PKI_YEAR, -PKI_DAY},
+        {"inner-early.pem", "DNS:inner.example", "clientAuth", PKI_DAY, PKI_YEAR},
+        {"inner-no-eku.pem", "DNS:inner.example", NULL, -PKI_DAY, PKI_YEAR},
+        {"inner-any-eku.pem", "DNS:inner.example", "anyExtendedKeyUsage", -PKI_DAY, PKI_YEAR},
+        {"inner-server-eku.pem", "DNS:inner.example", "serverAuth", -PKI_DAY, PKI_YEAR},
+        {"inner-wildcard.pem", "DNS:*.example", "clientAuth", -PKI_DAY, PKI_YEAR},
+        {"inner-no-san.pem", NULL, "clientAuth", -PKI_DAY, PKI_YEAR},
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        make_leaf(rows[i].path, rows[i].sans, rows[i].usage, &ca, rows[i].from, rows[i].to);
-    make_leaf("dmz-other.pem", "DNS:dmz.example", "serverAuth", &other_ca, -DAY, YEAR);
-    make_leaf("inner-other.pem", "DNS:inner.example", "clientAuth", &other_ca, -DAY, YEAR);
-    make_leaf("inner-sub.pem", "DNS:inner.example", "clientAuth", &intermediate, -DAY, YEAR);
+        pki_make_leaf(rows[i].path, rows[i].sans, rows[i].usage, relay_key, &ca, rows[i].from,
+                      rows[i].to);
+    pki_make_leaf("dmz-other.pem", "DNS:dmz.example", "serverAuth", relay_key, &other_ca, -PKI_DAY,
+                  PKI_YEAR);
+    pki_make_leaf("inner-other.pem", "DNS:inner.example", "clientAuth", relay_key, &other_ca,
+                  -PKI_DAY, PKI_YEAR);
+    pki_make_leaf("inner-sub.pem", "DNS:inner.example", "clientAuth", relay_key, &intermediate,
+                  -PKI_DAY, PKI_YEAR);
     append_file("inner-sub.pem", "sub-ca.pem");
 }
 
 static void make_crls(void)
 {
-    long dmz = make_leaf("dmz-revoked.pem", "DNS:dmz.example", "serverAuth", &ca, -DAY, YEAR);
-    long inner = make_leaf("inner-revoked.pem", "DNS:inner.example", "clientAuth", &ca, -DAY, YEAR);
+    long dmz = pki_make_leaf("dmz-revoked.pem", "DNS:dmz.example", "serverAuth", relay_key, &ca,
+                             -PKI_DAY, PKI_YEAR);
+    long inner = pki_make_leaf("inner-revoked.pem", "DNS:inner.example", "clientAuth", relay_key,
+                               &ca, -PKI_DAY, PKI_YEAR);
 
-    make_crl("crl-dmz.pem", "w", &ca, dmz, -DAY, 9 * DAY);
-    make_crl("crl-inner.pem", "w", &ca, inner, -DAY, 9 * DAY);
-    make_crl("crl-empty.pem", "w", &ca, 0, -DAY, DAY);
-    make_crl("crl-expired.pem", "w", &ca, 0, -2 * DAY, -DAY);
-    make_crl("crl-early.pem", "w", &ca, 0, DAY, 2 * DAY);
-    make_crl("crl-no-next.pem", "w", &ca, 0, -DAY, 0);
-    make_crl("crl-other.pem", "w", &other_ca, 0, -DAY, DAY);
-    make_crl("crl-sub.pem", "w", &intermediate, 0, -DAY, DAY);
-    make_crl("crl-sub-revoked.pem", "w", &intermediate, 0, -DAY, DAY);
-    make_crl("crl-sub-revoked.pem", "a", &ca,
-             ASN1_INTEGER_get(X509_get0_serialNumber(intermediate.certificate)), -DAY, DAY);
+    pki_make_crl("crl-dmz.pem", "w", &ca, dmz, -PKI_DAY, 9 * PKI_DAY);
+    pki_make_crl("crl-inner.pem", "w", &ca, inner, -PKI_DAY, 9 * PKI_DAY);
+    pki_make_crl("crl-empty.pem", "w", &ca, 0, -PKI_DAY, PKI_DAY);
+    pki_make_crl("crl-expired.pem", "w", &ca, 0, -2 * PKI_DAY, -PKI_DAY);
+    pki_make_crl("crl-early.pem", "w", &ca, 0, PKI_DAY, 2 * PKI_DAY);
+    pki_make_crl("crl-no-next.pem", "w", &ca, 0, -PKI_DAY, 0);
+    pki_make_crl("crl-other.pem", "w", &other_ca, 0, -PKI_DAY, PKI_DAY);
+    pki_make_crl("crl-sub.pem", "w", &intermediate, 0, -PKI_DAY, PKI_DAY);
+    pki_make_crl("crl-sub-revoked.pem", "w", &intermediate, 0, -PKI_DAY, PKI_DAY);
+    pki_make_crl("crl-sub-revoked.pem", "a", &ca,
+                 ASN1_INTEGER_get(X509_get0_serialNumber(intermediate.certificate)), -PKI_DAY,
+                 PKI_DAY);
 }
 
 static void make_keys(void)
 {
     EVP_PKEY *other = EVP_EC_gen("P-256");
 
-    write_key("relay.key", relay_key, NULL, 0600);
-    write_key("group.key", relay_key, NULL, 0640);
-    write_key("world.key", relay_key, NULL, 0604);
-    write_key("owner.key", relay_key, NULL, 0600);
-    write_key("password.key", relay_key, "secret", 0600);
-    write_key("other.key", other, NULL, 0600);
+    pki_write_key("relay.key", relay_key, NULL, 0600);
+    pki_write_key("group.key", relay_key, NULL, 0640);
+    pki_write_key("world.key", relay_key, NULL, 0604);
+    pki_write_key("owner.key", relay_key, NULL, 0600);
+    pki_write_key("password.key", relay_key, "secret", 0600);
+    pki_write_key("other.key", other, NULL, 0600);
     write_text("garbage.key", "not a key\n");
     write_text("empty", "");
     write_text("garbage.pem", "-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n");
@@ -260,11 +146,11 @@ static void setup(void)
     ck_assert_ptr_nonnull(mkdtemp(folder));
     ck_assert_int_eq(chdir(folder), 0);
     relay_key = EVP_EC_gen("P-256");
-    make_authority(&ca, "test CA", "ca.pem", NULL);
-    make_authority(&other_ca, "other CA", "other-ca.pem", NULL);
-    make_authority(&intermediate, "test sub CA", "sub-ca.pem", &ca);
-    write_certificate("both-ca.pem", "w", ca.certificate);
-    write_certificate("both-ca.pem", "a", intermediate.certificate);
+    pki_make_authority(&ca, "test CA", "ca.pem", NULL);
+    pki_make_authority(&other_ca, "other CA", "other-ca.pem", NULL);
+    pki_make_authority(&intermediate, "test sub CA", "sub-ca.pem", &ca);
+    pki_write_certificate("both-ca.pem", "w", ca.certificate);
+    pki_write_certificate("both-ca.pem", "a", intermediate.certificate);
     make_keys();
     make_leaves();
     make_crls();
@@ -280,15 +166,13 @@ static int remove_one(const char *path, const struct stat *status, int type, str
 
 static void teardown(void)
 {
-    struct authority *all[] = {&ca, &other_ca, &intermediate};
+    struct pki_authority *all[] = {&ca, &other_ca, &intermediate};
 
     ck_assert_int_eq(fchdir(home_fd), 0);
     close(home_fd);
     nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-        X509_free(all[i]->certificate);
-        EVP_PKEY_free(all[i]->key);
-    }
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        pki_free_authority(all[i]);
     EVP_PKEY_free(relay_key);
 }
 
@@ -1274,8 +1158,8 @@ START_TEST(test_left)
     struct tls_context *half = context_of(TLS_SERVER, "dmz.pem", "crl-empty.pem");
     struct tls_context *most = context_of(TLS_SERVER, "dmz.pem", "crl-inner.pem");
 
-    ck_assert_int_gt(tls_context_certificate_left(plain), YEAR - 600);
-    ck_assert_int_le(tls_context_certificate_left(plain), YEAR);
+    ck_assert_int_gt(tls_context_certificate_left(plain), PKI_YEAR - 600);
+    ck_assert_int_le(tls_context_certificate_left(plain), PKI_YEAR);
     ck_assert_int_eq(tls_context_crl_left_percent(plain), -1);
     ck_assert_int_ge(tls_context_crl_left_percent(half), 49);
     ck_assert_int_le(tls_context_crl_left_percent(half), 50);

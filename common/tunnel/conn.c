@@ -37,7 +37,8 @@ struct conn {
     int fd;
     struct addr peer;
     struct tls *tls;
-    struct session *session; /* NULL until TLS is up */
+    struct tls_context *recheck; /* new since the handshake began; NULL: none is */
+    struct session *session;     /* NULL until TLS is up */
     const struct conn_hooks *hooks;
     void *ctx;
 
@@ -246,6 +247,10 @@ static void secure(struct conn *conn)
         fail(conn, result == TLS_FAILED ? tls_error(conn->tls) : "closed by the other side");
         return;
     }
+    if (conn->recheck && !tls_recheck(conn->tls, conn->recheck)) {
+        fail(conn, tls_error(conn->tls));
+        return;
+    }
     conn->session = conn->hooks->secured(conn->ctx, conn, tls_peer_name(conn->tls), &reason);
     if (!conn->session) {
         fail(conn, reason);
@@ -370,7 +375,9 @@ void conn_close(struct conn *conn, const char *reason)
 
 void conn_recheck(struct conn *conn, struct tls_context *context)
 {
-    if (conn->session && !tls_recheck(conn->tls, context))
+    if (!conn->session)
+        conn->recheck = context;
+    else if (!tls_recheck(conn->tls, context))
         conn_close(conn, "the other side's certificate is no longer good");
 }
 

@@ -43,7 +43,10 @@ struct conn *conn_new(struct ev_loop *loop, int fd, struct tls_context *context,
 void conn_flush(struct conn *conn);
 /* Says BYE with this reason and ends. From within a hook the end comes right after it. */
 void conn_close(struct conn *conn, const char *reason);
-/* Ends it if the peer's certificate is no longer good under this context. */
+/*
+ * Ends it if the peer's certificate is no longer good under this context, at once or when its
+ * handshake is complete: until then the context must live, or another call of this must follow.
+ */
 void conn_recheck(struct conn *conn, struct tls_context *context);
 
 const struct addr *conn_peer(const struct conn *conn);

@@ -33,17 +33,19 @@ struct connector {
     ev_io io;
     ev_timer timer; /* the next attempt, or the end of this one */
     struct conn *conn;
-    struct backoff backoff;
+    /*
+     * What the network refuses, and what the dmz-relay does, each slows down its own attempts: a
+     * long cut must not make the first hitch after it a long one.
+     */
+    struct backoff network, refused;
     bool was_up; /* the connection that is open has been up */
     bool closing;
     uint64_t count;
     char last_error[256];
 };
 
-static void try_later(struct connector *connector, const char *why, uint64_t max_us)
+static void wait_and_begin(struct connector *connector, const char *why, uint64_t wait_us)
 {
-    uint64_t wait_us = backoff_next(&connector->backoff, max_us);
-
     snprintf(connector->last_error, sizeof(connector->last_error), "%s", why);
     connector->state = WAITING;
     if (connector->closing)
@@ -53,6 +55,11 @@ static void try_later(struct connector *connector, const char *why, uint64_t max
     ev_timer_stop(connector->loop, &connector->timer);
     ev_timer_set(&connector->timer, (double)wait_us / 1e6, 0.);
     ev_timer_start(connector->loop, &connector->timer);
+}
+
+static void try_later(struct connector *connector, const char *why)
+{
+    wait_and_begin(connector, why, backoff_next(&connector->network, BACKOFF_NETWORK_MAX_US));
 }
 
 /* ------------------------------------------------------------ the connection's hooks */
@@ -73,7 +80,7 @@ static void on_drained(void *ctx)
     if (!connector->was_up && connector->conn && conn_is_up(connector->conn)) {
         connector->was_up = true;
         connector->count++;
-        backoff_reset(&connector->backoff);
+        backoff_reset(&connector->refused);
     }
 }
 
@@ -89,7 +96,7 @@ static void on_closed(void *ctx, struct conn *conn, const char *reason)
     connector->was_up = false;
     snprintf(why, sizeof(why), "connection to %s ended: %s",
              addr_format(conn_peer(conn), text, sizeof(text)), reason);
-    try_later(connector, why, BACKOFF_MAX_US);
+    wait_and_begin(connector, why, backoff_next(&connector->refused, BACKOFF_MAX_US));
 }
 
 /* ------------------------------------------------------------ connecting */
@@ -105,7 +112,7 @@ static void attempt_failed(struct connector *connector, int error)
              addr_format(&connector->addrs[connector->addr_next], text, sizeof(text)),
              strerror(error));
     connector->addr_next++;
-    try_later(connector, why, BACKOFF_NETWORK_MAX_US);
+    try_later(connector, why);
 }
 
 static void on_connected(struct ev_loop *loop, ev_io *io, int events)
@@ -127,10 +134,12 @@ static void on_connected(struct ev_loop *loop, ev_io *io, int events)
     connector->fd = -1;
     connector->conn = conn_new(loop, fd, connector->context, connector->names,
                                connector->settings.dscp, &connector->hooks, connector);
-    if (connector->conn)
-        connector->state = CONNECTED;
-    else
-        try_later(connector, "out of memory", BACKOFF_NETWORK_MAX_US);
+    if (!connector->conn) {
+        try_later(connector, "out of memory");
+        return;
+    }
+    connector->state = CONNECTED;
+    backoff_reset(&connector->network);
 }
 
 static void attempt(struct connector *connector)
@@ -142,7 +151,7 @@ static void attempt(struct connector *connector)
     connector->state = CONNECTING;
     connector->fd = socket(storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (connector->fd < 0) {
-        try_later(connector, strerror(errno), BACKOFF_NETWORK_MAX_US);
+        try_later(connector, strerror(errno));
         return;
     }
     ev_io_set(&connector->io, connector->fd, EV_WRITE);
@@ -162,7 +171,7 @@ static void on_resolved(void *ctx, const struct addr *addrs, size_t count, const
 
     if (count == 0) {
         snprintf(why, sizeof(why), "cannot resolve %s: %s", connector->settings.host, error);
-        try_later(connector, why, BACKOFF_NETWORK_MAX_US);
+        try_later(connector, why);
         return;
     }
     memcpy(connector->addrs, addrs, count * sizeof(addrs[0]));
@@ -180,7 +189,7 @@ static void begin(struct connector *connector)
     }
     connector->state = RESOLVING;
     if (resolver_start(connector->resolver, connector->settings.host, connector->settings.port) < 0)
-        try_later(connector, "the resolver is busy", BACKOFF_NETWORK_MAX_US);
+        try_later(connector, "the resolver is busy");
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)

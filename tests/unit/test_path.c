@@ -1,0 +1,336 @@
+#include "common/net/path.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/err.h"
+#include "common/sa/table.h"
+#include "common/srtp/srtp.h"
+#include "tests/unit/protect.h"
+#include "tests/unit/unit.h"
+
+enum { SSRC = 0x1234, PACKET_SIZE = 512 };
+
+static struct srtp_session *kept;
+static struct table *table;
+static struct sa *sa;
+static struct protect *sender;
+
+static struct addr addr_of(const char *text)
+{
+    struct addr addr = {0};
+
+    ck_assert_int_eq(addr_parse(text, &addr), 0);
+    return addr;
+}
+
+/* The library's cryptography starts anew with every first session: one stays. */
+static void start_engine(void)
+{
+    static const uint8_t material[30] = {1};
+
+    ck_assert_int_eq(srtp_engine_init(), 0);
+    ck_assert_int_eq(srtp_session_new(&kept, suite_get(SUITE_AES_CM_128_HMAC_SHA1_80), material,
+                                      sizeof(material)),
+                     0);
+}
+
+static void stop_engine(void)
+{
+    srtp_session_free(kept);
+    srtp_engine_fini();
+}
+
+static void setup(void)
+{
+    table = table_new(4);
+    sa = sa_new();
+    ck_assert(table && sa);
+    sa->id = 1;
+    sa->label = SSRC;
+    sa->source.rtp = addr_of("192.0.2.1:5000");
+    sa->source.rtcp = addr_of("192.0.2.1:5001");
+    sa->suite = suite_get(SUITE_AES_CM_128_HMAC_SHA1_80);
+    memset(sa->material, 0x5a, suite_material_octets(sa->suite));
+    ck_assert_int_eq(sa_stream_add(sa, SSRC, SSRC_ORIGIN_SIGNALLED), 0);
+    ck_assert_int_eq(sa_open(sa), 0);
+    sender = protect_new(sa->suite, sa->material, SSRC);
+    ck_assert_ptr_nonnull(sender);
+}
+
+static void insert(bool mux)
+{
+    sa->source.mux = mux;
+    ck_assert_int_eq(table_insert(table, sa), 0);
+}
+
+static void teardown(void)
+{
+    if (table_count(table) == 0)
+        sa_free(sa);
+    table_free(table);
+    protect_free(sender);
+}
+
+/* ------------------------------------------------------------ in */
+
+static uint8_t octets[PACKET_SIZE];
+
+static struct udp_packet make_rtp(uint16_t sequence)
+{
+    size_t length =
+        protect_make_rtp(octets, sizeof(octets), 0, sequence, 160u * sequence, SSRC, "payload", 7);
+
+    length = protect_rtp(sender, sequence, octets, length, sizeof(octets));
+    ck_assert_uint_gt(length, 0);
+    return (struct udp_packet){.data = octets, .length = length, .source = sa->source.rtp};
+}
+
+static struct udp_packet make_rtcp(void)
+{
+    static const uint8_t report[] = {0x80, 201, 0, 1, 0, 0, SSRC >> 8, SSRC & 0xff};
+    size_t length;
+
+    memcpy(octets, report, sizeof(report));
+    length = protect_rtcp(sender, octets, sizeof(report), sizeof(octets));
+    ck_assert_uint_gt(length, 0);
+    return (struct udp_packet){.data = octets, .length = length, .source = sa->source.rtp};
+}
+
+static enum verdict admit_packet(const struct udp_packet *packet, enum sa_side side, bool rtcp_port,
+                                 struct sa **found)
+{
+    return path_admit(table, side, rtcp_port, packet, 1000000, found);
+}
+
+/* RFC 5761: with mux all comes on the RTP port, without it each on its own. */
+static const struct {
+    bool mux, rtcp, rtcp_port;
+    enum verdict verdict;
+} ports[] = {
+    {false, false, false, VERDICT_ACCEPTED},  {false, false, true, VERDICT_WRONG_PORT},
+    {false, true, false, VERDICT_WRONG_PORT}, {false, true, true, VERDICT_ACCEPTED},
+    {true, false, false, VERDICT_ACCEPTED},   {true, false, true, VERDICT_WRONG_PORT},
+    {true, true, false, VERDICT_ACCEPTED},    {true, true, true, VERDICT_WRONG_PORT},
+};
+
+START_TEST(test_ports)
+{
+    struct udp_packet packet = ports[_i].rtcp ? make_rtcp() : make_rtp(1);
+    struct sa *found = NULL;
+    uint64_t sum = 0;
+
+    insert(ports[_i].mux);
+    if (ports[_i].rtcp_port && !ports[_i].mux)
+        packet.source = sa->source.rtcp;
+    ck_assert_int_eq(admit_packet(&packet, SA_SIDE_EXTERNAL, ports[_i].rtcp_port, &found),
+                     ports[_i].verdict);
+    ck_assert_ptr_eq(found, sa);
+    ck_assert_uint_eq(sa->verdicts[ports[_i].verdict], 1);
+    for (int v = 0; v < VERDICT_COUNT; v++)
+        sum += sa->verdicts[v];
+    ck_assert_uint_eq(sum, 1);
+    ck_assert_uint_eq(sa->packets, ports[_i].verdict == VERDICT_ACCEPTED);
+}
+END_TEST
+
+/* The address that RTCP comes from may be any of the two: some stacks send both from one port. */
+START_TEST(test_either_source)
+{
+    struct udp_packet packet = make_rtcp();
+    struct sa *found;
+
+    insert(false);
+    ck_assert_int_eq(admit_packet(&packet, SA_SIDE_EXTERNAL, true, &found), VERDICT_ACCEPTED);
+    packet = make_rtp(1);
+    packet.source = sa->source.rtcp;
+    ck_assert_int_eq(admit_packet(&packet, SA_SIDE_EXTERNAL, false, &found), VERDICT_ACCEPTED);
+}
+END_TEST
+
+START_TEST(test_not_found)
+{
+    struct udp_packet packet = make_rtp(1), other = packet;
+    struct sa *found = sa;
+
+    insert(false);
+    packet.truncated = true;
+    ck_assert_int_eq(admit_packet(&packet, SA_SIDE_EXTERNAL, false, &found), VERDICT_TOO_BIG);
+    ck_assert_ptr_null(found);
+    other.source.port = 7;
+    ck_assert_int_eq(admit_packet(&other, SA_SIDE_EXTERNAL, false, &found), VERDICT_NO_SA);
+    ck_assert_ptr_null(found);
+    other = packet;
+    other.truncated = false;
+    ck_assert_int_eq(admit_packet(&other, SA_SIDE_INTERNAL, false, &found), VERDICT_NO_SA);
+    ck_assert_ptr_null(found);
+    for (size_t length = 0; length < 12; length++) {
+        other.length = length;
+        ck_assert_int_eq(admit_packet(&other, SA_SIDE_EXTERNAL, false, &found), VERDICT_MALFORMED);
+        ck_assert_ptr_null(found);
+    }
+    ck_assert_uint_eq(sa->packets, 0);
+    for (int v = 0; v < VERDICT_COUNT; v++)
+        ck_assert_uint_eq(sa->verdicts[v], 0);
+}
+END_TEST
+
+START_TEST(test_verified)
+{
+    struct udp_packet packet = make_rtp(1);
+    struct sa *found;
+
+    insert(false);
+    octets[packet.length - 1] ^= 1;
+    ck_assert_int_eq(admit_packet(&packet, SA_SIDE_EXTERNAL, false, &found), VERDICT_AUTH_FAIL);
+    octets[packet.length - 1] ^= 1;
+    ck_assert_int_eq(admit_packet(&packet, SA_SIDE_EXTERNAL, false, &found), VERDICT_ACCEPTED);
+    ck_assert_int_eq(admit_packet(&packet, SA_SIDE_EXTERNAL, false, &found), VERDICT_REPLAY);
+    ck_assert_uint_eq(sa->packets, 1);
+    ck_assert_uint_eq(sa->last_packet_us, 1000000);
+}
+END_TEST
+
+/* ------------------------------------------------------------ out */
+
+static const struct {
+    const char *name, *address;
+} listener_rows[] = {
+    {"four", "203.0.113.1:5004"}, {"other", "203.0.113.2:6004"}, {"six", "[2001:db8::1]:5004"}};
+
+enum { LISTENERS = sizeof(listener_rows) / sizeof(listener_rows[0]) };
+
+static struct path_listener listeners[LISTENERS];
+
+static void make_listeners(void)
+{
+    for (int i = 0; i < LISTENERS; i++) {
+        snprintf(listeners[i].name, sizeof(listeners[i].name), "%s", listener_rows[i].name);
+        listeners[i].address = addr_of(listener_rows[i].address);
+    }
+}
+
+static const struct {
+    const char *name;
+    uint8_t family;
+    size_t count;
+    int found;
+} finds[] =
+    {
+        {"", 4, 3, 0},      {"", 6, 3, 2},      {"", 0, 3, 0},      {"", 6, 2, -1},
+        {"other", 4, 3, 1}, {"other", 0, 3, 1}, {"none", 4, 3, -1}, {"", 0, 0, -1},
+        {"six", 4, 3, 2}, /* the name decides; the caller sees the family */
+};
+
+START_TEST(test_find_listener)
+{
+    make_listeners();
+    ck_assert_int_eq(
+        path_find_listener(listeners, finds[_i].count, finds[_i].name, finds[_i].family),
+        finds[_i].found);
+}
+END_TEST
+
+static const struct {
+    const char *rtp, *rtcp; /* "": not known */
+    bool mux;
+    const char *listener;
+    bool is_rtcp;
+    int out; /* -1: no-destination */
+    const char *to;
+    bool rtcp_port;
+} routes[] = {
+    {"192.0.2.9:10", "192.0.2.9:11", false, "", false, 0, "192.0.2.9:10", false},
+    {"192.0.2.9:10", "192.0.2.9:11", false, "", true, 0, "192.0.2.9:11", true},
+    {"192.0.2.9:10", "192.0.2.9:11", true, "", true, 0, "192.0.2.9:10", false},
+    {"192.0.2.9:10", "", true, "", true, 0, "192.0.2.9:10", false},
+    {"192.0.2.9:10", "", false, "", true, -1, NULL, false},
+    {"", "", false, "", false, -1, NULL, false},
+    {"192.0.2.9:10", "", false, "other", false, 1, "192.0.2.9:10", false},
+    {"192.0.2.9:10", "", false, "none", false, -1, NULL, false},
+    {"192.0.2.9:10", "", false, "six", false, -1, NULL, false},
+    {"[2001:db8::9]:10", "[2001:db8::9]:11", false, "", true, 2, "[2001:db8::9]:11", true},
+    {"[2001:db8::9]:10", "", false, "four", false, -1, NULL, false},
+};
+
+START_TEST(test_route)
+{
+    struct path_hop hop = {0};
+    enum verdict verdict;
+    struct addr to;
+
+    make_listeners();
+    if (routes[_i].rtp[0])
+        sa->destination.rtp = addr_of(routes[_i].rtp);
+    if (routes[_i].rtcp[0])
+        sa->destination.rtcp = addr_of(routes[_i].rtcp);
+    sa->destination.mux = routes[_i].mux;
+    snprintf(sa->listener_out, sizeof(sa->listener_out), "%s", routes[_i].listener);
+    verdict = path_route(sa, routes[_i].is_rtcp, listeners, LISTENERS, &hop);
+    if (routes[_i].out < 0) {
+        ck_assert_int_eq(verdict, VERDICT_NO_DESTINATION);
+        return;
+    }
+    ck_assert_int_eq(verdict, VERDICT_ACCEPTED);
+    to = addr_of(routes[_i].to);
+    ck_assert(addr_equal(hop.to, &to));
+    ck_assert_int_eq((int)hop.listener, routes[_i].out);
+    ck_assert_int_eq(hop.rtcp_port, routes[_i].rtcp_port);
+}
+END_TEST
+
+START_TEST(test_no_listener_of_the_family)
+{
+    struct path_hop hop;
+
+    make_listeners();
+    sa->destination.rtp = addr_of("[2001:db8::9]:10");
+    ck_assert_int_eq(path_route(sa, false, listeners, 2, &hop), VERDICT_NO_DESTINATION);
+    ck_assert_int_eq(path_route(sa, false, listeners, 0, &hop), VERDICT_NO_DESTINATION);
+}
+END_TEST
+
+static const struct {
+    int error;
+    enum verdict verdict;
+} errors[] = {
+    {0, VERDICT_ACCEPTED},
+    {EMSGSIZE, VERDICT_TOO_BIG},
+    {EAGAIN, VERDICT_SOCKET_FULL},
+    {EWOULDBLOCK, VERDICT_SOCKET_FULL},
+    {ENOBUFS, VERDICT_SOCKET_FULL},
+    {ENOMEM, VERDICT_SOCKET_FULL},
+    {ENETUNREACH, VERDICT_UNREACHABLE},
+    {EHOSTUNREACH, VERDICT_UNREACHABLE},
+    {EPERM, VERDICT_UNREACHABLE},
+    {ECONNREFUSED, VERDICT_UNREACHABLE},
+    {EINVAL, VERDICT_UNREACHABLE},
+};
+
+START_TEST(test_sent_verdict)
+{
+    ck_assert_int_eq(path_sent_verdict(errors[_i].error), errors[_i].verdict);
+}
+END_TEST
+
+#define ROWS(rows) (int)(sizeof(rows) / sizeof((rows)[0]))
+
+int main(void)
+{
+    Suite *suite = suite_create("path");
+    TCase *tc = tcase_create("path");
+
+    suite_add_tcase(suite, tc);
+    tcase_add_unchecked_fixture(tc, start_engine, stop_engine);
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_loop_test(tc, test_ports, 0, ROWS(ports));
+    tcase_add_test(tc, test_either_source);
+    tcase_add_test(tc, test_not_found);
+    tcase_add_test(tc, test_verified);
+    tcase_add_loop_test(tc, test_find_listener, 0, ROWS(finds));
+    tcase_add_loop_test(tc, test_route, 0, ROWS(routes));
+    tcase_add_test(tc, test_no_listener_of_the_family);
+    tcase_add_loop_test(tc, test_sent_verdict, 0, ROWS(errors));
+    return unit_run(suite);
+}

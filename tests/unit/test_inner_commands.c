@@ -1,0 +1,634 @@
+/* The inner-relay's table of commands, without sockets and without a loop that runs. */
+#include <ev.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/log.h"
+#include "inner-relay/relay.h"
+#include "tests/unit/core.h"
+#include "tests/unit/members.h"
+#include "tests/unit/unit.h"
+
+#define KEY "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwd" /* 30 octets */
+
+static struct core core; /* counts what the hooks are called for */
+static struct relay relay;
+static struct daemon daemon_;
+
+/* There are no media sockets: the linker puts this in place of the daemon's. */
+uint64_t __wrap_media_overflows(const struct media *media, unsigned listener, bool rtcp_port);
+
+uint64_t __wrap_media_overflows(const struct media *media, unsigned listener, bool rtcp_port)
+{
+    ck_assert_ptr_null(media);
+    return 100 + 2 * listener + rtcp_port;
+}
+
+static void start_engine(void)
+{
+    ck_assert(core_start_engine());
+}
+
+static void setup(void)
+{
+    static struct connector_settings settings = {
+        .label = "east", .host = "127.0.0.1", .port = 9, .name = "dmz.example"};
+    static struct conn_hooks none;
+
+    log_open("test", LOG_TARGET_STDERR, LOG_LEVEL_ERROR);
+    ck_assert(core_init(&core, 8));
+    core_introduce(&core, 0, 100, 100);
+    memset(&relay, 0, sizeof(relay));
+    relay.core = core.inner;
+    memset(&daemon_, 0, sizeof(daemon_));
+    daemon_.kind = &relay_kind;
+    daemon_.state = &relay;
+    daemon_.loop = ev_loop_new(EVFLAG_AUTO);
+    snprintf(daemon_.options.config, sizeof(daemon_.options.config),
+             "/nonexistent/inner-relay.ini");
+    for (unsigned i = 0; i < relay.core.link_count; i++) {
+        relay.core.links[i].inner = &relay.core;
+        relay.links[i].connector = connector_new(daemon_.loop, NULL, &settings, &none, NULL);
+        ck_assert_ptr_nonnull(relay.links[i].connector);
+    }
+}
+
+static void teardown(void)
+{
+    for (unsigned i = 0; i < relay.core.link_count; i++)
+        connector_free(relay.links[i].connector, "");
+    ev_loop_destroy(daemon_.loop);
+    inner_fini(&relay.core);
+}
+
+/* The answer, to be released. */
+static json_t *ask(const json_t *request)
+{
+    const char *line = members_text(request);
+    json_t *reply = control_answer(relay_commands, &daemon_, line, strlen(line));
+
+    ck_assert(json_is_object(reply));
+    ck_assert(json_is_boolean(json_object_get(reply, "ok")));
+    ck_assert_msg(!strstr(members_text(reply), KEY), "a key: %s", members_text(reply));
+    return reply;
+}
+
+static json_t *ask_about(const char *command, json_int_t id)
+{
+    json_t *request = json_pack("{s:s}", "command", command), *reply;
+
+    if (id)
+        json_object_set_new(request, "id", json_integer(id));
+    reply = ask(request);
+    json_decref(request);
+    return reply;
+}
+
+static bool is_ok(const json_t *reply)
+{
+    return json_is_true(json_object_get(reply, "ok"));
+}
+
+static const char *text_of(const json_t *object, const char *name)
+{
+    return json_string_value(json_object_get(object, name));
+}
+
+static json_int_t number_of(const json_t *object, const char *name)
+{
+    return json_integer_value(json_object_get(object, name));
+}
+
+/* An external sender, all members there are. */
+static json_t *good_request(unsigned n)
+{
+    char source[64], to[64];
+
+    snprintf(source, sizeof(source), "192.0.2.1:%u", 5000 + 4 * n);
+    snprintf(to, sizeof(to), "10.1.1.1:%u", 6000 + 4 * n);
+    return json_pack("{s:s,s:s,s:s,s:n,s:b,s:s,s:s,s:[I],s:s,s:n,s:b,s:i,s:s,s:i,s:s,s:s,s:s,s:i,"
+                     "s:i}",
+                     "command", "sa-add", "side", "external", "source", source, "source_rtcp",
+                     "mux", 0, "suite", "AES_CM_128_HMAC_SHA1_80", "key", KEY, "ssrc",
+                     (json_int_t)1000 + n, "to", to, "to_rtcp", "to_mux", 0, "rate", 64, "call_id",
+                     "a call", "media", 1, "listener", "out4", "to_listener", "four", "dmz", "east",
+                     "reverse", 0, "media_timeout", 30);
+}
+
+static json_int_t add(unsigned n)
+{
+    json_t *request = good_request(n), *reply = ask(request);
+    json_int_t id = number_of(reply, "id");
+
+    ck_assert_msg(is_ok(reply), "%s", members_text(reply));
+    json_decref(request);
+    json_decref(reply);
+    return id;
+}
+
+/* ------------------------------------------------------------ sa add: what is wrong */
+
+/* value is JSON, NULL: the member is left out. */
+static const struct {
+    const char *member, *value, *field; /* field NULL: that of member */
+} wrong[] = {
+    {"side", NULL, NULL},
+    {"side", "\"\"", NULL},
+    {"side", "\"outside\"", NULL},
+    {"side", "1", NULL},
+    {"side", "\"internal\"", "source"}, /* the address is external */
+    {"source", NULL, NULL},
+    {"source", "\"\"", NULL},
+    {"source", "\"192.0.2.1\"", NULL},
+    {"source", "\"192.0.2.1:0\"", NULL},
+    {"source", "\"192.0.2.1:65536\"", NULL},
+    {"source", "\"192.0.2.1:65535\"", NULL}, /* leaves none for RTCP */
+    {"source", "\"phone.example:5000\"", NULL},
+    {"source", "5000", NULL},
+    {"source", "\"10.1.1.1:5000\"", NULL},
+    {"source", "\"224.0.0.1:5000\"", NULL},
+    {"source", "\"[2001:db8::1]:5000\"", "listener"}, /* out4 is IPv4 */
+    {"source_rtcp", "\"192.0.2.1\"", NULL},
+    {"source_rtcp", "true", NULL},
+    {"source_rtcp", "\"[2001:db8::1]:5001\"", NULL},
+    {"source_rtcp", "\"10.1.1.1:5001\"", NULL},
+    {"mux", "1", NULL},
+    {"mux", "\"yes\"", NULL},
+    {"suite", NULL, NULL},
+    {"suite", "\"\"", NULL},
+    {"suite", "\"aes_cm_128_hmac_sha1_80\"", NULL},
+    {"suite", "\"AES_CM_128_HMAC_SHA1_81\"", NULL},
+    {"suite", "{}", NULL},
+    {"suite", "\"AEAD_AES_256_GCM\"", "key"}, /* takes 44 octets */
+    {"key", NULL, NULL},
+    {"key", "\"\"", NULL},
+    {"key", "\"not base64!\"", NULL},
+    {"key", "\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxw=\"", NULL},
+    {"key", "\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHg==\"", NULL},
+    {"key", "\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"", NULL},
+    {"key", "[1, 2]", NULL},
+    {"ssrc", NULL, NULL},
+    {"ssrc", "[]", NULL},
+    {"ssrc", "77", NULL},
+    {"ssrc", "[-1]", NULL},
+    {"ssrc", "[4294967296]", NULL},
+    {"ssrc", "[1.5]", NULL},
+    {"ssrc", "[\"1\"]", NULL},
+    {"ssrc", "[5, 6, 5]", NULL},
+    {"ssrc", "[1,2,3,4,5,6,7,8,9]", NULL},
+    {"to", NULL, NULL},
+    {"to", "\"10.1.1.1:0\"", NULL},
+    {"to", "\"10.1.1.1\"", NULL},
+    {"to", "\"8.8.8.8:5000\"", NULL},
+    {"to", "\"127.0.0.1:5000\"", NULL},
+    {"to", "\"10.0.0.1:5000\"", NULL}, /* a listener of ours */
+    {"to", "\"10.255.255.255:65535\"", NULL},
+    {"to", "7", NULL},
+    {"to_rtcp", "\"8.8.8.8:5001\"", NULL},
+    {"to_rtcp", "\"[fd00::9]:5001\"", NULL},
+    {"to_rtcp", "false", NULL},
+    {"to_mux", "\"\"", NULL},
+    {"rate", "-1", NULL},
+    {"rate", "10000001", NULL},
+    {"rate", "\"64\"", NULL},
+    {"rate", "6.4", NULL},
+    {"call_id", "7", NULL},
+    {"call_id", "\"tab\\there\"", NULL},
+    {"call_id", "\"\\u00e4\"", NULL},
+    {"media", "256", NULL},
+    {"media", "-1", NULL},
+    {"media", "\"1\"", NULL},
+    {"listener", "\"none\"", NULL},
+    {"listener", "4", NULL},
+    {"to_listener", "\"none\"", NULL},
+    {"to_listener", "\"six\"", NULL},
+    {"dmz", "\"north\"", NULL},
+    {"dmz", "[]", NULL},
+    {"reverse", "4711", NULL},
+    {"reverse", "-1", NULL},
+    {"reverse", "\"1\"", NULL},
+    {"media_timeout", "-1", NULL},
+    {"media_timeout", "604801", NULL},
+    {"media_timeout", "\"30s\"", NULL},
+};
+
+static char *picture(void)
+{
+    json_t *list = ask_about("sa-list", 0);
+    char *text = json_dumps(list, JSON_SORT_KEYS);
+
+    json_decref(list);
+    return text;
+}
+
+static void check_refused(const json_t *request, const char *field)
+{
+    char *before = picture(), *after;
+    json_t *reply = ask(request);
+
+    ck_assert_msg(!is_ok(reply), "%s", members_text(request));
+    ck_assert_msg(text_of(reply, "field") && strcmp(text_of(reply, "field"), field) == 0,
+                  "%s is not about %s", members_text(reply), field);
+    ck_assert_uint_gt(strlen(text_of(reply, "error")), 5);
+    members_are(reply, "ok error field");
+    after = picture();
+    ck_assert_str_eq(before, after);
+    free(before);
+    free(after);
+    json_decref(reply);
+}
+
+START_TEST(test_wrong)
+{
+    json_t *request = good_request(2);
+    const char *member = wrong[_i].member;
+
+    add(1);
+    if (wrong[_i].value)
+        json_object_set_new(request, member, json_loads(wrong[_i].value, JSON_DECODE_ANY, NULL));
+    else
+        json_object_del(request, member);
+    check_refused(request, wrong[_i].field ? wrong[_i].field : member);
+    json_decref(request);
+    /* Nothing of it stays: the same request without the fault is taken. */
+    ck_assert_int_eq(add(2), 2);
+}
+END_TEST
+
+/* Texts that are as long as their place, and one more. */
+static const struct {
+    const char *member;
+    size_t size;
+} lengths[] = {{"call_id", CALL_ID_SIZE},
+               {"listener", NAME_SIZE},
+               {"to_listener", NAME_SIZE},
+               {"dmz", NAME_SIZE}};
+
+START_TEST(test_too_long)
+{
+    char text[CALL_ID_SIZE + 1];
+    json_t *request = good_request(1);
+
+    memset(text, 'x', sizeof(text));
+    text[lengths[_i].size] = '\0';
+    json_object_set_new(request, lengths[_i].member, json_string(text));
+    check_refused(request, lengths[_i].member);
+    json_decref(request);
+}
+END_TEST
+
+START_TEST(test_mux_and_rtcp)
+{
+    json_t *request = good_request(1);
+
+    json_object_set_new(request, "mux", json_true());
+    json_object_set_new(request, "source_rtcp", json_string("192.0.2.1:5001"));
+    check_refused(request, "source_rtcp");
+    json_decref(request);
+    request = good_request(1);
+    json_object_set_new(request, "to_mux", json_true());
+    json_object_set_new(request, "to_rtcp", json_string("10.1.1.1:5001"));
+    check_refused(request, "to_rtcp");
+    json_decref(request);
+}
+END_TEST
+
+START_TEST(test_same_source_and_ssrc)
+{
+    json_t *request = good_request(1);
+
+    add(1);
+    check_refused(request, "source");
+    json_object_set_new(request, "dmz", json_string("west"));
+    check_refused(request, "source");
+    json_decref(request);
+}
+END_TEST
+
+START_TEST(test_full)
+{
+    json_t *request = good_request(9), *reply;
+
+    for (unsigned n = 0; n < 8; n++)
+        add(n);
+    reply = ask(request);
+    ck_assert(!is_ok(reply));
+    members_are(reply, "ok error");
+    ck_assert_ptr_nonnull(strstr(text_of(reply, "error"), "max-sas"));
+    json_decref(reply);
+    json_decref(request);
+}
+END_TEST
+
+/* ------------------------------------------------------------ sa add: what it answers */
+
+static const struct {
+    const char *changes;                /* a JSON object */
+    const char *send_to, *send_rtcp_to; /* NULL: null */
+} answers[] = {
+    {"{}", "203.0.113.7:5004", "203.0.113.7:5005"},
+    {"{\"listener\": null}", "203.0.113.7:5004", "203.0.113.7:5005"},
+    {"{\"mux\": true}", "203.0.113.7:5004", "203.0.113.7:5004"},
+    {"{\"listener\": \"out6\", \"source\": \"[2001:db8::9]:9\"}", "[2001:db8::7]:5004",
+     "[2001:db8::7]:5005"},
+    {"{\"dmz\": \"west\"}", NULL, NULL}, /* what it has is not known yet */
+    {"{\"side\": \"internal\", \"source\": \"10.1.1.1:9\", \"to\": \"8.8.8.8:9\","
+     "\"listener\": \"\", \"to_listener\": \"\"}",
+     "10.0.0.101:4000", "10.0.0.101:4001"},
+    {"{\"side\": \"internal\", \"source\": \"[fd00::9]:9\", \"to\": \"8.8.8.8:9\","
+     "\"listener\": \"six\", \"to_listener\": \"out4\", \"mux\": true}",
+     "[fd00::101]:4000", "[fd00::101]:4000"},
+};
+
+static void check_text(const json_t *object, const char *name, const char *text)
+{
+    if (text)
+        ck_assert_str_eq(text_of(object, name), text);
+    else
+        ck_assert(json_is_null(json_object_get(object, name)));
+}
+
+START_TEST(test_answer)
+{
+    json_t *request = good_request(1), *reply;
+    json_t *changes = json_loads(answers[_i].changes, 0, NULL);
+
+    json_object_update(request, changes);
+    reply = ask(request);
+    ck_assert_msg(is_ok(reply), "%s", members_text(reply));
+    members_are(reply, "ok id label send_to send_rtcp_to");
+    ck_assert_int_eq(number_of(reply, "id"), 1);
+    ck_assert_int_eq(number_of(reply, "label"), 1001);
+    check_text(reply, "send_to", answers[_i].send_to);
+    check_text(reply, "send_rtcp_to", answers[_i].send_rtcp_to);
+    ck_assert_uint_eq(core.changed, 1);
+    json_decref(reply);
+    json_decref(changes);
+    json_decref(request);
+}
+END_TEST
+
+/* Only what must be there: null and nothing are the same. */
+START_TEST(test_least)
+{
+    static const char line[] =
+        "{\"command\":\"sa-add\",\"side\":\"external\",\"source\":\"192.0.2.1:5000\","
+        "\"suite\":\"AES_CM_128_HMAC_SHA1_80\",\"key\":\"" KEY "\",\"ssrc\":[0,4294967295],"
+        "\"to\":\"10.1.1.1:6000\",\"rate\":null,\"dmz\":null,\"mux\":null}";
+    json_t *reply = control_answer(relay_commands, &daemon_, line, strlen(line));
+    const struct sa *sa = inner_find_sa(&relay.core, 1);
+
+    ck_assert_msg(is_ok(reply), "%s", members_text(reply));
+    ck_assert_ptr_nonnull(sa);
+    ck_assert_uint_eq(sa->source.rtcp.port, 5001);
+    ck_assert_uint_eq(sa->destination.rtcp.port, 6001);
+    ck_assert_uint_eq(sa->rate.octets_per_second, relay.core.options.sa_rate);
+    ck_assert_uint_eq(sa->media_timeout_s, relay.core.options.media_timeout_s);
+    ck_assert_uint_eq(sa->stream[1].ssrc, UINT32_MAX);
+    json_decref(reply);
+}
+END_TEST
+
+/* ------------------------------------------------------------ sa list, show, delete */
+
+#define LIST_MEMBERS                                                                               \
+    "id side call_id dmz source destination ssrc label suite packets octets dropped last_packet "  \
+    "state"
+#define SHOW_MEMBERS                                                                               \
+    LIST_MEMBERS " generation created source_rtcp source_mux destination_rtcp destination_mux "    \
+                 "encap_in encap_out rate listener to_listener reverse media_timeout refused "     \
+                 "streams verdicts media"
+
+START_TEST(test_list)
+{
+    json_t *reply = ask_about("sa-list", 0);
+
+    members_are(reply, "ok sas");
+    ck_assert_uint_eq(json_array_size(json_object_get(reply, "sas")), 0);
+    json_decref(reply);
+    add(1);
+    add(2);
+    reply = ask_about("sa-list", 0);
+    ck_assert_uint_eq(json_array_size(json_object_get(reply, "sas")), 2);
+    for (size_t i = 0; i < 2; i++)
+        members_are(json_array_get(json_object_get(reply, "sas"), i), LIST_MEMBERS);
+    json_decref(reply);
+}
+END_TEST
+
+START_TEST(test_show)
+{
+    json_t *reply;
+    const json_t *sa, *stream;
+    struct sa *held;
+
+    add(1);
+    held = inner_find_sa(&relay.core, 1);
+    held->stream[0].index = (struct srtp_index){.started = true, .highest = 3 << 16 | 9};
+    held->verdicts[VERDICT_ACCEPTED] = 12;
+    held->verdicts[VERDICT_REPLAY] = 2;
+    held->packets = 12;
+    reply = ask_about("sa-show", 1);
+    members_are(reply, "ok sa");
+    sa = json_object_get(reply, "sa");
+    members_are(sa, SHOW_MEMBERS);
+    ck_assert_str_eq(text_of(sa, "side"), "external");
+    ck_assert_str_eq(text_of(sa, "dmz"), "east");
+    ck_assert_str_eq(text_of(sa, "call_id"), "a call");
+    ck_assert_str_eq(text_of(sa, "source"), "192.0.2.1:5004");
+    ck_assert_str_eq(text_of(sa, "source_rtcp"), "192.0.2.1:5005");
+    ck_assert_str_eq(text_of(sa, "destination"), "10.1.1.1:6004");
+    ck_assert_str_eq(text_of(sa, "suite"), "AES_CM_128_HMAC_SHA1_80");
+    ck_assert_str_eq(text_of(sa, "state"), "active");
+    ck_assert_int_eq(number_of(sa, "rate"), 64);
+    ck_assert_int_eq(number_of(sa, "media_timeout"), 30);
+    ck_assert_int_eq(number_of(sa, "packets"), 12);
+    ck_assert_int_eq(number_of(sa, "dropped"), 2);
+    ck_assert(json_is_null(json_object_get(sa, "last_packet")));
+    ck_assert(json_is_null(json_object_get(sa, "reverse")));
+    members_are(json_object_get(sa, "verdicts"), "accepted replay");
+    stream = json_array_get(json_object_get(sa, "streams"), 0);
+    members_are(stream, "ssrc origin roc highest lost jitter received");
+    ck_assert_int_eq(number_of(stream, "roc"), 3);
+    ck_assert_int_eq(number_of(stream, "highest"), 9);
+    json_decref(reply);
+
+    snprintf(held->refused, sizeof(held->refused), "no room");
+    reply = ask_about("sa-show", 1);
+    ck_assert_str_eq(text_of(json_object_get(reply, "sa"), "state"), "refused");
+    ck_assert_str_eq(text_of(json_object_get(reply, "sa"), "refused"), "no room");
+    json_decref(reply);
+}
+END_TEST
+
+/* Neither in base64 nor in hex, whole or in part. */
+START_TEST(test_no_keys)
+{
+    static const char *const commands[] = {"sa-list", "sa-show", "status", "stats"};
+    struct sa *sa;
+
+    add(1);
+    sa = inner_find_sa(&relay.core, 1);
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        json_t *reply = ask_about(commands[i], 1);
+        const char *text = members_text(reply);
+        char hex[2 * 4 + 1];
+
+        ck_assert(is_ok(reply));
+        ck_assert_ptr_null(strstr(text, "AAECAwQF"));
+        for (size_t k = 0; k + 4 <= 30; k++) {
+            snprintf(hex, sizeof(hex), "%02x%02x%02x%02x", sa->material[k], sa->material[k + 1],
+                     sa->material[k + 2], sa->material[k + 3]);
+            ck_assert_ptr_null(strcasestr(text, hex));
+        }
+        json_decref(reply);
+    }
+}
+END_TEST
+
+static const char *const bad_ids[] = {
+    "null", "0", "-1", "\"1\"", "1.0", "4711", "[1]", "true", "9223372036854775807"};
+
+START_TEST(test_bad_id)
+{
+    static const char *const commands[] = {"sa-show", "sa-delete"};
+
+    add(1);
+    for (size_t i = 0; i < 2; i++) {
+        json_t *request = json_pack("{s:s}", "command", commands[i]);
+
+        check_refused(request, "id");
+        json_object_set_new(request, "id", json_loads(bad_ids[_i], JSON_DECODE_ANY, NULL));
+        check_refused(request, "id");
+        json_decref(request);
+    }
+}
+END_TEST
+
+START_TEST(test_delete)
+{
+    json_t *reply;
+
+    add(1);
+    add(2);
+    reply = ask_about("sa-delete", 1);
+    ck_assert(is_ok(reply));
+    members_are(reply, "ok");
+    json_decref(reply);
+    ck_assert_uint_eq(core.deleted_count, 1);
+    ck_assert_uint_eq(core.deleted[0], 1);
+    ck_assert_ptr_null(inner_find_sa(&relay.core, 1));
+    ck_assert_ptr_nonnull(inner_find_sa(&relay.core, 2));
+    reply = ask_about("sa-delete", 1);
+    ck_assert(!is_ok(reply));
+    json_decref(reply);
+    ck_assert_int_eq(add(1), 3); /* an id is never used again */
+}
+END_TEST
+
+/* ------------------------------------------------------------ status, stats, the others */
+
+START_TEST(test_status)
+{
+    json_t *reply;
+    const json_t *row;
+
+    add(1);
+    relay.core.listeners[1].sent[1] = 5;
+    relay.core.listeners[1].counts[1] = (struct verdict_counts){.received = 7};
+    relay.core.listeners[1].counts[1].n[VERDICT_ACCEPTED] = 4;
+    relay.core.listeners[1].counts[1].n[VERDICT_NO_SA] = 3;
+    reply = ask_about("status", 0);
+    members_are(reply, "ok daemon version pid uptime sas max_sas tunnels listeners");
+    ck_assert_str_eq(text_of(reply, "daemon"), "inner-relay");
+    ck_assert_int_eq(number_of(reply, "sas"), 1);
+    ck_assert_int_eq(number_of(reply, "max_sas"), 8);
+    ck_assert_uint_eq(json_array_size(json_object_get(reply, "tunnels")), 2);
+    row = json_array_get(json_object_get(reply, "tunnels"), 0);
+    members_are(row, "name peer state since rtt_ms connects last_error sync queued sas congestion "
+                     "frames_in frames_out octets_in octets_out late");
+    ck_assert_str_eq(text_of(row, "name"), "east");
+    ck_assert_str_eq(text_of(row, "state"), "connecting");
+    ck_assert_str_eq(text_of(row, "sync"), "none");
+    ck_assert_int_eq(number_of(row, "sas"), 1);
+    ck_assert(json_is_null(json_object_get(row, "peer")));
+    row = json_array_get(json_object_get(reply, "listeners"), 1);
+    members_are(row, "name address advertise rtp_port rtcp_port rtp rtcp");
+    ck_assert_str_eq(text_of(row, "address"), "fd00::1");
+    ck_assert_str_eq(text_of(row, "advertise"), "fd00::101");
+    ck_assert_int_eq(number_of(row, "rtp_port"), 4000);
+    ck_assert_int_eq(number_of(row, "rtcp_port"), 4001);
+    row = json_object_get(row, "rtcp");
+    members_are(row, "received accepted dropped sent overflow");
+    ck_assert_str_eq(members_text(row),
+                     "{\"accepted\":4,\"dropped\":3,\"overflow\":103,\"received\":7,\"sent\":5}");
+    json_decref(reply);
+}
+END_TEST
+
+START_TEST(test_stats)
+{
+    static const char *const names[] = {"listener four rtp", "listener four rtcp",
+                                        "listener six rtp",  "listener six rtcp",
+                                        "tunnel east",       "tunnel west"};
+    json_t *reply = ask_about("stats", 0);
+    const json_t *places = json_object_get(reply, "places");
+
+    members_are(reply, "ok places counters");
+    ck_assert_uint_eq(json_array_size(places), 6);
+    for (size_t i = 0; i < 6; i++) {
+        const json_t *place = json_array_get(places, i);
+
+        members_are(place, "place received queued verdicts");
+        ck_assert_str_eq(text_of(place, "place"), names[i]);
+        ck_assert_uint_eq(json_object_size(json_object_get(place, "verdicts")), VERDICT_COUNT);
+    }
+    json_decref(reply);
+}
+END_TEST
+
+START_TEST(test_others)
+{
+    json_t *reply = ask_about("reload", 0);
+
+    ck_assert(!is_ok(reply));
+    ck_assert_ptr_nonnull(strstr(text_of(reply, "error"), "/nonexistent/inner-relay.ini"));
+    json_decref(reply);
+    reply = ask_about("debug", 0);
+    ck_assert_str_eq(text_of(reply, "level"), "error");
+    json_decref(reply);
+    reply = ask_about("no-such", 0);
+    ck_assert(!is_ok(reply));
+    json_decref(reply);
+}
+END_TEST
+
+#define ROWS(rows) (int)(sizeof(rows) / sizeof((rows)[0]))
+
+int main(void)
+{
+    Suite *suite = suite_create("inner_commands");
+    TCase *tc = tcase_create("commands");
+
+    suite_add_tcase(suite, tc);
+    tcase_add_unchecked_fixture(tc, start_engine, core_stop_engine);
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_loop_test(tc, test_wrong, 0, ROWS(wrong));
+    tcase_add_loop_test(tc, test_too_long, 0, ROWS(lengths));
+    tcase_add_test(tc, test_mux_and_rtcp);
+    tcase_add_test(tc, test_same_source_and_ssrc);
+    tcase_add_test(tc, test_full);
+    tcase_add_loop_test(tc, test_answer, 0, ROWS(answers));
+    tcase_add_test(tc, test_least);
+    tcase_add_test(tc, test_list);
+    tcase_add_test(tc, test_show);
+    tcase_add_test(tc, test_no_keys);
+    tcase_add_loop_test(tc, test_bad_id, 0, ROWS(bad_ids));
+    tcase_add_test(tc, test_delete);
+    tcase_add_test(tc, test_status);
+    tcase_add_test(tc, test_stats);
+    tcase_add_test(tc, test_others);
+    return unit_run(suite);
+}

@@ -1,0 +1,191 @@
+/* The dmz-relay's table of commands, without sockets and without a loop that runs. */
+#include <ev.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/log.h"
+#include "common/sa/table.h"
+#include "dmz-relay/relay.h"
+#include "tests/unit/members.h"
+#include "tests/unit/unit.h"
+
+static const char *const names[] = {"inner.example", "branch.example", NULL};
+
+static struct relay relay;
+static struct daemon daemon_;
+
+/* There are no media sockets: the linker puts this in place of the daemon's. */
+uint64_t __wrap_media_overflows(const struct media *media, unsigned listener, bool rtcp_port);
+
+uint64_t __wrap_media_overflows(const struct media *media, unsigned listener, bool rtcp_port)
+{
+    ck_assert_ptr_null(media);
+    return 2 * listener + rtcp_port;
+}
+
+static void setup(void)
+{
+    struct dmz_options options = {.max_sas = 8, .site_quota = 4, .software = "test"};
+    struct acceptor_settings settings = {.names = names, .max_handshakes = 1};
+    static struct conn_hooks none;
+    struct path_out out = {0};
+    struct dmz_hooks hooks = {0};
+    char error[256] = "";
+
+    log_open("test", LOG_TARGET_STDERR, LOG_LEVEL_ERROR);
+    memset(&relay, 0, sizeof(relay));
+    ck_assert_int_eq(dmz_init(&relay.core, &options, names, &out, &hooks), 0);
+    relay.core.listener_count = 1;
+    snprintf(relay.core.listeners[0].name, NAME_SIZE, "main");
+    ck_assert_int_eq(addr_parse("192.0.2.1:5004", &relay.core.listeners[0].address), 0);
+    ck_assert_int_eq(addr_parse("203.0.113.1:5004", &relay.core.listeners[0].advertise), 0);
+    memset(&daemon_, 0, sizeof(daemon_));
+    daemon_.kind = &relay_kind;
+    daemon_.state = &relay;
+    daemon_.loop = ev_loop_new(EVFLAG_AUTO);
+    settings.listen = addr_from_ip4((const uint8_t[]){127, 0, 0, 1}, 0);
+    ck_assert_msg(acceptor_new(&relay.acceptor, daemon_.loop, NULL, &settings, &none, NULL, error,
+                               sizeof(error)) == 0,
+                  "%s", error);
+}
+
+static void teardown(void)
+{
+    acceptor_free(relay.acceptor, "");
+    ev_loop_destroy(daemon_.loop);
+    dmz_fini(&relay.core);
+}
+
+/* As a site's SA-PUT of an external sender leaves it; the key is 0x5a throughout. */
+static void put(unsigned site, uint64_t id)
+{
+    struct sa *sa = sa_new();
+
+    ck_assert_ptr_nonnull(sa);
+    sa->owner = site;
+    sa->id = id;
+    sa->label = (uint32_t)id;
+    sa->suite = suite_get(SUITE_AEAD_AES_128_GCM);
+    memset(sa->material, 0x5a, sizeof(sa->material));
+    ck_assert_int_eq(addr_parse("198.51.100.1:5000", &sa->source.rtp), 0);
+    sa->source.rtp.port = (uint16_t)(5000 + 2 * id + site);
+    ck_assert_int_eq(sa_stream_add(sa, (uint32_t)id, SSRC_ORIGIN_SIGNALLED), 0);
+    ck_assert_int_eq(table_insert(relay.core.table, sa), 0);
+}
+
+static json_t *ask(const char *line)
+{
+    json_t *reply = control_answer(relay_commands, &daemon_, line, strlen(line));
+
+    ck_assert(json_is_boolean(json_object_get(reply, "ok")));
+    ck_assert_ptr_null(strstr(members_text(reply), "WlpaWl")); /* the key in base64 */
+    ck_assert_ptr_null(strcasestr(members_text(reply), "5a5a5a"));
+    return reply;
+}
+
+static const char *text_of(const json_t *object, const char *name)
+{
+    return json_string_value(json_object_get(object, name));
+}
+
+START_TEST(test_status)
+{
+    json_t *reply;
+    const json_t *row;
+
+    put(1, 7);
+    snprintf(relay.core.sites[1].last_error, sizeof(relay.core.sites[1].last_error), "gone");
+    reply = ask("{\"command\": \"status\"}");
+    members_are(reply, "ok daemon version pid uptime sas max_sas tunnels listeners");
+    ck_assert_str_eq(text_of(reply, "daemon"), "dmz-relay");
+    ck_assert_int_eq(json_integer_value(json_object_get(reply, "sas")), 1);
+    ck_assert_uint_eq(json_array_size(json_object_get(reply, "tunnels")), 2);
+    row = json_array_get(json_object_get(reply, "tunnels"), 1);
+    members_are(row, "name peer state since rtt_ms connects last_error sync queued sas congestion "
+                     "frames_in frames_out octets_in octets_out late");
+    ck_assert_str_eq(text_of(row, "name"), "branch.example");
+    ck_assert_str_eq(text_of(row, "state"), "down");
+    ck_assert_str_eq(text_of(row, "last_error"), "gone");
+    ck_assert_int_eq(json_integer_value(json_object_get(row, "sas")), 1);
+    row = json_array_get(json_object_get(reply, "listeners"), 0);
+    members_are(row, "name address advertise rtp_port rtcp_port rtp rtcp");
+    json_decref(reply);
+}
+END_TEST
+
+START_TEST(test_stats)
+{
+    json_t *reply = ask("{\"command\": \"stats\"}");
+
+    members_are(reply, "ok places counters");
+    ck_assert_uint_eq(json_array_size(json_object_get(reply, "places")), 4);
+    ck_assert_str_eq(text_of(json_array_get(json_object_get(reply, "places"), 3), "place"),
+                     "tunnel branch.example");
+    members_are(json_object_get(reply, "counters"), "connections_turned_away");
+    json_decref(reply);
+}
+END_TEST
+
+#define LIST_MEMBERS                                                                               \
+    "id side call_id site source destination ssrc label suite packets octets dropped last_packet " \
+    "state"
+
+START_TEST(test_sas)
+{
+    json_t *reply;
+    const json_t *sa;
+
+    put(0, 7);
+    put(1, 7);
+    put(1, 8);
+    reply = ask("{\"command\": \"sa-list\"}");
+    ck_assert_uint_eq(json_array_size(json_object_get(reply, "sas")), 3);
+    members_are(json_array_get(json_object_get(reply, "sas"), 0), LIST_MEMBERS);
+    json_decref(reply);
+    reply = ask("{\"command\": \"sa-show\", \"id\": 8}");
+    sa = json_object_get(reply, "sa");
+    members_are(sa, LIST_MEMBERS
+                " generation created source_rtcp source_mux destination_rtcp destination_mux "
+                "encap_in encap_out rate listener to_listener reverse media_timeout refused "
+                "streams verdicts media");
+    ck_assert_str_eq(text_of(sa, "site"), "branch.example");
+    ck_assert(json_is_null(json_object_get(sa, "destination")));
+    json_decref(reply);
+    reply = ask("{\"command\": \"sa-show\", \"id\": 9}");
+    ck_assert_str_eq(text_of(reply, "field"), "id");
+    json_decref(reply);
+}
+END_TEST
+
+/* The authority is elsewhere: nothing is added or deleted here, however it is asked. */
+START_TEST(test_not_here)
+{
+    static const char *const lines[] = {"{\"command\": \"sa-add\"}",
+                                        "{\"command\": \"sa-add\", \"side\": \"external\"}",
+                                        "{\"command\": \"sa-delete\", \"id\": 7}"};
+    json_t *reply;
+
+    put(0, 7);
+    reply = ask(lines[_i]);
+    ck_assert(json_is_false(json_object_get(reply, "ok")));
+    ck_assert_str_eq(text_of(reply, "error"),
+                     "SAs are added and deleted at the inner-relay, which owns them");
+    ck_assert_uint_eq(table_count(relay.core.table), 1);
+    json_decref(reply);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("dmz_commands");
+    TCase *tc = tcase_create("commands");
+
+    suite_add_tcase(suite, tc);
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, test_status);
+    tcase_add_test(tc, test_stats);
+    tcase_add_test(tc, test_sas);
+    tcase_add_loop_test(tc, test_not_here, 0, 3);
+    return unit_run(suite);
+}

@@ -39,7 +39,7 @@ static int check(const void *conf, struct conf_complaint *complaint)
 
     if (kind == ADDR_MULTICAST || kind == ADDR_BROADCAST)
         return settings_complain(complaint, "tunnel", "listen",
-                                 "a %s address; one of this host's own would be right",
+                                 "the address is %s; one of this host's own would be right",
                                  addr_kind_text(kind));
     code = settings_check_listeners(settings->listeners, settings->listener_count, complaint);
     return code < 0 ? code : settings_check_networks(&settings->networks, complaint);

@@ -63,7 +63,7 @@ static int check_one_source(const struct inner *inner, enum sa_side side, const 
     if (addr->port == 0)
         return refuse(error, ERR_INVALID, field, "nobody sends from port 0");
     if (kind == ADDR_MULTICAST || kind == ADDR_BROADCAST || kind == ADDR_UNSPECIFIED)
-        return refuse(error, ERR_FORBIDDEN, field, "a %s address cannot be a sender",
+        return refuse(error, ERR_FORBIDDEN, field, "the address is %s and cannot be a sender's",
                       addr_kind_text(kind));
     if (side == SA_SIDE_INTERNAL && !internal)
         return refuse(error, ERR_FORBIDDEN, field,

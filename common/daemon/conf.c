@@ -416,11 +416,16 @@ static int read_file(int fd, const char *path, char *buffer, size_t size, size_t
     return 0;
 }
 
+/* Without O_NONBLOCK the open of a FIFO would wait for somebody who writes to it. */
+static int open_file(const char *path)
+{
+    return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+}
+
 int conf_read(const struct conf_schema *schema, const char *path, void **conf, char *error,
               size_t error_size)
 {
-    /* Without O_NONBLOCK the open of a FIFO would wait for somebody who writes to it. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int fd = open_file(path);
     char *buffer = malloc(CONF_FILE_MAX_OCTETS + 1);
     size_t length = 0;
     int code;
@@ -442,6 +447,24 @@ int conf_read(const struct conf_schema *schema, const char *path, void **conf, c
         close(fd);
     free(buffer);
     return code;
+}
+
+unsigned conf_line(const char *path, const char *section, const char *key)
+{
+    int fd = open_file(path);
+    char *buffer = calloc(1, CONF_FILE_MAX_OCTETS + 2);
+    char why[512];
+    size_t length = 0;
+    unsigned line = 0;
+
+    if (fd >= 0 && buffer &&
+        read_file(fd, path, buffer, CONF_FILE_MAX_OCTETS + 1, &length, why, sizeof(why)) == 0 &&
+        confcheck(buffer, length, why, sizeof(why)) == 0)
+        line = confcheck_find(buffer, section, key);
+    if (fd >= 0)
+        close(fd);
+    free(buffer);
+    return line;
 }
 
 /* ---------------------------------------------------------------- what is in force */

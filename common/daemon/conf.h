@@ -96,6 +96,11 @@ int conf_read(const struct conf_schema *schema, const char *path, void **conf, c
 /* The same from length octets of text; name stands for the file in messages. */
 int conf_parse(const struct conf_schema *schema, const char *name, const char *text, size_t length,
                void **conf, char *error, size_t error_size);
+/*
+ * The line of key in [section] of the file, for a complaint about what the value
+ * stands for; 0 when the file cannot be read any more or has no such line.
+ */
+unsigned conf_line(const char *path, const char *section, const char *key);
 /* The effective values as an ini file that conf_read would take. */
 void conf_print(const struct conf_schema *schema, const void *conf, FILE *to);
 /*

@@ -205,6 +205,9 @@ static int check_key(struct check *check)
     const char *at = skip_blanks(line->word + line->word_length, line->end);
     int code;
 
+    if (line->number == 1 && line->end - line->start >= 3 &&
+        memcmp(line->start, "\xef\xbb\xbf", 3) == 0)
+        return refuse(check, "a byte order mark; a file without it would be right");
     if (line->word_length == 0 || at == line->end || *at != '=')
         return refuse(check, "neither a comment nor a section; key = value would be right");
     if (check->section_count == 0)

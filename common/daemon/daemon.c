@@ -22,6 +22,20 @@ enum { ERROR_SIZE = 512, OPEN_FILES = 65536, CRL_WARN_PERCENT = 25, CERTIFICATE_
 
 /* ------------------------------------------------------------ settings and certificates */
 
+/* "key PATH ..." gets the place of "key" in the ini file in front of it. */
+static void name_place(const char *config, const char *why, char *error, size_t error_size)
+{
+    char key[16];
+    unsigned line = 0;
+
+    if (sscanf(why, "%15[a-z] /", key) == 1)
+        line = conf_line(config, "tunnel", key);
+    if (line > 0)
+        snprintf(error, error_size, "%s:%u: [tunnel] %s", config, line, why);
+    else
+        snprintf(error, error_size, "%s: [tunnel] %s", config, why);
+}
+
 static int read_tls(const struct daemon *daemon, const struct daemon_shared *shared,
                     struct tls_context **context, char *error, size_t error_size)
 {
@@ -29,8 +43,13 @@ static int read_tls(const struct daemon *daemon, const struct daemon_shared *sha
                               .key = shared->tunnel->key,
                               .ca = shared->tunnel->ca,
                               .crl = shared->tunnel->crl[0] ? shared->tunnel->crl : NULL};
+    char why[ERROR_SIZE] = "";
+    int result;
 
-    return tls_context_new(context, daemon->kind->role, &files, error, error_size);
+    result = tls_context_new(context, daemon->kind->role, &files, why, sizeof(why));
+    if (result < 0)
+        name_place(daemon->options.config, why, error, error_size);
+    return result;
 }
 
 static void warn_about_lifetimes(const struct tls_context *context)
@@ -372,7 +391,7 @@ static int check(struct daemon *daemon)
     char error[ERROR_SIZE] = "";
 
     if (read_tls(daemon, &daemon->shared, &context, error, sizeof(error)) < 0) {
-        fprintf(stderr, "%s: %s: [tunnel] %s\n", daemon->kind->name, daemon->options.config, error);
+        fprintf(stderr, "%s: %s\n", daemon->kind->name, error);
         return OPTIONS_EXIT_USAGE;
     }
     tls_context_free(context);

@@ -37,7 +37,7 @@ static int check_listener(const struct listener_settings *listener,
     listener_section(listener, section, sizeof(section));
     if (address == ADDR_MULTICAST || address == ADDR_BROADCAST)
         return settings_complain(complaint, section, "address",
-                                 "a %s address; one of this host's own would be right",
+                                 "the address is %s; one of this host's own would be right",
                                  addr_kind_text(address));
     if (listener->advertise.family != listener->address.family)
         return settings_complain(complaint, section, "advertise",
@@ -46,7 +46,7 @@ static int check_listener(const struct listener_settings *listener,
     if (advertise == ADDR_MULTICAST || advertise == ADDR_BROADCAST || advertise == ADDR_UNSPECIFIED)
         return settings_complain(
             complaint, section, "advertise",
-            "a %s address; the one that senders reach this listener at would be right",
+            "the address is %s; the one that senders reach this listener at would be right",
             addr_kind_text(advertise));
     return 0;
 }

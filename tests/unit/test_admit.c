@@ -61,7 +61,7 @@ static const struct {
     {SOURCE, "", ERR_INVALID, "does not learn"},
     {SOURCE, "224.0.0.5:1024", ERR_FORBIDDEN, "multicast"},
     {SOURCE, "255.255.255.255:1024", ERR_FORBIDDEN, "broadcast"},
-    {SOURCE, "0.0.0.0:1024", ERR_FORBIDDEN, "cannot be a sender"},
+    {SOURCE, "0.0.0.0:1024", ERR_FORBIDDEN, "the address is unspecified and cannot be a sender's"},
     {SOURCE, "10.9.9.9:1024", ERR_FORBIDDEN, "in [networks] internal"},
     {SOURCE, "198.18.0.1:1024", 0, ""},
     {SOURCE_RTCP, "", 0, ""},

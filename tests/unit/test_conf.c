@@ -502,6 +502,8 @@ START_TEST(test_read_file)
     ck_assert_int_eq(conf_read(&schema, path, &conf, error, sizeof(error)), 0);
     ck_assert_uint_eq(((struct whole *)conf)->sample.number, 9);
     free(conf);
+    ck_assert_uint_eq(conf_line(path, "sample", "number"), 2);
+    ck_assert_uint_eq(conf_line(path, "sample", "text"), 0);
     file = fopen(path, "a");
     fputs("x\n", file);
     fclose(file);
@@ -510,7 +512,9 @@ START_TEST(test_read_file)
              "%s:3: neither a comment nor a section; key = value would be right", path);
     ck_assert_str_eq(error, wanted);
     ck_assert_ptr_null(conf);
+    ck_assert_uint_eq(conf_line(path, "sample", "number"), 0);
     unlink(path);
+    ck_assert_uint_eq(conf_line(path, "sample", "number"), 0);
     rmdir(directory);
 }
 END_TEST

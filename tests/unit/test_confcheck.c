@@ -35,7 +35,7 @@ static const struct {
     {"[a]\n= 1\n", "2: neither a comment nor a section; key = value would be right"},
     {"[a]\nk: 1\n", "2: neither a comment nor a section; key = value would be right"},
     {"[a]\nk y = 1\n", "2: neither a comment nor a section; key = value would be right"},
-    {"\xef\xbb\xbf[a]\n", "1: neither a comment nor a section; key = value would be right"},
+    {"\xef\xbb\xbf[a]\n", "1: a byte order mark; a file without it would be right"},
     {"[a]\nk = 1\nl = 2\nk = 3\n", "4: the key \"k\" stands twice; once would be right"},
     {"[a]\n[b]\n\n[a]\n", "4: the section \"a\" stands twice; once would be right"},
     {"[a] k = 1\n", "1: text behind the section heading; a line of its own would be right"},

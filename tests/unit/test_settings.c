@@ -122,9 +122,10 @@ static const struct {
      "f:3: [listener a] rtp-port: \"65535\" is out of range; a number from 1 to 65534 would be "
      "right"},
     {&dmz_schema, "[listener a]\naddress = 224.0.0.1\nrtp-port = 1\n" DMZ_TUNNEL,
-     "f:2: [listener a] address: a multicast address; one of this host's own would be right"},
+     "f:2: [listener a] address: the address is multicast; one of this host's own would be right"},
     {&dmz_schema, "[listener a]\naddress = 0.0.0.0\nrtp-port = 1\n" DMZ_TUNNEL,
-     "f:1: [listener a] advertise: a unspecified address; the one that senders reach this listener "
+     "f:1: [listener a] advertise: the address is unspecified; the one that senders reach this "
+     "listener "
      "at would be right"},
     {&dmz_schema,
      "[listener a]\naddress = 0.0.0.0\nadvertise = 192.0.2.1\nrtp-port = 1\n" DMZ_TUNNEL, NULL},
@@ -154,7 +155,7 @@ static const struct {
      NULL},
     {&dmz_schema,
      LISTENER "[tunnel]\nlisten = 224.0.0.1:1\nsites = a\ncertificate = /c\nkey = /k\nca = /a\n",
-     "f:5: [tunnel] listen: a multicast address; one of this host's own would be right"},
+     "f:5: [tunnel] listen: the address is multicast; one of this host's own would be right"},
     {&dmz_schema,
      LISTENER
      "[tunnel]\nlisten = 192.0.2.1:1\nsites = a.b, A.b\ncertificate = /c\nkey = /k\nca = /a\n",

@@ -123,7 +123,7 @@ static void log_changes(const struct daemon_changes *changes)
                     changes->restart_key[i]);
 }
 
-int daemon_reload(struct daemon *daemon, struct daemon_changes *changes, char *error,
+static int reload(struct daemon *daemon, struct daemon_changes *changes, char *error,
                   size_t error_size)
 {
     struct tls_context *context = NULL, *old = daemon->tls;
@@ -151,6 +151,17 @@ int daemon_reload(struct daemon *daemon, struct daemon_changes *changes, char *e
     return result;
 }
 
+/* Whoever asked for it, the log says what came of it. */
+int daemon_reload(struct daemon *daemon, struct daemon_changes *changes, char *error,
+                  size_t error_size)
+{
+    int result = reload(daemon, changes, error, error_size);
+
+    if (result < 0)
+        log_error("not reloaded, the old values stay: %s", error);
+    return result;
+}
+
 /* ------------------------------------------------------------ signals and time */
 
 static void on_hup(struct ev_loop *loop, ev_signal *signal, int events)
@@ -162,8 +173,7 @@ static void on_hup(struct ev_loop *loop, ev_signal *signal, int events)
     (void)loop;
     (void)events;
     notify_reloading(&daemon->notify);
-    if (daemon_reload(daemon, &changes, error, sizeof(error)) < 0)
-        log_error("not reloaded, the old values stay: %s", error);
+    (void)daemon_reload(daemon, &changes, error, sizeof(error));
     notify_ready(&daemon->notify, NULL);
 }
 
@@ -202,20 +212,11 @@ static int start_user(void *ctx, char *error, size_t error_size)
     return privilege_harden(error, error_size);
 }
 
-static int start_pid_file(void *ctx, char *error, size_t error_size)
+static int start_folder(void *ctx, char *error, size_t error_size)
 {
     struct daemon *daemon = ctx;
 
-    if (privilege_make_directory(daemon->shared.control->socket, error, error_size) < 0)
-        return ERR_SYSTEM;
-    return detach_write_pid(daemon->shared.daemon->pid_file, error, error_size);
-}
-
-static void stop_pid_file(void *ctx)
-{
-    struct daemon *daemon = ctx;
-
-    detach_remove_pid(daemon->shared.daemon->pid_file);
+    return privilege_make_directory(daemon->shared.control->socket, error, error_size);
 }
 
 static int start_loop(void *ctx, char *error, size_t error_size)
@@ -341,6 +342,21 @@ static void stop_control(void *ctx)
     control_close(daemon->control);
 }
 
+/* When nothing else can fail: the file may be that of a daemon that runs already. */
+static int start_pid_file(void *ctx, char *error, size_t error_size)
+{
+    struct daemon *daemon = ctx;
+
+    return detach_write_pid(daemon->shared.daemon->pid_file, error, error_size);
+}
+
+static void stop_pid_file(void *ctx)
+{
+    struct daemon *daemon = ctx;
+
+    detach_remove_pid(daemon->shared.daemon->pid_file);
+}
+
 static int start_notify(void *ctx, char *error, size_t error_size)
 {
     struct daemon *daemon = ctx;
@@ -360,7 +376,7 @@ static void stop_notify(void *ctx)
 
 static const struct step step_table[] = {
     {"user", start_user, NULL},
-    {"pid file", start_pid_file, stop_pid_file},
+    {"folder of the control socket", start_folder, NULL},
     {"event loop", start_loop, stop_loop},
     {"certificates", start_certificates, stop_certificates},
     {"SRTP", start_srtp, stop_srtp},
@@ -368,6 +384,7 @@ static const struct step step_table[] = {
     {"media ports", start_media, stop_media},
     {"tunnel", start_tunnel, stop_tunnel},
     {"control socket", start_control, stop_control},
+    {"pid file", start_pid_file, stop_pid_file},
     {"readiness notice", start_notify, stop_notify},
     {NULL, NULL, NULL},
 };

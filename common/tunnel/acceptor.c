@@ -150,8 +150,10 @@ static int open_socket(const struct addr *local, char *error, size_t error_size)
     if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
         bind(fd, (struct sockaddr *)&storage, length) == 0 && listen(fd, BACKLOG) == 0)
         return fd;
-    snprintf(error, error_size, "cannot listen on %s: %s", addr_format(local, text, sizeof(text)),
-             strerror(errno));
+    snprintf(error, error_size,
+             "cannot listen on %s: %s; [tunnel] listen has to be an address of this host and a "
+             "free port",
+             addr_format(local, text, sizeof(text)), strerror(errno));
     if (fd >= 0)
         close(fd);
     return ERR_SYSTEM;

@@ -478,6 +478,34 @@ static void add_sa(struct table *table, const json_t *sa)
     add_member(table, sa, "call_id");
 }
 
+static int compare_ids(const void *a, const void *b)
+{
+    json_int_t first = json_integer_value(json_object_get(*(json_t *const *)a, "id"));
+    json_int_t second = json_integer_value(json_object_get(*(json_t *const *)b, "id"));
+
+    return (first > second) - (first < second);
+}
+
+/* The daemon gives them in the order of its table, which means nothing to a reader. */
+static void add_sorted(struct table *table, const json_t *list)
+{
+    size_t count = json_array_size(list), i;
+    json_t **sas = calloc(count, sizeof(*sas)), *sa;
+
+    json_array_foreach(list, i, sa)
+    {
+        if (sas)
+            sas[i] = sa;
+        else
+            add_sa(table, sa);
+    }
+    if (sas)
+        qsort(sas, count, sizeof(*sas), compare_ids);
+    for (i = 0; sas && i < count; i++)
+        add_sa(table, sas[i]);
+    free(sas);
+}
+
 void relayctl_show_sa_list(const struct json_t *reply, FILE *to)
 {
     static const struct column columns[] = {
@@ -486,15 +514,14 @@ void relayctl_show_sa_list(const struct json_t *reply, FILE *to)
         {"PACKETS", true},      {"OCTETS", true}, {"DROPPED", true}, {"LAST", true},
         {"STATE", false},       {"CALL", false},  {NULL, false},
     };
-    const json_t *list = json_object_get(reply, "sas"), *sa;
+    const json_t *list = json_object_get(reply, "sas");
     struct table table = table_of(columns);
-    size_t i;
 
     if (json_array_size(list) == 0) {
         fprintf(to, "no security associations\n");
         return;
     }
-    json_array_foreach(list, i, sa) add_sa(&table, sa);
+    add_sorted(&table, list);
     table_print(&table, to);
 }
 

@@ -305,10 +305,10 @@ static const struct {
     {"sa list", "{\"command\":\"sa-list\"}", "{\"ok\":true,\"sas\":[]}", RELAYCTL_DONE,
      "no security associations\n"},
     {"sa list", "{\"command\":\"sa-list\"}",
-     "{\"ok\":true,\"sas\":[{" SA_COMMON "},{\"id\":18,\"side\":\"internal\",\"call_id\":\"\","
+     "{\"ok\":true,\"sas\":[{\"id\":18,\"side\":\"internal\",\"call_id\":\"\","
      "\"site\":\"inner.example\",\"source\":null,\"destination\":null,\"ssrc\":[],\"label\":255,"
      "\"suite\":null,\"packets\":0,\"octets\":0,\"dropped\":0,\"last_packet\":null,"
-     "\"state\":\"refused\"}]}",
+     "\"state\":\"refused\"},{" SA_COMMON "}]}",
      RELAYCTL_DONE,
      "ID  SIDE      PAIR           SOURCE              DESTINATION    SSRC                   LABEL "
      "      SUITE                    PACKETS    OCTETS  DROPPED  LAST  STATE    CALL\n"

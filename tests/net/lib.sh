@@ -43,8 +43,8 @@ DMZ_PORT=40000
 INNER_PORT=41000
 
 DMZ_NAME=dmz.example
-SITE_A=site-a.example
-SITE_B=site-b.example
+SITE_A="site-a.example"
+SITE_B="site-b.example"
 
 # ---------------------------------------------------------------- results
 

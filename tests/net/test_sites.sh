@@ -27,12 +27,12 @@ is "the dmz-relay knows both sites by their certificates" \
 
 # The same SSRC at both: each site has its own labels.
 key_a=$(new_key $SUITE) key_b=$(new_key $SUITE) out_b=$(new_key $SUITE)
-id_a=$(sa_add inner --side external --source $CLIENT:5004 --suite $SUITE --key "$key_a" --ssrc 1000 \
-    --to $PHONE:6000 --call-id call-a | jq .id)
-id_b=$(sa_add inner2 --side external --source 198.51.100.11:5004 --suite $SUITE --key "$key_b" \
-    --ssrc 1000 --to $PHONE2:6000 --call-id call-b | jq .id)
-id_out=$(sa_add inner2 --side internal --source $PHONE2:5004 --suite $SUITE --key "$out_b" \
-    --ssrc 1000 --to $CLIENT:6000 --call-id call-b | jq .id)
+sa_add inner --side external --source $CLIENT:5004 --suite $SUITE --key "$key_a" --ssrc 1000 \
+    --to $PHONE:6000 --call-id call-a >/dev/null || bail "sa add"
+sa_add inner2 --side external --source 198.51.100.11:5004 --suite $SUITE --key "$key_b" \
+    --ssrc 1000 --to $PHONE2:6000 --call-id call-b >/dev/null || bail "sa add"
+sa_add inner2 --side internal --source $PHONE2:5004 --suite $SUITE --key "$out_b" \
+    --ssrc 1000 --to $CLIENT:6000 --call-id call-b >/dev/null || bail "sa add"
 check "all SAs are at the dmz-relay" wait_for 3 sas_at dmz 3
 is "each with its site" \
     "$(ctl_json dmz sa list | jq -r '[.sas[] | "\(.call_id)@\(.site)"] | unique | join(" ")')" \
@@ -84,7 +84,6 @@ check "packets of site b are tunnel-down meanwhile" \
 
 # A second connection of one site: another daemon with the same certificate. One of both stays,
 # and each is told why.
-INNER_EXTRA=
 inner_config twin inside $SITE_A 10.9.1.1 ""
 sed -i 's/^rtp-port = .*/rtp-port = 42000/' "$W/twin.ini"
 launch twin

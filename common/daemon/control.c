@@ -28,6 +28,7 @@ enum { ACCEPT_RETRY_SECONDS = 1, PEER_GROUPS = 64, REFUSAL_SIZE = 1024 };
 struct reply {
     char *text;
     size_t length, size, sent;
+    size_t max; /* stays when the reply is emptied */
 };
 
 struct client {
@@ -49,6 +50,7 @@ struct control {
     ev_io accept;
     ev_timer accept_again;
     double idle;
+    size_t reply_max;
     gid_t group;
     struct sockaddr_un address;
     dev_t device; /* with inode: the socket file that is ours to remove */
@@ -155,7 +157,7 @@ void control_wipe_json(void)
 static void reply_fini(struct reply *reply)
 {
     free(reply->text);
-    *reply = (struct reply){0};
+    *reply = (struct reply){.max = reply->max};
 }
 
 static int reply_append(const char *text, size_t length, void *data)
@@ -164,7 +166,7 @@ static int reply_append(const char *text, size_t length, void *data)
     size_t size = reply->size ? reply->size : 512;
     char *larger;
 
-    if (length > CONTROL_REPLY_MAX - reply->length)
+    if (length > reply->max - reply->length)
         return -1;
     while (size < reply->length + length)
         size *= 2;
@@ -334,6 +336,7 @@ static void client_open(struct client *client, int fd)
     client->fd = fd;
     client->closing = false;
     client->held = 0;
+    client->reply.max = client->control->reply_max;
     ev_io_init(&client->io, on_client, fd, EV_READ);
     ev_timer_init(&client->idle, on_idle, 0., client->control->idle);
     client->io.data = client->idle.data = client;
@@ -393,7 +396,7 @@ static bool connection_allowed(const struct control *control, int fd)
 /* The socket is new and empty, so that one line fits; consumes refusal. */
 static void turn_away(int fd, json_t *refusal)
 {
-    struct reply reply = {0};
+    struct reply reply = {.max = CONTROL_REPLY_MAX};
 
     if (reply_set(&reply, refusal) == 0 &&
         send(fd, reply.text, reply.length, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
@@ -580,6 +583,7 @@ static struct control *control_new(struct ev_loop *loop, const struct control_co
     control->ctx = ctx;
     control->fd = -1;
     control->idle = CONTROL_IDLE_SECONDS;
+    control->reply_max = CONTROL_REPLY_MAX;
     for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++) {
         control->clients[i].control = control;
         control->clients[i].fd = -1;
@@ -638,7 +642,8 @@ void control_close(struct control *control)
     free(control);
 }
 
-void control_set_idle(struct control *control, double seconds)
+void control_set_limits(struct control *control, double idle_seconds, size_t reply_octets)
 {
-    control->idle = seconds;
+    control->idle = idle_seconds;
+    control->reply_max = reply_octets;
 }

@@ -38,8 +38,10 @@ struct control_command {
 int control_open(struct control **control, struct ev_loop *loop, const char *path,
                  const char *group, const struct control_command *commands, void *ctx, char *error,
                  size_t error_size);
-/* Closes all clients and removes the socket, if it is still ours. Accepts NULL. Not from inside a
- * command. */
+/*
+ * Closes all clients and removes the socket, if it is still ours. Accepts
+ * NULL. Not from inside a command.
+ */
 void control_close(struct control *control);
 
 /*
@@ -48,8 +50,11 @@ void control_close(struct control *control);
  */
 void control_wipe_json(void);
 
-/* Another limit than CONTROL_IDLE_SECONDS for clients that come from now on. For tests. */
-void control_set_idle(struct control *control, double seconds);
+/*
+ * Other limits than CONTROL_IDLE_SECONDS and CONTROL_REPLY_MAX, for clients
+ * that come from now on. For tests.
+ */
+void control_set_limits(struct control *control, double idle_seconds, size_t reply_octets);
 
 /* Who is at the other end of a connection: user, group, and supplementary groups. */
 struct control_peer {

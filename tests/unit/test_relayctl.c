@@ -19,7 +19,7 @@
 #include "common/daemon/relayctl.h"
 #include "tests/unit/unit.h"
 
-enum { DEADLINE_SECONDS = 30, ARGUMENTS_MAX = 64, TEXT_SIZE = 8 * 1024 * 1024 };
+enum { DEADLINE_SECONDS = 60, ARGUMENTS_MAX = 64, TEXT_SIZE = 8 * 1024 * 1024 };
 
 #define KEY      "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwd"
 #define KEY_JSON "\"key\":\"" KEY "\""
@@ -976,7 +976,7 @@ static TCase *show_case(void)
 {
     TCase *tcase = tcase_create("show");
 
-    tcase_set_timeout(tcase, 60);
+    tcase_set_timeout(tcase, 120);
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_loop_test(tcase, shows, 0, ROWS(human));
     tcase_add_loop_test(tcase, shows_what_lacks_members, 0, 7);
@@ -990,6 +990,7 @@ static TCase *usage_case(void)
 {
     TCase *tcase = tcase_create("usage");
 
+    tcase_set_timeout(tcase, 120);
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, refusals_name_the_field);
     tcase_add_loop_test(tcase, usage_errors, 0, ROWS(usage));
@@ -1004,6 +1005,7 @@ static TCase *sa_add_case(void)
 {
     TCase *tcase = tcase_create("sa add");
 
+    tcase_set_timeout(tcase, 120);
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_loop_test(tcase, sa_add, 0, ROWS(adds));
     tcase_add_test(tcase, sa_add_without_addresses);
@@ -1017,7 +1019,7 @@ static TCase *no_daemon_case(void)
 {
     TCase *tcase = tcase_create("no daemon");
 
-    tcase_set_timeout(tcase, 60);
+    tcase_set_timeout(tcase, 120);
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, no_socket);
     tcase_add_test(tcase, too_long_path);

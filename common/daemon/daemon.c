@@ -382,8 +382,10 @@ static const struct step step_table[] = {
     {"SRTP", start_srtp, stop_srtp},
     {"tables", start_core, stop_core},
     {"media ports", start_media, stop_media},
-    {"tunnel", start_tunnel, stop_tunnel},
+    /* Before the tunnel: a second daemon on this socket must not take the site over and then fail.
+     */
     {"control socket", start_control, stop_control},
+    {"tunnel", start_tunnel, stop_tunnel},
     {"pid file", start_pid_file, stop_pid_file},
     {"readiness notice", start_notify, stop_notify},
     {NULL, NULL, NULL},

@@ -426,7 +426,7 @@ END_TEST
 START_TEST(test_nak)
 {
     struct wire_nak nak = {.id = 7, .generation = 3, .error = ERR_FULL}, back = {0};
-    uint8_t memory[256];
+    uint8_t memory[256], reason[SA_REFUSED_SIZE];
     struct writer w;
     struct reader r;
 
@@ -443,8 +443,8 @@ START_TEST(test_nak)
     /* A reason that is one octet longer than there is room for. */
     writer_init(&w, memory, sizeof(memory));
     tlv_put_u64(&w, SA_TAG_ID, 7);
-    memset(memory + 100, 'r', SA_REFUSED_SIZE);
-    tlv_put_bytes(&w, SA_TAG_REASON, memory + 100, SA_REFUSED_SIZE);
+    memset(reason, 'r', sizeof(reason));
+    tlv_put_bytes(&w, SA_TAG_REASON, reason, sizeof(reason));
     ck_assert_int_eq(get_nak(memory, writer_length(&w)), ERR_PROTOCOL);
     /* Error 0 is none. */
     writer_init(&w, memory, sizeof(memory));

@@ -126,6 +126,7 @@ enum {
     BACKOFF_MIN_US = 200 * 1000,
     BACKOFF_MAX_US = 10 * 1000 * 1000,
     BACKOFF_NETWORK_MAX_US = 500 * 1000,
+    TUNNEL_STEADY_US = 1000 * 1000, /* up for so long, it is tried again at once when it ends */
     CONNECT_TIMEOUT_US = 2 * 1000 * 1000, /* two SYNs of the kernel: after 0 and 1 s */
     LABEL_REST_US = 60 * 1000 * 1000,
 };

@@ -21,6 +21,8 @@ enum {
     CONNS_MAX = 1024,
 };
 
+static const double PAUSE_S = 0.1;
+
 struct entry {
     struct conn *conn;
     bool half_open;
@@ -29,6 +31,7 @@ struct entry {
 struct acceptor {
     struct ev_loop *loop;
     ev_io io;
+    ev_timer pause;
     int fd;
     struct tls_context *context;
     struct acceptor_settings settings;
@@ -124,6 +127,24 @@ static void accept_one(struct acceptor *acceptor, int fd)
     acceptor->half_open++;
 }
 
+/* The socket stays readable: without a pause the loop would do nothing else. */
+static void pause_accepting(struct acceptor *acceptor)
+{
+    if (may_log(acceptor))
+        log_error("no connection can be accepted for now: %s", strerror(errno));
+    ev_io_stop(acceptor->loop, &acceptor->io);
+    ev_timer_set(&acceptor->pause, PAUSE_S, 0.);
+    ev_timer_start(acceptor->loop, &acceptor->pause);
+}
+
+static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct acceptor *acceptor = timer->data;
+
+    (void)events;
+    ev_io_start(loop, &acceptor->io);
+}
+
 static void on_accept(struct ev_loop *loop, ev_io *io, int events)
 {
     struct acceptor *acceptor = io->data;
@@ -133,8 +154,11 @@ static void on_accept(struct ev_loop *loop, ev_io *io, int events)
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
         int fd = accept4(acceptor->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-        if (fd < 0)
+        if (fd < 0) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+                pause_accepting(acceptor);
             return;
+        }
         accept_one(acceptor, fd);
     }
 }
@@ -181,7 +205,8 @@ int acceptor_new(struct acceptor **out, struct ev_loop *loop, struct tls_context
     acceptor->ctx = ctx;
     acceptor->hooks = (struct conn_hooks){on_secured, on_drained, on_closed};
     ev_io_init(&acceptor->io, on_accept, fd, EV_READ);
-    acceptor->io.data = acceptor;
+    ev_timer_init(&acceptor->pause, on_pause_over, 0., 0.);
+    acceptor->io.data = acceptor->pause.data = acceptor;
     ev_io_start(loop, &acceptor->io);
     *out = acceptor;
     return 0;
@@ -192,6 +217,7 @@ void acceptor_free(struct acceptor *acceptor, const char *reason)
     if (!acceptor)
         return;
     ev_io_stop(acceptor->loop, &acceptor->io);
+    ev_timer_stop(acceptor->loop, &acceptor->pause);
     close(acceptor->fd);
     while (acceptor->count > 0)
         conn_close(acceptor->entries[0].conn, reason);

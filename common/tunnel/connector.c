@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/protocol.h"
 #include "common/tunnel/backoff.h"
@@ -80,7 +81,6 @@ static void on_drained(void *ctx)
     if (!connector->was_up && connector->conn && conn_is_up(connector->conn)) {
         connector->was_up = true;
         connector->count++;
-        backoff_reset(&connector->refused);
     }
 }
 
@@ -89,6 +89,10 @@ static void on_closed(void *ctx, struct conn *conn, const char *reason)
     struct connector *connector = ctx;
     char why[256], text[ADDR_TEXT_SIZE];
 
+    /* One that ends again and again right after it came up is a refusal, too. */
+    if (connector->was_up &&
+        clock_now_us() - session_up_since(conn_session(conn)) >= TUNNEL_STEADY_US)
+        backoff_reset(&connector->refused);
     if (conn_session(conn))
         connector->owner->closed(connector->ctx, conn, reason);
     connector->conn = NULL;

@@ -84,6 +84,7 @@ struct sa {
     char refused[SA_REFUSED_SIZE]; /* why the dmz-relay does not take it; "" = it does */
 
     struct sa_link by_id, by_label, by_source_rtp, by_source_rtcp; /* the table's */
+    struct sa *before, *after;                                     /* the table's: by insertion */
     struct sa *older, *newer;                                      /* the authority's */
     uint32_t mark; /* the replica's: last sync that named it */
 };

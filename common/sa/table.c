@@ -17,6 +17,7 @@ struct table {
     struct hash_key key;
     struct sa_link **bucket[INDEX_COUNT];
     size_t owned[OWNERS_MAX];
+    struct sa *last; /* inserted; the others by before */
 };
 
 struct table *table_new(size_t max)
@@ -51,8 +52,7 @@ void table_free(struct table *table)
 {
     if (!table)
         return;
-    if (table->bucket[INDEX_ID])
-        table_each(table, free_one, table);
+    table_each(table, free_one, table);
     for (int i = 0; i < INDEX_COUNT; i++)
         free(table->bucket[i]);
     free(table);
@@ -119,6 +119,23 @@ static void link_out(struct sa_link *link)
     link->previous = NULL;
 }
 
+static void list_in(struct table *table, struct sa *sa)
+{
+    sa->before = table->last;
+    sa->after = NULL;
+    if (sa->before)
+        sa->before->after = sa;
+    table->last = sa;
+}
+
+static void list_out(struct table *table, struct sa *sa)
+{
+    if (sa->before)
+        sa->before->after = sa->after;
+    *(sa->after ? &sa->after->before : &table->last) = sa->before;
+    sa->before = sa->after = NULL;
+}
+
 /* An SA stands in this index with two addresses: is this link the one of source? */
 static bool link_is_source(const struct sa_link *link, enum sa_side side, const struct addr *source)
 {
@@ -180,6 +197,7 @@ int table_insert(struct table *table, struct sa *sa)
         link_in(bucket_source(table, sa->side, &sa->source.rtp), &sa->by_source_rtp);
     if (!sa->source.mux && sa->source.rtcp.family && !addr_equal(&sa->source.rtcp, &sa->source.rtp))
         link_in(bucket_source(table, sa->side, &sa->source.rtcp), &sa->by_source_rtcp);
+    list_in(table, sa);
     table->count++;
     table->owned[sa->owner]++;
     return 0;
@@ -193,6 +211,7 @@ void table_remove(struct table *table, struct sa *sa)
     link_out(&sa->by_label);
     link_out(&sa->by_source_rtp);
     link_out(&sa->by_source_rtcp);
+    list_out(table, sa);
     table->count--;
     table->owned[sa->owner]--;
 }
@@ -234,12 +253,10 @@ struct sa *table_by_source(struct table *table, enum sa_side side, const struct 
 
 void table_each(struct table *table, void (*each)(void *ctx, struct sa *sa), void *ctx)
 {
-    for (size_t i = 0; i <= table->mask; i++) {
-        struct sa_link *next;
+    struct sa *before;
 
-        for (struct sa_link *l = table->bucket[INDEX_ID][i]; l; l = next) {
-            next = l->next;
-            each(ctx, l->sa);
-        }
+    for (struct sa *sa = table->last; sa; sa = before) {
+        before = sa->before;
+        each(ctx, sa);
     }
 }

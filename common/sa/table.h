@@ -43,7 +43,11 @@ struct sa *table_by_label(struct table *table, unsigned owner, uint32_t label);
 struct sa *table_by_source(struct table *table, enum sa_side side, const struct addr *source,
                            uint32_t ssrc);
 
-/* In no order. The callback may remove and free the SA that it is given, no other. */
+/*
+ * The SA that was inserted last comes first: libsrtp2 on NSS frees a session the faster the younger
+ * it is (20 us instead of 14 ms with 12,000 of them). The callback may remove and free the SA that
+ * it is given, no other.
+ */
 void table_each(struct table *table, void (*each)(void *ctx, struct sa *sa), void *ctx);
 
 #endif

@@ -21,6 +21,8 @@
 enum {
     /* Reads per turn of the loop: one connection does not starve the others. */
     READS_PER_TURN = 16,
+    /* Nor does one whose frames take long, as SA-PUT does while there are many SRTP sessions. */
+    TURN_US = 20 * 1000,
     NOTSENT_LOWAT_OCTETS = 32 * 1024,
     USER_TIMEOUT_MS = 5000,
     REASON_SIZE = 256,
@@ -33,6 +35,7 @@ struct conn {
     ev_io io;
     ev_timer timer;
     uint64_t armed_us; /* when the timer fires */
+    ev_timer more;     /* fires in the next turn of the loop */
     uint64_t started_us;
     int fd;
     struct addr peer;
@@ -50,6 +53,7 @@ struct conn {
     size_t output_length, output_sent;
     bool write_blocked;
     bool read_more; /* something may lie decrypted already, and the socket would not tell */
+    bool slow;      /* the last read took so long that the next one is to be small */
     uint64_t kernel_asked_us;
 };
 
@@ -64,6 +68,7 @@ static void destroy(struct conn *conn)
 {
     ev_io_stop(conn->loop, &conn->io);
     ev_timer_stop(conn->loop, &conn->timer);
+    ev_timer_stop(conn->loop, &conn->more);
     conn->hooks->closed(conn->ctx, conn, conn->reason);
     if (conn->tls && conn->session)
         tls_close(conn->tls);
@@ -141,10 +146,11 @@ static void wait_for_more(struct conn *conn)
     bool congested = conn->write_blocked && session_congested(conn->session);
 
     want(conn, (congested ? 0 : EV_READ) | (conn->write_blocked ? EV_WRITE : 0));
-    /* After want(): stopping a watcher takes its pending events away. */
+    /* Not ev_feed_event(): libev would call back at once, before it looks at any other socket. */
     if (conn->read_more && !congested) {
         conn->read_more = false;
-        ev_feed_event(conn->loop, &conn->io, EV_READ);
+        ev_timer_set(&conn->more, 0., 0.);
+        ev_timer_start(conn->loop, &conn->more);
     }
 }
 
@@ -184,24 +190,39 @@ void conn_flush(struct conn *conn)
 
 /* ------------------------------------------------------------ reading */
 
+/* False when there is nothing to read now. */
+static bool read_once(struct conn *conn)
+{
+    size_t size, count = 0;
+    uint8_t *space = session_space(conn->session, &size);
+    enum tls_result result;
+
+    if (conn->slow && size > FRAME_MAX_OCTETS)
+        size = FRAME_MAX_OCTETS;
+    result = tls_read(conn->tls, space, size, &count);
+    if (result == TLS_WANT_INPUT || result == TLS_WANT_OUTPUT)
+        return false;
+    if (result != TLS_SUCCESS)
+        fail(conn, result == TLS_FAILED ? tls_error(conn->tls) : "closed by the other side");
+    else if (session_received(conn->session, count, clock_now_us()) < 0)
+        fail(conn, session_reason(conn->session));
+    return true;
+}
+
 static void read_input(struct conn *conn)
 {
-    for (int i = 0; i < READS_PER_TURN && !conn->failed; i++) {
-        size_t size, count = 0;
-        uint8_t *space = session_space(conn->session, &size);
-        enum tls_result result;
+    uint64_t began_us = clock_now_us(), spent_us = 0;
 
+    /* Socket and timers may have called in one turn: it is one turn all the same. */
+    ev_timer_stop(conn->loop, &conn->more);
+    ev_clear_pending(conn->loop, &conn->io);
+    for (int i = 0; i < READS_PER_TURN && spent_us < TURN_US && !conn->failed; i++) {
         if (session_congested(conn->session))
             break;
-        result = tls_read(conn->tls, space, size, &count);
-        if (result == TLS_WANT_INPUT || result == TLS_WANT_OUTPUT)
+        if (!read_once(conn))
             return;
-        if (result == TLS_SUCCESS) {
-            if (session_received(conn->session, count, clock_now_us()) < 0)
-                fail(conn, session_reason(conn->session));
-        } else {
-            fail(conn, result == TLS_FAILED ? tls_error(conn->tls) : "closed by the other side");
-        }
+        spent_us = clock_now_us() - began_us;
+        conn->slow = spent_us >= TURN_US;
     }
     conn->read_more = true;
 }
@@ -226,7 +247,8 @@ static void set_timer(struct conn *conn)
     uint64_t now_us = clock_now_us();
     uint64_t deadline = session_deadline(conn->session);
 
-    if (ev_is_active(&conn->timer) && conn->armed_us <= deadline)
+    /* Stopping one that has fired and not been called yet would take its turn away. */
+    if ((ev_is_active(&conn->timer) || ev_is_pending(&conn->timer)) && conn->armed_us <= deadline)
         return;
     conn->armed_us = deadline;
     ev_timer_stop(conn->loop, &conn->timer);
@@ -283,6 +305,30 @@ static void on_io(struct ev_loop *loop, ev_io *io, int events)
     leave(conn);
 }
 
+/*
+ * After a stall of our own the timer comes before the socket: what lies there is a sign of life all
+ * the same.
+ */
+static void beat(struct conn *conn)
+{
+    read_input(conn);
+    conn->hooks->drained(conn->ctx);
+    if (!conn->failed && session_tick(conn->session, clock_now_us()) < 0)
+        fail(conn, session_reason(conn->session));
+    if (conn->failed)
+        return;
+    flush(conn);
+    set_timer(conn);
+}
+
+static void on_more(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct conn *conn = timer->data;
+
+    (void)events;
+    on_io(loop, &conn->io, EV_READ);
+}
+
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct conn *conn = timer->data;
@@ -290,15 +336,10 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
     (void)loop;
     (void)events;
     conn->busy = true;
-    if (!conn->session) {
+    if (!conn->session)
         fail(conn, "no TLS handshake within 3 s");
-    } else if (session_tick(conn->session, clock_now_us()) < 0) {
-        fail(conn, session_reason(conn->session));
-    } else {
-        if (!conn->write_blocked)
-            flush(conn);
-        set_timer(conn);
-    }
+    else
+        beat(conn);
     leave(conn);
 }
 
@@ -355,7 +396,8 @@ struct conn *conn_new(struct ev_loop *loop, int fd, struct tls_context *context,
     set_options(fd, dscp);
     ev_io_init(&conn->io, on_io, fd, EV_READ | EV_WRITE);
     ev_timer_init(&conn->timer, on_timer, HANDSHAKE_TIMEOUT_US / 1e6, 0.);
-    conn->io.data = conn->timer.data = conn;
+    ev_timer_init(&conn->more, on_more, 0., 0.);
+    conn->io.data = conn->timer.data = conn->more.data = conn;
     ev_io_start(loop, &conn->io);
     ev_timer_start(loop, &conn->timer);
     return conn;

@@ -214,6 +214,7 @@ static void place(struct replica *replica, struct sa *sa, struct sa *held)
             keep_history(sa, held);
         if (held && same_key(held, sa))
             keep_srtp(sa, held);
+        table_streams_added(replica->table, sa);
         free_row(row);
         return;
     }

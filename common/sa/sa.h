@@ -84,9 +84,11 @@ struct sa {
     char refused[SA_REFUSED_SIZE]; /* why the dmz-relay does not take it; "" = it does */
 
     struct sa_link by_id, by_label, by_source_rtp, by_source_rtcp; /* the table's */
-    struct sa *before, *after;                                     /* the table's: by insertion */
-    struct sa *older, *newer;                                      /* the authority's */
-    uint32_t mark; /* the replica's: last sync that named it */
+    /* With the RTP and the RTCP source. */
+    struct sa_link by_stream[2][SA_SSRC_MAX];
+    struct sa *before, *after; /* the table's: by insertion */
+    struct sa *older, *newer;  /* the authority's */
+    uint32_t mark;             /* the replica's: last sync that named it */
 };
 
 /* All zero but for the encapsulations (RTP); NULL without memory. */

@@ -9,7 +9,7 @@
 enum { OWNERS_MAX = 256 };
 
 /* A part of the hashed key, so that the same octets hash differently in each index. */
-enum index_kind { INDEX_ID, INDEX_LABEL, INDEX_SOURCE, INDEX_COUNT };
+enum index_kind { INDEX_ID, INDEX_LABEL, INDEX_SOURCE, INDEX_STREAM, INDEX_COUNT };
 
 struct table {
     size_t max, count;
@@ -87,17 +87,34 @@ static struct sa_link **bucket_number(struct table *table, enum index_kind kind,
     return bucket_of(table, kind, key, sizeof(key));
 }
 
-static struct sa_link **bucket_source(struct table *table, enum sa_side side,
-                                      const struct addr *source)
-{
-    uint8_t key[20];
+enum { SOURCE_OCTETS = 20 };
 
+static void put_source(uint8_t key[SOURCE_OCTETS], enum sa_side side, const struct addr *source)
+{
     memcpy(key, source->ip, 16);
     key[16] = (uint8_t)side;
     key[17] = source->family;
     key[18] = (uint8_t)(source->port >> 8);
     key[19] = (uint8_t)source->port;
+}
+
+static struct sa_link **bucket_source(struct table *table, enum sa_side side,
+                                      const struct addr *source)
+{
+    uint8_t key[SOURCE_OCTETS];
+
+    put_source(key, side, source);
     return bucket_of(table, INDEX_SOURCE, key, sizeof(key));
+}
+
+static struct sa_link **bucket_stream(struct table *table, enum sa_side side,
+                                      const struct addr *source, uint32_t ssrc)
+{
+    uint8_t key[SOURCE_OCTETS + sizeof(ssrc)];
+
+    put_source(key, side, source);
+    memcpy(key + SOURCE_OCTETS, &ssrc, sizeof(ssrc));
+    return bucket_of(table, INDEX_STREAM, key, sizeof(key));
 }
 
 static void link_in(struct sa_link **bucket, struct sa_link *link)
@@ -145,27 +162,35 @@ static bool link_is_source(const struct sa_link *link, enum sa_side side, const 
     return sa->side == side && addr_equal(addr, source);
 }
 
-static bool shares_ssrc(const struct sa *a, const struct sa *b)
+static bool has_own_rtcp(const struct sa *sa)
 {
-    for (unsigned i = 0; i < a->stream_count; i++) {
-        for (unsigned k = 0; k < b->stream_count; k++) {
-            if (a->stream[i].ssrc == b->stream[k].ssrc)
-                return true;
-        }
+    return !sa->source.mux && sa->source.rtcp.family &&
+           !addr_equal(&sa->source.rtcp, &sa->source.rtp);
+}
+
+/* The SA, other than that one, whose sender sends this SSRC from source. */
+static struct sa *find_stream(struct table *table, enum sa_side side, const struct addr *source,
+                              uint32_t ssrc, const struct sa *other_than)
+{
+    for (struct sa_link *l = *bucket_stream(table, side, source, ssrc); l; l = l->next) {
+        struct sa *sa = l->sa;
+
+        if (sa != other_than && sa->side == side && sa_stream(sa, ssrc) &&
+            (addr_equal(&sa->source.rtp, source) ||
+             (has_own_rtcp(sa) && addr_equal(&sa->source.rtcp, source))))
+            return sa;
     }
-    return false;
+    return NULL;
 }
 
 static struct sa *source_conflict(struct table *table, const struct sa *sa,
                                   const struct addr *source)
 {
-    if (source->family == 0)
-        return NULL;
-    for (struct sa_link *l = *bucket_source(table, sa->side, source); l; l = l->next) {
-        if (l->sa != sa && link_is_source(l, sa->side, source) && shares_ssrc(l->sa, sa))
-            return l->sa;
-    }
-    return NULL;
+    struct sa *other = NULL;
+
+    for (unsigned i = 0; source->family && i < sa->stream_count && !other; i++)
+        other = find_stream(table, sa->side, source, sa->stream[i].ssrc, sa);
+    return other;
 }
 
 struct sa *table_conflict(struct table *table, const struct sa *sa)
@@ -183,6 +208,25 @@ struct sa *table_conflict(struct table *table, const struct sa *sa)
     return other;
 }
 
+static void link_stream(struct table *table, struct sa *sa, unsigned number, bool rtcp)
+{
+    const struct addr *source = rtcp ? &sa->source.rtcp : &sa->source.rtp;
+    struct sa_link *link = &sa->by_stream[rtcp][number];
+
+    if (!link->previous)
+        link_in(bucket_stream(table, sa->side, source, sa->stream[number].ssrc), link);
+}
+
+void table_streams_added(struct table *table, struct sa *sa)
+{
+    for (unsigned i = 0; i < sa->stream_count; i++) {
+        if (sa->source.rtp.family)
+            link_stream(table, sa, i, false);
+        if (has_own_rtcp(sa))
+            link_stream(table, sa, i, true);
+    }
+}
+
 int table_insert(struct table *table, struct sa *sa)
 {
     if (table->count >= table->max)
@@ -195,8 +239,11 @@ int table_insert(struct table *table, struct sa *sa)
     link_in(bucket_number(table, INDEX_LABEL, sa->owner, sa->label), &sa->by_label);
     if (sa->source.rtp.family)
         link_in(bucket_source(table, sa->side, &sa->source.rtp), &sa->by_source_rtp);
-    if (!sa->source.mux && sa->source.rtcp.family && !addr_equal(&sa->source.rtcp, &sa->source.rtp))
+    if (has_own_rtcp(sa))
         link_in(bucket_source(table, sa->side, &sa->source.rtcp), &sa->by_source_rtcp);
+    for (unsigned i = 0; i < SA_SSRC_MAX; i++)
+        sa->by_stream[0][i] = sa->by_stream[1][i] = (struct sa_link){.sa = sa};
+    table_streams_added(table, sa);
     list_in(table, sa);
     table->count++;
     table->owned[sa->owner]++;
@@ -211,6 +258,10 @@ void table_remove(struct table *table, struct sa *sa)
     link_out(&sa->by_label);
     link_out(&sa->by_source_rtp);
     link_out(&sa->by_source_rtcp);
+    for (unsigned i = 0; i < SA_SSRC_MAX; i++) {
+        link_out(&sa->by_stream[0][i]);
+        link_out(&sa->by_stream[1][i]);
+    }
     list_out(table, sa);
     table->count--;
     table->owned[sa->owner]--;
@@ -237,18 +288,19 @@ struct sa *table_by_label(struct table *table, unsigned owner, uint32_t label)
 struct sa *table_by_source(struct table *table, enum sa_side side, const struct addr *source,
                            uint32_t ssrc)
 {
-    struct sa *only = NULL;
-    bool several = false;
+    struct sa *sa = find_stream(table, side, source, ssrc, NULL), *only = NULL;
 
+    if (sa)
+        return sa;
+    /* All calls of a gateway may come from one port: the second is the end of the search. */
     for (struct sa_link *l = *bucket_source(table, side, source); l; l = l->next) {
         if (!link_is_source(l, side, source))
             continue;
-        if (sa_stream(l->sa, ssrc))
-            return l->sa;
-        several = only != NULL;
+        if (only)
+            return NULL;
         only = l->sa;
     }
-    return several ? NULL : only;
+    return only;
 }
 
 void table_each(struct table *table, void (*each)(void *ctx, struct sa *sa), void *ctx)

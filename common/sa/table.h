@@ -1,6 +1,6 @@
 /*
  * All SAs of one daemon, found in constant time by id, by label, and by the
- * source address of their sender. Hashes are keyed: a stranger chooses source
+ * source address and SSRC of their sender. Hashes are keyed: a stranger chooses source
  * addresses. Memory of the indexes is allocated once.
  */
 #ifndef COMMON_SA_TABLE_H
@@ -26,6 +26,8 @@ size_t table_count_owner(const struct table *table, unsigned owner);
  * same owner has its id or label, or any has the same side, source and SSRC (table_conflict).
  */
 int table_insert(struct table *table, struct sa *sa);
+/* To be called when an SA in the table got another SSRC. */
+void table_streams_added(struct table *table, struct sa *sa);
 /* The SA stays allocated and is the caller's. */
 void table_remove(struct table *table, struct sa *sa);
 /* An SA that stands in the way of inserting sa; NULL when none does. sa itself may be in the table.

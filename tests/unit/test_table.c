@@ -214,6 +214,52 @@ START_TEST(test_shared_source)
 END_TEST
 
 /* RTP and RTCP addresses of so many SAs fall into the same buckets of a small table. */
+/* All calls of a gateway come from one port; a walk through them would take longer than a test may.
+ */
+START_TEST(test_gateway)
+{
+    enum { CALLS = 20000 };
+    struct table *table = table_new(CALLS);
+    struct addr source = sample_addr("8.8.8.8:4000");
+
+    for (uint32_t i = 1; i <= CALLS; i++) {
+        struct sa *sa = sample_sa(SA_SIDE_EXTERNAL, i, i);
+
+        sa->source.rtp = source;
+        sa->source.mux = true;
+        must_insert(table, sa);
+    }
+    for (uint32_t i = 1; i <= CALLS; i++) {
+        struct sa *sa = table_by_source(table, SA_SIDE_EXTERNAL, &source, i);
+
+        ck_assert_ptr_nonnull(sa);
+        ck_assert_uint_eq(sa->stream[0].ssrc, i);
+        ck_assert_ptr_null(table_by_source(table, SA_SIDE_EXTERNAL, &source, CALLS + i));
+    }
+    table_free(table);
+}
+END_TEST
+
+/* A stream that is added later is found by its SSRC, and by no other source. */
+START_TEST(test_streams_added)
+{
+    struct table *table = table_new(8);
+    struct sa *sa = must_insert(table, sample_sa(SA_SIDE_EXTERNAL, 1, 1));
+    struct sa *other = sample_sa(SA_SIDE_EXTERNAL, 2, 2);
+
+    other->source = sa->source;
+    must_insert(table, other);
+    ck_assert_ptr_null(table_by_source(table, SA_SIDE_EXTERNAL, &sa->source.rtp, 77));
+    ck_assert_int_eq(sa_stream_add(sa, 77, SSRC_ORIGIN_LEARNED), 0);
+    table_streams_added(table, sa);
+    table_streams_added(table, sa);
+    ck_assert_ptr_eq(table_by_source(table, SA_SIDE_EXTERNAL, &sa->source.rtp, 77), sa);
+    discard(table, sa);
+    ck_assert_ptr_eq(table_by_source(table, SA_SIDE_EXTERNAL, &other->source.rtp, 77), other);
+    table_free(table);
+}
+END_TEST
+
 START_TEST(test_both_links_in_one_bucket)
 {
     struct table *table = table_new(16);
@@ -305,6 +351,8 @@ int main(void)
     tcase_add_loop_test(tc, test_conflict, 0, sizeof(conflict_rows) / sizeof(conflict_rows[0]));
     tcase_add_test(tc, test_shared_source);
     tcase_add_test(tc, test_both_links_in_one_bucket);
+    tcase_add_test(tc, test_gateway);
+    tcase_add_test(tc, test_streams_added);
     tcase_add_test(tc, test_each_removes);
     tcase_add_test(tc, test_owner_out_of_range);
     suite_add_tcase(suite, tc);

@@ -342,7 +342,7 @@ START_TEST(test_converges)
     ck_assert_int_eq(srtp_engine_init(), 0);
     make_authority(&w);
     make_replica(&w);
-    for (unsigned i = 0; i < STEPS; i++)
+    for (unsigned i = 0; i < unit_rounds(STEPS); i++)
         step(&w);
     if (!w.connected)
         come_up(&w);

@@ -13,7 +13,6 @@
 #include "common/sa/authority.h"
 #include "common/sa/replica.h"
 #include "common/sa/table.h"
-#include "common/srtp/srtp.h"
 #include "common/tunnel/frame.h"
 #include "tests/unit/sample.h"
 
@@ -112,12 +111,9 @@ static void judge(struct run *run)
 
 static void set_up(struct run *run)
 {
-    static bool ready;
     struct sa *own = sample_sa(SA_SIDE_EXTERNAL, 1, 1);
 
-    if (!ready)
-        expect(srtp_engine_init() == 0);
-    ready = true;
+    sample_engine_start();
     run->table = table_new(QUOTA + 1);
     run->inside = table_new(QUOTA);
     run->foreign = sample_sa(SA_SIDE_EXTERNAL, 1, FOREIGN_NUMBER);

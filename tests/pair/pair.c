@@ -7,7 +7,6 @@
 
 #include "common/base/err.h"
 #include "common/sa/table.h"
-#include "common/srtp/srtp.h"
 #include "common/tunnel/frame.h"
 #include "inner-relay/state.h"
 #include "tests/unit/sample.h"
@@ -21,26 +20,6 @@
 
 static const char *const site_names[] = {"site-a.example", "site-b.example", NULL};
 static const char *const dmz_names[] = {"dmz", NULL};
-
-static struct srtp_session *kept;
-
-void pair_engine_start(void)
-{
-    static const uint8_t material[30] = {1};
-
-    ck_assert_int_eq(srtp_engine_init(), 0);
-    /* libsrtp2's cryptography starts anew with every first session: one stays. */
-    ck_assert_int_eq(srtp_session_new(&kept, suite_get(SUITE_AES_CM_128_HMAC_SHA1_80), material,
-                                      sizeof(material)),
-                     0);
-}
-
-void pair_engine_stop(void)
-{
-    srtp_session_free(kept);
-    kept = NULL;
-    srtp_engine_fini();
-}
 
 /* ------------------------------------------------------------ what leaves */
 

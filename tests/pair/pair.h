@@ -192,8 +192,4 @@ void pair_expect_one_way(struct pair_sender *sender);
 uint64_t pair_dmz_verdict(const struct pair *pair, enum verdict verdict);
 uint64_t pair_inner_verdict(const struct pair *pair, unsigned site, enum verdict verdict);
 
-/* Once per program, around srunner: CK_FORK=no as well as yes. */
-void pair_engine_start(void);
-void pair_engine_stop(void);
-
 #endif

@@ -413,9 +413,10 @@ int main(void)
 {
     Suite *suite = suite_create("pair call");
     TCase *tc = tcase_create("call");
+    int result;
 
     tcase_set_timeout(tc, 60);
-    tcase_add_checked_fixture(tc, pair_engine_start, pair_engine_stop);
+    tcase_add_checked_fixture(tc, sample_engine_start, NULL);
     tcase_add_loop_test(tc, test_both_ways, 0, CALLS);
     tcase_add_loop_test(tc, test_rough_network, 0, CALLS);
     tcase_add_loop_test(tc, test_bad_packets, 0, sizeof(bad) / sizeof(bad[0]));
@@ -426,5 +427,7 @@ int main(void)
     tcase_add_test(tc, test_delete);
     tcase_add_test(tc, test_refused);
     suite_add_tcase(suite, tc);
-    return unit_run(suite);
+    result = unit_run(suite);
+    sample_engine_stop();
+    return result;
 }

@@ -4,6 +4,7 @@
 
 #include "common/sa/table.h"
 #include "tests/pair/pair.h"
+#include "tests/unit/sample.h"
 #include "tests/unit/unit.h"
 
 enum { CALLS = 5 };
@@ -471,9 +472,10 @@ int main(void)
 {
     Suite *suite = suite_create("pair cut");
     TCase *tc = tcase_create("cut");
+    int result;
 
     tcase_set_timeout(tc, 120);
-    tcase_add_checked_fixture(tc, pair_engine_start, pair_engine_stop);
+    tcase_add_checked_fixture(tc, sample_engine_start, NULL);
     tcase_add_loop_test(tc, test_network_cut, 0, sizeof(cuts_us) / sizeof(cuts_us[0]));
     tcase_add_test(tc, test_cut_is_noticed);
     tcase_add_test(tc, test_reset);
@@ -488,5 +490,7 @@ int main(void)
     tcase_add_test(tc, test_both_restarted);
     tcase_add_test(tc, test_cut_in_the_snapshot);
     suite_add_tcase(suite, tc);
-    return unit_run(suite);
+    result = unit_run(suite);
+    sample_engine_stop();
+    return result;
 }

@@ -442,9 +442,10 @@ int main(void)
 {
     Suite *suite = suite_create("pair liar");
     TCase *tc = tcase_create("liar");
+    int result;
 
     tcase_set_timeout(tc, 60);
-    tcase_add_checked_fixture(tc, pair_engine_start, pair_engine_stop);
+    tcase_add_checked_fixture(tc, sample_engine_start, NULL);
     tcase_add_test(tc, test_honest);
     tcase_add_test(tc, test_wrong_labels);
     tcase_add_test(tc, test_replayed);
@@ -456,5 +457,7 @@ int main(void)
     tcase_add_test(tc, test_lie_about_versions);
     tcase_add_test(tc, test_what_the_dmz_knows);
     suite_add_tcase(suite, tc);
-    return unit_run(suite);
+    result = unit_run(suite);
+    sample_engine_stop();
+    return result;
 }

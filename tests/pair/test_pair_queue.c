@@ -4,6 +4,7 @@
 
 #include "common/sa/table.h"
 #include "tests/pair/pair.h"
+#include "tests/unit/sample.h"
 #include "tests/unit/unit.h"
 
 enum { SENDERS = 10 };
@@ -313,9 +314,10 @@ int main(void)
 {
     Suite *suite = suite_create("pair queue");
     TCase *tc = tcase_create("queue");
+    int result;
 
     tcase_set_timeout(tc, 120);
-    tcase_add_checked_fixture(tc, pair_engine_start, pair_engine_stop);
+    tcase_add_checked_fixture(tc, sample_engine_start, NULL);
     tcase_add_loop_test(tc, test_slow_link, 0, sizeof(links) / sizeof(links[0]));
     tcase_add_test(tc, test_oldest_first);
     tcase_add_test(tc, test_control_is_never_lost);
@@ -325,5 +327,7 @@ int main(void)
     tcase_add_test(tc, test_urgent_overflow);
     tcase_add_test(tc, test_snapshot_beside_media);
     suite_add_tcase(suite, tc);
-    return unit_run(suite);
+    result = unit_run(suite);
+    sample_engine_stop();
+    return result;
 }

@@ -296,9 +296,10 @@ int main(void)
 {
     Suite *suite = suite_create("pair sites");
     TCase *tc = tcase_create("sites");
+    int result;
 
     tcase_set_timeout(tc, 60);
-    tcase_add_checked_fixture(tc, pair_engine_start, pair_engine_stop);
+    tcase_add_checked_fixture(tc, sample_engine_start, NULL);
     tcase_add_test(tc, test_two_sites);
     tcase_add_test(tc, test_foreign_source);
     tcase_add_test(tc, test_foreign_label);
@@ -308,5 +309,7 @@ int main(void)
     tcase_add_test(tc, test_takeover_in_the_snapshot);
     tcase_add_test(tc, test_unknown_site);
     suite_add_tcase(suite, tc);
-    return unit_run(suite);
+    result = unit_run(suite);
+    sample_engine_stop();
+    return result;
 }

@@ -4,6 +4,30 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/srtp/srtp.h"
+
+static struct srtp_session *kept;
+
+void sample_engine_start(void)
+{
+    static const uint8_t material[30] = {1};
+    const struct suite *suite = suite_get(SUITE_AES_CM_128_HMAC_SHA1_80);
+
+    if (kept)
+        return;
+    if (srtp_engine_init() < 0 || srtp_session_new(&kept, suite, material, sizeof(material)) < 0)
+        abort();
+}
+
+void sample_engine_stop(void)
+{
+    if (!kept)
+        return;
+    srtp_session_free(kept);
+    kept = NULL;
+    srtp_engine_fini();
+}
+
 struct addr sample_addr(const char *text)
 {
     struct addr addr = {0};

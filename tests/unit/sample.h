@@ -7,6 +7,14 @@
 
 #include "common/sa/sa.h"
 
+/*
+ * Checked fixture: libsrtp2's cryptography, started once per process, since
+ * that takes long. One session stays, without which it would start anew with each.
+ */
+void sample_engine_start(void);
+/* At the end of main: under CK_FORK=no nothing else stops it. */
+void sample_engine_stop(void);
+
 /* Parses "192.0.2.1:5004" or "[2001:db8::1]:5004"; aborts on anything else. "": family 0. */
 struct addr sample_addr(const char *text);
 

@@ -7,7 +7,6 @@
 #include "common/base/err.h"
 #include "common/sa/table.h"
 #include "common/sa/verify.h"
-#include "common/srtp/srtp.h"
 #include "tests/unit/protect.h"
 #include "tests/unit/sample.h"
 #include "tests/unit/unit.h"
@@ -43,7 +42,6 @@ static const struct replica_hooks hooks = {on_nak, listener_refusal};
 static void setup(struct fixture *f)
 {
     memset(f, 0, sizeof(*f));
-    ck_assert_int_eq(srtp_engine_init(), 0);
     f->table = table_new(ROOM);
     ck_assert_ptr_nonnull(f->table);
     replica_init(&f->replica, f->table, 0, QUOTA, &f->rules, &hooks, f);
@@ -53,7 +51,6 @@ static void setup(struct fixture *f)
 static void teardown(struct fixture *f)
 {
     table_free(f->table);
-    srtp_engine_fini();
 }
 
 /* ------------------------------------------------------------ frames */
@@ -828,7 +825,9 @@ int main(void)
 {
     Suite *suite = suite_create("replica");
     TCase *tc = tcase_create("replica");
+    int result;
 
+    tcase_add_checked_fixture(tc, sample_engine_start, NULL);
     tcase_add_test(tc, test_snapshot_sweeps);
     tcase_add_test(tc, test_delta_does_not_sweep);
     tcase_add_test(tc, test_versions);
@@ -853,5 +852,7 @@ int main(void)
     tcase_add_test(tc, test_own_left_over_goes);
     tcase_add_test(tc, test_foreign_sa_is_not_touched);
     suite_add_tcase(suite, tc);
-    return unit_run(suite);
+    result = unit_run(suite);
+    sample_engine_stop();
+    return result;
 }

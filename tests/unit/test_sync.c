@@ -339,9 +339,11 @@ START_TEST(test_converges)
 {
     struct world w = {.random = 0x9e3779b9u * (uint32_t)(_i + 1), .next_id = 1};
 
+    if ((unsigned)_i >= unit_rounds(SEEDS))
+        return;
     make_authority(&w);
     make_replica(&w);
-    for (unsigned i = 0; i < unit_rounds(STEPS); i++)
+    for (unsigned i = 0; i < STEPS; i++)
         step(&w);
     if (!w.connected)
         come_up(&w);

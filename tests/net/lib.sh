@@ -219,6 +219,9 @@ trap 'status=$?; cleanup; exit $status' EXIT
 space() {
     ip netns add "$PFX-$1" || bail "namespace $1"
     SPACES+=("$1")
+    # Without this a router cannot ask for a neighbour in its first second or two: its own
+    # link-local address is still being checked for duplicates.
+    in_ns "$1" sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.default.dad_transmits=0
     in_ns "$1" ip link set lo up
 }
 

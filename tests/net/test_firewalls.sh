@@ -15,9 +15,9 @@ seen() { at_least "$1" packets dmz "${@:2}"; }
 
 for port in $DMZ_PORT $((DMZ_PORT + 1)); do
     udp inet $DMZ_RTP $port
-    check "UDP $port reaches the DMZ" wait_for 2 seen 1 "udp dst port $port and ip"
+    check "UDP $port reaches the DMZ" wait_for 5 seen 1 "udp dst port $port and ip"
     udp inet $DMZ_RTP6 $port
-    check "UDP $port reaches the DMZ over IPv6" wait_for 2 seen 1 "udp dst port $port and ip6"
+    check "UDP $port reaches the DMZ over IPv6" wait_for 5 seen 1 "udp dst port $port and ip6"
 done
 before=$(refused fwx)
 udp inet $DMZ_RTP $((DMZ_PORT - 1))

@@ -42,7 +42,7 @@ static json_t *on_stats(void *ctx, const json_t *request)
 {
     const struct relay *relay = relay_of(ctx);
     const struct dmz *core = &relay->core;
-    json_t *places = json_array();
+    json_t *places = json_array(), *reply;
     char place[SITE_SIZE + 16];
 
     (void)request;
@@ -51,8 +51,10 @@ static json_t *on_stats(void *ctx, const json_t *request)
         snprintf(place, sizeof(place), "tunnel %s", core->sites[i].name);
         json_array_append_new(places, report_place(place, &core->sites[i].counts));
     }
-    return json_pack("{s:b,s:o,s:{s:I}}", "ok", 1, "places", places, "counters",
-                     "connections_turned_away", (json_int_t)acceptor_turned_away(relay->acceptor));
+    reply = report_stats(ctx, places);
+    json_object_set_new(json_object_get(reply, "counters"), "connections_turned_away",
+                        json_integer((json_int_t)acceptor_turned_away(relay->acceptor)));
+    return reply;
 }
 
 static const char *site_name(const void *ctx, unsigned owner)

@@ -56,7 +56,7 @@ static json_t *on_stats(void *ctx, const json_t *request)
         snprintf(place, sizeof(place), "tunnel %s", core->links[i].name);
         json_array_append_new(places, report_place(place, &core->links[i].counts));
     }
-    return json_pack("{s:b,s:o,s:{}}", "ok", 1, "places", places, "counters");
+    return report_stats(ctx, places);
 }
 
 static const char *dmz_name(const void *ctx, unsigned owner)

@@ -237,6 +237,7 @@ static int start_loop(void *ctx, char *error, size_t error_size)
     }
     ev_timer_init(&daemon->second, on_second, 1., 1.);
     daemon->second.data = daemon;
+    turns_start(&daemon->turns, daemon->loop);
     return 0;
 }
 
@@ -247,6 +248,7 @@ static void stop_loop(void *ctx)
     for (int i = 0; i < 3; i++)
         ev_signal_stop(daemon->loop, &daemon->signals[i]);
     ev_timer_stop(daemon->loop, &daemon->second);
+    turns_stop(&daemon->turns);
     ev_loop_destroy(daemon->loop);
 }
 

@@ -17,6 +17,7 @@
 #include "common/daemon/options.h"
 #include "common/daemon/settings.h"
 #include "common/daemon/steps.h"
+#include "common/daemon/turns.h"
 #include "common/tunnel/tls.h"
 
 struct daemon;
@@ -64,6 +65,7 @@ struct daemon {
     struct ev_loop *loop;
     ev_signal signals[3];
     ev_timer second;
+    struct turns turns;
     struct tls_context *tls;
     struct media *media;
     struct control *control;

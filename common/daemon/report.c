@@ -145,6 +145,15 @@ void report_add_listeners(json_t *places, const struct path_listener *listeners,
     }
 }
 
+json_t *report_stats(const struct daemon *daemon, json_t *places)
+{
+    const struct turns *turns = &daemon->turns;
+
+    return json_pack("{s:b,s:o,s:{s:o,s:o,s:o}}", "ok", 1, "places", places, "counters",
+                     "loop_turns", number(turns->count), "loop_turns_over_1ms",
+                     number(turns->over_1ms), "loop_longest_us", number(turns->longest_us));
+}
+
 /* ------------------------------------------------------------ SAs */
 
 static json_t *ssrcs(const struct sa *sa)

@@ -31,6 +31,9 @@ json_t *report_place(const char *place, const struct verdict_counts *counts);
 /* The two rows of each listener. */
 void report_add_listeners(json_t *places, const struct path_listener *listeners, size_t count);
 
+/* The whole reply of `stats`; takes places over. The caller adds counters of its own. */
+json_t *report_stats(const struct daemon *daemon, json_t *places);
+
 /* A row of `sa list`; full: the object of `sa show`. home: "site" or "dmz", and its name. */
 json_t *report_sa(const struct sa *sa, const char *home, const char *home_name, bool full);
 

@@ -122,7 +122,8 @@ START_TEST(test_stats)
     ck_assert_uint_eq(json_array_size(json_object_get(reply, "places")), 4);
     ck_assert_str_eq(text_of(json_array_get(json_object_get(reply, "places"), 3), "place"),
                      "tunnel branch.example");
-    members_are(json_object_get(reply, "counters"), "connections_turned_away");
+    members_are(json_object_get(reply, "counters"),
+                "loop_turns loop_turns_over_1ms loop_longest_us connections_turned_away");
     json_decref(reply);
 }
 END_TEST

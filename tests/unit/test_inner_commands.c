@@ -573,8 +573,12 @@ START_TEST(test_stats)
     static const char *const names[] = {"listener four rtp", "listener four rtcp",
                                         "listener six rtp",  "listener six rtcp",
                                         "tunnel east",       "tunnel west"};
-    json_t *reply = ask_about("stats", 0);
-    const json_t *places = json_object_get(reply, "places");
+    json_t *reply;
+    const json_t *places;
+
+    daemon_.turns = (struct turns){.count = 12, .over_1ms = 1, .longest_us = 2500};
+    reply = ask_about("stats", 0);
+    places = json_object_get(reply, "places");
 
     members_are(reply, "ok places counters");
     ck_assert_uint_eq(json_array_size(places), 6);
@@ -585,6 +589,8 @@ START_TEST(test_stats)
         ck_assert_str_eq(text_of(place, "place"), names[i]);
         ck_assert_uint_eq(json_object_size(json_object_get(place, "verdicts")), VERDICT_COUNT);
     }
+    ck_assert_str_eq(members_text(json_object_get(reply, "counters")),
+                     "{\"loop_longest_us\":2500,\"loop_turns\":12,\"loop_turns_over_1ms\":1}");
     json_decref(reply);
 }
 END_TEST

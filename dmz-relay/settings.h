@@ -23,6 +23,7 @@ struct dmz_settings {
     struct listener_settings listeners[SETTINGS_LISTENERS_MAX];
     struct dmz_tunnel_settings tunnel;
     struct networks_settings networks;
+    struct srtp_settings srtp;
     struct dmz_limits_settings limits;
     struct control_settings control;
     struct log_settings log;

@@ -8,6 +8,7 @@ static const struct conf_section sections[] = {
                    SETTINGS_LISTENERS_MAX),
     SETTINGS_SECTION(inner_settings, "tunnel", tunnel),
     SETTINGS_SECTION(inner_settings, "networks", networks),
+    SETTINGS_SECTION(inner_settings, "srtp", srtp),
     SETTINGS_SECTION(inner_settings, "limits", limits),
     SETTINGS_SECTION(inner_settings, "state", state),
     SETTINGS_SECTION(inner_settings, "control", control),
@@ -23,6 +24,10 @@ static const struct conf_key keys[] = {
     SETTINGS_TUNNEL_KEYS,
     SETTINGS_ROW("networks", "internal", CONF_NETS, networks_settings, internal, 1, 0, NULL, true),
     SETTINGS_NETWORKS_KEYS,
+    SETTINGS_SRTP_KEYS,
+    /* In the order of enum wire_view. */
+    SETTINGS_CHOICE("srtp", "dmz-keys", inner_srtp_settings, dmz_keys, "verify-only|full|keyless",
+                    "verify-only", false),
     SETTINGS_ROW("limits", "max-sas", CONF_UINT, inner_limits_settings, max_sas, 1, 1000000,
                  "20000", false),
     SETTINGS_ROW("limits", "sa-rate", CONF_UINT, inner_limits_settings, sa_rate_kbit, 8, 1000000,
@@ -65,6 +70,17 @@ static int check_dmzs(const struct inner_settings *settings, struct conf_complai
     return 0;
 }
 
+/* Authentication keys alone are the evp engine's; libsrtp2 wants master keys. */
+static int check_srtp(const struct inner_srtp_settings *srtp, struct conf_complaint *complaint)
+{
+    if (srtp->common.engine != SETTINGS_ENGINE_LIBSRTP2 ||
+        srtp->dmz_keys != WIRE_REPLICA_VERIFY_ONLY)
+        return 0;
+    return settings_complain(complaint, "srtp", "srtp-engine",
+                             "libsrtp2 cannot make the keys of dmz-keys = verify-only; srtp-engine "
+                             "= auto or evp, or dmz-keys = full, would be right");
+}
+
 static int check(const void *conf, struct conf_complaint *complaint)
 {
     const struct inner_settings *settings = conf;
@@ -72,7 +88,9 @@ static int check(const void *conf, struct conf_complaint *complaint)
 
     if (code == 0)
         code = settings_check_listeners(settings->listeners, settings->listener_count, complaint);
-    return code < 0 ? code : settings_check_networks(&settings->networks, complaint);
+    if (code == 0)
+        code = settings_check_networks(&settings->networks, complaint);
+    return code < 0 ? code : check_srtp(&settings->srtp, complaint);
 }
 
 const struct conf_schema inner_schema = {

@@ -4,6 +4,7 @@
 
 #include "common/daemon/conf.h"
 #include "common/daemon/settings.h"
+#include "common/sa/wire.h"
 
 enum { INNER_DMZS_MAX = 8 };
 
@@ -12,6 +13,11 @@ struct dmz_peer_settings {
     char name[NAME_SIZE]; /* of the section */
     struct conf_hostport address;
     char certificate_name[CONF_NAME_SIZE]; /* in lower case */
+};
+
+struct inner_srtp_settings {
+    struct srtp_settings common; /* first: its keys' offsets count from here */
+    enum wire_view dmz_keys;     /* of the WIRE_REPLICA_ ones */
 };
 
 struct inner_limits_settings {
@@ -33,6 +39,7 @@ struct inner_settings {
     struct listener_settings listeners[SETTINGS_LISTENERS_MAX];
     struct tunnel_settings tunnel;
     struct networks_settings networks;
+    struct inner_srtp_settings srtp;
     struct inner_limits_settings limits;
     struct inner_state_settings state;
     struct control_settings control;

@@ -44,6 +44,12 @@ struct networks_settings {
     bool test_allow_loopback;
 };
 
+/* [srtp] */
+struct srtp_settings {
+    int engine; /* SETTINGS_ENGINE_* */
+};
+enum { SETTINGS_ENGINE_AUTO, SETTINGS_ENGINE_EVP, SETTINGS_ENGINE_LIBSRTP2 };
+
 /* [control] */
 struct control_settings {
     char socket[SETTINGS_SOCKET_SIZE];
@@ -115,6 +121,11 @@ struct daemon_settings {
     SETTINGS_ROW("networks", "external", CONF_NETS, networks_settings, external, 0, 0, "", true),  \
         SETTINGS_ROW("networks", "test-allow-loopback", CONF_BOOL, networks_settings,              \
                      test_allow_loopback, 0, 0, "no", false)
+
+/* Of a structure whose first member is a struct srtp_settings. */
+#define SETTINGS_SRTP_KEYS                                                                         \
+    SETTINGS_CHOICE("srtp", "srtp-engine", srtp_settings, engine, "auto|evp|libsrtp2", "auto",     \
+                    false)
 
 #define SETTINGS_CONTROL_KEYS(daemon)                                                              \
     SETTINGS_ROW("control", "socket", CONF_PATH, control_settings, socket, 1,                      \

@@ -271,7 +271,7 @@ static bool put_sa(struct sa *sa, uint8_t *type, struct writer *body)
 {
     *type = FRAME_SA_PUT;
     sa->refused[0] = '\0';
-    wire_put_sa(body, sa, WIRE_REPLICA);
+    wire_put_sa(body, sa, WIRE_REPLICA_FULL);
     return true;
 }
 

@@ -6,13 +6,15 @@
 #include "common/base/writer.h"
 #include "common/sa/sa.h"
 
+/*
+ * The dmz-relay gets what it needs and no more: of an external sender its source, suite and SSRCs,
+ * but not where its packets go inside; of an internal one where its packets go, but no key.
+ */
 enum wire_view {
-    /*
-     * What the dmz-relay needs and no more: of an external sender its source, key and SSRCs, but
-     * not where its packets go inside; of an internal one where its packets go, but no key.
-     */
-    WIRE_REPLICA,
-    WIRE_STATE, /* all of it */
+    WIRE_REPLICA_VERIFY_ONLY, /* authentication keys; of AEAD suites, which have none, all */
+    WIRE_REPLICA_FULL,        /* master key and salt */
+    WIRE_REPLICA_KEYLESS,     /* no key */
+    WIRE_STATE,               /* all of it */
 };
 
 void wire_put_sa(struct writer *w, const struct sa *sa, enum wire_view view);

@@ -25,7 +25,8 @@ struct addr sample_addr(const char *text);
  */
 struct sa *sample_sa(enum sa_side side, uint64_t id, uint32_t number);
 
-/* Do the fields that the wire carries in a view agree? full: WIRE_STATE's, else WIRE_REPLICA's. */
+/* Do the fields that the wire carries in a view agree? full: WIRE_STATE's, else
+ * WIRE_REPLICA_FULL's. */
 bool sample_same(const struct sa *a, const struct sa *b, bool full);
 
 #endif

@@ -87,7 +87,7 @@ static int put_frame(struct replica *replica, const struct sa *sa)
     struct reader r;
 
     writer_init(&w, memory, sizeof(memory));
-    wire_put_sa(&w, sa, WIRE_REPLICA);
+    wire_put_sa(&w, sa, WIRE_REPLICA_FULL);
     reader_init(&r, memory, writer_length(&w));
     return replica_frame(replica, FRAME_SA_PUT, &r);
 }

@@ -65,6 +65,7 @@ START_TEST(test_dmz_defaults)
     ck_assert_uint_eq(s->tunnel.max_handshakes, 64);
     ck_assert_uint_eq(s->networks.external.count, 0);
     ck_assert(!s->networks.test_allow_loopback);
+    ck_assert_int_eq(s->srtp.engine, SETTINGS_ENGINE_AUTO);
     ck_assert_uint_eq(s->limits.max_sas, 20000);
     ck_assert_uint_eq(s->limits.site_quota, 20000);
     ck_assert_str_eq(s->control.socket, RUNSTATEDIR "/media-relay/dmz-relay.sock");
@@ -88,6 +89,8 @@ START_TEST(test_inner_defaults)
     ck_assert_str_eq(s->dmzs[0].certificate_name, "dmz.example");
     ck_assert_uint_eq(s->tunnel.max_age_us, 60000);
     ck_assert_uint_eq(s->networks.internal.count, 1);
+    ck_assert_int_eq(s->srtp.common.engine, SETTINGS_ENGINE_AUTO);
+    ck_assert_int_eq(s->srtp.dmz_keys, WIRE_REPLICA_VERIFY_ONLY);
     ck_assert_uint_eq(s->limits.max_sas, 20000);
     ck_assert_uint_eq(s->limits.sa_rate_kbit, 8000);
     ck_assert_uint_eq(s->limits.media_timeout_us, 0);
@@ -100,6 +103,11 @@ START_TEST(test_inner_defaults)
 END_TEST
 
 #define TWO(a, b) "[listener a]\n" a "\n[listener b]\n" b "\n"
+
+#define INNER_LEAST DMZ LISTENER INNER_TUNNEL NETWORKS
+#define NO_VERIFY_ONLY(line)                                                                       \
+    "f:" #line ": [srtp] srtp-engine: libsrtp2 cannot make the keys of dmz-keys = verify-only; "   \
+    "srtp-engine = auto or evp, or dmz-keys = full, would be right"
 
 static const struct {
     const struct conf_schema *schema;
@@ -189,6 +197,17 @@ static const struct {
      DMZ
      "[dmz two]\naddress = dmz.example:7000\nname = dmz2.example\n" LISTENER INNER_TUNNEL NETWORKS,
      "f:5: [dmz two] address: the address of [dmz one] too; another one would be right"},
+    {&dmz_schema, LISTENER DMZ_TUNNEL "[srtp]\nsrtp-engine = openssl\n",
+     "f:11: [srtp] srtp-engine: \"openssl\" is wrong; one of auto, evp, libsrtp2 would be right"},
+    {&dmz_schema, LISTENER DMZ_TUNNEL "[srtp]\nsrtp-engine = libsrtp2\n", NULL},
+    {&dmz_schema, LISTENER DMZ_TUNNEL "[srtp]\ndmz-keys = full\n",
+     "f:11: [srtp] dmz-keys: unknown key; the nearest known one is \"srtp-engine\""},
+    {&inner_schema, INNER_LEAST "[srtp]\nsrtp-engine = libsrtp2\n", NO_VERIFY_ONLY(14)},
+    {&inner_schema, INNER_LEAST "[srtp]\ndmz-keys = verify-only\nsrtp-engine = libsrtp2\n",
+     NO_VERIFY_ONLY(15)},
+    {&inner_schema, INNER_LEAST "[srtp]\ndmz-keys = full\nsrtp-engine = libsrtp2\n", NULL},
+    {&inner_schema, INNER_LEAST "[srtp]\ndmz-keys = keyless\nsrtp-engine = libsrtp2\n", NULL},
+    {&inner_schema, INNER_LEAST "[srtp]\ndmz-keys = verify-only\nsrtp-engine = evp\n", NULL},
     {&inner_schema, DMZ LISTENER INNER_TUNNEL "sites = a.example\n" NETWORKS,
      "f:11: [tunnel] sites: unknown key; the nearest known one is \"key\""},
 };
@@ -218,7 +237,8 @@ static const struct {
      "sites = hq.example, branch.example\ncertificate = /etc/c.pem\nkey = /etc/k.pem\n"
      "ca = /etc/ca.pem\ncrl = /etc/crl.pem\nmax-age = 100ms\ndscp = cs5\nstale-hold = 24h\n"
      "max-handshakes = 1024\n\n[networks]\nexternal = 198.51.100.0/24, 2001:db8:1::/48\n"
-     "test-allow-loopback = yes\n\n[limits]\nmax-sas = 1000000\nsite-quota = 1\n\n[control]\n"
+     "test-allow-loopback = yes\n\n[srtp]\nsrtp-engine = libsrtp2\n\n[limits]\nmax-sas = "
+     "1000000\nsite-quota = 1\n\n[control]\n"
      "socket = /run/s\ngroup = relay\n\n[log]\ntarget = stderr\nlevel = debug\n\n[daemon]\n"
      "allow-root = yes\npid-file = /run/p\n"},
     {&inner_schema,
@@ -227,7 +247,8 @@ static const struct {
      "advertise = 10.0.0.6\nrtp-port = 5004\nm-line = any\ndscp = 44\n\n[tunnel]\n"
      "certificate = /c\nkey = /k\nca = /a\ncrl =\nmax-age = 1s\ndscp = ef\n\n[networks]\n"
      "internal = 10.0.0.0/8, fd00::/8\nexternal = 198.51.100.7/32\ntest-allow-loopback = no\n\n"
-     "[limits]\nmax-sas = 1\nsa-rate = 8\nmedia-timeout = 90s\n\n[state]\nfile =\n"
+     "[srtp]\nsrtp-engine = evp\ndmz-keys = keyless\n\n[limits]\nmax-sas = 1\nsa-rate = "
+     "8\nmedia-timeout = 90s\n\n[state]\nfile =\n"
      "max-age = 24h\ninterval = 1min\n\n[control]\nsocket = /run/s\ngroup =\n\n[log]\n"
      "target = syslog\nlevel = error\n\n[daemon]\nallow-root = no\npid-file =\n"},
 };

@@ -484,7 +484,7 @@ static void put_sa(struct writer *w, enum sa_side side, bool full)
         snprintf(sa->listener_out, sizeof(sa->listener_out), "out");
         sa->media_timeout_s = 60;
     }
-    wire_put_sa(w, sa, WIRE_REPLICA);
+    wire_put_sa(w, sa, WIRE_REPLICA_FULL);
     sa_free(sa);
 }
 

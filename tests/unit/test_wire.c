@@ -73,8 +73,8 @@ static const struct {
     enum sa_side side;
     enum wire_view view;
 } round_trips[] = {
-    {SA_SIDE_EXTERNAL, WIRE_REPLICA},
-    {SA_SIDE_INTERNAL, WIRE_REPLICA},
+    {SA_SIDE_EXTERNAL, WIRE_REPLICA_FULL},
+    {SA_SIDE_INTERNAL, WIRE_REPLICA_FULL},
     {SA_SIDE_EXTERNAL, WIRE_STATE},
     {SA_SIDE_INTERNAL, WIRE_STATE},
 };
@@ -99,7 +99,7 @@ START_TEST(test_round_trip_all_suites)
         struct sa *sa = sample_sa(SA_SIDE_EXTERNAL, 1, i), *back;
         uint8_t memory[FRAME_MAX_OCTETS];
 
-        ck_assert_int_eq(get(memory, put(memory, sa, WIRE_REPLICA), &back), 0);
+        ck_assert_int_eq(get(memory, put(memory, sa, WIRE_REPLICA_FULL), &back), 0);
         ck_assert(sample_same(sa, back, false));
         sa_free(sa);
         sa_free(back);
@@ -112,7 +112,7 @@ START_TEST(test_replica_view_is_the_least)
 {
     struct sa *outside = full_sa(SA_SIDE_EXTERNAL), *inside = full_sa(SA_SIDE_INTERNAL), *back;
     uint8_t memory[FRAME_MAX_OCTETS];
-    size_t length = put(memory, outside, WIRE_REPLICA);
+    size_t length = put(memory, outside, WIRE_REPLICA_FULL);
     size_t key_octets = suite_material_octets(inside->suite);
 
     ck_assert_int_eq(get(memory, length, &back), 0);
@@ -124,7 +124,7 @@ START_TEST(test_replica_view_is_the_least)
     ck_assert(contains(memory, length, outside->material, key_octets));
     sa_free(back);
 
-    length = put(memory, inside, WIRE_REPLICA);
+    length = put(memory, inside, WIRE_REPLICA_FULL);
     ck_assert_int_eq(get(memory, length, &back), 0);
     ck_assert_ptr_null(back->suite);
     ck_assert_uint_eq(back->source.rtp.family, 0);
@@ -274,7 +274,7 @@ START_TEST(test_extra_field)
     int result;
 
     writer_init(&w, memory, sizeof(memory));
-    wire_put_sa(&w, sa, WIRE_REPLICA);
+    wire_put_sa(&w, sa, WIRE_REPLICA_FULL);
     if (row->hex)
         tlv_put_bytes(&w, row->tag, value, unit_hex(row->hex, value, sizeof(value)));
     result = get(memory, writer_length(&w), &back);
@@ -295,7 +295,7 @@ START_TEST(test_missing_field)
                                       SA_TAG_SSRC, SA_TAG_SUITE,      SA_TAG_KEY};
     struct sa *sa = sample_sa(SA_SIDE_EXTERNAL, 77, 5), *back;
     uint8_t memory[FRAME_MAX_OCTETS], less[FRAME_MAX_OCTETS];
-    size_t length = put(memory, sa, WIRE_REPLICA);
+    size_t length = put(memory, sa, WIRE_REPLICA_FULL);
 
     for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
         struct reader r;
@@ -322,7 +322,7 @@ START_TEST(test_too_many_ssrcs)
     struct writer w;
 
     writer_init(&w, memory, sizeof(memory));
-    wire_put_sa(&w, sa, WIRE_REPLICA);
+    wire_put_sa(&w, sa, WIRE_REPLICA_FULL);
     for (uint32_t i = 0; i < SA_SSRC_MAX; i++) {
         struct writer stream;
 

@@ -12,6 +12,7 @@ static json_t *tunnel_row(const struct dmz *core, unsigned number)
                                 .state = site->link ? "up" : "down",
                                 .sync = "none",
                                 .last_error = site->last_error,
+                                .engine = site->engine,
                                 .changed_us = site->changed_us,
                                 .connects = site->connects,
                                 .sas = table_count_owner(core->table, number),
@@ -34,6 +35,7 @@ static json_t *on_status(void *ctx, const json_t *request)
     (void)request;
     for (unsigned i = 0; i < core->site_count; i++)
         json_array_append_new(tunnels, tunnel_row(core, i));
+    json_object_set_new(reply, "srtp_engine", json_string(core->options.engine));
     json_object_set_new(reply, "tunnels", tunnels);
     return reply;
 }

@@ -69,7 +69,7 @@ void dmz_tick(struct dmz *dmz, uint64_t now_us)
         struct dmz_site *site = &dmz->sites[i];
 
         if (site->link || table_count_owner(dmz->table, (unsigned)i) == 0 ||
-            now_us - site->changed_us < dmz->options.stale_hold_us)
+            now_us - site->left_us < dmz->options.stale_hold_us)
             continue;
         log_warning("site %s has been away for longer than stale-hold: its %zu SAs are deleted",
                     site->name, table_count_owner(dmz->table, (unsigned)i));

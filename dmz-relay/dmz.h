@@ -26,6 +26,7 @@ struct dmz_link {
     unsigned site;
     struct session *session; /* owned by the connection */
     uint64_t epoch, instance;
+    bool spoke; /* of SAs */
     void *conn; /* the daemon's */
 };
 
@@ -36,8 +37,10 @@ struct dmz_site {
     struct replica replica;
     struct verdict_counts counts; /* of frames that came through the tunnel */
     uint64_t changed_us;          /* when it last came up or went down */
+    uint64_t left_us;             /* stale-hold counts from here */
     uint64_t connects;
-    char last_error[128];
+    char engine[NAME_SIZE]; /* of its SRTP, as it last said; "": not known */
+    char last_error[BYE_REASON_SIZE + 64];
 };
 
 struct dmz_hooks {
@@ -52,7 +55,9 @@ struct dmz_options {
     uint64_t max_age_us;
     uint64_t stale_hold_us;
     size_t queue_octets; /* media queue of each link */
+    uint64_t features;   /* FEATURE_ bits: what this side can */
     const char *software;
+    const char *engine; /* of SRTP, for display */
 };
 
 struct dmz {

@@ -23,12 +23,13 @@ static bool is_newer(const struct hello *theirs, const struct dmz_link *held)
 
 static void fill_reply(const struct dmz *dmz, const struct dmz_site *site, struct hello *reply)
 {
-    reply->features = FEATURE_DELTA;
+    reply->features = FEATURE_DELTA | dmz->options.features;
     reply->epoch = site->replica.epoch;
     reply->sa_version = site->replica.version;
     reply->capacity = (uint32_t)table_max(dmz->table);
     reply->quota = site->replica.quota;
     snprintf(reply->software, sizeof(reply->software), "%s", dmz->options.software);
+    snprintf(reply->engine, sizeof(reply->engine), "%s", dmz->options.engine);
     snprintf(reply->site, sizeof(reply->site), "%s", site->name);
     for (size_t i = 0; i < dmz->listener_count; i++) {
         struct hello_listener *listener = &reply->listener[reply->listener_count++];
@@ -65,6 +66,7 @@ static void on_up(void *ctx, const struct hello *theirs)
 
     site->link = link;
     site->connects++;
+    memcpy(site->engine, theirs->engine, sizeof(site->engine));
     site->changed_us = session_up_since(link->session);
     log_info("site %s is up (%s, %zu SAs held)", site->name, theirs->software,
              table_count_owner(link->dmz->table, link->site));
@@ -77,6 +79,7 @@ static int on_control(void *ctx, uint8_t type, struct reader *body)
     /* A connection that was replaced says no more about SAs. */
     if (site_of(link)->link != link)
         return ERR_PROTOCOL;
+    link->spoke = true;
     /* Packets that wait to be sent hold their SA, and it may go now. */
     link->dmz->out.flush(link->dmz->out.ctx);
     return replica_frame(&site_of(link)->replica, type, body);
@@ -158,6 +161,9 @@ void dmz_link_closed(struct dmz_link *link, const char *reason, uint64_t now_us)
         return;
     site->link = NULL;
     site->changed_us = now_us;
+    /* One that ends at HELLO-ACK again and again is no news of the calls. */
+    if (link->spoke)
+        site->left_us = now_us;
     replica_disconnected(&site->replica);
     log_warning("site %s is down: %s", site->name, reason);
 }

@@ -21,6 +21,7 @@ static json_t *tunnel_row(const struct relay *relay, unsigned number)
                                 .state = connector_state(connector),
                                 .sync = authority_sync_name(link->authority.sync),
                                 .last_error = connector_last_error(connector),
+                                .engine = link->peer.engine,
                                 .changed_us = link->changed_us,
                                 .connects = connector_count(connector),
                                 .sas = table_count_owner(relay->core.table, number),
@@ -40,6 +41,9 @@ static json_t *on_status(void *ctx, const json_t *request)
     (void)request;
     for (unsigned i = 0; i < core->link_count; i++)
         json_array_append_new(tunnels, tunnel_row(relay, i));
+    json_object_set_new(reply, "srtp_engine", json_string(core->options.engine));
+    json_object_set_new(reply, "dmz_keys",
+                        json_string(inner_dmz_keys_name(core->options.dmz_keys)));
     json_object_set_new(reply, "tunnels", tunnels);
     return reply;
 }

@@ -48,7 +48,10 @@ struct inner_options {
     size_t queue_octets; /* media queue of each link */
     uint32_t sa_rate;    /* octets per second, of SAs that do not say */
     uint32_t media_timeout_s;
+    enum wire_view dmz_keys; /* one of WIRE_REPLICA_: what dmz-relays are given of keys */
+    uint64_t features;       /* FEATURE_ bits: what this side can */
     const char *software;
+    const char *engine; /* of SRTP, for display */
 };
 
 struct inner {
@@ -84,6 +87,8 @@ void inner_delete(struct inner *inner, struct sa *sa, uint64_t now_us);
 struct session *inner_link_open(struct inner_link *link, uint64_t wall_us, uint64_t now_us);
 /* The connection is over; its owner frees the session next. */
 void inner_link_closed(struct inner_link *link, uint64_t now_us);
+/* "verify-only", as inner-relay.ini(5) has it. */
+const char *inner_dmz_keys_name(enum wire_view dmz_keys);
 /* What the dmz-relay advertises for this listener, "" = the first of the family; NULL: not known
  * (yet). */
 const struct hello_listener *inner_link_listener(const struct inner_link *link, const char *name,

@@ -2,16 +2,51 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/sa/table.h"
 #include "common/sa/verify.h"
 #include "inner-relay/inner.h"
 
+/* Indexed by the views of a replica. */
+static const struct {
+    const char *name;
+    uint64_t feature; /* that the dmz-relay must have */
+    const char *lack;
+} policies[] = {
+    [WIRE_REPLICA_VERIFY_ONLY] = {"verify-only", FEATURE_VERIFY_ONLY,
+                                  "dmz-keys = verify-only needs the evp engine and a current "
+                                  "version at the dmz-relay; dmz-keys = full would do without"},
+    [WIRE_REPLICA_FULL] = {"full", 0, NULL},
+    [WIRE_REPLICA_KEYLESS] = {"keyless", FEATURE_KEYLESS,
+                              "dmz-keys = keyless needs a current version at the dmz-relay; "
+                              "dmz-keys = full would do without"},
+};
+
+const char *inner_dmz_keys_name(enum wire_view dmz_keys)
+{
+    return policies[dmz_keys].name;
+}
+
+/* A dmz-relay that could not do with what it would be given is not given anything. */
+static int on_hello(void *ctx, const struct hello *theirs, struct hello *reply,
+                    char reason[BYE_REASON_SIZE])
+{
+    struct inner_link *link = ctx;
+    enum wire_view keys = link->inner->options.dmz_keys;
+
+    (void)reply;
+    link->peer = *theirs;
+    if ((theirs->features & policies[keys].feature) == policies[keys].feature)
+        return 0;
+    snprintf(reason, BYE_REASON_SIZE, "%s", policies[keys].lack);
+    return ERR_UNSUPPORTED;
+}
+
 static void on_up(void *ctx, const struct hello *theirs)
 {
     struct inner_link *link = ctx;
 
-    link->peer = *theirs;
     link->changed_us = session_up_since(link->session);
     authority_connected(&link->authority, theirs->epoch, theirs->sa_version);
     log_info("dmz %s is up (%s, site %s, %s of %zu SAs)", link->name, theirs->software,
@@ -60,6 +95,7 @@ static void on_dropped(void *ctx, uint32_t label, enum verdict verdict)
 }
 
 static const struct session_hooks hooks = {
+    .hello = on_hello,
     .up = on_up,
     .control = on_control,
     .media = on_media,
@@ -79,7 +115,7 @@ struct session *inner_link_open(struct inner_link *link, uint64_t wall_us, uint6
     const struct inner_options *options = &link->inner->options;
     struct hello hello = {.version_min = PROTOCOL_VERSION_MIN,
                           .version_max = PROTOCOL_VERSION_MAX,
-                          .features = FEATURE_DELTA,
+                          .features = FEATURE_DELTA | options->features,
                           .epoch = link->authority.epoch,
                           .sa_version = link->authority.version};
 
@@ -90,6 +126,7 @@ struct session *inner_link_open(struct inner_link *link, uint64_t wall_us, uint6
     link->instance = next_instance(link, wall_us);
     hello.instance = link->instance;
     snprintf(hello.software, sizeof(hello.software), "%s", options->software);
+    snprintf(hello.engine, sizeof(hello.engine), "%s", options->engine);
     session_start(link->session, &hello);
     return link->session;
 }

@@ -115,6 +115,9 @@ static int start_core(struct daemon *daemon, char *error, size_t error_size)
     const struct inner_settings *settings = settings_of(daemon);
     struct inner_options options = {.max_sas = settings->limits.max_sas,
                                     .queue_octets = QUEUE_OCTETS,
+                                    .dmz_keys = settings->srtp.dmz_keys,
+                                    .features = settings_features(&settings->srtp.common),
+                                    .engine = settings_engine_name(&settings->srtp.common),
                                     .software = "media-relay " PACKAGE_VERSION};
     struct path_out out = daemon_path_out(daemon);
     struct inner_hooks hooks = {kick, changed, deleted, daemon};

@@ -33,8 +33,15 @@ enum frame_type {
     FRAME_MEDIA = 0x80,
 };
 
-/* Feature bits of HELLO and HELLO-ACK; both sides show what they can; nothing depends on it yet. */
-enum { FEATURE_DELTA = 1u << 0 };
+/*
+ * Feature bits of HELLO and HELLO-ACK: both sides show what they can. The inner-relay ends a tunnel
+ * whose dmz-relay lacks what its dmz-keys needs.
+ */
+enum {
+    FEATURE_DELTA = 1u << 0,
+    FEATURE_VERIFY_ONLY = 1u << 1, /* verifies with authentication keys alone */
+    FEATURE_KEYLESS = 1u << 2,     /* takes external senders without a key */
+};
 
 /* Tags of the fields of HELLO, HELLO-ACK, PING, PONG, BYE, SYNC-BEGIN, SYNC-END. */
 enum hello_tag {
@@ -53,6 +60,7 @@ enum hello_tag {
     TAG_SYNC_KIND = 13,  /* u8, enum sync_kind */
     TAG_SOFTWARE = 14,   /* text */
     TAG_SITE = 15,       /* text, in HELLO-ACK: the name the dmz-relay knows the site by */
+    TAG_ENGINE = 16,     /* text: what verifies SRTP, for display */
 };
 
 enum listener_tag {

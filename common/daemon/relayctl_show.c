@@ -265,6 +265,7 @@ static void add_tunnel(struct table *table, const json_t *tunnel)
     add_octets(table, tunnel, "octets_out");
     add_member(table, tunnel, "connects");
     add_member(table, tunnel, "congestion");
+    add_member(table, tunnel, "srtp_engine");
 }
 
 static void show_last_errors(const json_t *tunnels, FILE *to)
@@ -290,7 +291,8 @@ static void show_tunnels(const json_t *tunnels, FILE *to)
         {"TUNNEL", false},    {"PEER", false},     {"STATE", false},      {"FOR", true},
         {"RTT", true},        {"SYNC", false},     {"SAS", true},         {"QUEUED", true},
         {"LATE", true},       {"FRAMES IN", true}, {"OCTETS IN", true},   {"FRAMES OUT", true},
-        {"OCTETS OUT", true}, {"CONNECTS", true},  {"CONGESTION", false}, {NULL, false},
+        {"OCTETS OUT", true}, {"CONNECTS", true},  {"CONGESTION", false}, {"ENGINE", false},
+        {NULL, false},
     };
     struct table table = table_of(columns);
     const json_t *tunnel;
@@ -304,6 +306,19 @@ static void show_tunnels(const json_t *tunnels, FILE *to)
     json_array_foreach(tunnels, i, tunnel) add_tunnel(&table, tunnel);
     table_print(&table, to);
     show_last_errors(tunnels, to);
+}
+
+/* What verifies, and at the inner-relay what the dmz-relays get of the keys. */
+static void show_engine(const json_t *reply, FILE *to)
+{
+    const json_t *keys = json_object_get(reply, "dmz_keys");
+    char engine[CELL_SIZE], text[CELL_SIZE];
+
+    fprintf(to, "srtp engine: %s",
+            text_of(json_object_get(reply, "srtp_engine"), engine, sizeof(engine)));
+    if (keys)
+        fprintf(to, ", keys for dmz-relays: %s", text_of(keys, text, sizeof(text)));
+    fputc('\n', to);
 }
 
 /* One of a listener's two sockets. */
@@ -359,6 +374,7 @@ void relayctl_show_status(const struct json_t *reply, FILE *to)
     fprintf(to, "security associations: %s of at most %s\n",
             text_of(json_object_get(reply, "sas"), sas, sizeof(sas)),
             text_of(json_object_get(reply, "max_sas"), max, sizeof(max)));
+    show_engine(reply, to);
     show_tunnels(json_object_get(reply, "tunnels"), to);
     show_listeners(json_object_get(reply, "listeners"), to);
 }

@@ -111,6 +111,7 @@ json_t *report_tunnel(const struct report_tunnel *tunnel)
     static const char *const zero[] = {"queued",    "frames_in",  "frames_out",
                                        "octets_in", "octets_out", "late"};
 
+    json_object_set_new(row, "srtp_engine", text_or_null(tunnel->engine));
     json_object_set_new(row, "peer", json_null());
     json_object_set_new(row, "rtt_ms", json_null());
     json_object_set_new(row, "congestion", json_null());

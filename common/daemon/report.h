@@ -12,13 +12,14 @@
 
 struct table;
 
-/* The members of `status` that both daemons have; the caller adds "tunnels". */
+/* The members of `status` that both daemons have; the caller adds "srtp_engine" and "tunnels". */
 json_t *report_status(const struct daemon *daemon, const struct path_listener *listeners,
                       size_t count, size_t sas, size_t max_sas);
 
 /* One row of "tunnels". conn NULL: there is none. */
 struct report_tunnel {
     const char *name, *state, *sync, *last_error;
+    const char *engine;  /* of the other side, as it last said; NULL or "": not known */
     uint64_t changed_us; /* 0: never */
     uint64_t connects;
     size_t sas;

@@ -19,6 +19,18 @@ int settings_complain(struct conf_complaint *complaint, const char *section, con
     return ERR_CONFIG;
 }
 
+uint64_t settings_features(const struct srtp_settings *srtp)
+{
+    return FEATURE_KEYLESS | (srtp->engine == SETTINGS_ENGINE_LIBSRTP2 ? 0 : FEATURE_VERIFY_ONLY);
+}
+
+const char *settings_engine_name(const struct srtp_settings *srtp)
+{
+    static const char *const names[] = {"auto", "evp", "libsrtp2"};
+
+    return names[srtp->engine];
+}
+
 /* "listener NAME" */
 static const char *listener_section(const struct listener_settings *listener, char *out,
                                     size_t size)

@@ -14,6 +14,7 @@ void hello_put(struct writer *w, const struct hello *hello)
     tlv_put_u64(w, TAG_INSTANCE | TLV_CRITICAL, hello->instance);
     tlv_put_u64(w, TAG_SA_VERSION | TLV_CRITICAL, hello->sa_version);
     tlv_put_text(w, TAG_SOFTWARE, hello->software);
+    tlv_put_text(w, TAG_ENGINE, hello->engine);
 }
 
 static void put_listener(struct writer *w, const struct hello_listener *listener)
@@ -40,6 +41,7 @@ void hello_ack_put(struct writer *w, const struct hello *hello)
     tlv_put_u32(w, TAG_QUOTA, hello->quota);
     tlv_put_text(w, TAG_SOFTWARE, hello->software);
     tlv_put_text(w, TAG_SITE, hello->site);
+    tlv_put_text(w, TAG_ENGINE, hello->engine);
     for (size_t i = 0; i < hello->listener_count; i++)
         put_listener(w, &hello->listener[i]);
 }
@@ -96,6 +98,8 @@ static bool get_field(const struct tlv *field, struct hello *hello)
         return tlv_get_u32(field, &hello->quota);
     case TAG_SOFTWARE:
         return tlv_get_text(field, hello->software, sizeof(hello->software));
+    case TAG_ENGINE:
+        return tlv_get_text(field, hello->engine, sizeof(hello->engine));
     case TAG_SITE:
         return tlv_get_text(field, hello->site, sizeof(hello->site));
     case TAG_LISTENER:

@@ -29,6 +29,7 @@ struct hello {
     uint64_t sa_version;
     uint32_t capacity, quota; /* HELLO-ACK */
     char software[NAME_SIZE];
+    char engine[NAME_SIZE];
     char site[SITE_SIZE];  /* HELLO-ACK */
     size_t listener_count; /* HELLO-ACK */
     struct hello_listener listener[HELLO_LISTENERS_MAX];

@@ -226,12 +226,17 @@ static int on_hello(struct session *session, struct reader *body, uint64_t now_u
 
 static int on_hello_ack(struct session *session, struct reader *body, uint64_t now_us)
 {
+    char reason[BYE_REASON_SIZE] = "";
     int result = hello_ack_get(body, &session->peer);
 
     if (result == ERR_UNSUPPORTED)
         return end(session, "the dmz-relay chose a protocol version that was not offered", NULL);
     if (result < 0)
         return protocol_error(session, "HELLO-ACK cannot be read");
+    if (session->hooks->hello(session->ctx, &session->peer, NULL, reason) < 0) {
+        session_bye(session, reason);
+        return ERR_CLOSED;
+    }
     come_up(session, now_us);
     return 0;
 }

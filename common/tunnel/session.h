@@ -32,8 +32,8 @@ enum session_state {
  * session_output. */
 struct session_hooks {
     /*
-     * dmz-relay only: may this inner-relay come up? Fills in reply, or returns a negative
-     * code and writes why not (it is sent in BYE).
+     * May the other side come up? The dmz-relay fills in reply, the inner-relay's is NULL. A
+     * negative code with the reason why not: it is sent in BYE.
      */
     int (*hello)(void *ctx, const struct hello *theirs, struct hello *reply,
                  char reason[BYE_REASON_SIZE]);

@@ -43,11 +43,10 @@ static int on_hello(void *ctx, const struct hello *theirs, struct hello *reply,
 {
     struct run *run = ctx;
 
-    (void)reply;
-    expect(!(run->flags & INNER));
+    expect(!reply == !!(run->flags & INNER));
     expect(session_state(run->session) == SESSION_HELLO);
     memcpy(reason, "odd", 4);
-    return theirs->instance % 2 ? -1 : 0;
+    return theirs->instance % 2 || theirs->features >> 63 ? -1 : 0;
 }
 
 static void on_up(void *ctx, const struct hello *theirs)

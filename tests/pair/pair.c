@@ -17,6 +17,7 @@
 #define QUEUE_MAX (64 * 1024)
 /* What a socket holds before it says that it is full. */
 #define UNSENT_MAX (32 * 1024)
+#define FEATURES   (FEATURE_VERIFY_ONLY | FEATURE_KEYLESS)
 
 static const char *const site_names[] = {"site-a.example", "site-b.example", NULL};
 static const char *const dmz_names[] = {"dmz", NULL};
@@ -334,7 +335,8 @@ struct pair_tunnel *pair_connect(struct pair *pair, unsigned site)
 struct pair_tunnel *pair_connect_scripted(struct pair *pair, unsigned site)
 {
     struct pair_tunnel *tunnel = new_tunnel(pair, site);
-    struct hello ack = {.version = PROTOCOL_VERSION_MAX, .capacity = 1000, .quota = 1000};
+    struct hello ack = {
+        .version = PROTOCOL_VERSION_MAX, .features = FEATURES, .capacity = 1000, .quota = 1000};
     uint8_t memory[FRAME_MAX_OCTETS];
     struct writer w;
 
@@ -600,11 +602,16 @@ struct pair *pair_new_unconnected(unsigned sites)
                                              .max_age_us = 60 * PAIR_MS,
                                              .stale_hold_us = 60 * PAIR_SECOND,
                                              .queue_octets = QUEUE_MAX,
+                                             .features = FEATURES,
+                                             .engine = "test",
                                              .software = "dmz-relay test"};
     pair->inner_options = (struct inner_options){.max_sas = 2000,
                                                  .max_age_us = 60 * PAIR_MS,
                                                  .queue_octets = QUEUE_MAX,
                                                  .sa_rate = 1000000,
+                                                 .dmz_keys = WIRE_REPLICA_FULL,
+                                                 .features = FEATURES,
+                                                 .engine = "test",
                                                  .software = "inner-relay test"};
     out_init(&pair->out, pair);
     start_dmz(pair);

@@ -110,6 +110,8 @@ static int on_hello(void *ctx, const struct hello *theirs, struct hello *reply,
     (void)ctx;
     (void)theirs;
     (void)reason;
+    if (!reply)
+        return 0;
     *reply = (struct hello){.features = FEATURE_DELTA, .capacity = 10, .quota = 10};
     snprintf(reply->software, sizeof(reply->software), "test");
     return 0;

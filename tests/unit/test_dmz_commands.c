@@ -26,7 +26,8 @@ uint64_t __wrap_media_overflows(const struct media *media, unsigned listener, bo
 
 static void setup(void)
 {
-    struct dmz_options options = {.max_sas = 8, .site_quota = 4, .software = "test"};
+    struct dmz_options options = {
+        .max_sas = 8, .site_quota = 4, .engine = "libsrtp2", .software = "test"};
     struct acceptor_settings settings = {.names = names, .max_handshakes = 1};
     static struct conn_hooks none;
     struct path_out out = {0};
@@ -96,17 +97,20 @@ START_TEST(test_status)
 
     put(1, 7);
     snprintf(relay.core.sites[1].last_error, sizeof(relay.core.sites[1].last_error), "gone");
+    snprintf(relay.core.sites[1].engine, sizeof(relay.core.sites[1].engine), "auto");
     reply = ask("{\"command\": \"status\"}");
-    members_are(reply, "ok daemon version pid uptime sas max_sas tunnels listeners");
+    members_are(reply, "ok daemon version pid uptime sas max_sas srtp_engine tunnels listeners");
     ck_assert_str_eq(text_of(reply, "daemon"), "dmz-relay");
+    ck_assert_str_eq(text_of(reply, "srtp_engine"), "libsrtp2");
     ck_assert_int_eq(json_integer_value(json_object_get(reply, "sas")), 1);
     ck_assert_uint_eq(json_array_size(json_object_get(reply, "tunnels")), 2);
     row = json_array_get(json_object_get(reply, "tunnels"), 1);
     members_are(row, "name peer state since rtt_ms connects last_error sync queued sas congestion "
-                     "frames_in frames_out octets_in octets_out late");
+                     "frames_in frames_out octets_in octets_out late srtp_engine");
     ck_assert_str_eq(text_of(row, "name"), "branch.example");
     ck_assert_str_eq(text_of(row, "state"), "down");
     ck_assert_str_eq(text_of(row, "last_error"), "gone");
+    ck_assert_str_eq(text_of(row, "srtp_engine"), "auto");
     ck_assert_int_eq(json_integer_value(json_object_get(row, "sas")), 1);
     row = json_array_get(json_object_get(reply, "listeners"), 0);
     members_are(row, "name address advertise rtp_port rtcp_port rtp rtcp");

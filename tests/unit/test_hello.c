@@ -31,6 +31,7 @@ static void expect_sound(const struct hello *hello)
 
     sound = sound && hello->listener_count <= HELLO_LISTENERS_MAX;
     sound = sound && (memchr(hello->software, 0, sizeof(hello->software)) != NULL);
+    sound = sound && (memchr(hello->engine, 0, sizeof(hello->engine)) != NULL);
     sound = sound && (memchr(hello->site, 0, sizeof(hello->site)) != NULL);
     for (size_t i = 0; i < hello->listener_count; i++) {
         const struct hello_listener *listener = &hello->listener[i];
@@ -119,6 +120,7 @@ static struct hello full_hello(void)
                           .listener_count = HELLO_LISTENERS_MAX};
 
     memset(hello.software, 's', sizeof(hello.software) - 1);
+    memset(hello.engine, 'e', sizeof(hello.engine) - 1);
     memset(hello.site, 'n', sizeof(hello.site) - 1);
     for (size_t i = 0; i < HELLO_LISTENERS_MAX; i++) {
         struct hello_listener *listener = &hello.listener[i];
@@ -150,6 +152,7 @@ START_TEST(test_hello)
     ck_assert_uint_eq(back.instance, hello.instance);
     ck_assert_uint_eq(back.sa_version, hello.sa_version);
     ck_assert_str_eq(back.software, hello.software);
+    ck_assert_str_eq(back.engine, hello.engine);
     /* The other side's fields. */
     ck_assert_uint_eq(back.version, 0);
     ck_assert_uint_eq(back.quota, 0);
@@ -178,6 +181,7 @@ START_TEST(test_hello_ack)
     ck_assert_uint_eq(back.capacity, hello.capacity);
     ck_assert_uint_eq(back.quota, hello.quota);
     ck_assert_str_eq(back.software, hello.software);
+    ck_assert_str_eq(back.engine, hello.engine);
     ck_assert_str_eq(back.site, hello.site);
     ck_assert_uint_eq(back.listener_count, hello.listener_count);
     for (size_t i = 0; i < back.listener_count; i++) {

@@ -541,19 +541,23 @@ START_TEST(test_status)
     relay.core.listeners[1].counts[1].n[VERDICT_ACCEPTED] = 4;
     relay.core.listeners[1].counts[1].n[VERDICT_NO_SA] = 3;
     reply = ask_about("status", 0);
-    members_are(reply, "ok daemon version pid uptime sas max_sas tunnels listeners");
+    members_are(reply,
+                "ok daemon version pid uptime sas max_sas srtp_engine dmz_keys tunnels listeners");
     ck_assert_str_eq(text_of(reply, "daemon"), "inner-relay");
+    ck_assert_str_eq(text_of(reply, "srtp_engine"), "evp");
+    ck_assert_str_eq(text_of(reply, "dmz_keys"), "full");
     ck_assert_int_eq(number_of(reply, "sas"), 1);
     ck_assert_int_eq(number_of(reply, "max_sas"), 8);
     ck_assert_uint_eq(json_array_size(json_object_get(reply, "tunnels")), 2);
     row = json_array_get(json_object_get(reply, "tunnels"), 0);
     members_are(row, "name peer state since rtt_ms connects last_error sync queued sas congestion "
-                     "frames_in frames_out octets_in octets_out late");
+                     "frames_in frames_out octets_in octets_out late srtp_engine");
     ck_assert_str_eq(text_of(row, "name"), "east");
     ck_assert_str_eq(text_of(row, "state"), "connecting");
     ck_assert_str_eq(text_of(row, "sync"), "none");
     ck_assert_int_eq(number_of(row, "sas"), 1);
     ck_assert(json_is_null(json_object_get(row, "peer")));
+    ck_assert(json_is_null(json_object_get(row, "srtp_engine")));
     row = json_array_get(json_object_get(reply, "listeners"), 1);
     members_are(row, "name address advertise rtp_port rtcp_port rtp rtcp");
     ck_assert_str_eq(text_of(row, "address"), "fd00::1");

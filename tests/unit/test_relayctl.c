@@ -230,14 +230,17 @@ static void check_request(const char *expected)
 
 #define STATUS(state)                                                                              \
     "{\"ok\":true,\"daemon\":\"inner-relay\",\"version\":\"0.1.0\",\"pid\":4711,"                  \
-    "\"uptime\":93784,\"sas\":2,\"max_sas\":20000,\"tunnels\":[{\"name\":\"main\","                \
+    "\"uptime\":93784,\"sas\":2,\"max_sas\":20000,\"srtp_engine\":\"auto\","                       \
+    "\"dmz_keys\":\"verify-only\",\"tunnels\":[{\"name\":\"main\","                                \
     "\"peer\":\"192.0.2.1:7000\",\"state\":\"up\",\"since\":3723,\"rtt_ms\":1.25,\"connects\":2,"  \
     "\"last_error\":null,\"sync\":\"synced\",\"queued\":0,\"sas\":2,\"congestion\":\"bbr\","       \
-    "\"frames_in\":50,\"frames_out\":60,\"octets_in\":999,\"octets_out\":12345678,\"late\":3},"    \
+    "\"frames_in\":50,\"frames_out\":60,\"octets_in\":999,\"octets_out\":12345678,\"late\":3,"     \
+    "\"srtp_engine\":\"evp\"},"                                                                    \
     "{\"name\":\"second\",\"peer\":\"[2001:db8::1]:7000\",\"state\":\"" state "\",\"since\":59,"   \
     "\"rtt_ms\":null,\"connects\":0,\"last_error\":\"connection refused\",\"sync\":\"none\","      \
     "\"queued\":0,\"sas\":0,\"congestion\":null,\"frames_in\":0,\"frames_out\":0,"                 \
-    "\"octets_in\":0,\"octets_out\":0,\"late\":0}],\"listeners\":[{\"name\":\"main\","             \
+    "\"octets_in\":0,\"octets_out\":0,\"late\":0,\"srtp_engine\":null}],"                          \
+    "\"listeners\":[{\"name\":\"main\","                                                           \
     "\"address\":\"10.0.0.1\",\"advertise\":\"10.0.0.1\",\"rtp_port\":5004,\"rtcp_port\":5005,"    \
     "\"rtp\":{\"received\":1234567,\"accepted\":1234000,\"dropped\":567,\"sent\":9,"               \
     "\"overflow\":0},\"rtcp\":{\"received\":1,\"accepted\":1,\"dropped\":0,\"sent\":2,"            \
@@ -257,13 +260,14 @@ static const struct {
     {"status", "{\"command\":\"status\"}", STATUS("up"), RELAYCTL_DONE,
      "inner-relay 0.1.0, process 4711, up 1 d 2 h\n"
      "security associations: 2 of at most 20000\n"
+     "srtp engine: auto, keys for dmz-relays: verify-only\n"
      "\n"
      "TUNNEL  PEER                STATE        FOR     RTT  SYNC    SAS  QUEUED  LATE  FRAMES IN  "
-     "OCTETS IN  FRAMES OUT  OCTETS OUT  CONNECTS  CONGESTION\n"
+     "OCTETS IN  FRAMES OUT  OCTETS OUT  CONNECTS  CONGESTION  ENGINE\n"
      "main    192.0.2.1:7000      up     1 h 2 min  1.2 ms  synced    2       0     3         50   "
-     "   999 B          60     12.3 MB         2  bbr\n"
+     "   999 B          60     12.3 MB         2  bbr         evp\n"
      "second  [2001:db8::1]:7000  up          59 s       -  none      0       0     0          0   "
-     "     0 B           0         0 B         0  -\n"
+     "     0 B           0         0 B         0  -           -\n"
      "last error of second: connection refused\n"
      "\n"
      "LISTENER   ADDRESS   ADVERTISE  PORT  RECEIVED  ACCEPTED  DROPPED  SENT  OVERFLOW\n"
@@ -273,6 +277,7 @@ static const struct {
     {"status", "{\"command\":\"status\"}", "{\"ok\":true,\"tunnels\":[]}", RELAYCTL_TUNNEL_DOWN,
      "- -, process -, up 0 s\n"
      "security associations: - of at most -\n"
+     "srtp engine: -\n"
      "\n"
      "no tunnel\n"
      "\n"

@@ -32,19 +32,21 @@ START_TEST(test_tunnel)
     json_t *row = report_tunnel(&tunnel);
 
     members_are(row, "name peer state since rtt_ms connects last_error sync queued sas congestion "
-                     "frames_in frames_out octets_in octets_out late");
+                     "frames_in frames_out octets_in octets_out late srtp_engine");
     ck_assert(is_null(row, "since") && is_null(row, "last_error") && is_null(row, "peer") &&
-              is_null(row, "rtt_ms") && is_null(row, "congestion"));
+              is_null(row, "rtt_ms") && is_null(row, "congestion") && is_null(row, "srtp_engine"));
     ck_assert_int_eq(number_of(row, "connects"), 3);
     ck_assert_int_eq(number_of(row, "sas"), 9);
     ck_assert_int_eq(number_of(row, "late"), 0);
     json_decref(row);
     tunnel.changed_us = clock_now_us() - 5500000;
     tunnel.last_error = "connection refused";
+    tunnel.engine = "evp";
     row = report_tunnel(&tunnel);
     ck_assert_int_ge(number_of(row, "since"), 5);
     ck_assert_int_le(number_of(row, "since"), 60);
     ck_assert_str_eq(text_of(row, "last_error"), "connection refused");
+    ck_assert_str_eq(text_of(row, "srtp_engine"), "evp");
     json_decref(row);
 }
 END_TEST

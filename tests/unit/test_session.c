@@ -34,8 +34,10 @@ static int on_hello(void *ctx, const struct hello *theirs, struct hello *reply,
     struct end *end = ctx;
 
     end->hellos++;
-    reply->epoch = theirs->epoch;
-    reply->quota = 7;
+    if (reply) {
+        reply->epoch = theirs->epoch;
+        reply->quota = 7;
+    }
     snprintf(reason, BYE_REASON_SIZE, "not today");
     return end->hello_result;
 }
@@ -214,6 +216,7 @@ START_TEST(test_up)
     ck_assert_int_eq(session_state(inner.session), SESSION_HELLO);
     exchange(&inner, &dmz, (size_t)_i, START_US + 1);
     ck_assert_uint_eq(dmz.hellos, 1);
+    ck_assert_uint_eq(inner.hellos, 1);
     ck_assert_uint_eq(dmz.ups, 1);
     ck_assert_uint_eq(inner.ups, 1);
     ck_assert_uint_eq(session_peer(dmz.session)->epoch, 42);
@@ -243,6 +246,26 @@ START_TEST(test_hello_refused)
     expect_ended(&dmz, "not today");
     expect_ended(&inner, "said BYE: not today");
     ck_assert_uint_eq(dmz.ups + inner.ups, 0);
+    close_end(&inner);
+    close_end(&dmz);
+}
+END_TEST
+
+/* The dmz-relay says what it can, and that is not enough: it was up, and hears why it is not. */
+START_TEST(test_hello_ack_refused)
+{
+    struct end inner, dmz;
+
+    open_end(&inner, SESSION_INNER);
+    open_end(&dmz, SESSION_DMZ);
+    inner.hello_result = ERR_UNSUPPORTED;
+    session_start(inner.session, &hello);
+    exchange(&inner, &dmz, SIZE_MAX, START_US);
+    expect_ended(&inner, "not today");
+    expect_ended(&dmz, "said BYE: not today");
+    ck_assert_uint_eq(dmz.ups, 1);
+    ck_assert_uint_eq(inner.ups, 0);
+    ck_assert_uint_eq(session_up_since(inner.session), 0);
     close_end(&inner);
     close_end(&dmz);
 }
@@ -807,6 +830,7 @@ int main(void)
 
     tcase_add_loop_test(tc, test_up, 1, 80);
     tcase_add_test(tc, test_hello_refused);
+    tcase_add_test(tc, test_hello_ack_refused);
     tcase_add_test(tc, test_no_common_version);
     tcase_add_loop_test(tc, test_no_hello, 0, 2);
     tcase_add_loop_test(tc, test_frames_before_hello, 0, 2);

@@ -57,7 +57,7 @@ struct dmz_options {
     size_t queue_octets; /* media queue of each link */
     uint64_t features;   /* FEATURE_ bits: what this side can */
     const char *software;
-    const char *engine; /* of SRTP, for display */
+    const char *engine_name; /* of SRTP, for display */
 };
 
 struct dmz {

@@ -108,7 +108,7 @@ static int start_core(struct daemon *daemon, char *error, size_t error_size)
                                   .stale_hold_us = settings->tunnel.stale_hold_us,
                                   .queue_octets = QUEUE_OCTETS,
                                   .features = settings_features(&settings->srtp),
-                                  .engine = settings_engine_name(&settings->srtp),
+                                  .engine_name = settings_engine_name(&settings->srtp),
                                   .software = "media-relay " PACKAGE_VERSION};
     struct path_out out = daemon_path_out(daemon);
     struct dmz_hooks hooks = {close_link, daemon};

@@ -29,7 +29,7 @@ static void fill_reply(const struct dmz *dmz, const struct dmz_site *site, struc
     reply->capacity = (uint32_t)table_max(dmz->table);
     reply->quota = site->replica.quota;
     snprintf(reply->software, sizeof(reply->software), "%s", dmz->options.software);
-    snprintf(reply->engine, sizeof(reply->engine), "%s", dmz->options.engine);
+    snprintf(reply->engine, sizeof(reply->engine), "%s", dmz->options.engine_name);
     snprintf(reply->site, sizeof(reply->site), "%s", site->name);
     for (size_t i = 0; i < dmz->listener_count; i++) {
         struct hello_listener *listener = &reply->listener[reply->listener_count++];

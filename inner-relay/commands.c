@@ -41,7 +41,7 @@ static json_t *on_status(void *ctx, const json_t *request)
     (void)request;
     for (unsigned i = 0; i < core->link_count; i++)
         json_array_append_new(tunnels, tunnel_row(relay, i));
-    json_object_set_new(reply, "srtp_engine", json_string(core->options.engine));
+    json_object_set_new(reply, "srtp_engine", json_string(core->options.engine_name));
     json_object_set_new(reply, "dmz_keys",
                         json_string(inner_dmz_keys_name(core->options.dmz_keys)));
     json_object_set_new(reply, "tunnels", tunnels);

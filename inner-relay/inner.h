@@ -51,7 +51,7 @@ struct inner_options {
     enum wire_view dmz_keys; /* one of WIRE_REPLICA_: what dmz-relays are given of keys */
     uint64_t features;       /* FEATURE_ bits: what this side can */
     const char *software;
-    const char *engine; /* of SRTP, for display */
+    const char *engine_name; /* of SRTP, for display */
 };
 
 struct inner {

@@ -126,7 +126,7 @@ struct session *inner_link_open(struct inner_link *link, uint64_t wall_us, uint6
     link->instance = next_instance(link, wall_us);
     hello.instance = link->instance;
     snprintf(hello.software, sizeof(hello.software), "%s", options->software);
-    snprintf(hello.engine, sizeof(hello.engine), "%s", options->engine);
+    snprintf(hello.engine, sizeof(hello.engine), "%s", options->engine_name);
     session_start(link->session, &hello);
     return link->session;
 }

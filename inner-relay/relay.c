@@ -117,7 +117,7 @@ static int start_core(struct daemon *daemon, char *error, size_t error_size)
                                     .queue_octets = QUEUE_OCTETS,
                                     .dmz_keys = settings->srtp.dmz_keys,
                                     .features = settings_features(&settings->srtp.common),
-                                    .engine = settings_engine_name(&settings->srtp.common),
+                                    .engine_name = settings_engine_name(&settings->srtp.common),
                                     .software = "media-relay " PACKAGE_VERSION};
     struct path_out out = daemon_path_out(daemon);
     struct inner_hooks hooks = {kick, changed, deleted, daemon};

@@ -603,7 +603,7 @@ struct pair *pair_new_unconnected(unsigned sites)
                                              .stale_hold_us = 60 * PAIR_SECOND,
                                              .queue_octets = QUEUE_MAX,
                                              .features = FEATURES,
-                                             .engine = "test",
+                                             .engine_name = "test",
                                              .software = "dmz-relay test"};
     pair->inner_options = (struct inner_options){.max_sas = 2000,
                                                  .max_age_us = 60 * PAIR_MS,
@@ -611,7 +611,7 @@ struct pair *pair_new_unconnected(unsigned sites)
                                                  .sa_rate = 1000000,
                                                  .dmz_keys = WIRE_REPLICA_FULL,
                                                  .features = FEATURES,
-                                                 .engine = "test",
+                                                 .engine_name = "test",
                                                  .software = "inner-relay test"};
     out_init(&pair->out, pair);
     start_dmz(pair);

@@ -108,7 +108,7 @@ bool core_init(struct core *core, size_t max_sas)
                                     .sa_rate = 125000,
                                     .media_timeout_s = 90,
                                     .dmz_keys = WIRE_REPLICA_FULL,
-                                    .engine = "evp",
+                                    .engine_name = "evp",
                                     .software = "test"};
     struct path_out out = {on_send, on_flush, core};
     struct inner_hooks hooks = {on_kick, on_changed, on_deleted, core};

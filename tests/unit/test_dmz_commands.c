@@ -27,7 +27,7 @@ uint64_t __wrap_media_overflows(const struct media *media, unsigned listener, bo
 static void setup(void)
 {
     struct dmz_options options = {
-        .max_sas = 8, .site_quota = 4, .engine = "libsrtp2", .software = "test"};
+        .max_sas = 8, .site_quota = 4, .engine_name = "libsrtp2", .software = "test"};
     struct acceptor_settings settings = {.names = names, .max_handshakes = 1};
     static struct conn_hooks none;
     struct path_out out = {0};

@@ -9,6 +9,7 @@
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
+#include "common/tunnel/turn.h"
 
 enum {
     /* Batches per turn of the loop: one busy socket does not starve the tunnel. */
@@ -52,7 +53,6 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events)
     struct udp_packet packets[UDP_BATCH];
     int count;
 
-    (void)loop;
     (void)events;
     for (int batch = 0; batch < BATCHES_PER_TURN; batch++) {
         uint64_t now_us = clock_now_us();
@@ -62,7 +62,7 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events)
             media->hooks->packet(media->ctx, port->listener, port->rtcp, &packets[i], now_us);
         if (count > 0)
             media->hooks->batch_end(media->ctx);
-        if (count < UDP_BATCH)
+        if (count < UDP_BATCH || turn_is_over(loop))
             return;
     }
 }

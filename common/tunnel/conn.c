@@ -17,12 +17,11 @@
 #include "common/base/log.h"
 #include "common/base/protocol.h"
 #include "common/base/random.h"
+#include "common/tunnel/turn.h"
 
 enum {
-    /* Reads per turn of the loop: one connection does not starve the others. */
-    READS_PER_TURN = 16,
-    /* Nor does one whose frames take long, as SA-PUT does while there are many SRTP sessions. */
-    TURN_US = 20 * 1000,
+    /* What each direction of a connection has of a turn that others have used up before it. */
+    SHARE_US = 150,
     NOTSENT_LOWAT_OCTETS = 32 * 1024,
     USER_TIMEOUT_MS = 5000,
     REASON_SIZE = 256,
@@ -52,8 +51,10 @@ struct conn {
     uint8_t output[RECORD_MAX_OCTETS]; /* immutable from tls_write's first refusal to its success */
     size_t output_length, output_sent;
     bool write_blocked;
+    bool write_more;     /* the session has more, but the turn was over */
+    unsigned flush_turn; /* of the loop, in which the flush began */
+    uint64_t flush_began_us;
     bool read_more; /* something may lie decrypted already, and the socket would not tell */
-    bool slow;      /* the last read took so long that the next one is to be small */
     uint64_t kernel_asked_us;
 };
 
@@ -94,6 +95,12 @@ static void want(struct conn *conn, int events)
     ev_io_stop(conn->loop, &conn->io);
     ev_io_set(&conn->io, conn->fd, events);
     ev_io_start(conn->loop, &conn->io);
+}
+
+/* Has what began then to leave the rest for the next turn? */
+static bool share_is_used(struct conn *conn, uint64_t began_us)
+{
+    return turn_is_over(conn->loop) && clock_now_us() - began_us >= SHARE_US;
 }
 
 /* ------------------------------------------------------------ writing */
@@ -145,7 +152,8 @@ static void wait_for_more(struct conn *conn)
 {
     bool congested = conn->write_blocked && session_congested(conn->session);
 
-    want(conn, (congested ? 0 : EV_READ) | (conn->write_blocked ? EV_WRITE : 0));
+    want(conn,
+         (congested ? 0 : EV_READ) | (conn->write_blocked || conn->write_more ? EV_WRITE : 0));
     /* Not ev_feed_event(): libev would call back at once, before it looks at any other socket. */
     if (conn->read_more && !congested) {
         conn->read_more = false;
@@ -160,8 +168,17 @@ static void flush(struct conn *conn)
 
     if (!conn->session)
         return;
-    conn->write_blocked = false;
+    conn->write_blocked = conn->write_more = false;
+    /* Each batch of media flushes: all of them in one turn share what one has. */
+    if (conn->flush_turn != ev_iteration(conn->loop)) {
+        conn->flush_turn = ev_iteration(conn->loop);
+        conn->flush_began_us = now_us;
+    }
     while (write_output(conn)) {
+        if (share_is_used(conn, conn->flush_began_us)) {
+            conn->write_more = true;
+            break;
+        }
         if (session_queued(conn->session) > 0)
             measure_kernel_delay(conn, now_us);
         conn->output_length =
@@ -190,6 +207,12 @@ void conn_flush(struct conn *conn)
 
 /* ------------------------------------------------------------ reading */
 
+static void take(struct conn *conn, size_t count)
+{
+    if (session_received(conn->session, count, clock_now_us()) < 0)
+        fail(conn, session_reason(conn->session));
+}
+
 /* False when there is nothing to read now. */
 static bool read_once(struct conn *conn)
 {
@@ -197,33 +220,31 @@ static bool read_once(struct conn *conn)
     uint8_t *space = session_space(conn->session, &size);
     enum tls_result result;
 
-    if (conn->slow && size > FRAME_MAX_OCTETS)
-        size = FRAME_MAX_OCTETS;
     result = tls_read(conn->tls, space, size, &count);
     if (result == TLS_WANT_INPUT || result == TLS_WANT_OUTPUT)
         return false;
     if (result != TLS_SUCCESS)
         fail(conn, result == TLS_FAILED ? tls_error(conn->tls) : "closed by the other side");
-    else if (session_received(conn->session, count, clock_now_us()) < 0)
-        fail(conn, session_reason(conn->session));
+    else
+        take(conn, count);
     return true;
 }
 
 static void read_input(struct conn *conn)
 {
-    uint64_t began_us = clock_now_us(), spent_us = 0;
+    uint64_t began_us = clock_now_us();
 
     /* Socket and timers may have called in one turn: it is one turn all the same. */
     ev_timer_stop(conn->loop, &conn->more);
     ev_clear_pending(conn->loop, &conn->io);
-    for (int i = 0; i < READS_PER_TURN && spent_us < TURN_US && !conn->failed; i++) {
+    do {
         if (session_congested(conn->session))
             break;
-        if (!read_once(conn))
+        if (session_pending(conn->session))
+            take(conn, 0);
+        else if (!read_once(conn))
             return;
-        spent_us = clock_now_us() - began_us;
-        conn->slow = spent_us >= TURN_US;
-    }
+    } while (!conn->failed && !share_is_used(conn, began_us));
     conn->read_more = true;
 }
 

@@ -15,6 +15,9 @@ enum {
     INPUT_OCTETS = 64 * 1024,
     /* Bulk goes out in small helpings: media that comes next waits behind no more than one. */
     BULK_HELPING_OCTETS = 2 * FRAME_MAX_OCTETS,
+    /* What one call of session_received does, in media frames; an SA frame is as much as 8. */
+    INPUT_HELPING = 32,
+    SA_FRAME_COST = 8,
 };
 
 struct session {
@@ -26,6 +29,7 @@ struct session {
 
     uint8_t *input;
     size_t input_length;
+    bool pending;    /* whole frames may be in the input still */
     uint8_t *urgent; /* whole frames */
     size_t urgent_length, urgent_sent;
     struct queue media;
@@ -342,10 +346,11 @@ uint8_t *session_space(struct session *session, size_t *size)
 int session_received(struct session *session, size_t count, uint64_t now_us)
 {
     size_t at = 0;
+    unsigned done = 0;
 
     session->counters.octets_in += count;
     session->input_length += count;
-    while (session->state != SESSION_ENDED) {
+    while (session->state != SESSION_ENDED && done < INPUT_HELPING) {
         struct frame frame;
         int taken = frame_parse(session->input + at, session->input_length - at, &frame);
 
@@ -354,6 +359,7 @@ int session_received(struct session *session, size_t count, uint64_t now_us)
         if (taken == 0)
             break;
         at += (size_t)taken;
+        done += frame.type == FRAME_MEDIA ? 1 : SA_FRAME_COST;
         session->heard_us = now_us;
         if (on_frame(session, &frame, now_us) < 0)
             return ERR_CLOSED;
@@ -362,7 +368,13 @@ int session_received(struct session *session, size_t count, uint64_t now_us)
         return ERR_CLOSED;
     memmove(session->input, session->input + at, session->input_length - at);
     session->input_length -= at;
+    session->pending = done >= INPUT_HELPING && session->input_length > 0;
     return 0;
+}
+
+bool session_pending(const struct session *session)
+{
+    return session->pending;
 }
 
 /* ------------------------------------------------------------ what goes out */

@@ -70,10 +70,17 @@ void session_set_started(struct session *session, uint64_t started_us);
 /* inner-relay: queues HELLO. */
 void session_start(struct session *session, const struct hello *hello);
 
-/* Memory for octets from the tunnel; *size is never 0 while the session lives. */
+/* Memory for octets from the tunnel; *size is never 0 while the session lives and nothing is
+ * pending. */
 uint8_t *session_space(struct session *session, size_t *size);
-/* count octets were written there. 0, or negative when the session has ended. */
+/*
+ * count octets were written there. Takes a helping of frames, so that the caller can look at the
+ * clock in between. 0, or negative when the session has ended.
+ */
 int session_received(struct session *session, size_t count, uint64_t now_us);
+/* Frames may be left of what was received: call session_received with 0 octets before more is read.
+ */
+bool session_pending(const struct session *session);
 /*
  * Writes what is due into memory of at least 2 * FRAME_MAX_OCTETS and returns
  * how many octets; 0: nothing is. What was returned cannot be taken back.

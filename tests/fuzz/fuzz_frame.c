@@ -123,8 +123,13 @@ static void feed(struct run *run, const uint8_t *data, size_t length)
     if (length > 0)
         memcpy(space, data, length);
     run->fed += length;
-    if (session_received(run->session, length, run->now_us) < 0)
-        expect(session_state(run->session) == SESSION_ENDED && session_reason(run->session)[0]);
+    do {
+        if (session_received(run->session, length, run->now_us) < 0) {
+            expect(session_state(run->session) == SESSION_ENDED && session_reason(run->session)[0]);
+            return;
+        }
+        length = 0;
+    } while (session_pending(run->session));
 }
 
 static void drain(struct run *run)

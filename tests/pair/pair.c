@@ -196,10 +196,14 @@ static bool receive(struct pair_tunnel *tunnel, struct session *session, struct 
     size_t arrived = pipe_arrived(tunnel, pipe);
     bool alive = true;
 
-    while (arrived > 0 && alive && !session_congested(session)) {
-        size_t size, n = arrived;
+    while ((arrived > 0 || session_pending(session)) && alive && !session_congested(session)) {
+        size_t size, n = session_pending(session) ? 0 : arrived;
         uint8_t *space = session_space(session, &size);
 
+        if (n == 0) {
+            alive = session_received(session, 0, pair->now_us) == 0;
+            continue;
+        }
         ck_assert_uint_gt(size, 0);
         n = n < pair->piece ? n : pair->piece;
         n = n < size ? n : size;

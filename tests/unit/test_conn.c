@@ -97,6 +97,7 @@ struct end {
 
     uint32_t changes, changes_sent; /* frames that pull_live has due, and gave */
     uint32_t changes_got;           /* in order, without a gap */
+    uint64_t slow_us;               /* that each of them takes */
     uint32_t media_sent, media_got, media_last;
     unsigned dropped;
     struct verdict_counts counts;
@@ -128,7 +129,10 @@ static void on_up(void *ctx, const struct hello *theirs)
 static int on_control(void *ctx, uint8_t type, struct reader *body)
 {
     struct end *end = ctx;
+    uint64_t began_us = clock_now_us();
 
+    while (clock_now_us() - began_us < end->slow_us)
+        ;
     ck_assert_uint_eq(type, FRAME_SA_DELETE);
     ck_assert_uint_eq(reader_u32(body), end->changes_got);
     end->changes_got++;
@@ -518,6 +522,27 @@ START_TEST(test_slow_reader)
     ck_assert_uint_eq(session_counters(inner->session)->late, inner->dropped);
     ck_assert_uint_gt(dmz->media_got, 100);
     ck_assert_int_eq(inner->dropped > 0, readers[_i].loses);
+    ck_assert_uint_eq(inner->closed + dmz->closed, 0);
+    pair_close();
+}
+END_TEST
+
+/* Frames that take long are taken a few at a time: all other sockets have their turn in between. */
+START_TEST(test_slow_frames)
+{
+    struct end *inner = &ends[INNER], *dmz = &ends[DMZ];
+
+    pair_open();
+    dmz->slow_us = 500;
+    inner->changes = 300;
+    conn_flush(inner->conn);
+    PUMP_UNTIL(PUMP_INNER, inner->changes_sent == inner->changes);
+    while (dmz->changes_got < inner->changes) {
+        uint32_t before = dmz->changes_got;
+
+        pump(PUMP_BOTH);
+        ck_assert_uint_le(dmz->changes_got - before, 4);
+    }
     ck_assert_uint_eq(inner->closed + dmz->closed, 0);
     pair_close();
 }
@@ -1011,6 +1036,7 @@ int main(void)
     tcase_add_loop_test(tc, test_dead_peer, 0, ENDS);
     tcase_add_test(tc, test_frame_that_may_not_come);
     tcase_add_loop_test(tc, test_slow_reader, 0, ROWS(readers));
+    tcase_add_test(tc, test_slow_frames);
     tcase_add_test(tc, test_closed_while_blocked);
 
     tc = add_case(suite, "acceptor");

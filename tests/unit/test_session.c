@@ -146,6 +146,10 @@ static int receive(struct end *end, const uint8_t *data, size_t length, size_t p
         memcpy(space, data, n);
         if (session_received(end->session, n, now_us) < 0)
             return ERR_CLOSED;
+        while (session_pending(end->session)) {
+            if (session_received(end->session, 0, now_us) < 0)
+                return ERR_CLOSED;
+        }
         data += n;
         length -= n;
     }
@@ -383,6 +387,43 @@ START_TEST(test_frames_when_up)
         close_end(&ends[0]);
         close_end(&ends[1]);
     }
+}
+END_TEST
+
+static const struct {
+    uint8_t type;
+    unsigned helping; /* frames that one call may take */
+} helpings[] = {{FRAME_SA_DELETE, 4}, {FRAME_MEDIA, 32}};
+
+/* However much lies there: each call takes a helping, and all come in the end, also what is cut. */
+START_TEST(test_helpings)
+{
+    unsigned count = 1000, helping = helpings[_i].helping;
+    struct end inner, dmz;
+    uint8_t one[FRAME_MAX_OCTETS], *space;
+    size_t size, length, at = 0;
+
+    pair_up(&inner, &dmz);
+    length = make_frame(one, helpings[_i].type);
+    space = session_space(dmz.session, &size);
+    ck_assert_uint_ge(size, (count + 1) * length);
+    for (unsigned i = 0; i <= count; i++, at += length)
+        memcpy(space + at, one, length);
+    at -= length - 2;
+    for (unsigned taken = 0; taken < count || session_pending(dmz.session); at = 0) {
+        unsigned before = taken;
+
+        ck_assert(at > 0 || session_pending(dmz.session));
+        ck_assert_int_eq(session_received(dmz.session, at, START_US), 0);
+        taken = dmz.controls + dmz.media;
+        ck_assert_uint_le(taken, before + helping);
+    }
+    ck_assert_uint_eq(dmz.controls + dmz.media, count);
+    ck_assert(!session_pending(dmz.session));
+    ck_assert_int_eq(receive(&dmz, one + 2, length - 2, SIZE_MAX, START_US), 0);
+    ck_assert_uint_eq(dmz.controls + dmz.media, count + 1);
+    close_end(&inner);
+    close_end(&dmz);
 }
 END_TEST
 
@@ -835,6 +876,7 @@ int main(void)
     tcase_add_loop_test(tc, test_no_hello, 0, 2);
     tcase_add_loop_test(tc, test_frames_before_hello, 0, 2);
     tcase_add_loop_test(tc, test_frames_when_up, 0, 2);
+    tcase_add_loop_test(tc, test_helpings, 0, 2);
     tcase_add_loop_test(tc, test_broken, 0, sizeof(broken) / sizeof(broken[0]));
     tcase_add_test(tc, test_control_error_ends);
     tcase_add_test(tc, test_bye);

@@ -212,6 +212,22 @@ static int start_user(void *ctx, char *error, size_t error_size)
     return privilege_harden(error, error_size);
 }
 
+/* Keys in the swap space would outlive their call: worse than without, but no reason to stay down.
+ */
+static int start_memory(void *ctx, char *error, size_t error_size)
+{
+    struct daemon *daemon = ctx;
+
+    (void)error;
+    (void)error_size;
+    daemon->memory_locked = privilege_lock_memory();
+    if (!daemon->memory_locked)
+        log_warning("memory is not locked, so that keys may be swapped out: no limit of locked "
+                    "memory (LimitMEMLOCK=infinity in the systemd unit, or ulimit -l unlimited) "
+                    "would be right");
+    return 0;
+}
+
 static int start_folder(void *ctx, char *error, size_t error_size)
 {
     struct daemon *daemon = ctx;
@@ -378,6 +394,7 @@ static void stop_notify(void *ctx)
 
 static const struct step step_table[] = {
     {"user", start_user, NULL},
+    {"memory", start_memory, NULL},
     {"folder of the control socket", start_folder, NULL},
     {"event loop", start_loop, stop_loop},
     {"certificates", start_certificates, stop_certificates},

@@ -72,6 +72,7 @@ struct daemon {
     struct notify notify;
     int report; /* to the process that waits for the start-up */
     uint64_t started_us;
+    bool memory_locked;
     bool running; /* the start-up succeeded */
     struct steps steps;
 };

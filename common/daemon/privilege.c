@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -40,6 +41,27 @@ int privilege_harden(char *error, size_t error_size)
     if (!PRIVILEGE_LEAK_CHECKER && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         return system_error(error, error_size, "PR_SET_DUMPABLE");
     return 0;
+}
+
+/*
+ * Under a limit of 0 the kernel locks only for who has CAP_IPC_LOCK where it counts; in a container
+ * the capability may be there and yet say nothing.
+ */
+bool privilege_lock_memory(void)
+{
+    const int everything = MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT;
+    struct rlimit limit, none;
+    bool locked;
+
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) < 0)
+        return false;
+    limit.rlim_cur = limit.rlim_max;
+    none = (struct rlimit){limit.rlim_max == RLIM_INFINITY ? RLIM_INFINITY : 0, limit.rlim_max};
+    if (setrlimit(RLIMIT_MEMLOCK, &none) < 0)
+        return false;
+    locked = mlockall(everything) == 0;
+    (void)setrlimit(RLIMIT_MEMLOCK, &limit);
+    return locked;
 }
 
 long privilege_raise_files(unsigned long wanted, char *error, size_t error_size)

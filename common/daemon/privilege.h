@@ -30,6 +30,13 @@ int privilege_check_user(uid_t uid, bool allow_root, char *error, size_t error_s
  */
 int privilege_harden(char *error, size_t error_size);
 /*
+ * Keeps all memory of the process out of swap for good: keys also lie where libraries put them.
+ * Pages count once they are used. False when RLIMIT_MEMLOCK does not allow it: then nothing has
+ * changed, but the limit is as high as it may be. Needs no limit at all, or CAP_IPC_LOCK; under
+ * any other limit a later allocation would fail.
+ */
+bool privilege_lock_memory(void);
+/*
  * Raises the limit of open files to wanted, or as far as it may. Returns what it is now; negative
  * with a sentence in error. Fewer than wanted is no failure: the caller knows what it needs.
  */

@@ -365,6 +365,7 @@ void relayctl_show_status(const struct json_t *reply, FILE *to)
 {
     char daemon[CELL_SIZE], version[CELL_SIZE], pid[CELL_SIZE], uptime[CELL_SIZE];
     char sas[CELL_SIZE], max[CELL_SIZE];
+    const json_t *locked = json_object_get(reply, "memory_locked");
 
     fprintf(to, "%s %s, process %s, up %s\n",
             text_of(json_object_get(reply, "daemon"), daemon, sizeof(daemon)),
@@ -375,6 +376,8 @@ void relayctl_show_status(const struct json_t *reply, FILE *to)
             text_of(json_object_get(reply, "sas"), sas, sizeof(sas)),
             text_of(json_object_get(reply, "max_sas"), max, sizeof(max)));
     show_engine(reply, to);
+    if (locked)
+        fprintf(to, "memory: %s\n", json_is_true(locked) ? "locked" : "not locked, may be swapped");
     show_tunnels(json_object_get(reply, "tunnels"), to);
     show_listeners(json_object_get(reply, "listeners"), to);
 }

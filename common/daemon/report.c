@@ -70,10 +70,11 @@ json_t *report_status(const struct daemon *daemon, const struct path_listener *l
 {
     uint64_t uptime_us = clock_now_us() - daemon->started_us;
 
-    return json_pack("{s:b,s:s,s:s,s:i,s:o,s:o,s:o,s:o}", "ok", 1, "daemon", daemon->kind->name,
+    return json_pack("{s:b,s:s,s:s,s:i,s:o,s:o,s:o,s:b,s:o}", "ok", 1, "daemon", daemon->kind->name,
                      "version", PACKAGE_VERSION, "pid", (int)getpid(), "uptime",
                      number(uptime_us / 1000000), "sas", number(sas), "max_sas", number(max_sas),
-                     "listeners", listeners_array(daemon, listeners, count));
+                     "memory_locked", daemon->memory_locked, "listeners",
+                     listeners_array(daemon, listeners, count));
 }
 
 static void add_connection(json_t *row, const struct conn *conn)

@@ -21,7 +21,8 @@ check_text() {
     grep -q "^ExecStart=/.*sbin/$2 -f -c /.*/media-relay/$2.ini\$" "systemd/$1" ||
         fail "$1 does not start $2: $(grep ExecStart "systemd/$1")"
     for line in Type=notify User=media-relay 'ExecReload=/bin/kill -HUP $MAINPID' NoNewPrivileges=yes \
-        ProtectSystem=strict CapabilityBoundingSet= LimitCORE=0 RuntimeDirectoryPreserve=yes; do
+        ProtectSystem=strict CapabilityBoundingSet= LimitCORE=0 LimitMEMLOCK=infinity \
+        RuntimeDirectoryPreserve=yes; do
         grep -qxF "$line" "systemd/$1" || fail "$1 lacks $line"
     done
 }

@@ -2,10 +2,12 @@
 
 #include "common/daemon/privilege.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -61,6 +63,97 @@ START_TEST(test_harden)
     ck_assert_int_eq(in_child(harden), 0);
 }
 END_TEST
+
+#if !PRIVILEGE_LEAK_CHECKER /* AddressSanitizer takes mlockall away */
+enum { FRESH_OCTETS = 8 * 1024 * 1024, PAGES_MAX = FRESH_OCTETS / 4096 };
+
+/* Of /proc/self/status, in KiB; what others have locked is none of ours. */
+static unsigned long locked_kib(void)
+{
+    FILE *file = fopen("/proc/self/status", "re");
+    unsigned long value = 0;
+    char line[256];
+
+    while (file && fgets(line, sizeof(line), file))
+        sscanf(line, "VmLck: %lu", &value);
+    if (file)
+        fclose(file);
+    return value;
+}
+
+/* What comes later is locked as well, yet takes no memory before it is used. */
+static int check_locked(void)
+{
+    static unsigned char resident[PAGES_MAX];
+    unsigned long before;
+    char *fresh;
+
+    if (!privilege_lock_memory())
+        return 11;
+    before = locked_kib();
+    if (before < 256)
+        return 12;
+    fresh = mmap(NULL, FRESH_OCTETS, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (fresh == MAP_FAILED || locked_kib() < before + FRESH_OCTETS / 1024)
+        return 13;
+    fresh[0] = 1;
+    if (mincore(fresh, FRESH_OCTETS, resident) < 0 || !(resident[0] & 1))
+        return 14;
+    return resident[sysconf(_SC_PAGESIZE) == 4096 ? PAGES_MAX - 1 : 8] & 1 ? 15 : 0;
+}
+
+static int limit_memory(rlim_t soft, rlim_t hard)
+{
+    const struct rlimit limit = {soft, hard};
+
+    return setrlimit(RLIMIT_MEMLOCK, &limit);
+}
+
+/* Where it may be unlimited, the soft limit does not matter. */
+static int lock_unlimited(void)
+{
+    if (limit_memory(65536, RLIM_INFINITY) < 0)
+        return errno == EPERM ? 0 : 1; /* who may not raise it cannot try this */
+    if (geteuid() == 0 && setresuid(65534, 65534, 65534) < 0)
+        return 2;
+    return check_locked();
+}
+
+/* Root has CAP_IPC_LOCK, but in some containers. */
+static int lock_as_root(void)
+{
+    if (geteuid() != 0 || limit_memory(0, 0) < 0 || mlock(&(char){0}, 1) < 0)
+        return 0;
+    return check_locked();
+}
+
+/* Nothing is locked, and memory can be had as before. */
+static int lock_limited(void)
+{
+    const rlim_t most = 1024 * 1024;
+    struct rlimit limit;
+    void *fresh;
+
+    if (limit_memory(65536, most) < 0)
+        return 1;
+    if (geteuid() == 0 && setresuid(65534, 65534, 65534) < 0)
+        return 2;
+    if (privilege_lock_memory() || locked_kib() != 0)
+        return 3;
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) < 0 || limit.rlim_cur != most || limit.rlim_max != most)
+        return 4;
+    fresh = mmap(NULL, FRESH_OCTETS, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return fresh == MAP_FAILED || locked_kib() != 0 ? 5 : 0;
+}
+
+static int (*const locks[])(void) = {lock_unlimited, lock_as_root, lock_limited};
+
+START_TEST(test_lock)
+{
+    ck_assert_int_eq(in_child(locks[_i]), 0);
+}
+END_TEST
+#endif
 
 /* Only the soft limit is changed: valgrind does not let go of the hard one. */
 static int raise_files(void)
@@ -142,6 +235,9 @@ int main(void)
 
     tcase_add_test(tc, test_user);
     tcase_add_test(tc, test_harden);
+#if !PRIVILEGE_LEAK_CHECKER
+    tcase_add_loop_test(tc, test_lock, 0, sizeof(locks) / sizeof(locks[0]));
+#endif
     tcase_add_test(tc, test_files);
     tcase_add_test(tc, test_directory);
     tcase_add_test(tc, test_directory_odd);

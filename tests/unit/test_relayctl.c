@@ -231,7 +231,7 @@ static void check_request(const char *expected)
 #define STATUS(state)                                                                              \
     "{\"ok\":true,\"daemon\":\"inner-relay\",\"version\":\"0.1.0\",\"pid\":4711,"                  \
     "\"uptime\":93784,\"sas\":2,\"max_sas\":20000,\"srtp_engine\":\"auto\","                       \
-    "\"dmz_keys\":\"verify-only\",\"tunnels\":[{\"name\":\"main\","                                \
+    "\"memory_locked\":true,\"dmz_keys\":\"verify-only\",\"tunnels\":[{\"name\":\"main\","         \
     "\"peer\":\"192.0.2.1:7000\",\"state\":\"up\",\"since\":3723,\"rtt_ms\":1.25,\"connects\":2,"  \
     "\"last_error\":null,\"sync\":\"synced\",\"queued\":0,\"sas\":2,\"congestion\":\"bbr\","       \
     "\"frames_in\":50,\"frames_out\":60,\"octets_in\":999,\"octets_out\":12345678,\"late\":3,"     \
@@ -261,6 +261,7 @@ static const struct {
      "inner-relay 0.1.0, process 4711, up 1 d 2 h\n"
      "security associations: 2 of at most 20000\n"
      "srtp engine: auto, keys for dmz-relays: verify-only\n"
+     "memory: locked\n"
      "\n"
      "TUNNEL  PEER                STATE        FOR     RTT  SYNC    SAS  QUEUED  LATE  FRAMES IN  "
      "OCTETS IN  FRAMES OUT  OCTETS OUT  CONNECTS  CONGESTION  ENGINE\n"
@@ -274,10 +275,12 @@ static const struct {
      "main rtp   10.0.0.1  10.0.0.1   5004   1234567   1234000      567     9         0\n"
      "main rtcp  10.0.0.1  10.0.0.1   5005         1         1        0     2         4\n"},
     {"status", "{\"command\":\"status\"}", STATUS("connecting"), RELAYCTL_TUNNEL_DOWN, NULL},
-    {"status", "{\"command\":\"status\"}", "{\"ok\":true,\"tunnels\":[]}", RELAYCTL_TUNNEL_DOWN,
+    {"status", "{\"command\":\"status\"}", "{\"ok\":true,\"memory_locked\":false,\"tunnels\":[]}",
+     RELAYCTL_TUNNEL_DOWN,
      "- -, process -, up 0 s\n"
      "security associations: - of at most -\n"
      "srtp engine: -\n"
+     "memory: not locked, may be swapped\n"
      "\n"
      "no tunnel\n"
      "\n"

@@ -26,13 +26,14 @@ static const char *listener_refusal(void *ctx, const struct sa *sa)
 {
     struct dmz_site *site = ctx;
     struct dmz *dmz = site->link->dmz;
-    int listener = path_find_listener(dmz->listeners, dmz->listener_count, sa->listener_out,
-                                      sa->destination.rtp.family);
+    int listener = path_find_listener(dmz->listeners, dmz->listener_count,
+                                      sa_text(sa, SA_LISTENER_OUT), sa->destination.rtp.family);
 
     if (listener >= 0 && dmz->listeners[listener].address.family == sa->destination.rtp.family)
         return NULL;
-    return sa->listener_out[0] ? "the dmz-relay has no listener of this name and family"
-                               : "the dmz-relay has no listener of the destination's family";
+    return sa_text(sa, SA_LISTENER_OUT)[0]
+               ? "the dmz-relay has no listener of this name and family"
+               : "the dmz-relay has no listener of the destination's family";
 }
 
 static const struct replica_hooks replica_hooks = {nak, listener_refusal};

@@ -207,9 +207,11 @@ static int check(const struct inner *inner, const struct inner_link *link,
 
 /* ------------------------------------------------------------ making it */
 
-static void fill(struct sa *sa, const struct inner *inner, const struct inner_link *link,
-                 const struct admit_request *request)
+static int fill(struct sa *sa, const struct inner *inner, const struct inner_link *link,
+                const struct admit_request *request)
 {
+    int result = 0;
+
     sa->owner = link->number;
     sa->generation = 1;
     sa->side = request->side;
@@ -217,17 +219,19 @@ static void fill(struct sa *sa, const struct inner *inner, const struct inner_li
     sa->destination = request->destination;
     sa->suite = request->suite;
     memcpy(sa->material, request->material, request->material_octets);
-    for (unsigned i = 0; i < request->ssrc_count; i++)
-        (void)sa_stream_add(sa, request->ssrc[i], SSRC_ORIGIN_SIGNALLED);
+    for (unsigned i = 0; result == 0 && i < request->ssrc_count; i++)
+        result = sa_stream_add(sa, request->ssrc[i], SSRC_ORIGIN_SIGNALLED);
     rate_init(&sa->rate, request->rate ? request->rate : inner->options.sa_rate);
-    memcpy(sa->call_id, request->call_id, sizeof(sa->call_id));
     sa->media_index = request->media_index;
-    memcpy(sa->listener_in, request->listener, sizeof(sa->listener_in));
-    memcpy(sa->listener_out, request->to_listener, sizeof(sa->listener_out));
     sa->reverse = request->reverse;
     sa->media_timeout_s = request->media_timeout_s < 0 ? inner->options.media_timeout_s
                                                        : (uint32_t)request->media_timeout_s;
     sa->label = authority_label(&link->authority, request->ssrc[0]);
+    if (result < 0 || sa_set_text(sa, SA_CALL_ID, request->call_id) < 0 ||
+        sa_set_text(sa, SA_LISTENER_IN, request->listener) < 0 ||
+        sa_set_text(sa, SA_LISTENER_OUT, request->to_listener) < 0)
+        return ERR_NOMEM;
+    return 0;
 }
 
 /* Two SAs of one call know each other, whichever was added first. */
@@ -283,9 +287,10 @@ int admit(struct inner *inner, const struct admit_request *request, uint64_t wal
     if (result < 0)
         return result;
     sa = sa_new();
-    if (!sa)
+    if (!sa || fill(sa, inner, link, request) < 0) {
+        sa_free(sa);
         return refuse(error, ERR_NOMEM, NULL, "out of memory");
-    fill(sa, inner, link, request);
+    }
     sa->id = inner->next_id;
     sa->created_us = wall_us;
     sa->installed_us = now_us;

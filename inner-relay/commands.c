@@ -264,14 +264,14 @@ static json_t *send_to(const struct inner *core, const struct sa *sa, bool rtcp)
     struct addr addr = {0};
 
     if (sa->side == SA_SIDE_INTERNAL) {
-        int i = path_find_listener(core->listeners, core->listener_count, sa->listener_in,
-                                   sa->source.rtp.family);
+        int i = path_find_listener(core->listeners, core->listener_count,
+                                   sa_text(sa, SA_LISTENER_IN), sa->source.rtp.family);
 
         if (i >= 0)
             addr = core->listeners[i].advertise;
     } else {
-        const struct hello_listener *listener =
-            inner_link_listener(&core->links[sa->owner], sa->listener_in, sa->source.rtp.family);
+        const struct hello_listener *listener = inner_link_listener(
+            &core->links[sa->owner], sa_text(sa, SA_LISTENER_IN), sa->source.rtp.family);
 
         if (listener)
             addr = listener->advertise;

@@ -262,10 +262,13 @@ static int read_sa(struct reading *reading, struct reader *r)
 {
     struct inner_link *link = link_of_sa(reading->inner, *r);
     struct sa *sa = sa_new();
+    int result = sa ? wire_get_sa(r, sa) : ERR_NOMEM;
 
-    if (!sa)
-        return refuse(reading, ERR_NOMEM, "out of memory");
-    if (wire_get_sa(r, sa) < 0 || !sa->suite || sa->id == 0 || sa->id >= UINT64_MAX / 2) {
+    if (result == ERR_NOMEM) {
+        sa_free(sa);
+        return refuse(reading, result, "out of memory");
+    }
+    if (result < 0 || !sa->suite || sa->id == 0 || sa->id >= UINT64_MAX / 2) {
         sa_free(sa);
         return refuse(reading, ERR_PROTOCOL, "a record of an SA cannot be read");
     }

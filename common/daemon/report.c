@@ -222,18 +222,19 @@ static json_t *created(const struct sa *sa)
 
 static void add_details(json_t *row, const struct sa *sa)
 {
-    json_t *more =
-        json_pack("{s:I,s:o,s:o,s:b,s:o,s:b,s:s,s:s,s:I,s:o,s:o,s:o,s:I,s:o,s:i,s:o,s:o}",
-                  "generation", (json_int_t)sa->generation, "created", created(sa), "source_rtcp",
-                  address(sa->source.mux ? NULL : &sa->source.rtcp), "source_mux", sa->source.mux,
-                  "destination_rtcp", address(sa->destination.mux ? NULL : &sa->destination.rtcp),
-                  "destination_mux", sa->destination.mux, "encap_in", encap_name(sa->encap_in),
-                  "encap_out", encap_name(sa->encap_out), "rate",
-                  (json_int_t)((uint64_t)sa->rate.octets_per_second * 8 / 1000), "listener",
-                  text_or_null(sa->listener_in), "to_listener", text_or_null(sa->listener_out),
-                  "reverse", sa->reverse ? number(sa->reverse) : json_null(), "media_timeout",
-                  (json_int_t)sa->media_timeout_s, "refused", text_or_null(sa->refused), "media",
-                  (int)sa->media_index, "streams", streams(sa), "verdicts", sa_verdicts(sa));
+    json_t *more = json_pack(
+        "{s:I,s:o,s:o,s:b,s:o,s:b,s:s,s:s,s:I,s:o,s:o,s:o,s:I,s:o,s:i,s:o,s:o}", "generation",
+        (json_int_t)sa->generation, "created", created(sa), "source_rtcp",
+        address(sa->source.mux ? NULL : &sa->source.rtcp), "source_mux", sa->source.mux,
+        "destination_rtcp", address(sa->destination.mux ? NULL : &sa->destination.rtcp),
+        "destination_mux", sa->destination.mux, "encap_in", encap_name(sa->encap_in), "encap_out",
+        encap_name(sa->encap_out), "rate",
+        (json_int_t)((uint64_t)sa->rate.octets_per_second * 8 / 1000), "listener",
+        text_or_null(sa_text(sa, SA_LISTENER_IN)), "to_listener",
+        text_or_null(sa_text(sa, SA_LISTENER_OUT)), "reverse",
+        sa->reverse ? number(sa->reverse) : json_null(), "media_timeout",
+        (json_int_t)sa->media_timeout_s, "refused", text_or_null(sa_text(sa, SA_REFUSED)), "media",
+        (int)sa->media_index, "streams", streams(sa), "verdicts", sa_verdicts(sa));
 
     json_object_update(row, more);
     json_decref(more);
@@ -241,14 +242,14 @@ static void add_details(json_t *row, const struct sa *sa)
 
 json_t *report_sa(const struct sa *sa, const char *home, const char *home_name, bool full)
 {
-    json_t *row =
-        json_pack("{s:o,s:s,s:s,s:s,s:o,s:o,s:o,s:I,s:o,s:o,s:o,s:o,s:o,s:s}", "id", number(sa->id),
-                  "side", sa_side_name(sa->side), "call_id", sa->call_id, home, home_name, "source",
-                  address(&sa->source.rtp), "destination", address(&sa->destination.rtp), "ssrc",
-                  ssrcs(sa), "label", (json_int_t)sa->label, "suite",
-                  text_or_null(sa->suite ? sa->suite->name : NULL), "packets", number(sa->packets),
-                  "octets", number(sa->octets), "dropped", number(dropped(sa)), "last_packet",
-                  seconds_ago(sa->last_packet_us), "state", sa->refused[0] ? "refused" : "active");
+    json_t *row = json_pack(
+        "{s:o,s:s,s:s,s:s,s:o,s:o,s:o,s:I,s:o,s:o,s:o,s:o,s:o,s:s}", "id", number(sa->id), "side",
+        sa_side_name(sa->side), "call_id", sa_text(sa, SA_CALL_ID), home, home_name, "source",
+        address(&sa->source.rtp), "destination", address(&sa->destination.rtp), "ssrc", ssrcs(sa),
+        "label", (json_int_t)sa->label, "suite", text_or_null(sa->suite ? sa->suite->name : NULL),
+        "packets", number(sa->packets), "octets", number(sa->octets), "dropped",
+        number(dropped(sa)), "last_packet", seconds_ago(sa->last_packet_us), "state",
+        sa_text(sa, SA_REFUSED)[0] ? "refused" : "active");
 
     if (full && row)
         add_details(row, sa);

@@ -52,7 +52,8 @@ enum verdict path_route(const struct sa *sa, bool rtcp, const struct path_listen
                         size_t count, struct path_hop *hop)
 {
     const struct addr *to = sa_transport_addr(&sa->destination, rtcp);
-    int listener = to ? path_find_listener(listeners, count, sa->listener_out, to->family) : -1;
+    int listener =
+        to ? path_find_listener(listeners, count, sa_text(sa, SA_LISTENER_OUT), to->family) : -1;
 
     if (listener < 0 || listeners[listener].address.family != to->family)
         return VERDICT_NO_DESTINATION;

@@ -270,7 +270,7 @@ static bool put_delete(const struct tombstone *dead, uint8_t *type, struct write
 static bool put_sa(struct sa *sa, uint8_t *type, struct writer *body)
 {
     *type = FRAME_SA_PUT;
-    sa->refused[0] = '\0';
+    (void)sa_set_text(sa, SA_REFUSED, "");
     wire_put_sa(body, sa, WIRE_REPLICA_FULL);
     return true;
 }
@@ -358,11 +358,11 @@ int authority_nak(struct authority *authority, struct reader *body)
     if (!sa || sa->generation != nak.generation)
         return 0;
     /* One line for each SA-PUT at most, whatever a stolen dmz-relay sends. */
-    if (!sa->refused[0])
+    if (!sa_text(sa, SA_REFUSED)[0])
         log_warning("the dmz-relay refuses SA %llu: %s", (unsigned long long)nak.id,
                     nak.reason[0] ? nak.reason : err_text(nak.error));
-    snprintf(sa->refused, sizeof(sa->refused), "%s",
-             nak.reason[0] ? nak.reason : err_text(nak.error));
+    /* Without memory it is logged, but not shown. */
+    (void)sa_set_text(sa, SA_REFUSED, nak.reason[0] ? nak.reason : err_text(nak.error));
     return 0;
 }
 

@@ -70,11 +70,13 @@ static const char *refusal(struct replica *replica, const struct sa *sa)
 
 /* What a packet is found and verified by is the same: what the packets have taught stays, what the
  * authority says is taken. */
-static void merge(struct sa *held, const struct sa *put)
+static void merge(struct sa *held, struct sa *put)
 {
+    char *texts = held->texts;
+
     held->version = put->version;
-    memcpy(held->call_id, put->call_id, sizeof(held->call_id));
-    memcpy(held->listener_out, put->listener_out, sizeof(held->listener_out));
+    held->texts = put->texts;
+    put->texts = texts;
     held->destination = put->destination;
     held->reverse = put->reverse;
     if (held->rate.octets_per_second != put->rate.octets_per_second)
@@ -117,6 +119,13 @@ static void keep_history(struct sa *sa, const struct sa *held)
     memcpy(sa->verdicts, held->verdicts, sizeof(sa->verdicts));
 }
 
+static void keep_stream(struct sa_stream *stream, const struct sa_stream *known)
+{
+    stream->origin = known->origin;
+    stream->index = known->index;
+    stream->stats = known->stats;
+}
+
 /* The same key keeps its replay window and its ROC, whatever the address. */
 static void keep_srtp(struct sa *sa, struct sa *held)
 {
@@ -125,10 +134,10 @@ static void keep_srtp(struct sa *sa, struct sa *held)
         struct sa_stream *stream = sa_stream(sa, known->ssrc);
 
         if (stream)
-            *stream = *known;
+            keep_stream(stream, known);
         else if (known->origin == SSRC_ORIGIN_LEARNED &&
                  sa_stream_add(sa, known->ssrc, known->origin) == 0)
-            sa->stream[sa->stream_count - 1] = *known;
+            keep_stream(&sa->stream[sa->stream_count - 1], known);
     }
     if (held->srtp) {
         srtp_session_free(sa->srtp);
@@ -253,7 +262,7 @@ static int on_put(struct replica *replica, struct reader *body)
         return ERR_NOMEM;
     sa->owner = replica->owner;
     result = wire_get_sa(body, sa);
-    if (result == ERR_PROTOCOL) {
+    if (result == ERR_PROTOCOL || result == ERR_NOMEM) {
         sa_free(sa);
         return result;
     }

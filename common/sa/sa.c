@@ -1,6 +1,7 @@
 #include "common/sa/sa.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/err.h"
 #include "common/base/random.h"
@@ -14,7 +15,6 @@ struct sa *sa_new(void)
         return NULL;
     sa->side = SA_SIDE_EXTERNAL;
     sa->encap_in = sa->encap_out = SA_ENCAP_RTP;
-    sa->by_id.sa = sa->by_label.sa = sa->by_source_rtp.sa = sa->by_source_rtcp.sa = sa;
     return sa;
 }
 
@@ -23,6 +23,8 @@ void sa_free(struct sa *sa)
     if (!sa)
         return;
     srtp_session_free(sa->srtp);
+    free(sa->texts);
+    free(sa->stream);
     wipe(sa, sizeof(*sa));
     free(sa);
 }
@@ -40,6 +42,61 @@ int sa_open(struct sa *sa)
     return 0;
 }
 
+/*
+ * All texts of an SA stand in one block, each with its NUL, in the order of the
+ * enum, which begins with the one that packets ask for. No block: all are empty.
+ */
+const char *sa_text(const struct sa *sa, enum sa_text which)
+{
+    const char *text = sa->texts ? sa->texts : "";
+
+    for (unsigned i = 0; sa->texts && i < which; i++)
+        text += strlen(text) + 1;
+    return text;
+}
+
+static size_t texts_octets(const struct sa *sa)
+{
+    const char *last = sa_text(sa, SA_TEXT_COUNT - 1);
+
+    return sa->texts ? (size_t)(last - sa->texts) + strlen(last) + 1 : 0;
+}
+
+/* In place, so that a text can always be made shorter, or empty. */
+static void shorten(struct sa *sa, enum sa_text which, const char *value, size_t length)
+{
+    char *at = sa->texts + (sa_text(sa, which) - sa->texts);
+    char *rest = at + strlen(at), *end = sa->texts + texts_octets(sa);
+
+    memmove(at, value, length);
+    memmove(at + length, rest, (size_t)(end - rest));
+    if (texts_octets(sa) > SA_TEXT_COUNT)
+        return;
+    free(sa->texts);
+    sa->texts = NULL;
+}
+
+int sa_set_text(struct sa *sa, enum sa_text which, const char *value)
+{
+    size_t old = strlen(sa_text(sa, which)), length = strlen(value);
+    size_t octets = sa->texts ? texts_octets(sa) : SA_TEXT_COUNT;
+    char *texts, *at;
+
+    if (length <= old) {
+        if (sa->texts)
+            shorten(sa, which, value, length);
+        return 0;
+    }
+    texts = at = malloc(octets - old + length);
+    if (!texts)
+        return ERR_NOMEM;
+    for (enum sa_text i = 0; i < SA_TEXT_COUNT; i++)
+        at = stpcpy(at, i == which ? value : sa_text(sa, i)) + 1;
+    free(sa->texts);
+    sa->texts = texts;
+    return 0;
+}
+
 struct sa_stream *sa_stream(struct sa *sa, uint32_t ssrc)
 {
     for (unsigned i = 0; i < sa->stream_count; i++) {
@@ -51,10 +108,16 @@ struct sa_stream *sa_stream(struct sa *sa, uint32_t ssrc)
 
 int sa_stream_add(struct sa *sa, uint32_t ssrc, enum ssrc_origin origin)
 {
+    struct sa_stream *grown;
+
     if (sa_stream(sa, ssrc))
         return ERR_EXISTS;
     if (sa->stream_count == SA_SSRC_MAX)
         return ERR_FULL;
+    grown = realloc(sa->stream, (sa->stream_count + 1) * sizeof(*grown));
+    if (!grown)
+        return ERR_NOMEM;
+    sa->stream = grown;
     sa->stream[sa->stream_count++] = (struct sa_stream){.ssrc = ssrc, .origin = origin};
     return 0;
 }

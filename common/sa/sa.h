@@ -35,60 +35,65 @@ struct sa_transport {
     bool mux; /* RTCP shares the RTP port (RFC 5761); rtcp is then not used */
 };
 
+/* An entry of one hash chain of the table: numbers that only the table understands, 0 = none. */
+struct sa_link {
+    uint32_t next, previous;
+};
+
 /* One SSRC of the sender. Replay windows are the SRTP engine's. */
 struct sa_stream {
     uint32_t ssrc;
     enum ssrc_origin origin;
     struct srtp_index index;
     struct rtp_stats stats;
+    struct sa_link by_source[2], by_ssrc; /* the table's: with the RTP and the RTCP source; alone */
 };
 
-/* An entry of one hash chain of the table. */
-struct sa_link {
-    struct sa *sa;
-    struct sa_link *next, **previous; /* previous NULL: in no chain */
+/* The texts of an SA: mostly short or empty, and kept outside of it. */
+enum sa_text {
+    SA_LISTENER_OUT, /* that its packets leave from; "" = the first of the family */
+    SA_LISTENER_IN,  /* that the sender sends to; "" = any */
+    SA_CALL_ID,      /* for display */
+    SA_REFUSED,      /* why the dmz-relay does not take it; "" = it does */
+    SA_TEXT_COUNT
 };
 
+/* Ordered by size, so that it has no holes: there may be 100,000. */
 struct sa {
     uint64_t id;         /* unique in its authority, never used again */
-    uint32_t generation; /* rises when keys change */
     uint64_t version;    /* of the authority's table when this SA last changed */
-    unsigned owner;      /* inner-relay: which [dmz NAME]; dmz-relay: which site */
-
-    char call_id[CALL_ID_SIZE]; /* for display */
-    uint8_t media_index;        /* m= line, for display */
-    uint64_t created_us;        /* since 1970 */
-
-    enum sa_side side;
-    struct sa_transport source;
-    struct sa_transport destination;
-    enum sa_encap encap_in, encap_out;
-    char listener_in[NAME_SIZE];  /* that the sender sends to; "" = any */
-    char listener_out[NAME_SIZE]; /* that its packets leave from; "" = the first of the family */
-    uint64_t reverse;             /* id of the other direction's SA, 0 = none */
-    uint32_t media_timeout_s;     /* 0 = never */
+    uint64_t created_us; /* since 1970 */
+    uint64_t reverse;    /* id of the other direction's SA, 0 = none */
 
     const struct suite *suite; /* NULL where this host has no key */
-    uint8_t material[SUITE_KEY_MAX_OCTETS];
     struct srtp_session *srtp; /* NULL where this host does not verify */
 
-    uint32_t label; /* the outer SSRC inside the tunnel */
-    unsigned stream_count;
-    struct sa_stream stream[SA_SSRC_MAX];
+    char *texts;              /* use sa_text() */
+    struct sa_stream *stream; /* stream_count of them; sa_stream_add() may move them */
+    struct sa *older, *newer; /* the authority's */
 
     struct rate rate;
-    uint64_t packets, octets; /* accepted */
-    uint64_t verdicts[VERDICT_COUNT];
-    uint64_t last_packet_us;       /* monotonic; 0 = none yet */
-    uint64_t installed_us;         /* monotonic, in this process */
-    char refused[SA_REFUSED_SIZE]; /* why the dmz-relay does not take it; "" = it does */
+    uint64_t packets, octets;         /* accepted */
+    uint64_t last_packet_us;          /* monotonic; 0 = none yet */
+    uint64_t installed_us;            /* monotonic, in this process */
+    uint32_t verdicts[VERDICT_COUNT]; /* each stays at UINT32_MAX */
 
-    struct sa_link by_id, by_label, by_source_rtp, by_source_rtcp; /* the table's */
-    /* With the RTP and the RTCP source. */
-    struct sa_link by_stream[2][SA_SSRC_MAX];
-    struct sa *before, *after; /* the table's: by insertion */
-    struct sa *older, *newer;  /* the authority's */
-    uint32_t mark;             /* the replica's: last sync that named it */
+    uint32_t generation; /* rises when keys change */
+    uint32_t label;      /* the outer SSRC inside the tunnel */
+    unsigned owner;      /* inner-relay: which [dmz NAME]; dmz-relay: which site */
+    unsigned stream_count;
+    uint32_t media_timeout_s; /* 0 = never */
+    uint32_t mark;            /* the replica's: last sync that named it */
+    enum sa_side side;
+    enum sa_encap encap_in, encap_out;
+
+    uint32_t slot; /* the table's, as all that follows; 0 = in no table */
+    struct sa_link by_id, by_label, by_source[2]; /* by_source: the RTP and the RTCP address */
+
+    struct sa_transport source;
+    struct sa_transport destination;
+    uint8_t media_index; /* m= line, for display */
+    uint8_t material[SUITE_KEY_MAX_OCTETS];
 };
 
 /* All zero but for the encapsulations (RTP); NULL without memory. */
@@ -99,9 +104,20 @@ void sa_free(struct sa *sa);
 /* Makes the SRTP session from suite and material. 0 or an error of srtp_session_new. */
 int sa_open(struct sa *sa);
 
-/* NULL when the SA does not have this SSRC. */
+/* Never NULL; valid until the next change of a text of this SA. */
+const char *sa_text(const struct sa *sa, enum sa_text which);
+/*
+ * Copies value. 0 or ERR_NOMEM, which cannot be when the text becomes shorter. Limits are those of
+ * the fields in the tunnel (CALL_ID_SIZE, NAME_SIZE, SA_REFUSED_SIZE): the caller keeps them.
+ */
+int sa_set_text(struct sa *sa, enum sa_text which, const char *value);
+
+/* NULL when the SA does not have this SSRC. Valid until the next sa_stream_add(). */
 struct sa_stream *sa_stream(struct sa *sa, uint32_t ssrc);
-/* ERR_FULL after SA_SSRC_MAX, ERR_EXISTS. */
+/*
+ * Allocates: not for the path of a packet. ERR_FULL after SA_SSRC_MAX, ERR_EXISTS, ERR_NOMEM. An SA
+ * that is in a table is found by the new SSRC after table_streams_added().
+ */
 int sa_stream_add(struct sa *sa, uint32_t ssrc, enum ssrc_origin origin);
 
 /* Where RTCP (or RTP) of a pair of ports goes to or comes from; NULL when that is not known. */

@@ -9,37 +9,60 @@
 enum { OWNERS_MAX = 256 };
 
 /* A part of the hashed key, so that the same octets hash differently in each index. */
-enum index_kind { INDEX_ID, INDEX_LABEL, INDEX_SOURCE, INDEX_STREAM, INDEX_COUNT };
+enum index_kind { INDEX_ID, INDEX_LABEL, INDEX_SOURCE, INDEX_STREAM, INDEX_SSRC, INDEX_COUNT };
+
+/*
+ * Chains are linked by numbers of half a pointer's size. The number of a link is
+ * that of its SA's slot, of the stream in the SA, and 1 for RTCP; what stands
+ * before the first link of a chain is its bucket.
+ */
+enum {
+    REF_RTCP = 1,
+    REF_STREAM = 2,
+    REF_SLOT = REF_STREAM * SA_SSRC_MAX,
+    REF_SLOTS_MAX = INT32_MAX / REF_SLOT,
+};
+static const uint32_t ref_bucket = (uint32_t)1 << 31;
 
 struct table {
     size_t max, count;
     size_t mask; /* buckets - 1 */
     struct hash_key key;
-    struct sa_link **bucket[INDEX_COUNT];
+    uint32_t *bucket[INDEX_COUNT];
     size_t owned[OWNERS_MAX];
-    struct sa *last; /* inserted; the others by before */
+    /* An SA keeps its slot until it is removed. Slot 0 stays free. */
+    struct sa **slot;
+    uint32_t *spare; /* slots below used that are free */
+    uint32_t used, spare_count;
 };
 
 struct table *table_new(size_t max)
 {
     struct table *table = calloc(1, sizeof(*table));
     size_t buckets = 16;
+    bool ok;
 
     if (!table)
         return NULL;
+    if (max >= REF_SLOTS_MAX)
+        max = REF_SLOTS_MAX - 1;
     while (buckets < max)
         buckets *= 2;
     table->max = max;
     table->mask = buckets - 1;
     table->key = hash_key_random();
+    table->slot = calloc(max + 1, sizeof(struct sa *));
+    table->spare = calloc(max + 1, sizeof(*table->spare));
+    table->used = 1;
+    ok = table->slot && table->spare;
     for (int i = 0; i < INDEX_COUNT; i++) {
         table->bucket[i] = calloc(buckets, sizeof(*table->bucket[i]));
-        if (!table->bucket[i]) {
-            table_free(table);
-            return NULL;
-        }
+        ok = ok && table->bucket[i];
     }
-    return table;
+    if (ok)
+        return table;
+    table_free(table);
+    return NULL;
 }
 
 static void free_one(void *ctx, struct sa *sa)
@@ -52,9 +75,12 @@ void table_free(struct table *table)
 {
     if (!table)
         return;
-    table_each(table, free_one, table);
+    if (table->slot)
+        table_each(table, free_one, table);
     for (int i = 0; i < INDEX_COUNT; i++)
         free(table->bucket[i]);
+    free(table->slot);
+    free(table->spare);
     free(table);
 }
 
@@ -73,14 +99,16 @@ size_t table_count_owner(const struct table *table, unsigned owner)
     return owner < OWNERS_MAX ? table->owned[owner] : 0;
 }
 
-static struct sa_link **bucket_of(struct table *table, enum index_kind kind, const void *key,
-                                  size_t length)
+/* ------------------------------------------------------------ chains */
+
+static uint32_t *bucket_of(struct table *table, enum index_kind kind, const void *key,
+                           size_t length)
 {
     return &table->bucket[kind][hash_bytes(&table->key, key, length) & table->mask];
 }
 
-static struct sa_link **bucket_number(struct table *table, enum index_kind kind, unsigned owner,
-                                      uint64_t number)
+static uint32_t *bucket_number(struct table *table, enum index_kind kind, unsigned owner,
+                               uint64_t number)
 {
     uint64_t key[2] = {(uint64_t)owner << 8 | kind, number};
 
@@ -98,8 +126,7 @@ static void put_source(uint8_t key[SOURCE_OCTETS], enum sa_side side, const stru
     key[19] = (uint8_t)source->port;
 }
 
-static struct sa_link **bucket_source(struct table *table, enum sa_side side,
-                                      const struct addr *source)
+static uint32_t *bucket_source(struct table *table, enum sa_side side, const struct addr *source)
 {
     uint8_t key[SOURCE_OCTETS];
 
@@ -107,8 +134,8 @@ static struct sa_link **bucket_source(struct table *table, enum sa_side side,
     return bucket_of(table, INDEX_SOURCE, key, sizeof(key));
 }
 
-static struct sa_link **bucket_stream(struct table *table, enum sa_side side,
-                                      const struct addr *source, uint32_t ssrc)
+static uint32_t *bucket_stream(struct table *table, enum sa_side side, const struct addr *source,
+                               uint32_t ssrc)
 {
     uint8_t key[SOURCE_OCTETS + sizeof(ssrc)];
 
@@ -117,50 +144,70 @@ static struct sa_link **bucket_stream(struct table *table, enum sa_side side,
     return bucket_of(table, INDEX_STREAM, key, sizeof(key));
 }
 
-static void link_in(struct sa_link **bucket, struct sa_link *link)
+static struct sa *sa_of(const struct table *table, uint32_t ref)
 {
-    link->next = *bucket;
-    link->previous = bucket;
-    if (link->next)
-        link->next->previous = &link->next;
-    *bucket = link;
+    return table->slot[ref / REF_SLOT];
 }
 
-static void link_out(struct sa_link *link)
+static struct sa_stream *stream_of(const struct table *table, uint32_t ref)
+{
+    return &sa_of(table, ref)->stream[ref % REF_SLOT / REF_STREAM];
+}
+
+/* The address with which a link stands in the indexes of sources. */
+static const struct addr *source_of(const struct table *table, uint32_t ref)
+{
+    const struct sa *sa = sa_of(table, ref);
+
+    return ref & REF_RTCP ? &sa->source.rtcp : &sa->source.rtp;
+}
+
+static struct sa_link *link_of(const struct table *table, enum index_kind kind, uint32_t ref)
+{
+    switch (kind) {
+    case INDEX_ID:
+        return &sa_of(table, ref)->by_id;
+    case INDEX_LABEL:
+        return &sa_of(table, ref)->by_label;
+    case INDEX_SOURCE:
+        return &sa_of(table, ref)->by_source[ref & REF_RTCP];
+    case INDEX_STREAM:
+        return &stream_of(table, ref)->by_source[ref & REF_RTCP];
+    default:
+        return &stream_of(table, ref)->by_ssrc;
+    }
+}
+
+static uint32_t next_of(const struct table *table, enum index_kind kind, uint32_t ref)
+{
+    return link_of(table, kind, ref)->next;
+}
+
+static void link_in(struct table *table, enum index_kind kind, uint32_t *bucket, uint32_t ref)
+{
+    struct sa_link *link = link_of(table, kind, ref);
+
+    link->next = *bucket;
+    link->previous = ref_bucket | (uint32_t)(bucket - table->bucket[kind]);
+    if (link->next)
+        link_of(table, kind, link->next)->previous = ref;
+    *bucket = ref;
+}
+
+static void link_out(struct table *table, enum index_kind kind, struct sa_link *link)
 {
     if (!link->previous)
         return;
-    *link->previous = link->next;
+    if (link->previous & ref_bucket)
+        table->bucket[kind][link->previous & ~ref_bucket] = link->next;
+    else
+        link_of(table, kind, link->previous)->next = link->next;
     if (link->next)
-        link->next->previous = link->previous;
-    link->previous = NULL;
+        link_of(table, kind, link->next)->previous = link->previous;
+    *link = (struct sa_link){0};
 }
 
-static void list_in(struct table *table, struct sa *sa)
-{
-    sa->before = table->last;
-    sa->after = NULL;
-    if (sa->before)
-        sa->before->after = sa;
-    table->last = sa;
-}
-
-static void list_out(struct table *table, struct sa *sa)
-{
-    if (sa->before)
-        sa->before->after = sa->after;
-    *(sa->after ? &sa->after->before : &table->last) = sa->before;
-    sa->before = sa->after = NULL;
-}
-
-/* An SA stands in this index with two addresses: is this link the one of source? */
-static bool link_is_source(const struct sa_link *link, enum sa_side side, const struct addr *source)
-{
-    const struct sa *sa = link->sa;
-    const struct addr *addr = link == &sa->by_source_rtp ? &sa->source.rtp : &sa->source.rtcp;
-
-    return sa->side == side && addr_equal(addr, source);
-}
+/* ------------------------------------------------------------ what stands in the way */
 
 static bool has_own_rtcp(const struct sa *sa)
 {
@@ -172,12 +219,12 @@ static bool has_own_rtcp(const struct sa *sa)
 static struct sa *find_stream(struct table *table, enum sa_side side, const struct addr *source,
                               uint32_t ssrc, const struct sa *other_than)
 {
-    for (struct sa_link *l = *bucket_stream(table, side, source, ssrc); l; l = l->next) {
-        struct sa *sa = l->sa;
+    for (uint32_t ref = *bucket_stream(table, side, source, ssrc); ref;
+         ref = next_of(table, INDEX_STREAM, ref)) {
+        struct sa *sa = sa_of(table, ref);
 
-        if (sa != other_than && sa->side == side && sa_stream(sa, ssrc) &&
-            (addr_equal(&sa->source.rtp, source) ||
-             (has_own_rtcp(sa) && addr_equal(&sa->source.rtcp, source))))
+        if (sa != other_than && sa->side == side && stream_of(table, ref)->ssrc == ssrc &&
+            addr_equal(source_of(table, ref), source))
             return sa;
     }
     return NULL;
@@ -208,43 +255,61 @@ struct sa *table_conflict(struct table *table, const struct sa *sa)
     return other;
 }
 
-static void link_stream(struct table *table, struct sa *sa, unsigned number, bool rtcp)
-{
-    const struct addr *source = rtcp ? &sa->source.rtcp : &sa->source.rtp;
-    struct sa_link *link = &sa->by_stream[rtcp][number];
+/* ------------------------------------------------------------ in and out */
 
-    if (!link->previous)
-        link_in(bucket_stream(table, sa->side, source, sa->stream[number].ssrc), link);
+static void link_stream(struct table *table, struct sa *sa, uint32_t ref)
+{
+    struct sa_stream *stream = stream_of(table, ref);
+
+    if (!stream->by_ssrc.previous)
+        link_in(table, INDEX_SSRC, bucket_number(table, INDEX_SSRC, sa->side, stream->ssrc), ref);
+    if (sa->source.rtp.family && !stream->by_source[0].previous)
+        link_in(table, INDEX_STREAM, bucket_stream(table, sa->side, &sa->source.rtp, stream->ssrc),
+                ref);
+    if (has_own_rtcp(sa) && !stream->by_source[1].previous)
+        link_in(table, INDEX_STREAM, bucket_stream(table, sa->side, &sa->source.rtcp, stream->ssrc),
+                ref | REF_RTCP);
 }
 
 void table_streams_added(struct table *table, struct sa *sa)
 {
-    for (unsigned i = 0; i < sa->stream_count; i++) {
-        if (sa->source.rtp.family)
-            link_stream(table, sa, i, false);
-        if (has_own_rtcp(sa))
-            link_stream(table, sa, i, true);
-    }
+    for (unsigned i = 0; i < sa->stream_count; i++)
+        link_stream(table, sa, sa->slot * REF_SLOT + i * REF_STREAM);
+}
+
+static void take_slot(struct table *table, struct sa *sa)
+{
+    sa->slot = table->spare_count ? table->spare[--table->spare_count] : table->used++;
+    table->slot[sa->slot] = sa;
+}
+
+static void give_slot(struct table *table, struct sa *sa)
+{
+    table->slot[sa->slot] = NULL;
+    table->spare[table->spare_count++] = sa->slot;
+    sa->slot = 0;
 }
 
 int table_insert(struct table *table, struct sa *sa)
 {
+    uint32_t ref;
+
     if (table->count >= table->max)
         return ERR_FULL;
     if (sa->owner >= OWNERS_MAX)
         return ERR_RANGE;
     if (table_conflict(table, sa))
         return ERR_EXISTS;
-    link_in(bucket_number(table, INDEX_ID, sa->owner, sa->id), &sa->by_id);
-    link_in(bucket_number(table, INDEX_LABEL, sa->owner, sa->label), &sa->by_label);
+    take_slot(table, sa);
+    ref = sa->slot * REF_SLOT;
+    link_in(table, INDEX_ID, bucket_number(table, INDEX_ID, sa->owner, sa->id), ref);
+    link_in(table, INDEX_LABEL, bucket_number(table, INDEX_LABEL, sa->owner, sa->label), ref);
     if (sa->source.rtp.family)
-        link_in(bucket_source(table, sa->side, &sa->source.rtp), &sa->by_source_rtp);
+        link_in(table, INDEX_SOURCE, bucket_source(table, sa->side, &sa->source.rtp), ref);
     if (has_own_rtcp(sa))
-        link_in(bucket_source(table, sa->side, &sa->source.rtcp), &sa->by_source_rtcp);
-    for (unsigned i = 0; i < SA_SSRC_MAX; i++)
-        sa->by_stream[0][i] = sa->by_stream[1][i] = (struct sa_link){.sa = sa};
+        link_in(table, INDEX_SOURCE, bucket_source(table, sa->side, &sa->source.rtcp),
+                ref | REF_RTCP);
     table_streams_added(table, sa);
-    list_in(table, sa);
     table->count++;
     table->owned[sa->owner]++;
     return 0;
@@ -252,35 +317,44 @@ int table_insert(struct table *table, struct sa *sa)
 
 void table_remove(struct table *table, struct sa *sa)
 {
-    if (!sa->by_id.previous)
+    if (!sa->slot)
         return;
-    link_out(&sa->by_id);
-    link_out(&sa->by_label);
-    link_out(&sa->by_source_rtp);
-    link_out(&sa->by_source_rtcp);
-    for (unsigned i = 0; i < SA_SSRC_MAX; i++) {
-        link_out(&sa->by_stream[0][i]);
-        link_out(&sa->by_stream[1][i]);
+    link_out(table, INDEX_ID, &sa->by_id);
+    link_out(table, INDEX_LABEL, &sa->by_label);
+    for (int rtcp = 0; rtcp < 2; rtcp++)
+        link_out(table, INDEX_SOURCE, &sa->by_source[rtcp]);
+    for (unsigned i = 0; i < sa->stream_count; i++) {
+        link_out(table, INDEX_STREAM, &sa->stream[i].by_source[0]);
+        link_out(table, INDEX_STREAM, &sa->stream[i].by_source[1]);
+        link_out(table, INDEX_SSRC, &sa->stream[i].by_ssrc);
     }
-    list_out(table, sa);
+    give_slot(table, sa);
     table->count--;
     table->owned[sa->owner]--;
 }
 
+/* ------------------------------------------------------------ finding */
+
 struct sa *table_by_id(struct table *table, unsigned owner, uint64_t id)
 {
-    for (struct sa_link *l = *bucket_number(table, INDEX_ID, owner, id); l; l = l->next) {
-        if (l->sa->id == id && l->sa->owner == owner)
-            return l->sa;
+    for (uint32_t ref = *bucket_number(table, INDEX_ID, owner, id); ref;
+         ref = next_of(table, INDEX_ID, ref)) {
+        struct sa *sa = sa_of(table, ref);
+
+        if (sa->id == id && sa->owner == owner)
+            return sa;
     }
     return NULL;
 }
 
 struct sa *table_by_label(struct table *table, unsigned owner, uint32_t label)
 {
-    for (struct sa_link *l = *bucket_number(table, INDEX_LABEL, owner, label); l; l = l->next) {
-        if (l->sa->label == label && l->sa->owner == owner)
-            return l->sa;
+    for (uint32_t ref = *bucket_number(table, INDEX_LABEL, owner, label); ref;
+         ref = next_of(table, INDEX_LABEL, ref)) {
+        struct sa *sa = sa_of(table, ref);
+
+        if (sa->label == label && sa->owner == owner)
+            return sa;
     }
     return NULL;
 }
@@ -293,22 +367,55 @@ struct sa *table_by_source(struct table *table, enum sa_side side, const struct 
     if (sa)
         return sa;
     /* All calls of a gateway may come from one port: the second is the end of the search. */
-    for (struct sa_link *l = *bucket_source(table, side, source); l; l = l->next) {
-        if (!link_is_source(l, side, source))
+    for (uint32_t ref = *bucket_source(table, side, source); ref;
+         ref = next_of(table, INDEX_SOURCE, ref)) {
+        if (sa_of(table, ref)->side != side || !addr_equal(source_of(table, ref), source))
             continue;
         if (only)
             return NULL;
-        only = l->sa;
+        only = sa_of(table, ref);
     }
     return only;
 }
 
+struct sa *table_by_ssrc(struct table *table, enum sa_side side, uint32_t ssrc, struct sa *after)
+{
+    const struct sa_stream *last = after ? sa_stream(after, ssrc) : NULL;
+    uint32_t ref = 0;
+
+    if (!after)
+        ref = *bucket_number(table, INDEX_SSRC, side, ssrc);
+    else if (last)
+        ref = last->by_ssrc.next;
+    for (; ref; ref = next_of(table, INDEX_SSRC, ref)) {
+        if (sa_of(table, ref)->side == side && stream_of(table, ref)->ssrc == ssrc)
+            return sa_of(table, ref);
+    }
+    return NULL;
+}
+
+/* ------------------------------------------------------------ walking */
+
+void table_walk_begin(const struct table *table, struct table_walk *walk)
+{
+    walk->left = table->used;
+}
+
+struct sa *table_walk_next(const struct table *table, struct table_walk *walk)
+{
+    struct sa *sa = NULL;
+
+    while (!sa && walk->left)
+        sa = table->slot[--walk->left];
+    return sa;
+}
+
 void table_each(struct table *table, void (*each)(void *ctx, struct sa *sa), void *ctx)
 {
-    struct sa *before;
+    struct table_walk walk;
+    struct sa *sa;
 
-    for (struct sa *sa = table->last; sa; sa = before) {
-        before = sa->before;
+    table_walk_begin(table, &walk);
+    while ((sa = table_walk_next(table, &walk)))
         each(ctx, sa);
-    }
 }

@@ -1,7 +1,11 @@
 /*
- * All SAs of one daemon, found in constant time by id, by label, and by the
- * source address and SSRC of their sender. Hashes are keyed: a stranger chooses source
- * addresses. Memory of the indexes is allocated once.
+ * All SAs of one daemon, found in constant time by id, by label, by the source
+ * address and SSRC of their sender, and by SSRC alone. Hashes are keyed: a
+ * stranger chooses source addresses. Memory of the indexes is allocated once,
+ * insertion and removal take the same time however many SAs there are.
+ *
+ * What an SA is found by (owner, id, label, side, source and SSRCs) does not
+ * change while it is in the table; only streams may be added.
  */
 #ifndef COMMON_SA_TABLE_H
 #define COMMON_SA_TABLE_H
@@ -46,9 +50,28 @@ struct sa *table_by_source(struct table *table, enum sa_side side, const struct 
                            uint32_t ssrc);
 
 /*
- * The SA that was inserted last comes first: libsrtp2 on NSS frees a session the faster the younger
- * it is (20 us instead of 14 ms with 12,000 of them). The callback may remove and free the SA that
- * it is given, no other.
+ * The SAs whose sender on that side has this SSRC, one by one: the first for after = NULL, then the
+ * one behind after, which must be in the table still. There may be as many as the table
+ * holds: the caller bounds the search.
+ */
+struct sa *table_by_ssrc(struct table *table, enum sa_side side, uint32_t ssrc, struct sa *after);
+
+/*
+ * A walk through all SAs that can be left and resumed at any time: any SA may be inserted and
+ * removed between two steps, and nothing has to be done to end it. Each SA that is in the table
+ * from begin to end comes exactly once; one that is inserted meanwhile may come or not.
+ */
+struct table_walk {
+    uint32_t left;
+};
+void table_walk_begin(const struct table *table, struct table_walk *walk);
+/* NULL at the end, and from then on. */
+struct sa *table_walk_next(const struct table *table, struct table_walk *walk);
+
+/*
+ * A whole walk in one go: 20,000 SAs take longer than one turn of the event loop may.
+ * As long as nothing was removed, the SA that was inserted last comes first: libsrtp2 on NSS frees
+ * a session the faster the younger it is (20 us instead of 14 ms with 12,000 of them).
  */
 void table_each(struct table *table, void (*each)(void *ctx, struct sa *sa), void *ctx);
 

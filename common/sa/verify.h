@@ -18,7 +18,7 @@ enum verdict verify_packet(struct sa *sa, const struct rtp_view *view, const uin
 /* A verdict that was found after (or without) verification, for the SA's own counters. */
 static inline void verify_count(struct sa *sa, enum verdict verdict)
 {
-    sa->verdicts[verdict]++;
+    sa->verdicts[verdict] += sa->verdicts[verdict] < UINT32_MAX;
 }
 
 #endif

@@ -57,7 +57,7 @@ static void put_destination(struct writer *w, const struct sa *sa)
     put_addr_known(w, SA_TAG_DESTINATION_RTP, &sa->destination.rtp);
     put_addr_known(w, SA_TAG_DESTINATION_RTCP, &sa->destination.rtcp);
     put_critical_u8(w, SA_TAG_DESTINATION_MUX, sa->destination.mux);
-    put_text_known(w, SA_TAG_LISTENER, sa->listener_out);
+    put_text_known(w, SA_TAG_LISTENER, sa_text(sa, SA_LISTENER_OUT));
 }
 
 void wire_put_sa(struct writer *w, const struct sa *sa, enum wire_view view)
@@ -69,7 +69,7 @@ void wire_put_sa(struct writer *w, const struct sa *sa, enum wire_view view)
     put_critical_u8(w, SA_TAG_SIDE, sa->side);
     put_critical_u8(w, SA_TAG_ENCAP_IN, sa->encap_in);
     put_critical_u8(w, SA_TAG_ENCAP_OUT, sa->encap_out);
-    put_text_known(w, SA_TAG_CALL_ID, sa->call_id);
+    put_text_known(w, SA_TAG_CALL_ID, sa_text(sa, SA_CALL_ID));
     tlv_put_u8(w, SA_TAG_MEDIA_INDEX, sa->media_index);
     tlv_put_u64(w, SA_TAG_CREATED, sa->created_us);
     tlv_put_u64(w, SA_TAG_REVERSE, sa->reverse);
@@ -80,7 +80,7 @@ void wire_put_sa(struct writer *w, const struct sa *sa, enum wire_view view)
     if (view == WIRE_STATE || sa->side == SA_SIDE_INTERNAL)
         put_destination(w, sa);
     if (view == WIRE_STATE) {
-        put_text_known(w, SA_TAG_LISTENER_IN, sa->listener_in);
+        put_text_known(w, SA_TAG_LISTENER_IN, sa_text(sa, SA_LISTENER_IN));
         tlv_put_u32(w, SA_TAG_MEDIA_TIMEOUT, sa->media_timeout_s);
     }
 }
@@ -91,17 +91,19 @@ void wire_put_sa(struct writer *w, const struct sa *sa, enum wire_view view)
 struct reading {
     struct sa *sa;
     bool has_id, has_generation, has_label, has_side, has_key;
-    bool suite_unknown;
+    bool suite_unknown, no_memory;
     size_t key_octets;
 };
 
-static bool get_stream(const struct tlv *field, struct sa *sa)
+static bool get_stream(const struct tlv *field, struct reading *reading)
 {
     struct reader r = field->value;
+    struct sa *sa = reading->sa;
     struct sa_stream stream = {.origin = SSRC_ORIGIN_SIGNALLED};
     struct tlv inner;
     uint8_t origin = SSRC_ORIGIN_SIGNALLED;
     bool ok = true, has_ssrc = false;
+    int result;
 
     while (ok && tlv_next(&r, &inner)) {
         switch (inner.tag) {
@@ -126,10 +128,24 @@ static bool get_stream(const struct tlv *field, struct sa *sa)
     }
     if (!ok || !has_ssrc || !reader_done(&r))
         return false;
-    if (sa_stream_add(sa, stream.ssrc, (enum ssrc_origin)origin) < 0)
+    result = sa_stream_add(sa, stream.ssrc, (enum ssrc_origin)origin);
+    reading->no_memory = result == ERR_NOMEM;
+    if (result < 0)
         return false;
     sa->stream[sa->stream_count - 1].index = stream.index;
     return true;
+}
+
+/* size: of the longest text that the field takes, with a NUL. */
+static bool get_text(const struct tlv *field, struct reading *reading, enum sa_text which,
+                     size_t size)
+{
+    char text[CALL_ID_SIZE];
+
+    if (!tlv_get_text(field, text, size))
+        return false;
+    reading->no_memory = sa_set_text(reading->sa, which, text) < 0;
+    return !reading->no_memory;
 }
 
 static bool get_flag(const struct tlv *field, bool *out)
@@ -208,7 +224,7 @@ static bool get_identity(const struct tlv *field, struct reading *reading, bool 
     case SA_TAG_SIDE:
         return get_side(field, reading);
     case SA_TAG_CALL_ID:
-        return tlv_get_text(field, sa->call_id, sizeof(sa->call_id));
+        return get_text(field, reading, SA_CALL_ID, CALL_ID_SIZE);
     case SA_TAG_MEDIA_INDEX:
         return tlv_get_u8(field, &sa->media_index);
     case SA_TAG_CREATED:
@@ -216,7 +232,7 @@ static bool get_identity(const struct tlv *field, struct reading *reading, bool 
     case SA_TAG_REVERSE:
         return tlv_get_u64(field, &sa->reverse);
     case SA_TAG_SSRC:
-        return get_stream(field, sa);
+        return get_stream(field, reading);
     default:
         *known = false;
         return true;
@@ -245,9 +261,9 @@ static bool get_transport(const struct tlv *field, struct reading *reading)
     case SA_TAG_ENCAP_OUT:
         return get_encap(field, &sa->encap_out);
     case SA_TAG_LISTENER:
-        return tlv_get_text(field, sa->listener_out, sizeof(sa->listener_out));
+        return get_text(field, reading, SA_LISTENER_OUT, NAME_SIZE);
     case SA_TAG_LISTENER_IN:
-        return tlv_get_text(field, sa->listener_in, sizeof(sa->listener_in));
+        return get_text(field, reading, SA_LISTENER_IN, NAME_SIZE);
     case SA_TAG_SUITE:
         return get_suite(field, reading);
     case SA_TAG_KEY:
@@ -286,7 +302,7 @@ int wire_get_sa(struct reader *r, struct sa *sa)
         bool known;
 
         if (!get_identity(&field, &reading, &known) || (!known && !get_transport(&field, &reading)))
-            return ERR_PROTOCOL;
+            return reading.no_memory ? ERR_NOMEM : ERR_PROTOCOL;
     }
     return reader_done(r) ? judge(&reading) : ERR_PROTOCOL;
 }

@@ -22,7 +22,7 @@ void wire_put_sa(struct writer *w, const struct sa *sa, enum wire_view view);
 /*
  * Reads the fields into sa, fresh from sa_new(). 0; ERR_PROTOCOL for fields that no honest peer
  * makes (the tunnel is then closed); ERR_UNSUPPORTED for a suite that this version does not
- * have (sa->id is set).
+ * have (sa->id is set); ERR_NOMEM.
  */
 int wire_get_sa(struct reader *r, struct sa *sa);
 

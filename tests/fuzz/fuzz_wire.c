@@ -51,7 +51,7 @@ static void on_nak(void *ctx, const struct wire_nak *nak)
 static const char *listener_refusal(void *ctx, const struct sa *sa)
 {
     (void)ctx;
-    return sa->listener_out[0] == 'x' ? "no such listener" : NULL;
+    return sa_text(sa, SA_LISTENER_OUT)[0] == 'x' ? "no such listener" : NULL;
 }
 
 static const struct replica_hooks hooks = {on_nak, listener_refusal};
@@ -122,7 +122,7 @@ static void set_up(struct run *run)
     replica_init(&run->replica, run->table, 0, QUOTA, &run->rules, &hooks, run);
     expect(authority_init(&run->authority, run->inside, 0) == 0);
     /* One SA of the authority, refused before: a SA-NAK writes no log line of its own. */
-    memcpy(own->refused, "before", 7);
+    sample_text(own, SA_REFUSED, "before");
     expect(table_insert(run->inside, own) == 0);
     authority_added(&run->authority, own);
 }
@@ -140,7 +140,7 @@ static void nak(struct run *run, struct reader body)
     int result = authority_nak(&run->authority, &body);
 
     expect(result == 0 || result == ERR_PROTOCOL);
-    expect(own->refused[0] && memchr(own->refused, '\0', sizeof(own->refused)));
+    expect(sa_text(own, SA_REFUSED)[0] && strlen(sa_text(own, SA_REFUSED)) < SA_REFUSED_SIZE);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

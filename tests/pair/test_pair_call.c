@@ -403,7 +403,8 @@ START_TEST(test_refused)
     id = pair_admit(pair, 0, &request);
     (void)pair_run_until_synced(pair);
     pair_run(pair, 50 * PAIR_MS);
-    ck_assert(strstr(inner_find_sa(pair->site[0].inner, id)->refused, "no listener") != NULL);
+    ck_assert(strstr(sa_text(inner_find_sa(pair->site[0].inner, id), SA_REFUSED), "no listener") !=
+              NULL);
     ck_assert_uint_eq(table_count(pair->dmz->table), 0);
     pair_free(pair);
 }

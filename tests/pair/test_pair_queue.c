@@ -245,8 +245,9 @@ START_TEST(test_storm_of_refusals)
     pair_run(pair, 5 * PAIR_SECOND);
     ck_assert_uint_eq(pair->site[0].connects, 1);
     for (uint64_t id = 1; id <= 1500; id++)
-        ck_assert(strstr(inner_find_sa(pair->site[0].inner, id)->refused, "listener") != NULL);
-    ck_assert_str_eq(inner_find_sa(pair->site[0].inner, good->id)->refused, "");
+        ck_assert(strstr(sa_text(inner_find_sa(pair->site[0].inner, id), SA_REFUSED), "listener") !=
+                  NULL);
+    ck_assert_str_eq(sa_text(inner_find_sa(pair->site[0].inner, good->id), SA_REFUSED), "");
     ck_assert_uint_eq(table_count(pair->dmz->table), 1);
     pair->bandwidth_back = 0;
     pair_expect_one_way(good);

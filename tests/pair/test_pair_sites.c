@@ -81,7 +81,8 @@ START_TEST(test_foreign_source)
     thief = pair_sender_new(pair, 1, &request);
     (void)pair_run_until_synced(pair);
     pair_run(pair, 50 * PAIR_MS);
-    ck_assert(strstr(inner_find_sa(pair->site[1].inner, thief->id)->refused, "another site"));
+    ck_assert(
+        strstr(sa_text(inner_find_sa(pair->site[1].inner, thief->id), SA_REFUSED), "another site"));
     pair_expect_one_way(owner);
     thief->index = 200;
     pair_send_rtp(thief);
@@ -130,7 +131,7 @@ START_TEST(test_quota)
     pair_run(pair, 50 * PAIR_MS);
     ck_assert_uint_eq(table_count_owner(pair->dmz->table, 0), 10);
     for (uint64_t id = 1; id <= 15; id++)
-        refused += inner_find_sa(pair->site[0].inner, id)->refused[0] != '\0';
+        refused += sa_text(inner_find_sa(pair->site[0].inner, id), SA_REFUSED)[0] != '\0';
     ck_assert_uint_eq(refused, 5);
     other = add_sender(pair, 1, SA_SIDE_EXTERNAL, 100);
     (void)pair_run_until_synced(pair);

@@ -54,9 +54,21 @@ static void place(struct sa_transport *transport, bool inside, uint32_t number)
     transport->rtcp = sample_addr(text);
 }
 
+void sample_text(struct sa *sa, enum sa_text which, const char *value)
+{
+    if (sa_set_text(sa, which, value) < 0)
+        abort();
+}
+
+static bool same_text(const struct sa *a, const struct sa *b, enum sa_text which)
+{
+    return strcmp(sa_text(a, which), sa_text(b, which)) == 0;
+}
+
 struct sa *sample_sa(enum sa_side side, uint64_t id, uint32_t number)
 {
     struct sa *sa = sa_new();
+    char call_id[CALL_ID_SIZE];
 
     if (!sa || sa_stream_add(sa, number, SSRC_ORIGIN_SIGNALLED) < 0)
         abort();
@@ -69,7 +81,8 @@ struct sa *sample_sa(enum sa_side side, uint64_t id, uint32_t number)
     sa->suite = suite_get((enum suite_id)(number % SUITE_COUNT));
     for (size_t i = 0; i < suite_material_octets(sa->suite); i++)
         sa->material[i] = (uint8_t)(number * 7 + id + i);
-    snprintf(sa->call_id, sizeof(sa->call_id), "call-%u@example.net", number);
+    snprintf(call_id, sizeof(call_id), "call-%u@example.net", number);
+    sample_text(sa, SA_CALL_ID, call_id);
     sa->created_us = 1700000000000000 + id;
     rate_init(&sa->rate, 1000000);
     return sa;
@@ -106,8 +119,7 @@ static bool same_source(const struct sa *a, const struct sa *b)
 
 static bool same_destination(const struct sa *a, const struct sa *b)
 {
-    return same_transport(&a->destination, &b->destination) &&
-           strcmp(a->listener_out, b->listener_out) == 0;
+    return same_transport(&a->destination, &b->destination) && same_text(a, b, SA_LISTENER_OUT);
 }
 
 bool sample_same(const struct sa *a, const struct sa *b, bool full)
@@ -116,14 +128,13 @@ bool sample_same(const struct sa *a, const struct sa *b, bool full)
                 a->label == b->label && a->side == b->side && a->encap_in == b->encap_in &&
                 a->encap_out == b->encap_out && a->media_index == b->media_index &&
                 a->created_us == b->created_us && a->reverse == b->reverse &&
-                strcmp(a->call_id, b->call_id) == 0 && same_streams(a, b);
+                same_text(a, b, SA_CALL_ID) && same_streams(a, b);
 
     if (full || a->side == SA_SIDE_EXTERNAL)
         same = same && same_source(a, b);
     if (full || a->side == SA_SIDE_INTERNAL)
         same = same && same_destination(a, b);
     if (full)
-        same = same && strcmp(a->listener_in, b->listener_in) == 0 &&
-               a->media_timeout_s == b->media_timeout_s;
+        same = same && same_text(a, b, SA_LISTENER_IN) && a->media_timeout_s == b->media_timeout_s;
     return same;
 }

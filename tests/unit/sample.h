@@ -24,6 +24,8 @@ struct addr sample_addr(const char *text);
  * the sides that they belong to. Aborts without memory.
  */
 struct sa *sample_sa(enum sa_side side, uint64_t id, uint32_t number);
+/* sa_set_text(); aborts without memory. */
+void sample_text(struct sa *sa, enum sa_text which, const char *value);
 
 /* Do the fields that the wire carries in a view agree? full: WIRE_STATE's, else
  * WIRE_REPLICA_FULL's. */

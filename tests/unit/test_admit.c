@@ -415,7 +415,7 @@ START_TEST(test_defaults)
     ck_assert_uint_eq(sa->media_timeout_s, core.inner.options.media_timeout_s);
     ck_assert_uint_eq(sa->created_us, 1700000000000000);
     ck_assert_uint_eq(sa->installed_us, 1000000);
-    ck_assert_str_eq(sa->call_id, request.call_id);
+    ck_assert_str_eq(sa_text(sa, SA_CALL_ID), request.call_id);
     ck_assert_ptr_nonnull(sa->srtp);
     ck_assert_int_eq(sa->stream[0].origin, SSRC_ORIGIN_SIGNALLED);
     ck_assert_uint_eq(core.kicked[0], 1);

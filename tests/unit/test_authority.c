@@ -610,16 +610,16 @@ START_TEST(test_nak)
     authority_connected(&f.a, 0, 0);
     drain(&f);
     ck_assert_int_eq(nak(&f, 1, 9, "another generation"), 0);
-    ck_assert_str_eq(sa->refused, "");
+    ck_assert_str_eq(sa_text(sa, SA_REFUSED), "");
     ck_assert_int_eq(nak(&f, 5, 1, "no such SA"), 0);
     ck_assert_int_eq(nak(&f, 1, 1, "because"), 0);
-    ck_assert_str_eq(sa->refused, "because");
+    ck_assert_str_eq(sa_text(sa, SA_REFUSED), "because");
     ck_assert_int_eq(nak(&f, 1, 1, ""), 0);
-    ck_assert_str_eq(sa->refused, err_text(ERR_FORBIDDEN));
+    ck_assert_str_eq(sa_text(sa, SA_REFUSED), err_text(ERR_FORBIDDEN));
     /* It is put again, and nothing is known until the answer. */
     change(&f, 1);
     expect_live(&f, "put 1");
-    ck_assert_str_eq(sa->refused, "");
+    ck_assert_str_eq(sa_text(sa, SA_REFUSED), "");
     teardown(&f);
 }
 END_TEST
@@ -633,7 +633,7 @@ START_TEST(test_nak_of_another_owner)
     sa->owner = OWNER + 1;
     ck_assert_int_eq(table_insert(f.table, sa), 0);
     ck_assert_int_eq(nak(&f, 1, 1, "because"), 0);
-    ck_assert_str_eq(sa->refused, "");
+    ck_assert_str_eq(sa_text(sa, SA_REFUSED), "");
     teardown(&f);
 }
 END_TEST

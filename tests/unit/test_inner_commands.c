@@ -455,7 +455,7 @@ START_TEST(test_show)
     ck_assert_int_eq(number_of(stream, "highest"), 9);
     json_decref(reply);
 
-    snprintf(held->refused, sizeof(held->refused), "no room");
+    ck_assert_int_eq(sa_set_text(held, SA_REFUSED, "no room"), 0);
     reply = ask_about("sa-show", 1);
     ck_assert_str_eq(text_of(json_object_get(reply, "sa"), "state"), "refused");
     ck_assert_str_eq(text_of(json_object_get(reply, "sa"), "refused"), "no room");

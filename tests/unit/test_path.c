@@ -266,7 +266,7 @@ START_TEST(test_route)
     if (routes[_i].rtcp[0])
         sa->destination.rtcp = addr_of(routes[_i].rtcp);
     sa->destination.mux = routes[_i].mux;
-    snprintf(sa->listener_out, sizeof(sa->listener_out), "%s", routes[_i].listener);
+    ck_assert_int_eq(sa_set_text(sa, SA_LISTENER_OUT, routes[_i].listener), 0);
     verdict = path_route(sa, routes[_i].is_rtcp, listeners, LISTENERS, &hop);
     if (routes[_i].out < 0) {
         ck_assert_int_eq(verdict, VERDICT_NO_DESTINATION);

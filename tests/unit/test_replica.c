@@ -623,13 +623,13 @@ START_TEST(test_merge_takes_what_changed)
     m.sa->version = 99;
     m.sa->reverse = 6;
     m.sa->rate.octets_per_second = 4242;
-    snprintf(m.sa->call_id, sizeof(m.sa->call_id), "renamed");
+    sample_text(m.sa, SA_CALL_ID, "renamed");
     ck_assert_int_eq(put_frame(&m.f.replica, m.sa), 0);
     sa = held(&m.f, 5);
     ck_assert_uint_eq(sa->version, 99);
     ck_assert_uint_eq(sa->reverse, 6);
     ck_assert_uint_eq(sa->rate.octets_per_second, 4242);
-    ck_assert_str_eq(sa->call_id, "renamed");
+    ck_assert_str_eq(sa_text(sa, SA_CALL_ID), "renamed");
     expect_window_kept(&m);
     teardown_merging(&m);
 }
@@ -645,11 +645,11 @@ START_TEST(test_merge_destination)
     held(&f, 4)->packets = 7;
     sa->destination.rtp = sample_addr("9.9.9.9:4000");
     sa->destination.mux = true;
-    snprintf(sa->listener_out, sizeof(sa->listener_out), "second");
+    sample_text(sa, SA_LISTENER_OUT, "second");
     ck_assert_int_eq(put_frame(&f.replica, sa), 0);
     ck_assert(addr_equal(&held(&f, 4)->destination.rtp, &sa->destination.rtp));
     ck_assert(held(&f, 4)->destination.mux);
-    ck_assert_str_eq(held(&f, 4)->listener_out, "second");
+    ck_assert_str_eq(sa_text(held(&f, 4), SA_LISTENER_OUT), "second");
     ck_assert_uint_eq(held(&f, 4)->packets, 7);
     sa_free(sa);
     teardown(&f);

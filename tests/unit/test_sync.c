@@ -137,10 +137,13 @@ static void delete (struct world *w, struct sa *sa)
 static void change(struct world *w, struct sa *sa)
 {
     struct sa *other;
+    struct sa_stream *stream;
     uint32_t kind = dice(w, 4);
+    char text[16];
 
     if (kind == 0) {
-        snprintf(sa->call_id, sizeof(sa->call_id), "call %u", (unsigned)dice(w, 1000));
+        snprintf(text, sizeof(text), "call %u", (unsigned)dice(w, 1000));
+        sample_text(sa, SA_CALL_ID, text);
     } else if (kind == 1) {
         sa->destination.rtp.port = (uint16_t)(2000 + dice(w, 1000));
     } else if (kind == 2) {
@@ -157,8 +160,10 @@ static void change(struct world *w, struct sa *sa)
             sa->destination = other->destination;
             memcpy(sa->material, other->material, sizeof(sa->material));
             sa->suite = other->suite;
+            stream = sa->stream;
+            sa->stream = other->stream;
             sa->stream_count = other->stream_count;
-            memcpy(sa->stream, other->stream, sizeof(sa->stream));
+            other->stream = stream;
             sa_free(other);
             ck_assert_int_eq(table_insert(w->here, sa), 0);
         }
@@ -210,7 +215,7 @@ static void compare(void *ctx, struct sa *sa)
     ck_assert_msg(copy != NULL, "SA %u is missing", (unsigned)sa->id);
     ck_assert_msg(sample_same(sa, copy, false), "SA %u differs", (unsigned)sa->id);
     ck_assert_ptr_eq(table_by_label(w->there, OWNER_THERE, sa->label), copy);
-    ck_assert_str_eq(sa->refused, "");
+    ck_assert_str_eq(sa_text(sa, SA_REFUSED), "");
     if (sa->side == SA_SIDE_EXTERNAL) {
         ck_assert_ptr_nonnull(copy->srtp);
         ck_assert_ptr_eq(table_by_source(w->there, sa->side, &sa->source.rtp, sa->stream[0].ssrc),
@@ -243,6 +248,23 @@ static void lose_replica(struct world *w)
     }
 }
 
+/* As the state file has it. */
+static struct sa *saved(const struct sa *sa)
+{
+    uint8_t memory[FRAME_MAX_OCTETS];
+    struct sa *copy = sa_new();
+    struct writer w;
+    struct reader r;
+
+    ck_assert_ptr_nonnull(copy);
+    writer_init(&w, memory, sizeof(memory));
+    wire_put_sa(&w, sa, WIRE_STATE);
+    reader_init(&r, memory, writer_length(&w));
+    ck_assert_int_eq(wire_get_sa(&r, copy), 0);
+    copy->owner = sa->owner;
+    return copy;
+}
+
 /* The inner-relay is killed and started: with what its state file held, which may be old. */
 static void lose_authority(struct world *w)
 {
@@ -253,14 +275,7 @@ static void lose_authority(struct world *w)
 
     cut(w);
     for (struct sa *sa = w->authority.oldest; sa; sa = sa->newer) {
-        kept[count] = sample_sa(SA_SIDE_EXTERNAL, 1, 1);
-        *kept[count] = *sa;
-        kept[count]->srtp = NULL;
-        kept[count]->by_id = (struct sa_link){.sa = kept[count]};
-        kept[count]->by_label = (struct sa_link){.sa = kept[count]};
-        kept[count]->by_source_rtp = (struct sa_link){.sa = kept[count]};
-        kept[count]->by_source_rtcp = (struct sa_link){.sa = kept[count]};
-        count++;
+        kept[count++] = saved(sa);
     }
     /* What it did after that is lost here, but the replica may have it. */
     for (uint32_t i = dice(w, 6); i > 0; i--)

@@ -213,7 +213,6 @@ START_TEST(test_shared_source)
 }
 END_TEST
 
-/* RTP and RTCP addresses of so many SAs fall into the same buckets of a small table. */
 /* All calls of a gateway come from one port; a walk through them would take longer than a test may.
  */
 START_TEST(test_gateway)
@@ -260,6 +259,7 @@ START_TEST(test_streams_added)
 }
 END_TEST
 
+/* RTP and RTCP addresses of so many SAs fall into the same buckets of a small table. */
 START_TEST(test_both_links_in_one_bucket)
 {
     struct table *table = table_new(16);
@@ -328,6 +328,76 @@ START_TEST(test_each_removes)
 }
 END_TEST
 
+/* Everything may be inserted and removed while a walk stands still, and nothing ends it. */
+START_TEST(test_walk)
+{
+    enum { COUNT = 300 };
+    struct table *table = table_new(COUNT + 100);
+    unsigned seen[COUNT + 200] = {0};
+    struct table_walk walk;
+    struct sa *sa;
+    uint32_t next = COUNT + 1;
+
+    for (uint32_t i = 1; i <= COUNT; i++)
+        must_insert(table, sample_sa(SA_SIDE_EXTERNAL, i, i));
+    table_walk_begin(table, &walk);
+    for (unsigned step = 0; (sa = table_walk_next(table, &walk)); step++) {
+        ck_assert_uint_eq(seen[sa->id]++, 0);
+        /* The one that came, one that has come or is to come, and a new one. */
+        if (step % 5 == 0)
+            discard(table, sa);
+        sa = table_by_id(table, 0, step * 7 % COUNT / 2 * 2 + 1);
+        if (sa)
+            discard(table, sa);
+        if (step % 2 && next < COUNT + 200) {
+            must_insert(table, sample_sa(SA_SIDE_EXTERNAL, next, next));
+            next++;
+        }
+    }
+    ck_assert_ptr_null(table_walk_next(table, &walk));
+    for (uint32_t i = 2; i <= COUNT; i += 2)
+        ck_assert_uint_eq(seen[i], 1);
+    table_free(table);
+}
+END_TEST
+
+/* One SSRC of many senders, on both sides, among others. */
+START_TEST(test_by_ssrc)
+{
+    enum { COUNT = 1000, SSRC = 4711 };
+    struct table *table = table_new(COUNT);
+    struct sa *sa, *last = NULL;
+    unsigned count = 0;
+
+    for (uint32_t i = 1; i <= COUNT; i++) {
+        sa = sample_sa(i % 4 ? SA_SIDE_EXTERNAL : SA_SIDE_INTERNAL, i, i + 10000);
+        if (i % 2 == 0)
+            ck_assert_int_eq(sa_stream_add(sa, SSRC, SSRC_ORIGIN_LEARNED), 0);
+        must_insert(table, sa);
+    }
+    ck_assert_ptr_null(table_by_ssrc(table, SA_SIDE_EXTERNAL, 1, NULL));
+    for (sa = NULL; (sa = table_by_ssrc(table, SA_SIDE_EXTERNAL, SSRC, sa)); count++) {
+        ck_assert_int_eq(sa->side, SA_SIDE_EXTERNAL);
+        ck_assert_uint_eq(sa->id % 4, 2);
+        last = sa;
+    }
+    ck_assert_uint_eq(count, COUNT / 4);
+    ck_assert_ptr_eq(table_by_ssrc(table, SA_SIDE_INTERNAL, 10004, NULL), table_by_id(table, 0, 4));
+    ck_assert_ptr_null(table_by_ssrc(table, SA_SIDE_EXTERNAL, 10004, NULL));
+    /* An SA that does not have it has nothing behind it. */
+    ck_assert_ptr_null(table_by_ssrc(table, SA_SIDE_EXTERNAL, 10001, last));
+    ck_assert_int_eq(sa_stream_add(last, 77, SSRC_ORIGIN_LEARNED), 0);
+    table_streams_added(table, last);
+    ck_assert_ptr_eq(table_by_ssrc(table, SA_SIDE_EXTERNAL, 77, NULL), last);
+    discard(table, last);
+    ck_assert_ptr_null(table_by_ssrc(table, SA_SIDE_EXTERNAL, 77, NULL));
+    for (sa = NULL; (sa = table_by_ssrc(table, SA_SIDE_EXTERNAL, SSRC, sa));)
+        count--;
+    ck_assert_uint_eq(count, 1);
+    table_free(table);
+}
+END_TEST
+
 START_TEST(test_owner_out_of_range)
 {
     struct table *table = table_new(4);
@@ -354,6 +424,8 @@ int main(void)
     tcase_add_test(tc, test_gateway);
     tcase_add_test(tc, test_streams_added);
     tcase_add_test(tc, test_each_removes);
+    tcase_add_test(tc, test_walk);
+    tcase_add_test(tc, test_by_ssrc);
     tcase_add_test(tc, test_owner_out_of_range);
     suite_add_tcase(suite, tc);
     return unit_run(suite);

@@ -481,9 +481,9 @@ static void put_sa(struct writer *w, enum sa_side side, bool full)
         sa->source.rtp = addr_from_ip4(ip, 5004);
     if (full) {
         sa->destination.rtp = sa->destination.rtcp = sa->source.rtcp = sa->source.rtp;
-        snprintf(sa->call_id, sizeof(sa->call_id), "call");
-        snprintf(sa->listener_in, sizeof(sa->listener_in), "in");
-        snprintf(sa->listener_out, sizeof(sa->listener_out), "out");
+        ck_assert_int_eq(sa_set_text(sa, SA_CALL_ID, "call"), 0);
+        ck_assert_int_eq(sa_set_text(sa, SA_LISTENER_IN, "in"), 0);
+        ck_assert_int_eq(sa_set_text(sa, SA_LISTENER_OUT, "out"), 0);
         sa->media_timeout_s = 60;
     }
     wire_put_sa(w, sa, WIRE_REPLICA_FULL);

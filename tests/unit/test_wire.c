@@ -10,6 +10,14 @@
 #include "tests/unit/sample.h"
 #include "tests/unit/unit.h"
 
+static void fill_text(struct sa *sa, enum sa_text which, char c, size_t length)
+{
+    char text[CALL_ID_SIZE] = "";
+
+    memset(text, c, length);
+    sample_text(sa, which, text);
+}
+
 /* An SA with every field set. */
 static struct sa *full_sa(enum sa_side side)
 {
@@ -22,9 +30,9 @@ static struct sa *full_sa(enum sa_side side)
     sa->media_timeout_s = 3600;
     sa->source.mux = true;
     sa->encap_out = SA_ENCAP_RTP_PRIME;
-    memset(sa->call_id, 'c', sizeof(sa->call_id) - 1);
-    memset(sa->listener_in, 'i', sizeof(sa->listener_in) - 1);
-    memset(sa->listener_out, 'o', sizeof(sa->listener_out) - 1);
+    fill_text(sa, SA_CALL_ID, 'c', CALL_ID_SIZE - 1);
+    fill_text(sa, SA_LISTENER_IN, 'i', NAME_SIZE - 1);
+    fill_text(sa, SA_LISTENER_OUT, 'o', NAME_SIZE - 1);
     for (uint32_t i = 1; i < SA_SSRC_MAX; i++) {
         ck_assert_int_eq(sa_stream_add(sa, i, (enum ssrc_origin)(1 + i % 3)), 0);
         sa->stream[i].index = (struct srtp_index){
@@ -159,9 +167,9 @@ static void expect_sound(const struct sa *sa)
             sound = sound && (sa->stream[k].ssrc != stream->ssrc);
     }
     sound = sound && (!sa->suite || sa->suite == suite_get(sa->suite->id));
-    sound = sound && (memchr(sa->call_id, 0, sizeof(sa->call_id)) != NULL);
-    sound = sound && (memchr(sa->listener_in, 0, sizeof(sa->listener_in)) != NULL);
-    sound = sound && (memchr(sa->listener_out, 0, sizeof(sa->listener_out)) != NULL);
+    sound = sound && strlen(sa_text(sa, SA_CALL_ID)) < CALL_ID_SIZE;
+    sound = sound && strlen(sa_text(sa, SA_LISTENER_IN)) < NAME_SIZE;
+    sound = sound && strlen(sa_text(sa, SA_LISTENER_OUT)) < NAME_SIZE;
     sound = sound && (sa->source.rtp.family == 4 || sa->source.rtp.family == 6 ||
                       addr_equal(&sa->source.rtp, &none));
     sound = sound && !sa->srtp;

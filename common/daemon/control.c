@@ -21,14 +21,22 @@
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/base/random.h"
+#include "common/tunnel/turn.h"
 
-enum { ACCEPT_RETRY_SECONDS = 1, PEER_GROUPS = 64, REFUSAL_SIZE = 1024 };
+enum {
+    ACCEPT_RETRY_SECONDS = 1,
+    PEER_GROUPS = 64,
+    REFUSAL_SIZE = 1024,
+    /* With as many octets of replies unsent a client's next line has to wait. */
+    REPLIES_OCTETS = 64 * 1024,
+};
 
-/* One line on its way out; empty when length is 0. */
+/* Lines on their way out; empty when length is 0. */
 struct reply {
     char *text;
     size_t length, size, sent;
-    size_t max; /* stays when the reply is emptied */
+    size_t begin; /* of the line that is being added */
+    size_t max;   /* of one line; stays when the reply is emptied */
 };
 
 struct client {
@@ -166,7 +174,7 @@ static int reply_append(const char *text, size_t length, void *data)
     size_t size = reply->size ? reply->size : 512;
     char *larger;
 
-    if (length > reply->max - reply->length)
+    if (length > reply->max - (reply->length - reply->begin))
         return -1;
     while (size < reply->length + length)
         size *= 2;
@@ -182,26 +190,40 @@ static int reply_append(const char *text, size_t length, void *data)
     return 0;
 }
 
-/* Consumes answer. */
-static int reply_set(struct reply *reply, json_t *answer)
+/* What has gone makes room, once it is the greater part. */
+static void reply_sent(struct reply *reply, size_t octets)
+{
+    reply->sent += octets;
+    if (reply->sent <= reply->length / 2)
+        return;
+    reply->length -= reply->sent;
+    memmove(reply->text, reply->text + reply->sent, reply->length);
+    reply->sent = 0;
+    if (reply->length == 0)
+        reply_fini(reply);
+}
+
+/* Adds a line, or nothing. Consumes answer. */
+static int reply_add(struct reply *reply, json_t *answer)
 {
     int rc = ERR_NOMEM;
 
+    reply->begin = reply->length;
     if (answer && json_dump_callback(answer, reply_append, reply, JSON_COMPACT) == 0 &&
         reply_append("\n", 1, reply) == 0)
         rc = 0;
     json_decref(answer);
     if (rc < 0)
-        reply_fini(reply);
+        reply->length = reply->begin;
     return rc;
 }
 
 /* A reply that cannot be made becomes a refusal. Negative: not even that. */
-static int reply_set_or_refuse(struct reply *reply, json_t *answer)
+static int reply_add_or_refuse(struct reply *reply, json_t *answer)
 {
-    if (reply_set(reply, answer) == 0)
+    if (reply_add(reply, answer) == 0)
         return 0;
-    return reply_set(reply, control_refuse(NULL, "the reply is too large"));
+    return reply_add(reply, control_refuse(NULL, "the reply is too large"));
 }
 
 /* ---------------------------------------------------------------- clients */
@@ -234,10 +256,9 @@ static int client_flush(struct client *client)
             continue;
         if (n < 0)
             return errno == EAGAIN ? 0 : ERR_CLOSED;
-        reply->sent += (size_t)n;
+        reply_sent(reply, (size_t)n);
         ev_timer_again(client->control->loop, &client->idle);
     }
-    reply_fini(reply);
     return 0;
 }
 
@@ -265,7 +286,7 @@ static int client_run_line(struct client *client, size_t length)
     wipe(client->line + rest, client->held - rest);
     client->held = rest;
     ev_timer_again(control->loop, &client->idle);
-    return reply_set_or_refuse(&client->reply, answer);
+    return reply_add_or_refuse(&client->reply, answer);
 }
 
 static int client_refuse_line(struct client *client)
@@ -273,26 +294,33 @@ static int client_refuse_line(struct client *client)
     wipe(client->line, client->held);
     client->held = 0;
     client->closing = true;
-    return reply_set(&client->reply, control_refuse(NULL, "a request line is longer than %d octets",
+    return reply_add(&client->reply, control_refuse(NULL, "a request line is longer than %d octets",
                                                     CONTROL_LINE_MAX));
 }
 
+static bool client_may_go_on(const struct client *client)
+{
+    return !client->closing && client->reply.length - client->reply.sent < REPLIES_OCTETS &&
+           (client_has_line(client) || client->held == sizeof(client->line));
+}
+
 /*
- * One line per turn of the loop, and none while a reply waits: a client that
- * sends many cannot hold up the media, nor fill the memory.
+ * One line, and others while the turn of the loop is not over; none while much
+ * of the replies waits: a client that sends many cannot hold up the media, nor
+ * fill the memory.
  */
 static int client_work(struct client *client)
 {
-    const char *end;
     int rc = client_flush(client);
 
-    if (rc < 0 || client->reply.length > 0 || client->closing)
-        return rc;
-    end = memchr(client->line, '\n', client->held);
-    if (end)
-        rc = client_run_line(client, (size_t)(end - client->line));
-    else if (client->held == sizeof(client->line))
-        rc = client_refuse_line(client);
+    while (rc == 0 && client_may_go_on(client)) {
+        const char *end = memchr(client->line, '\n', client->held);
+
+        rc = end ? client_run_line(client, (size_t)(end - client->line))
+                 : client_refuse_line(client);
+        if (turn_is_over(client->control->loop))
+            break;
+    }
     return rc < 0 ? rc : client_flush(client);
 }
 
@@ -398,7 +426,7 @@ static void turn_away(int fd, json_t *refusal)
 {
     struct reply reply = {.max = CONTROL_REPLY_MAX};
 
-    if (reply_set(&reply, refusal) == 0 &&
+    if (reply_add(&reply, refusal) == 0 &&
         send(fd, reply.text, reply.length, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
         log_debug("a client left before it was refused: %s", strerror(errno));
     reply_fini(&reply);

@@ -42,6 +42,19 @@ static json_t *run_many(void *ctx, const json_t *request)
     return json_pack("{s:b, s:o}", "ok", 1, "sas", list);
 }
 
+/* Takes longer than a turn of the loop may. */
+static json_t *run_slow(void *ctx, const json_t *request)
+{
+    unsigned *calls = ctx;
+    ev_tstamp end = ev_time() + 0.001;
+
+    (void)request;
+    while (ev_time() < end)
+        ;
+    (*calls)++;
+    return json_pack("{s:b}", "ok", 1);
+}
+
 static json_t *run_refuse(void *ctx, const json_t *request)
 {
     (void)ctx;
@@ -58,7 +71,7 @@ static json_t *run_nothing(void *ctx, const json_t *request)
 
 static const struct control_command commands[] = {
     {"echo", run_echo},       {"many", run_many}, {"refuse", run_refuse},
-    {"nothing", run_nothing}, {NULL, NULL},
+    {"nothing", run_nothing}, {"slow", run_slow}, {NULL, NULL},
 };
 
 /* ---------------------------------------------------------------- fixture */
@@ -601,6 +614,78 @@ START_TEST(large_reply_waits_for_its_reader)
 }
 END_TEST
 
+static void client_say_times(struct client *client, const char *line, unsigned times)
+{
+    while (times-- > 0)
+        client_say(client, line);
+}
+
+/* However many lines wait, one turn of the loop runs no more of them than it has time for. */
+START_TEST(slow_lines_are_run_one_a_turn)
+{
+    struct client *client = client_open();
+
+    client_say_times(client, "{\"command\":\"slow\"}", 20);
+    while (place.calls < 20) {
+        unsigned before = place.calls;
+
+        turn();
+        ck_assert_uint_le(place.calls, before + 1);
+    }
+    client_wait(client, 20);
+    client_close(client);
+}
+END_TEST
+
+/* The replies of one turn may go out together; each line has its own, in their order. */
+START_TEST(many_lines)
+{
+    struct client *client = client_open();
+    char line[64], said[16];
+
+    for (unsigned i = 0; i < 300; i++) {
+        snprintf(line, sizeof(line), "{\"command\":\"echo\",\"say\":\"%u\"}", i);
+        client_say(client, line);
+        if (i % 50 == 49)
+            turn();
+    }
+    for (unsigned i = 0; i < 300; i++) {
+        snprintf(said, sizeof(said), "%u", i);
+        check_said(client_reply(client), said);
+    }
+    ck_assert_uint_eq(place.calls, 300);
+    client_close(client);
+}
+END_TEST
+
+/* A client that takes no replies is asked for no more lines once the bound is reached. */
+START_TEST(unread_replies_are_bounded)
+{
+    static const char begin[] = "{\"command\":\"echo\",\"say\":\"";
+    char line[8 * 1024];
+    struct client *client = client_open();
+    unsigned sent = 0, quiet = 0;
+
+    memset(line, 'x', sizeof(line));
+    memcpy(line, begin, strlen(begin));
+    memcpy(line + sizeof(line) - 3, "\"}\n", 3);
+    while (quiet < 20) {
+        bool took = send(client->fd, line, sizeof(line), MSG_NOSIGNAL | MSG_DONTWAIT) ==
+                    (ssize_t)sizeof(line);
+
+        sent += took;
+        quiet = took ? 0 : quiet + 1;
+        turn();
+        ck_assert_uint_lt(sent, 10000);
+    }
+    /* What the kernel holds in both directions, and 64 KiB here. */
+    ck_assert_uint_lt(place.calls, sent);
+    client_wait(client, sent);
+    ck_assert_uint_eq(place.calls, sent);
+    client_close(client);
+}
+END_TEST
+
 /* A refusal in its place, and the connection goes on. */
 START_TEST(reply_is_bounded)
 {
@@ -760,6 +845,9 @@ static TCase *client_case(void)
     tcase_add_test(tcase, clients_are_bounded);
     tcase_add_test(tcase, idle_clients_are_closed);
     tcase_add_test(tcase, large_reply_waits_for_its_reader);
+    tcase_add_test(tcase, slow_lines_are_run_one_a_turn);
+    tcase_add_test(tcase, many_lines);
+    tcase_add_test(tcase, unread_replies_are_bounded);
     tcase_add_test(tcase, reply_is_bounded);
     tcase_add_test(tcase, client_leaves_in_the_middle);
     tcase_add_test(tcase, works_with_wiping_memory);

@@ -378,6 +378,30 @@ struct sa *table_by_source(struct table *table, enum sa_side side, const struct 
     return only;
 }
 
+static struct sa *find_source(struct table *table, enum sa_side side, const struct addr *source,
+                              const struct sa *other_than)
+{
+    for (uint32_t ref = *bucket_source(table, side, source); ref;
+         ref = next_of(table, INDEX_SOURCE, ref)) {
+        struct sa *sa = sa_of(table, ref);
+
+        if (sa != other_than && sa->side == side && addr_equal(source_of(table, ref), source))
+            return sa;
+    }
+    return NULL;
+}
+
+struct sa *table_shares_source(struct table *table, const struct sa *sa)
+{
+    struct sa *other = NULL;
+
+    if (sa->source.rtp.family)
+        other = find_source(table, sa->side, &sa->source.rtp, sa);
+    if (!other && has_own_rtcp(sa))
+        other = find_source(table, sa->side, &sa->source.rtcp, sa);
+    return other;
+}
+
 struct sa *table_by_ssrc(struct table *table, enum sa_side side, uint32_t ssrc, struct sa *after)
 {
     const struct sa_stream *last = after ? sa_stream(after, ssrc) : NULL;

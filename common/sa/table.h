@@ -38,6 +38,11 @@ void table_remove(struct table *table, struct sa *sa);
  */
 struct sa *table_conflict(struct table *table, const struct sa *sa);
 
+/* Another SA of the same side with one of the source addresses of sa, whatever its SSRCs; NULL:
+ * none.
+ */
+struct sa *table_shares_source(struct table *table, const struct sa *sa);
+
 /* All of these return NULL when there is none; the table keeps what they return. */
 struct sa *table_by_id(struct table *table, unsigned owner, uint64_t id);
 struct sa *table_by_label(struct table *table, unsigned owner, uint32_t label);

@@ -215,6 +215,47 @@ END_TEST
 
 /* All calls of a gateway come from one port; a walk through them would take longer than a test may.
  */
+/* Against a sender at 8.8.8.8, ports 4000 and 4001. */
+static const struct {
+    const char *rtp, *rtcp;
+    bool mux;
+    enum sa_side side;
+    bool shares;
+} neighbours[] = {
+    {"8.8.8.8:4000", "8.8.8.8:6001", false, SA_SIDE_EXTERNAL, true},
+    {"8.8.8.8:4001", "8.8.8.8:4002", false, SA_SIDE_EXTERNAL, true},
+    {"8.8.8.8:3999", "8.8.8.8:4000", false, SA_SIDE_EXTERNAL, true},
+    {"8.8.8.8:3999", "8.8.8.8:4001", false, SA_SIDE_EXTERNAL, true},
+    {"8.8.8.8:3999", "8.8.8.8:4000", true, SA_SIDE_EXTERNAL, false},
+    {"8.8.8.8:4002", "8.8.8.8:4003", false, SA_SIDE_EXTERNAL, false},
+    {"8.8.8.9:4000", "8.8.8.9:4001", false, SA_SIDE_EXTERNAL, false},
+    {"8.8.8.8:4000", "8.8.8.8:4001", false, SA_SIDE_INTERNAL, false},
+    {"", "", false, SA_SIDE_EXTERNAL, false},
+};
+
+START_TEST(test_shares_source)
+{
+    struct table *table = table_new(8);
+    struct sa *sa = sample_sa(SA_SIDE_EXTERNAL, 1, 2), *other;
+
+    sa->source = (struct sa_transport){.rtp = sample_addr("8.8.8.8:4000"),
+                                       .rtcp = sample_addr("8.8.8.8:4001")};
+    must_insert(table, sa);
+    ck_assert_ptr_null(table_shares_source(table, sa));
+    other = sample_sa(neighbours[_i].side, 2, 4);
+    other->source = (struct sa_transport){.rtp = sample_addr(neighbours[_i].rtp),
+                                          .rtcp = sample_addr(neighbours[_i].rtcp),
+                                          .mux = neighbours[_i].mux};
+    ck_assert_ptr_eq(table_shares_source(table, other), neighbours[_i].shares ? sa : NULL);
+    must_insert(table, other);
+    ck_assert_ptr_eq(table_shares_source(table, other), neighbours[_i].shares ? sa : NULL);
+    ck_assert_ptr_eq(table_shares_source(table, sa), neighbours[_i].shares ? other : NULL);
+    discard(table, other);
+    ck_assert_ptr_null(table_shares_source(table, sa));
+    table_free(table);
+}
+END_TEST
+
 START_TEST(test_gateway)
 {
     enum { CALLS = 20000 };
@@ -421,6 +462,7 @@ int main(void)
     tcase_add_loop_test(tc, test_conflict, 0, sizeof(conflict_rows) / sizeof(conflict_rows[0]));
     tcase_add_test(tc, test_shared_source);
     tcase_add_test(tc, test_both_links_in_one_bucket);
+    tcase_add_loop_test(tc, test_shares_source, 0, sizeof(neighbours) / sizeof(neighbours[0]));
     tcase_add_test(tc, test_gateway);
     tcase_add_test(tc, test_streams_added);
     tcase_add_test(tc, test_each_removes);

@@ -52,7 +52,7 @@ int dmz_init(struct dmz *dmz, const struct dmz_options *options, const char *con
         struct dmz_site *site = &dmz->sites[dmz->site_count];
 
         site->name = names[dmz->site_count];
-        replica_init(&site->replica, dmz->table, (unsigned)dmz->site_count, options->site_quota,
+        replica_init(&site->replica, dmz->table, options->engine, (unsigned)dmz->site_count, options->site_quota,
                      &dmz->rules, &replica_hooks, site);
     }
     return 0;

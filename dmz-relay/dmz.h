@@ -50,6 +50,7 @@ struct dmz_hooks {
 };
 
 struct dmz_options {
+    struct srtp_engine *engine;
     size_t max_sas;
     uint32_t site_quota;
     uint64_t max_age_us;

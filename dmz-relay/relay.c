@@ -102,13 +102,14 @@ static const struct conn_hooks conn_hooks = {on_secured, on_drained, on_closed};
 static int start_core(struct daemon *daemon, char *error, size_t error_size)
 {
     const struct dmz_settings *settings = settings_of(daemon);
-    struct dmz_options options = {.max_sas = settings->limits.max_sas,
+    struct dmz_options options = {.engine = daemon->engine,
+                                  .max_sas = settings->limits.max_sas,
                                   .site_quota = settings->limits.site_quota,
                                   .max_age_us = settings->tunnel.common.max_age_us,
                                   .stale_hold_us = settings->tunnel.stale_hold_us,
                                   .queue_octets = QUEUE_OCTETS,
                                   .features = settings_features(&settings->srtp),
-                                  .engine_name = settings_engine_name(&settings->srtp),
+                                  .engine_name = srtp_engine_name(srtp_engine_kind(daemon->engine)),
                                   .software = "media-relay " PACKAGE_VERSION};
     struct path_out out = daemon_path_out(daemon);
     struct dmz_hooks hooks = {close_link, daemon};
@@ -187,6 +188,7 @@ static void share(const void *conf, struct daemon_shared *shared)
                                      .tunnel = &settings->tunnel.common,
                                      .networks = &settings->networks,
                                      .control = &settings->control,
+                                     .srtp = &settings->srtp,
                                      .log = &settings->log,
                                      .daemon = &settings->daemon};
 }

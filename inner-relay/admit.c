@@ -258,7 +258,7 @@ static int install(struct inner *inner, struct inner_link *link, struct sa *sa,
         return refuse(error, ERR_EXISTS, "source",
                       "SA %llu has the same side, source and SSRC already",
                       (unsigned long long)other->id);
-    result = sa_open(sa);
+    result = sa_open(sa, inner->options.engine);
     if (result < 0)
         return refuse(error, result, "key", "no SRTP session could be made: %s", err_text(result));
     result = table_insert(inner->table, sa);

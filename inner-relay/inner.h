@@ -43,6 +43,7 @@ struct inner_hooks {
 };
 
 struct inner_options {
+    struct srtp_engine *engine;
     size_t max_sas;
     uint64_t max_age_us;
     size_t queue_octets; /* media queue of each link */

@@ -113,11 +113,13 @@ static void take_options(const struct inner_settings *settings, struct inner_opt
 static int start_core(struct daemon *daemon, char *error, size_t error_size)
 {
     const struct inner_settings *settings = settings_of(daemon);
-    struct inner_options options = {.max_sas = settings->limits.max_sas,
+    struct inner_options options = {.engine = daemon->engine,
+                                    .max_sas = settings->limits.max_sas,
                                     .queue_octets = QUEUE_OCTETS,
                                     .dmz_keys = settings->srtp.dmz_keys,
                                     .features = settings_features(&settings->srtp.common),
-                                    .engine_name = settings_engine_name(&settings->srtp.common),
+                                    .engine_name =
+                                        srtp_engine_name(srtp_engine_kind(daemon->engine)),
                                     .software = "media-relay " PACKAGE_VERSION};
     struct path_out out = daemon_path_out(daemon);
     struct inner_hooks hooks = {kick, changed, deleted, daemon};
@@ -218,6 +220,7 @@ static void share(const void *conf, struct daemon_shared *shared)
                                      .tunnel = &settings->tunnel,
                                      .networks = &settings->networks,
                                      .control = &settings->control,
+                                     .srtp = &settings->srtp.common,
                                      .log = &settings->log,
                                      .daemon = &settings->daemon};
 }

@@ -390,7 +390,7 @@ static size_t install(struct reading *reading)
         reading->first = sa->newer;
         sa->newer = NULL;
         make_room(inner, sa);
-        if (sa_open(sa) == 0 && table_insert(inner->table, sa) == 0)
+        if (sa_open(sa, inner->options.engine) == 0 && table_insert(inner->table, sa) == 0)
             authority_restored(&inner->links[sa->owner].authority, sa);
         else
             sa_free(sa);

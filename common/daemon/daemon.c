@@ -287,17 +287,21 @@ static void stop_certificates(void *ctx)
 
 static int start_srtp(void *ctx, char *error, size_t error_size)
 {
-    (void)ctx;
-    if (srtp_engine_init() == 0)
-        return 0;
-    snprintf(error, error_size, "libsrtp2 could not be started");
-    return ERR_CRYPTO;
+    struct daemon *daemon = ctx;
+    enum srtp_engine_kind kind = (enum srtp_engine_kind)daemon->shared.srtp->engine;
+    int result = srtp_engine_new(&daemon->engine, kind);
+
+    if (result < 0)
+        snprintf(error, error_size, "the engine %s could not be started: %s",
+                 srtp_engine_name(kind), err_text(result));
+    return result;
 }
 
 static void stop_srtp(void *ctx)
 {
-    (void)ctx;
-    srtp_engine_fini();
+    struct daemon *daemon = ctx;
+
+    srtp_engine_free(daemon->engine);
 }
 
 static int start_core(void *ctx, char *error, size_t error_size)

@@ -21,6 +21,7 @@
 #include "common/tunnel/tls.h"
 
 struct daemon;
+struct srtp_engine;
 struct target_rules;
 
 /* The sections that both ini files have, inside the structure of one of them. */
@@ -30,6 +31,7 @@ struct daemon_shared {
     const struct tunnel_settings *tunnel;
     const struct networks_settings *networks;
     const struct control_settings *control;
+    const struct srtp_settings *srtp;
     const struct log_settings *log;
     const struct daemon_settings *daemon;
 };
@@ -66,6 +68,7 @@ struct daemon {
     ev_signal signals[3];
     ev_timer second;
     struct turns turns;
+    struct srtp_engine *engine;
     struct tls_context *tls;
     struct media *media;
     struct control *control;

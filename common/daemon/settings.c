@@ -21,14 +21,7 @@ int settings_complain(struct conf_complaint *complaint, const char *section, con
 
 uint64_t settings_features(const struct srtp_settings *srtp)
 {
-    return FEATURE_KEYLESS | (srtp->engine == SETTINGS_ENGINE_LIBSRTP2 ? 0 : FEATURE_VERIFY_ONLY);
-}
-
-const char *settings_engine_name(const struct srtp_settings *srtp)
-{
-    static const char *const names[] = {"auto", "evp", "libsrtp2"};
-
-    return names[srtp->engine];
+    return FEATURE_KEYLESS | (srtp->engine == SRTP_ENGINE_LIBSRTP2 ? 0 : FEATURE_VERIFY_ONLY);
 }
 
 /* "listener NAME" */

@@ -13,6 +13,7 @@
 #include "common/base/log.h"
 #include "common/base/protocol.h"
 #include "common/daemon/conf.h"
+#include "common/srtp/srtp.h"
 
 enum {
     SETTINGS_LISTENERS_MAX = 8,
@@ -46,9 +47,8 @@ struct networks_settings {
 
 /* [srtp] */
 struct srtp_settings {
-    int engine; /* SETTINGS_ENGINE_* */
+    int engine; /* enum srtp_engine_kind */
 };
-enum { SETTINGS_ENGINE_AUTO, SETTINGS_ENGINE_EVP, SETTINGS_ENGINE_LIBSRTP2 };
 
 /* [control] */
 struct control_settings {
@@ -143,9 +143,8 @@ struct daemon_settings {
                  false),                                                                           \
         SETTINGS_PATH("daemon", "pid-file", daemon_settings, pid_file, "")
 
-/* FEATURE_ bits of what the pair can with this engine, and its name. */
+/* FEATURE_ bits of what the pair can with this engine. */
 uint64_t settings_features(const struct srtp_settings *srtp);
-const char *settings_engine_name(const struct srtp_settings *srtp);
 
 /*
  * Checks of more than one value, for conf_schema.check: negative with

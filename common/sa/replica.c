@@ -7,11 +7,17 @@
 #include "common/sa/table.h"
 #include "common/srtp/srtp.h"
 
-void replica_init(struct replica *replica, struct table *table, unsigned owner, uint32_t quota,
-                  const struct target_rules *rules, const struct replica_hooks *hooks, void *ctx)
+void replica_init(struct replica *replica, struct table *table, struct srtp_engine *engine,
+                  unsigned owner, uint32_t quota, const struct target_rules *rules,
+                  const struct replica_hooks *hooks, void *ctx)
 {
-    *replica = (struct replica){
-        .table = table, .owner = owner, .quota = quota, .rules = rules, .hooks = hooks, .ctx = ctx};
+    *replica = (struct replica){.table = table,
+                                .engine = engine,
+                                .owner = owner,
+                                .quota = quota,
+                                .rules = rules,
+                                .hooks = hooks,
+                                .ctx = ctx};
 }
 
 static void refuse(struct replica *replica, const struct sa *sa, int error, const char *reason)
@@ -244,7 +250,7 @@ static void put(struct replica *replica, struct sa *sa)
         merge(held, sa);
         held->mark = replica->mark;
     } else if (sa->side == SA_SIDE_EXTERNAL && (!held || !same_key(held, sa)) &&
-               (result = sa_open(sa)) < 0) {
+               (result = sa_open(sa, replica->engine)) < 0) {
         refuse(replica, sa, result, "the SRTP session could not be made");
     } else {
         place(replica, sa, held);

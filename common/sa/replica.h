@@ -13,6 +13,7 @@
 #include "common/sa/target.h"
 #include "common/sa/wire.h"
 
+struct srtp_engine;
 struct table;
 
 /* What the replica asks of its daemon. */
@@ -26,6 +27,7 @@ struct replica_hooks {
 
 struct replica {
     struct table *table;
+    struct srtp_engine *engine;
     unsigned owner; /* the site's number in the SAs */
     uint32_t quota; /* SAs that this site may put */
     const struct target_rules *rules;
@@ -39,8 +41,9 @@ struct replica {
     uint32_t mark;  /* of the sync under way, or of the last one */
 };
 
-void replica_init(struct replica *replica, struct table *table, unsigned owner, uint32_t quota,
-                  const struct target_rules *rules, const struct replica_hooks *hooks, void *ctx);
+void replica_init(struct replica *replica, struct table *table, struct srtp_engine *engine,
+                  unsigned owner, uint32_t quota, const struct target_rules *rules,
+                  const struct replica_hooks *hooks, void *ctx);
 
 /*
  * FRAME_SYNC_BEGIN, _SYNC_END, _SA_PUT or _SA_DELETE. 0, or ERR_PROTOCOL: the tunnel is to be

@@ -29,12 +29,15 @@ void sa_free(struct sa *sa)
     free(sa);
 }
 
-int sa_open(struct sa *sa)
+int sa_open(struct sa *sa, struct srtp_engine *engine)
 {
     struct srtp_session *session = NULL;
-    int result =
-        srtp_session_new(&session, sa->suite, sa->material, suite_material_octets(sa->suite));
+    struct srtp_key key;
+    int result;
 
+    srtp_key_master(&key, sa->material, suite_material_octets(sa->suite));
+    result = srtp_session_new(engine, &session, sa->suite, &key);
+    wipe(&key, sizeof(key));
     if (result < 0)
         return result;
     srtp_session_free(sa->srtp);

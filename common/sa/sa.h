@@ -16,6 +16,7 @@
 #include "common/srtp/index.h"
 #include "common/srtp/suite.h"
 
+struct srtp_engine;
 struct srtp_session;
 
 /* Where the sender is. The values are those of the wire. */
@@ -40,7 +41,7 @@ struct sa_link {
     uint32_t next, previous;
 };
 
-/* One SSRC of the sender. Replay windows are the SRTP engine's. */
+/* One SSRC of the sender. */
 struct sa_stream {
     uint32_t ssrc;
     enum ssrc_origin origin;
@@ -102,7 +103,7 @@ struct sa *sa_new(void);
 void sa_free(struct sa *sa);
 
 /* Makes the SRTP session from suite and material. 0 or an error of srtp_session_new. */
-int sa_open(struct sa *sa);
+int sa_open(struct sa *sa, struct srtp_engine *engine);
 
 /* Never NULL; valid until the next change of a text of this SA. */
 const char *sa_text(const struct sa *sa, enum sa_text which);

@@ -9,9 +9,9 @@ static enum verdict authenticate(struct sa *sa, struct sa_stream *stream,
     struct srtp_index *index = stream ? &stream->index : NULL;
     enum verdict verdict;
 
+    verdict = srtp_verify(sa->srtp, index, view, packet, length);
     if (view->shape == RTP_SHAPE_RTP)
-        return srtp_verify_rtp(sa->srtp, index, view->ssrc, packet, length);
-    verdict = srtp_verify_rtcp(sa->srtp, index, view->ssrc, packet, length);
+        return verdict;
     /* Afterwards: now and then the ciphertext of a good packet looks like lengths that add up. */
     if ((verdict == VERDICT_AUTH_FAIL || verdict == VERDICT_MALFORMED) &&
         rtcp_is_plain(packet, length))

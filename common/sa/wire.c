@@ -102,6 +102,8 @@ static bool get_stream(const struct tlv *field, struct reading *reading)
     struct sa_stream stream = {.origin = SSRC_ORIGIN_SIGNALLED};
     struct tlv inner;
     uint8_t origin = SSRC_ORIGIN_SIGNALLED;
+    uint64_t index = 0;
+    uint32_t rtcp_index = 0;
     bool ok = true, has_ssrc = false;
     int result;
 
@@ -115,12 +117,12 @@ static bool get_stream(const struct tlv *field, struct reading *reading)
                  origin <= SSRC_ORIGIN_LEARNED;
             break;
         case SSRC_TAG_INDEX:
-            ok = stream.index.started =
-                tlv_get_u64(&inner, &stream.index.highest) && stream.index.highest >> 48 == 0;
+            ok = tlv_get_u64(&inner, &index) && index >> 48 == 0;
+            index_resume(&stream.index, index);
             break;
         case SSRC_TAG_RTCP_INDEX:
-            ok = stream.index.rtcp_started = tlv_get_u32(&inner, &stream.index.rtcp_highest) &&
-                                             stream.index.rtcp_highest >> 31 == 0;
+            ok = tlv_get_u32(&inner, &rtcp_index) && rtcp_index >> 31 == 0;
+            index_resume_rtcp(&stream.index, rtcp_index);
             break;
         default:
             ok = !inner.critical;

@@ -1,5 +1,6 @@
 /*
- * The engine on libsrtp2: full unprotect on a copy, which nobody looks at.
+ * The engine on libsrtp2: full unprotect on a copy, which nobody looks at but
+ * for its SSRC.
  *
  * One srtp_t per session, with the any-inbound template. The template checks a
  * packet at ROC 0 without allocating anything, and makes a stream that shares
@@ -11,55 +12,52 @@
  * For an SSRC that the SA does not know the template alone decides, and the
  * stream that it makes is removed at once.
  *
- * The index is always estimated here (index.c) and its ROC given to the library
- * before each packet: a ROC that is left from an earlier packet loses every one
- * after the next wrap. ROC 0 means "none given" to the library, which then
- * comes to the same estimate. Nothing of a failed packet stays behind.
+ * The index and the replay windows are the SA's (index.c). The ROC is given to
+ * the library before each packet: one that is left from an earlier packet loses
+ * every one after the next wrap. ROC 0 means "none given" to the library, which
+ * then comes to the same estimate. Where the library's own replay list says no
+ * to what the SA says is new (its list for SRTCP is 128 long), its stream is made
+ * anew. Nothing of a failed packet stays behind.
  */
 #include <arpa/inet.h>
 #include <srtp2/srtp.h>
 #include <stdalign.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/err.h"
 #include "common/base/protocol.h"
-#include "common/base/random.h"
-#include "common/rtp/classify.h"
-#include "common/srtp/srtp.h"
-
-enum {
-    WINDOW_PACKETS = 1024,
-    /* After a long gap ROC + 1 is tried, too, but for one failed packet in so many only. */
-    SEARCH_EVERY = 16,
-    SRTCP_INDEX_OCTETS = 4,
-};
-
-#define INDEX_TURN  ((uint64_t)1 << 16)
-#define INDEX_LIMIT ((uint64_t)1 << 48)
+#include "common/srtp/engine.h"
 
 _Static_assert(PACKET_ROOM_OCTETS >= PACKET_MAX_OCTETS + SRTP_MAX_TRAILER_LEN,
                "libsrtp2 wants room behind a packet");
+_Static_assert(SRTP_MKI_MAX_OCTETS <= SRTP_MAX_MKI_LEN, "libsrtp2 takes every MKI");
 
-/* What this session knows of one SSRC beside the caller's index. */
+enum { SSRC_AT_RTP = 8, SSRC_AT_RTCP = 4 };
+
+/* What the library has of one SSRC. */
 struct stream {
     uint32_t ssrc;
     bool used;
     bool made; /* the library has a stream of this SSRC */
-    /* Until this session verified something, the floors follow the caller's index. */
-    bool verified, rtcp_verified;
-    uint64_t floor, rtcp_floor; /* the lowest index that may still come */
-    unsigned failures;          /* since the last accepted RTP packet */
     uint64_t last_use;
 };
 
-struct srtp_session {
+struct libsrtp2_session {
+    struct srtp_session base;
     srtp_t context;
-    const struct suite *suite;
     uint64_t uses;
     struct stream streams[SA_SSRC_MAX];
-    uint8_t material[SUITE_KEY_MAX_OCTETS];
 };
+
+static struct libsrtp2_session *session_of(struct srtp_session *session)
+{
+    return (struct libsrtp2_session *)session;
+}
+
+/* ------------------------------------------------------------ the engine */
+
+/* The library's own state is one per process, and so is the count of those who use it. */
+static unsigned library_users;
 
 /* The library's own handler prints. */
 static void ignore_event(srtp_event_data_t *event)
@@ -67,19 +65,31 @@ static void ignore_event(srtp_event_data_t *event)
     (void)event;
 }
 
-int srtp_engine_init(void)
+static int libsrtp2_start(void **state)
 {
-    if (srtp_init() != srtp_err_status_ok)
+    *state = NULL;
+    if (library_users == 0 && (srtp_init() != srtp_err_status_ok ||
+                               srtp_install_event_handler(ignore_event) != srtp_err_status_ok))
         return ERR_CRYPTO;
-    if (srtp_install_event_handler(ignore_event) != srtp_err_status_ok)
-        return ERR_CRYPTO;
+    library_users++;
     return 0;
 }
 
-void srtp_engine_fini(void)
+static void libsrtp2_stop(void *state)
 {
-    srtp_shutdown();
+    (void)state;
+    if (--library_users == 0)
+        srtp_shutdown();
 }
+
+static bool libsrtp2_has(const void *state, const struct suite *suite, enum srtp_key_kind kind)
+{
+    (void)state;
+    (void)suite;
+    return kind == SRTP_KEY_MASTER;
+}
+
+/* ------------------------------------------------------------ sessions */
 
 static void set_crypto(srtp_policy_t *policy, enum suite_id id)
 {
@@ -108,85 +118,47 @@ static void set_crypto(srtp_policy_t *policy, enum suite_id id)
     }
 }
 
-static void make_policy(struct srtp_session *session, srtp_policy_t *policy)
-{
-    memset(policy, 0, sizeof(*policy));
-    set_crypto(policy, session->suite->id);
-    policy->key = session->material;
-    policy->window_size = WINDOW_PACKETS;
-}
-
-int srtp_session_new(struct srtp_session **session, const struct suite *suite,
-                     const uint8_t *material, size_t length)
-{
-    struct srtp_session *made;
+/* The library copies all that the policy points to. */
+struct policy {
     srtp_policy_t policy;
+    srtp_master_key_t key;
+    srtp_master_key_t *keys[1];
+};
 
-    if (length != suite_material_octets(suite) || length > SUITE_KEY_MAX_OCTETS)
-        return ERR_INVALID;
-    made = calloc(1, sizeof(*made));
-    if (!made)
-        return ERR_NOMEM;
-    made->suite = suite;
-    memcpy(made->material, material, length);
-    make_policy(made, &policy);
-    policy.ssrc.type = ssrc_any_inbound;
-    if (srtp_create(&made->context, &policy) != srtp_err_status_ok) {
-        made->context = NULL;
-        srtp_session_free(made);
-        return ERR_CRYPTO;
-    }
-    *session = made;
-    return 0;
-}
-
-void srtp_session_free(struct srtp_session *session)
+static srtp_policy_t *make_policy(struct srtp_session *session, struct policy *made)
 {
-    if (!session)
-        return;
-    if (session->context)
-        srtp_dealloc(session->context);
-    wipe(session, sizeof(*session));
-    free(session);
+    memset(made, 0, sizeof(*made));
+    set_crypto(&made->policy, session->suite->id);
+    made->policy.window_size = SRTP_WINDOW_PACKETS;
+    made->key = (srtp_master_key_t){session->octets, session->mki, session->mki_length};
+    made->keys[0] = &made->key;
+    made->policy.keys = made->keys;
+    made->policy.num_master_keys = 1;
+    return &made->policy;
 }
 
-static enum verdict verdict_of(srtp_err_status_t status)
+static int libsrtp2_open(struct srtp_session *base)
 {
-    switch (status) {
-    case srtp_err_status_ok:
-        return VERDICT_ACCEPTED;
-    case srtp_err_status_replay_fail:
-    case srtp_err_status_replay_old:
-    case srtp_err_status_pkt_idx_old:
-        return VERDICT_REPLAY;
-    case srtp_err_status_key_expired:
-        return VERDICT_KEY_EXPIRED;
-    case srtp_err_status_bad_param:
-    case srtp_err_status_parse_err:
-        return VERDICT_MALFORMED;
-    default:
-        return VERDICT_AUTH_FAIL;
-    }
+    struct policy made;
+    srtp_policy_t *policy = make_policy(base, &made);
+
+    policy->ssrc.type = ssrc_any_inbound;
+    return srtp_create(&session_of(base)->context, policy) == srtp_err_status_ok ? 0 : ERR_CRYPTO;
 }
 
-static enum verdict unprotect(struct srtp_session *session, enum rtp_shape shape,
-                              const uint8_t *packet, size_t length)
+static void libsrtp2_close(struct srtp_session *base)
 {
-    alignas(8) uint8_t copy[PACKET_ROOM_OCTETS];
-    int octets = (int)length;
-
-    memcpy(copy, packet, length);
-    return verdict_of(shape == RTP_SHAPE_RTP
-                          ? srtp_unprotect(session->context, copy, &octets)
-                          : srtp_unprotect_rtcp(session->context, copy, &octets));
+    srtp_dealloc(session_of(base)->context);
 }
 
-static void remove_from_library(struct srtp_session *session, uint32_t ssrc)
+/* ------------------------------------------------------------ streams */
+
+static void remove_from_library(struct libsrtp2_session *session, uint32_t ssrc)
 {
     srtp_remove_stream(session->context, htonl(ssrc)); /* the one call in network order */
 }
 
-static struct stream *stream_find(struct srtp_session *session, uint32_t ssrc)
+static struct stream *stream_find(struct libsrtp2_session *session, uint32_t ssrc)
 {
     for (unsigned i = 0; i < SA_SSRC_MAX; i++) {
         if (session->streams[i].used && session->streams[i].ssrc == ssrc)
@@ -195,17 +167,15 @@ static struct stream *stream_find(struct srtp_session *session, uint32_t ssrc)
     return NULL;
 }
 
-static void stream_drop(struct srtp_session *session, struct stream *stream)
+static void stream_drop(struct libsrtp2_session *session, struct stream *stream)
 {
-    struct stream none = {0};
-
     if (stream->made)
         remove_from_library(session, stream->ssrc);
-    *stream = none;
+    *stream = (struct stream){0};
 }
 
 /* Finds it, or takes a free place, or that of the stream that was silent longest. */
-static struct stream *stream_get(struct srtp_session *session, uint32_t ssrc)
+static struct stream *stream_get(struct libsrtp2_session *session, uint32_t ssrc)
 {
     struct stream *stream = stream_find(session, ssrc);
 
@@ -224,143 +194,127 @@ static struct stream *stream_get(struct srtp_session *session, uint32_t ssrc)
 }
 
 /* Makes the library take the next packet of this stream at this ROC. */
-static bool stream_set_roc(struct srtp_session *session, struct stream *stream, uint32_t roc)
+static bool stream_set_roc(struct libsrtp2_session *session, struct stream *stream, uint32_t roc)
 {
-    srtp_policy_t policy;
+    struct policy made;
+    srtp_policy_t *policy;
 
     if (!stream->made) {
         if (roc == 0)
             return true; /* the template's business */
-        make_policy(session, &policy);
-        policy.ssrc.type = ssrc_specific;
-        policy.ssrc.value = stream->ssrc;
-        stream->made = srtp_add_stream(session->context, &policy) == srtp_err_status_ok;
+        policy = make_policy(&session->base, &made);
+        policy->ssrc.type = ssrc_specific;
+        policy->ssrc.value = stream->ssrc;
+        stream->made = srtp_add_stream(session->context, policy) == srtp_err_status_ok;
     }
     return stream->made &&
            srtp_set_stream_roc(session->context, stream->ssrc, roc) == srtp_err_status_ok;
 }
 
-static enum verdict verify_at(struct srtp_session *session, struct stream *stream,
-                              struct srtp_index *index, uint64_t at, const uint8_t *packet,
-                              size_t length)
-{
-    enum verdict verdict;
+/* ------------------------------------------------------------ packets */
 
-    if (!stream->verified)
-        stream->floor = index->started ? index->highest + 1 : 0;
-    if (at < stream->floor)
-        return VERDICT_REPLAY;
-    if (!stream_set_roc(session, stream, index_roc(at)))
-        return VERDICT_AUTH_FAIL;
-    verdict = unprotect(session, RTP_SHAPE_RTP, packet, length);
-    if (verdict == VERDICT_ACCEPTED) {
-        stream->made = true;
-        stream->verified = true;
-        stream->failures = 0;
-        index_advance(index, at);
-    }
-    return verdict;
+static bool copy_has_ssrc(const uint8_t *at, uint32_t ssrc)
+{
+    return ((uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3]) == ssrc;
 }
 
-/*
- * True when the packet may come from the turn after the estimated one: it is wrong there, or far
- * behind the window, as after 40,000 lost packets. The first failure after an accepted packet may
- * search, then one in SEARCH_EVERY: a flood of forged packets costs 1 + 1/16 verifications each,
- * and does not keep a true packet from being the one for long. A stream that was never made waits
- * for the sixteenth, because searching allocates it.
- */
-static bool search_now(struct stream *stream, const struct srtp_index *index, uint64_t at,
-                       enum verdict verdict)
+static srtp_err_status_t unprotect(struct libsrtp2_session *session, const struct rtp_view *view,
+                                   const uint8_t *packet, size_t length)
 {
-    bool behind = verdict == VERDICT_REPLAY && at + WINDOW_PACKETS <= index->highest;
+    alignas(8) uint8_t copy[PACKET_ROOM_OCTETS];
+    unsigned use_mki = session->base.mki_length > 0;
+    int octets = (int)length;
+    srtp_err_status_t status;
 
-    if ((verdict != VERDICT_AUTH_FAIL && !behind) || at + INDEX_TURN >= INDEX_LIMIT)
-        return false;
-    stream->failures++;
-    return stream->failures % SEARCH_EVERY == (stream->made ? 1 : 0);
+    memcpy(copy, packet, length);
+    if (view->shape == RTP_SHAPE_RTP)
+        status = srtp_unprotect_mki(session->context, copy, &octets, use_mki);
+    else
+        status = srtp_unprotect_rtcp_mki(session->context, copy, &octets, use_mki);
+    if (status == srtp_err_status_ok &&
+        !copy_has_ssrc(copy + (view->shape == RTP_SHAPE_RTP ? SSRC_AT_RTP : SSRC_AT_RTCP),
+                       view->ssrc))
+        status = srtp_err_status_auth_fail;
+    return status;
 }
 
-static enum verdict verify_known(struct srtp_session *session, struct srtp_index *index,
-                                 const struct rtp_view *view, const uint8_t *packet, size_t length)
+static bool is_replay(srtp_err_status_t status)
 {
-    struct stream *stream = stream_get(session, view->ssrc);
-    uint64_t at = index_estimate(index, view->sequence);
-    enum verdict verdict = verify_at(session, stream, index, at, packet, length);
+    return status == srtp_err_status_replay_fail || status == srtp_err_status_replay_old ||
+           status == srtp_err_status_pkt_idx_old;
+}
 
-    if (search_now(stream, index, at, verdict) &&
-        verify_at(session, stream, index, at + INDEX_TURN, packet, length) == VERDICT_ACCEPTED)
+static enum verdict verdict_of(srtp_err_status_t status)
+{
+    switch (status) {
+    case srtp_err_status_ok:
         return VERDICT_ACCEPTED;
-    return verdict;
+    case srtp_err_status_key_expired:
+        return VERDICT_KEY_EXPIRED;
+    case srtp_err_status_bad_param:
+    case srtp_err_status_parse_err:
+        return VERDICT_MALFORMED;
+    default:
+        return is_replay(status) ? VERDICT_REPLAY : VERDICT_AUTH_FAIL;
+    }
 }
 
 /* Nothing may stay: neither what an earlier time left of this SSRC, nor what this packet makes. */
-static enum verdict verify_unknown(struct srtp_session *session, const struct rtp_view *view,
+static enum verdict verify_unknown(struct libsrtp2_session *session, const struct rtp_view *view,
                                    const uint8_t *packet, size_t length)
 {
     struct stream *stream = stream_find(session, view->ssrc);
-    enum verdict verdict;
+    srtp_err_status_t status;
 
     if (stream)
         stream_drop(session, stream);
-    verdict = unprotect(session, view->shape, packet, length);
-    if (verdict == VERDICT_ACCEPTED)
+    status = unprotect(session, view, packet, length);
+    if (status == srtp_err_status_ok)
         remove_from_library(session, view->ssrc);
-    return verdict;
+    return verdict_of(status);
 }
 
-/* The engine does not check the version, and wants header and trailer inside the packet. */
-static bool well_formed(enum rtp_shape shape, uint32_t ssrc, size_t trailer, const uint8_t *packet,
-                        size_t length, struct rtp_view *view)
+static enum verdict verify_known(struct libsrtp2_session *session, const struct rtp_view *view,
+                                 uint32_t roc, const uint8_t *packet, size_t length)
 {
-    return length <= PACKET_MAX_OCTETS && classify(packet, length, view) == VERDICT_ACCEPTED &&
-           view->shape == shape && view->ssrc == ssrc && length - view->header_length >= trailer;
-}
+    struct stream *stream = stream_get(session, view->ssrc);
+    srtp_err_status_t status = srtp_err_status_fail;
 
-enum verdict srtp_verify_rtp(struct srtp_session *session, struct srtp_index *index, uint32_t ssrc,
-                             const uint8_t *packet, size_t length)
-{
-    struct rtp_view view;
-
-    if (!well_formed(RTP_SHAPE_RTP, ssrc, session->suite->rtp_tag_octets, packet, length, &view))
-        return VERDICT_MALFORMED;
-    if (!index)
-        return verify_unknown(session, &view, packet, length);
-    return verify_known(session, index, &view, packet, length);
-}
-
-/* In clear at the end (RFC 3711 section 3.4), with AEAD behind the tag (RFC 7714 section 9.2). */
-static uint32_t srtcp_index(const struct suite *suite, const uint8_t *packet, size_t length)
-{
-    const uint8_t *p =
-        packet + length - SRTCP_INDEX_OCTETS - (suite->aead ? 0 : suite->rtcp_tag_octets);
-
-    return (uint32_t)(p[0] & 0x7f) << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-enum verdict srtp_verify_rtcp(struct srtp_session *session, struct srtp_index *index, uint32_t ssrc,
-                              const uint8_t *packet, size_t length)
-{
-    size_t trailer = SRTCP_INDEX_OCTETS + session->suite->rtcp_tag_octets;
-    struct rtp_view view;
-    struct stream *stream;
-    enum verdict verdict;
-    uint32_t at;
-
-    if (!well_formed(RTP_SHAPE_RTCP, ssrc, trailer, packet, length, &view))
-        return VERDICT_MALFORMED;
-    if (!index)
-        return verify_unknown(session, &view, packet, length);
-    stream = stream_get(session, ssrc);
-    at = srtcp_index(session->suite, packet, length);
-    if (!stream->rtcp_verified)
-        stream->rtcp_floor = index->rtcp_started ? (uint64_t)index->rtcp_highest + 1 : 0;
-    if (at < stream->rtcp_floor)
-        return VERDICT_REPLAY;
-    verdict = unprotect(session, RTP_SHAPE_RTCP, packet, length);
-    if (verdict == VERDICT_ACCEPTED) {
-        stream->made = true;
-        stream->rtcp_verified = true;
-        index_advance_rtcp(index, at);
+    if (stream_set_roc(session, stream, roc))
+        status = unprotect(session, view, packet, length);
+    if (is_replay(status)) {
+        stream_drop(session, stream);
+        stream = stream_get(session, view->ssrc);
+        if (stream_set_roc(session, stream, roc))
+            status = unprotect(session, view, packet, length);
     }
-    return verdict;
+    if (status == srtp_err_status_ok)
+        stream->made = true;
+    return verdict_of(status);
 }
+
+static enum verdict libsrtp2_rtp(struct srtp_session *session, const struct rtp_view *view,
+                                 bool known, uint64_t index, const uint8_t *packet, size_t length)
+{
+    return known ? verify_known(session_of(session), view, index_roc(index), packet, length)
+                 : verify_unknown(session_of(session), view, packet, length);
+}
+
+static enum verdict libsrtp2_rtcp(struct srtp_session *session, const struct rtp_view *view,
+                                  bool known, uint32_t index, const uint8_t *packet, size_t length)
+{
+    (void)index; /* the library reads it from the packet */
+    return known ? verify_known(session_of(session), view, 0, packet, length)
+                 : verify_unknown(session_of(session), view, packet, length);
+}
+
+const struct srtp_ops libsrtp2_ops = {
+    .session_octets = sizeof(struct libsrtp2_session),
+    .start = libsrtp2_start,
+    .stop = libsrtp2_stop,
+    .has = libsrtp2_has,
+    .open = libsrtp2_open,
+    .close = libsrtp2_close,
+    .rtp = libsrtp2_rtp,
+    .rtcp = libsrtp2_rtcp,
+};

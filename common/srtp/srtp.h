@@ -1,58 +1,121 @@
 /*
- * Verification of SRTP and SRTCP for one sender: one suite, one master key, and
- * the SSRCs that may come under it. The one interface of all engines.
+ * Verification of SRTP and SRTCP for one sender: one suite, one key, and the
+ * SSRCs that may come under it. The one interface of all engines.
  *
  * A packet is never changed: what comes in goes out byte for byte.
  */
 #ifndef COMMON_SRTP_SRTP_H
 #define COMMON_SRTP_SRTP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "common/base/verdict.h"
+#include "common/rtp/classify.h"
 #include "common/srtp/index.h"
 #include "common/srtp/suite.h"
 
+/*
+ * evp verifies with libcrypto, and only verifies; libsrtp2 decrypts a copy.
+ * auto takes evp for each suite that it has, libsrtp2 for others.
+ */
+enum srtp_engine_kind { SRTP_ENGINE_AUTO, SRTP_ENGINE_EVP, SRTP_ENGINE_LIBSRTP2 };
+
+struct srtp_engine;
 struct srtp_session;
 
-/* Once per process, before anything else. 0 or ERR_CRYPTO. */
-int srtp_engine_init(void);
-void srtp_engine_fini(void);
+/* What a host has of a sender's key. The order is that of how much it can do with it. */
+enum srtp_key_kind {
+    SRTP_KEY_NONE,
+    SRTP_KEY_AUTH,   /* authentication keys of SRTP and of SRTCP: verifies, cannot decrypt */
+    SRTP_KEY_MASTER, /* master key, then master salt */
+};
+
+enum {
+    SRTP_AUTH_KEY_OCTETS = 20, /* of HMAC-SHA1, RFC 3711 section 5.2 */
+    SRTP_MKI_MAX_OCTETS = 128, /* RFC 4568 section 6.1 */
+};
+
+/* A key on its way into a session or out of one. Whoever holds it wipes it. */
+struct srtp_key {
+    enum srtp_key_kind kind;
+    size_t length;
+    uint8_t octets[SUITE_KEY_MAX_OCTETS];
+    size_t mki_length; /* 0: packets have no MKI */
+    uint8_t mki[SRTP_MKI_MAX_OCTETS];
+    uint64_t lifetime; /* packets that it may protect yet, SRTP and SRTCP together */
+};
+
+/* RFC 3711 section 9.2. */
+#define SRTP_LIFETIME_MAX ((uint64_t)1 << 48)
+
+/* How long the octets of a key of this kind are; 0 when there is none (AUTH with an AEAD suite). */
+size_t srtp_key_octets(const struct suite *suite, enum srtp_key_kind kind);
+/* Fills in a master key without MKI, with the longest lifetime. length is suite_material_octets()
+ * or the session refuses it.
+ */
+void srtp_key_master(struct srtp_key *key, const uint8_t *material, size_t length);
 
 /*
- * material is master key then master salt, suite_material_octets() long; it is
- * copied. *session is owned by the caller. 0, ERR_NOMEM, ERR_INVALID (length)
- * or ERR_CRYPTO.
+ * 0, ERR_NOMEM, or ERR_CRYPTO when a library cannot be started. *engine is owned by the caller and
+ * outlives its sessions.
  */
-int srtp_session_new(struct srtp_session **session, const struct suite *suite,
-                     const uint8_t *material, size_t length);
+int srtp_engine_new(struct srtp_engine **engine, enum srtp_engine_kind kind);
+/* Accepts NULL. */
+void srtp_engine_free(struct srtp_engine *engine);
+/* "auto", "evp" or "libsrtp2". */
+const char *srtp_engine_name(enum srtp_engine_kind kind);
+enum srtp_engine_kind srtp_engine_kind(const struct srtp_engine *engine);
+/* Can it verify this suite with a key of this kind? */
+bool srtp_engine_has(const struct srtp_engine *engine, const struct suite *suite,
+                     enum srtp_key_kind kind);
+/* False when the system let it lock no memory for the keys: they may be swapped out. */
+bool srtp_engine_is_locked(const struct srtp_engine *engine);
+
+/*
+ * The key is copied into locked memory. *session is owned by the caller. 0,
+ * ERR_NOMEM, ERR_INVALID (a length that is not the suite's, all octets zero),
+ * ERR_UNSUPPORTED (no engine here verifies this suite with such a key) or ERR_CRYPTO.
+ */
+int srtp_session_new(struct srtp_engine *engine, struct srtp_session **session,
+                     const struct suite *suite, const struct srtp_key *key);
 /* Wipes the keys. Accepts NULL. */
 void srtp_session_free(struct srtp_session *session);
+/*
+ * The session's key in the kind that is asked for: as it was given, or authentication keys derived
+ * from a master key (RFC 3711 section 4.3). 0, or ERR_UNSUPPORTED when there is no such thing.
+ */
+int srtp_session_key(const struct srtp_session *session, enum srtp_key_kind kind,
+                     struct srtp_key *key);
+/* Was it made from this key (octets and MKI)? */
+bool srtp_session_is(const struct srtp_session *session, const struct suite *suite,
+                     const struct srtp_key *key);
 
 /*
- * Verifies an SRTP packet of the given SSRC (as it stands in the packet).
- * index is that SSRC's state in the SA, and moves on when the packet is
- * accepted; it may come from another process's life (state file, SA-PUT):
- * what lies at or below its highest index, when this session has not yet
- * verified anything itself, is a replay. After a gap of more than half a turn
- * of the sequence number the next turn is tried as well, for the first failed
- * packet after an accepted one and then for one failed packet in sixteen.
+ * Verifies a packet. view is what classify() said of it. index is the state of
+ * its SSRC in the SA, and moves on when the packet is accepted.
  *
  * NULL for an SSRC that the SA does not know: the tag is still checked, so that
  * the caller can tell ssrc-mismatch from auth-fail, and nothing is remembered;
  * RTP of such an SSRC is taken to be in its first turn (ROC 0).
  *
- * At most SA_SSRC_MAX SSRCs at a time; one more pushes out the one that was
- * silent longest, whose index then guards it against replay.
- * VERDICT_ACCEPTED, _MALFORMED (not the shape that classify() demands, another
- * SSRC than said, no room for a tag), _AUTH_FAIL, _REPLAY or _KEY_EXPIRED.
- *
- * Works for any length; packet need not be aligned.
+ * VERDICT_ACCEPTED, _MALFORMED (no room for a tag, or too long), _AUTH_FAIL, _REPLAY or
+ * _KEY_EXPIRED. Allocates nothing with the evp engine. The packet need not be aligned.
+ */
+enum verdict srtp_verify(struct srtp_session *session, struct srtp_index *index,
+                         const struct rtp_view *view, const uint8_t *packet, size_t length);
+
+/*
+ * The same for callers that have only octets: _MALFORMED too when classify() does not accept
+ * them as RTP (RTCP) of this SSRC.
  */
 enum verdict srtp_verify_rtp(struct srtp_session *session, struct srtp_index *index, uint32_t ssrc,
                              const uint8_t *packet, size_t length);
 enum verdict srtp_verify_rtcp(struct srtp_session *session, struct srtp_index *index, uint32_t ssrc,
                               const uint8_t *packet, size_t length);
+
+/* Room that a packet of this suite has behind its header: the tag, the SRTCP index, the MKI. */
+size_t srtp_trailer_octets(const struct suite *suite, enum rtp_shape shape, size_t mki_length);
 
 #endif

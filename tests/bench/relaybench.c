@@ -14,7 +14,6 @@
 #include "common/base/base64.h"
 #include "common/base/protocol.h"
 #include "common/base/random.h"
-#include "common/srtp/srtp.h"
 #include "tests/bench/ctl.h"
 #include "tests/bench/flow.h"
 #include "tests/unit/protect.h"
@@ -452,7 +451,7 @@ int main(int argc, char **argv)
     bool result;
 
     parse(&b, argc, argv);
-    if (srtp_engine_init() < 0)
+    if (protect_start() < 0)
         cli_die("libsrtp2 could not be started");
     cli_raise_files();
     make_key(&b);
@@ -475,6 +474,6 @@ int main(int argc, char **argv)
     json_decref(ids);
     for (unsigned f = 0; f < b.flow_count; f++)
         flow_close(&b.flows[f]);
-    srtp_engine_fini();
+    protect_stop();
     return result ? EXIT_SUCCESS : EXIT_FAILURE;
 }

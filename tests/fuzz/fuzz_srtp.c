@@ -1,8 +1,9 @@
 /*
- * A session under a script of the input's making: good packets in any order,
- * good ones with an octet changed or cut off, raw octets, an unknown SSRC,
- * restarts. What must hold: nothing but a good packet is accepted, none twice,
- * and the packet after the highest is always accepted, whatever came before.
+ * A session of each engine under a script of the input's making: good packets
+ * in any order, good ones with an octet changed or cut off, raw octets, an
+ * unknown SSRC, restarts. What must hold: both come to the same verdict and the
+ * same state, nothing but a good packet is accepted, none twice, and the packet
+ * after the highest is always accepted, whatever came before.
  */
 #include <stdbool.h>
 #include <stdlib.h>
@@ -12,20 +13,22 @@
 #include "common/srtp/srtp.h"
 #include "tests/unit/reference.h"
 
-enum { SSRC = 0x5501a0b2, STEPS_MAX = 64, RESTARTS_MAX = 3, RAW_MAX = 64 };
+enum { SSRC = 0x5501a0b2, STEPS_MAX = 64, RESTARTS_MAX = 3, RAW_MAX = 64, ENGINES = 2 };
 
 struct run {
     const struct suite *suite;
     uint8_t material[SUITE_KEY_MAX_OCTETS];
     struct reference_keys rtp, rtcp;
-    struct srtp_session *session;
-    struct srtp_index index;
+    struct srtp_session *session[ENGINES];
+    struct srtp_index index, index_of_other;
     uint64_t accepted[STEPS_MAX + 1];
     uint32_t accepted_rtcp[STEPS_MAX + 1];
     unsigned accepted_count, accepted_rtcp_count, restarts;
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static struct srtp_engine *engine[ENGINES];
 
 static void expect(bool condition)
 {
@@ -54,25 +57,39 @@ static size_t make_rtcp(const struct run *run, uint32_t index, uint8_t *packet)
 static enum verdict verify(struct run *run, bool known, bool rtcp, const uint8_t *packet,
                            size_t length)
 {
-    struct srtp_index *index = known ? &run->index : NULL;
+    struct srtp_index *index[ENGINES] = {known ? &run->index : NULL,
+                                         known ? &run->index_of_other : NULL};
     uint8_t *copy = malloc(length ? length : 1);
-    enum verdict verdict;
+    enum verdict verdict[ENGINES];
 
     expect(copy != NULL);
     memcpy(copy, packet, length);
-    verdict = rtcp ? srtp_verify_rtcp(run->session, index, SSRC, copy, length)
-                   : srtp_verify_rtp(run->session, index, SSRC, copy, length);
-    expect(memcmp(copy, packet, length) == 0);
+    for (int i = 0; i < ENGINES; i++) {
+        verdict[i] = rtcp ? srtp_verify_rtcp(run->session[i], index[i], SSRC, copy, length)
+                          : srtp_verify_rtp(run->session[i], index[i], SSRC, copy, length);
+        expect(memcmp(copy, packet, length) == 0);
+    }
     free(copy);
-    return verdict;
+    expect(verdict[0] == verdict[1]);
+    expect(memcmp(&run->index, &run->index_of_other, sizeof(run->index)) == 0);
+    return verdict[0];
 }
 
 static void restart(struct run *run)
 {
-    srtp_session_free(run->session);
-    run->session = NULL;
-    expect(srtp_session_new(&run->session, run->suite, run->material,
-                            suite_material_octets(run->suite)) == 0);
+    struct srtp_key key;
+
+    srtp_key_master(&key, run->material, suite_material_octets(run->suite));
+    for (int i = 0; i < ENGINES; i++) {
+        srtp_session_free(run->session[i]);
+        expect(srtp_session_new(engine[i], &run->session[i], run->suite, &key) == 0);
+    }
+    /* What the state file keeps. */
+    if (run->index.started)
+        index_resume(&run->index, run->index.highest);
+    if (run->index.rtcp_started)
+        index_resume_rtcp(&run->index, run->index.rtcp_highest);
+    run->index_of_other = run->index;
 }
 
 static void send_rtp(struct run *run, uint64_t index)
@@ -197,11 +214,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct reader r;
 
     if (!started)
-        expect(srtp_engine_init() == 0);
+        expect(srtp_engine_new(&engine[0], SRTP_ENGINE_EVP) == 0 &&
+               srtp_engine_new(&engine[1], SRTP_ENGINE_LIBSRTP2) == 0);
     started = true;
     reader_init(&r, data, size);
     run.suite = suite_get((enum suite_id)(reader_u8(&r) % SUITE_COUNT));
-    memset(run.material, reader_u8(&r), sizeof(run.material));
+    memset(run.material, reader_u8(&r) | 1, sizeof(run.material));
     reference_keys(run.suite, run.material, false, &run.rtp);
     reference_keys(run.suite, run.material, true, &run.rtcp);
     run.index.highest = reader_u64(&r) & 0xffffffffffff;
@@ -212,6 +230,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (unsigned i = 0; i < STEPS_MAX && reader_left(&r) > 0; i++)
         step(&run, &r);
     expect_next(&run);
-    srtp_session_free(run.session);
+    for (int i = 0; i < ENGINES; i++)
+        srtp_session_free(run.session[i]);
     return 0;
 }

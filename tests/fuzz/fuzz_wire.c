@@ -119,7 +119,7 @@ static void set_up(struct run *run)
     run->foreign = sample_sa(SA_SIDE_EXTERNAL, 1, FOREIGN_NUMBER);
     run->foreign->owner = FOREIGN;
     expect(run->table && run->inside && table_insert(run->table, run->foreign) == 0);
-    replica_init(&run->replica, run->table, 0, QUOTA, &run->rules, &hooks, run);
+    replica_init(&run->replica, run->table, sample_engine(), 0, QUOTA, &run->rules, &hooks, run);
     expect(authority_init(&run->authority, run->inside, 0) == 0);
     /* One SA of the authority, refused before: a SA-NAK writes no log line of its own. */
     sample_text(own, SA_REFUSED, "before");

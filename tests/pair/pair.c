@@ -601,7 +601,8 @@ struct pair *pair_new_unconnected(unsigned sites)
     pair->piece = SIZE_MAX;
     pair->delay_us = 5 * PAIR_MS;
     pair->site_count = sites;
-    pair->dmz_options = (struct dmz_options){.max_sas = 2000,
+    pair->dmz_options = (struct dmz_options){.engine = sample_engine(),
+                                             .max_sas = 2000,
                                              .site_quota = 1000,
                                              .max_age_us = 60 * PAIR_MS,
                                              .stale_hold_us = 60 * PAIR_SECOND,
@@ -609,7 +610,8 @@ struct pair *pair_new_unconnected(unsigned sites)
                                              .features = FEATURES,
                                              .engine_name = "test",
                                              .software = "dmz-relay test"};
-    pair->inner_options = (struct inner_options){.max_sas = 2000,
+    pair->inner_options = (struct inner_options){.engine = sample_engine(),
+                                                 .max_sas = 2000,
                                                  .max_age_us = 60 * PAIR_MS,
                                                  .queue_octets = QUEUE_MAX,
                                                  .sa_rate = 1000000,

@@ -17,7 +17,6 @@
 #include "common/base/base64.h"
 #include "common/base/protocol.h"
 #include "common/base/writer.h"
-#include "common/srtp/srtp.h"
 #include "tests/tools/cli.h"
 #include "tests/tools/junk.h"
 #include "tests/tools/packets.h"
@@ -566,7 +565,7 @@ static void open_all(struct sender *s)
 {
     const struct config *c = &s->config;
 
-    if (srtp_engine_init() < 0)
+    if (protect_start() < 0)
         cli_die("libsrtp2 could not be started");
     cli_raise_files();
     s->streams = calloc(c->streams, sizeof(*s->streams));
@@ -585,7 +584,7 @@ static void close_all(struct sender *s)
     for (unsigned i = 0; i < s->config.streams; i++)
         close_stream(&s->streams[i]);
     free(s->streams);
-    srtp_engine_fini();
+    protect_stop();
 }
 
 int main(int argc, char **argv)

@@ -6,23 +6,17 @@
 
 #include "common/srtp/srtp.h"
 
-static struct srtp_session *kept;
+static struct srtp_engine *engine;
 
 bool core_start_engine(void)
 {
-    static const uint8_t material[30] = {1};
-    const struct suite *suite = suite_get(SUITE_AES_CM_128_HMAC_SHA1_80);
-
-    /* The library's cryptography starts anew with every first session: one stays. */
-    return srtp_engine_init() == 0 &&
-           srtp_session_new(&kept, suite, material, sizeof(material)) == 0;
+    return srtp_engine_new(&engine, SRTP_ENGINE_AUTO) == 0;
 }
 
 void core_stop_engine(void)
 {
-    srtp_session_free(kept);
-    kept = NULL;
-    srtp_engine_fini();
+    srtp_engine_free(engine);
+    engine = NULL;
 }
 
 /* ------------------------------------------------------------ hooks that count */
@@ -102,7 +96,8 @@ static void add_listener(struct inner *inner, const char *name, const char *addr
 bool core_init(struct core *core, size_t max_sas)
 {
     static const char *const names[] = {"east", "west", NULL};
-    struct inner_options options = {.max_sas = max_sas,
+    struct inner_options options = {.engine = engine,
+                                    .max_sas = max_sas,
                                     .max_age_us = 60000,
                                     .queue_octets = 65536,
                                     .sa_rate = 125000,

@@ -18,7 +18,7 @@ struct core {
     unsigned sent;
 };
 
-/* Once per program that makes SAs; keeps a session, as the daemon does not need to. */
+/* Once per program that makes SAs. */
 bool core_start_engine(void);
 void core_stop_engine(void);
 

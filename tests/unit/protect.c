@@ -7,6 +7,7 @@
 
 #include "common/base/protocol.h"
 #include "common/base/writer.h"
+#include "common/srtp/srtp.h"
 
 struct protect {
     srtp_t context;
@@ -29,6 +30,27 @@ static void set_crypto(srtp_policy_t *policy, enum suite_id id)
         srtp_crypto_policy_set_aes_cm_256_hmac_sha1_80(&policy->rtp);
         srtp_crypto_policy_set_aes_cm_256_hmac_sha1_80(&policy->rtcp);
     }
+}
+
+static struct srtp_engine *engine;
+static struct protect *kept;
+
+int protect_start(void)
+{
+    static const uint8_t material[30] = {1};
+
+    /* The library is started once per process, and the relay's engine counts who uses it. */
+    if (srtp_engine_new(&engine, SRTP_ENGINE_LIBSRTP2) < 0)
+        return -1;
+    kept = protect_new(suite_get(SUITE_AES_CM_128_HMAC_SHA1_80), material, 1);
+    return kept ? 0 : -1;
+}
+
+void protect_stop(void)
+{
+    protect_free(kept);
+    kept = NULL;
+    srtp_engine_free(engine);
 }
 
 struct protect *protect_new(const struct suite *suite, const uint8_t *material, uint32_t ssrc)

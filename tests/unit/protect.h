@@ -1,6 +1,5 @@
 /*
  * A sender of SRTP and SRTCP on libsrtp2, for tests, tools and the bench.
- * srtp_engine_init() comes first.
  */
 #ifndef TESTS_UNIT_PROTECT_H
 #define TESTS_UNIT_PROTECT_H
@@ -14,6 +13,13 @@
 enum { PROTECT_ADDS_OCTETS = 20, PROTECT_HEADER_OCTETS = 12 };
 
 struct protect;
+
+/*
+ * Once per process, before anything else; 0 or negative. It keeps a session: the library's
+ * cryptography starts anew with every first one, and that takes long.
+ */
+int protect_start(void);
+void protect_stop(void);
 
 /* material is suite_material_octets() long and is copied. NULL when it cannot be made. */
 struct protect *protect_new(const struct suite *suite, const uint8_t *material, uint32_t ssrc);

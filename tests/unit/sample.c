@@ -5,27 +5,31 @@
 #include <string.h>
 
 #include "common/srtp/srtp.h"
+#include "tests/unit/protect.h"
 
-static struct srtp_session *kept;
+static struct srtp_engine *engine;
 
 void sample_engine_start(void)
 {
-    static const uint8_t material[30] = {1};
-    const struct suite *suite = suite_get(SUITE_AES_CM_128_HMAC_SHA1_80);
-
-    if (kept)
+    if (engine)
         return;
-    if (srtp_engine_init() < 0 || srtp_session_new(&kept, suite, material, sizeof(material)) < 0)
+    if (protect_start() < 0 || srtp_engine_new(&engine, SRTP_ENGINE_AUTO) < 0)
         abort();
 }
 
 void sample_engine_stop(void)
 {
-    if (!kept)
+    if (!engine)
         return;
-    srtp_session_free(kept);
-    kept = NULL;
-    srtp_engine_fini();
+    srtp_engine_free(engine);
+    engine = NULL;
+    protect_stop();
+}
+
+struct srtp_engine *sample_engine(void)
+{
+    sample_engine_start();
+    return engine;
 }
 
 struct addr sample_addr(const char *text)

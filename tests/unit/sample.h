@@ -7,11 +7,10 @@
 
 #include "common/sa/sa.h"
 
-/*
- * Checked fixture: libsrtp2's cryptography, started once per process, since
- * that takes long. One session stays, without which it would start anew with each.
- */
+/* Checked fixture: an engine (auto) and the senders of protect.h, started once per process. */
 void sample_engine_start(void);
+/* The engine; started when it was not yet. */
+struct srtp_engine *sample_engine(void);
 /* At the end of main: under CK_FORK=no nothing else stops it. */
 void sample_engine_stop(void);
 

@@ -12,7 +12,7 @@
 
 enum { SSRC = 0x1234, PACKET_SIZE = 512 };
 
-static struct srtp_session *kept;
+static struct srtp_engine *engine;
 static struct table *table;
 static struct sa *sa;
 static struct protect *sender;
@@ -25,21 +25,16 @@ static struct addr addr_of(const char *text)
     return addr;
 }
 
-/* The library's cryptography starts anew with every first session: one stays. */
 static void start_engine(void)
 {
-    static const uint8_t material[30] = {1};
-
-    ck_assert_int_eq(srtp_engine_init(), 0);
-    ck_assert_int_eq(srtp_session_new(&kept, suite_get(SUITE_AES_CM_128_HMAC_SHA1_80), material,
-                                      sizeof(material)),
-                     0);
+    ck_assert_int_eq(protect_start(), 0);
+    ck_assert_int_eq(srtp_engine_new(&engine, SRTP_ENGINE_AUTO), 0);
 }
 
 static void stop_engine(void)
 {
-    srtp_session_free(kept);
-    srtp_engine_fini();
+    srtp_engine_free(engine);
+    protect_stop();
 }
 
 static void setup(void)
@@ -54,7 +49,7 @@ static void setup(void)
     sa->suite = suite_get(SUITE_AES_CM_128_HMAC_SHA1_80);
     memset(sa->material, 0x5a, suite_material_octets(sa->suite));
     ck_assert_int_eq(sa_stream_add(sa, SSRC, SSRC_ORIGIN_SIGNALLED), 0);
-    ck_assert_int_eq(sa_open(sa), 0);
+    ck_assert_int_eq(sa_open(sa, engine), 0);
     sender = protect_new(sa->suite, sa->material, SSRC);
     ck_assert_ptr_nonnull(sender);
 }

@@ -44,8 +44,8 @@ static void setup(struct fixture *f)
     memset(f, 0, sizeof(*f));
     f->table = table_new(ROOM);
     ck_assert_ptr_nonnull(f->table);
-    replica_init(&f->replica, f->table, 0, QUOTA, &f->rules, &hooks, f);
-    replica_init(&f->other, f->table, 1, QUOTA, &f->rules, &hooks, f);
+    replica_init(&f->replica, f->table, sample_engine(), 0, QUOTA, &f->rules, &hooks, f);
+    replica_init(&f->other, f->table, sample_engine(), 1, QUOTA, &f->rules, &hooks, f);
 }
 
 static void teardown(struct fixture *f)

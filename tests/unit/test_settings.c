@@ -65,7 +65,7 @@ START_TEST(test_dmz_defaults)
     ck_assert_uint_eq(s->tunnel.max_handshakes, 64);
     ck_assert_uint_eq(s->networks.external.count, 0);
     ck_assert(!s->networks.test_allow_loopback);
-    ck_assert_int_eq(s->srtp.engine, SETTINGS_ENGINE_AUTO);
+    ck_assert_int_eq(s->srtp.engine, SRTP_ENGINE_AUTO);
     ck_assert_uint_eq(s->limits.max_sas, 20000);
     ck_assert_uint_eq(s->limits.site_quota, 20000);
     ck_assert_str_eq(s->control.socket, RUNSTATEDIR "/media-relay/dmz-relay.sock");
@@ -89,7 +89,7 @@ START_TEST(test_inner_defaults)
     ck_assert_str_eq(s->dmzs[0].certificate_name, "dmz.example");
     ck_assert_uint_eq(s->tunnel.max_age_us, 60000);
     ck_assert_uint_eq(s->networks.internal.count, 1);
-    ck_assert_int_eq(s->srtp.common.engine, SETTINGS_ENGINE_AUTO);
+    ck_assert_int_eq(s->srtp.common.engine, SRTP_ENGINE_AUTO);
     ck_assert_int_eq(s->srtp.dmz_keys, WIRE_REPLICA_VERIFY_ONLY);
     ck_assert_uint_eq(s->limits.max_sas, 20000);
     ck_assert_uint_eq(s->limits.sa_rate_kbit, 8000);

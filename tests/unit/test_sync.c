@@ -63,7 +63,7 @@ static void make_replica(struct world *w)
 {
     w->there = table_new(MAX);
     ck_assert_ptr_nonnull(w->there);
-    replica_init(&w->replica, w->there, OWNER_THERE, MAX, &w->rules, &hooks, w);
+    replica_init(&w->replica, w->there, sample_engine(), OWNER_THERE, MAX, &w->rules, &hooks, w);
 }
 
 static void make_authority(struct world *w)

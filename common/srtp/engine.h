@@ -1,0 +1,54 @@
+/* What srtp.c asks of an engine: the cryptography of one packet at one index, and no more. */
+#ifndef COMMON_SRTP_ENGINE_H
+#define COMMON_SRTP_ENGINE_H
+
+#include "common/srtp/srtp.h"
+
+struct vault;
+
+enum { SRTCP_INDEX_OCTETS = 4 };
+
+struct srtp_backend {
+    const struct srtp_ops *ops;
+    void *state; /* what ops->start made */
+    struct vault *vault;
+};
+
+/* The part of a session that all engines share; an engine's own part follows it in its cell. */
+struct srtp_session {
+    const struct srtp_backend *backend;
+    const struct suite *suite;
+    uint64_t left; /* packets that the key may still protect */
+    uint8_t *mki;  /* mki_length octets; not secret; NULL: none */
+    uint8_t mki_length;
+    uint8_t kind; /* enum srtp_key_kind */
+    uint8_t length;
+    uint8_t octets[SUITE_KEY_MAX_OCTETS];
+    uint8_t engine_flag; /* the engine's; here, because there is room */
+};
+
+struct srtp_ops {
+    size_t session_octets; /* of its struct, which begins with struct srtp_session */
+    /* 0, ERR_NOMEM or ERR_CRYPTO. */
+    int (*start)(void **state);
+    void (*stop)(void *state);
+    bool (*has)(const void *state, const struct suite *suite, enum srtp_key_kind kind);
+    /* The shared part is filled in. On failure, close is not called. */
+    int (*open)(struct srtp_session *session);
+    void (*close)(struct srtp_session *session);
+    /* NULL, or: authentication keys, SRTP's and then SRTCP's, from a master key. */
+    int (*derive_auth)(const struct srtp_session *session, uint8_t out[2 * SRTP_AUTH_KEY_OCTETS]);
+    /*
+     * Does the packet carry the tag that it has at this index? The MKI was compared and there is
+     * room for the trailer. known: the SA has this SSRC, the engine may keep state for it.
+     * VERDICT_ACCEPTED or _AUTH_FAIL; anything else ends the search for another index.
+     */
+    enum verdict (*rtp)(struct srtp_session *session, const struct rtp_view *view, bool known,
+                        uint64_t index, const uint8_t *packet, size_t length);
+    enum verdict (*rtcp)(struct srtp_session *session, const struct rtp_view *view, bool known,
+                         uint32_t index, const uint8_t *packet, size_t length);
+};
+
+extern const struct srtp_ops evp_ops, libsrtp2_ops;
+
+#endif

@@ -1,0 +1,364 @@
+/*
+ * The engine on libcrypto: the verification that a relay needs, and no more.
+ *
+ * The tag of the AES-CM suites is an HMAC over header, encrypted payload, SSRC
+ * and ROC: who can make it has the key, and decrypting would prove nothing more
+ * (RFC 3711 section 4.2). So a host that only verifies needs no cipher key. The
+ * AEAD suites have one key for both; the payload is decrypted on the way, into
+ * memory that nobody looks at.
+ *
+ * Nothing is allocated per packet: algorithms are fetched once, an AEAD session
+ * has one context that is keyed once. SRTCP comes every few seconds and borrows
+ * that context, which is then keyed twice.
+ */
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/err.h"
+#include "common/base/protocol.h"
+#include "common/base/random.h"
+#include "common/srtp/engine.h"
+#include "common/srtp/hmac.h"
+
+/* RFC 3711 section 4.3.1: what a derived key is for. */
+enum key_label {
+    LABEL_RTP_CIPHER = 0,
+    LABEL_RTP_AUTH = 1,
+    LABEL_RTP_SALT = 2,
+    LABEL_RTCP_CIPHER = 3,
+    LABEL_RTCP_AUTH = 4,
+    LABEL_RTCP_SALT = 5,
+};
+
+enum {
+    GCM_KEY_MAX_OCTETS = 32,
+    GCM_IV_OCTETS = 12, /* and session salts, RFC 7714 section 12 */
+    GCM_TAG_OCTETS = 16,
+    CM_IV_OCTETS = 16,
+    SRTCP_E_BIT = 0x80,
+    RTCP_HEADER_OCTETS = 8,
+    KEYED_FOR_NOTHING = 0xff,
+};
+
+/* All suites have one of two key lengths. */
+struct evp_state {
+    EVP_CIPHER *gcm[2], *cm[2]; /* for keys of 16 and 32 octets; NULL: not to be had */
+    EVP_CIPHER_CTX *derive[2];
+};
+
+struct gcm_keys {
+    EVP_CIPHER_CTX *context;
+    uint8_t key[2][GCM_KEY_MAX_OCTETS]; /* by enum rtp_shape */
+    uint8_t salt[2][GCM_IV_OCTETS];
+};
+
+struct evp_session {
+    struct srtp_session base; /* engine_flag: the shape that the GCM context is keyed for */
+    union {
+        struct hmac_key hmac[2]; /* by enum rtp_shape */
+        struct gcm_keys gcm;
+    } u;
+};
+
+static unsigned size_of_key(const struct suite *suite)
+{
+    return suite->key_octets == 32;
+}
+
+/* ------------------------------------------------------------ the engine */
+
+static void evp_stop(void *pointer)
+{
+    struct evp_state *state = pointer;
+
+    for (int i = 0; i < 2; i++) {
+        EVP_CIPHER_CTX_free(state->derive[i]);
+        EVP_CIPHER_free(state->gcm[i]);
+        EVP_CIPHER_free(state->cm[i]);
+    }
+    free(state);
+}
+
+static int evp_start(void **pointer)
+{
+    struct evp_state *state = calloc(1, sizeof(*state));
+
+    if (!state)
+        return ERR_NOMEM;
+    state->cm[0] = EVP_CIPHER_fetch(NULL, "AES-128-CTR", NULL);
+    state->cm[1] = EVP_CIPHER_fetch(NULL, "AES-256-CTR", NULL);
+    state->gcm[0] = EVP_CIPHER_fetch(NULL, "AES-128-GCM", NULL);
+    state->gcm[1] = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+    state->derive[0] = EVP_CIPHER_CTX_new();
+    state->derive[1] = EVP_CIPHER_CTX_new();
+    if (!state->cm[0] || !state->derive[0] || !state->derive[1]) {
+        evp_stop(state);
+        return ERR_CRYPTO;
+    }
+    *pointer = state;
+    return 0;
+}
+
+static bool evp_has(const void *pointer, const struct suite *suite, enum srtp_key_kind kind)
+{
+    const struct evp_state *state = pointer;
+    unsigned size = size_of_key(suite);
+
+    if (kind == SRTP_KEY_AUTH)
+        return !suite->aead;
+    return kind == SRTP_KEY_MASTER && state->cm[size] && (!suite->aead || state->gcm[size]);
+}
+
+/* ------------------------------------------------------------ key derivation, RFC 3711 4.3 */
+
+/*
+ * The first octets of AES in counter mode from x * 2^16, x = label * 2^48 XOR master salt. A salt
+ * of 96 bits stands left of two octets of zero (RFC 7714 section 11).
+ */
+static bool derive(const struct srtp_session *session, enum key_label label, uint8_t *out,
+                   size_t length)
+{
+    static const uint8_t zero[GCM_KEY_MAX_OCTETS];
+    const struct suite *suite = session->suite;
+    const struct evp_state *state = session->backend->state;
+    unsigned size = size_of_key(suite);
+    uint8_t iv[CM_IV_OCTETS] = {0};
+    int written = 0;
+
+    memcpy(iv, session->octets + suite->key_octets, suite->salt_octets);
+    iv[7] ^= (uint8_t)label;
+    return EVP_EncryptInit_ex2(state->derive[size], state->cm[size], session->octets, iv, NULL) &&
+           EVP_EncryptUpdate(state->derive[size], out, &written, zero, (int)length) &&
+           (size_t)written == length;
+}
+
+static int evp_derive_auth(const struct srtp_session *session,
+                           uint8_t out[2 * SRTP_AUTH_KEY_OCTETS])
+{
+    if (derive(session, LABEL_RTP_AUTH, out, SRTP_AUTH_KEY_OCTETS) &&
+        derive(session, LABEL_RTCP_AUTH, out + SRTP_AUTH_KEY_OCTETS, SRTP_AUTH_KEY_OCTETS))
+        return 0;
+    return ERR_CRYPTO;
+}
+
+/* ------------------------------------------------------------ sessions */
+
+static struct evp_session *evp_of(struct srtp_session *session)
+{
+    return (struct evp_session *)session;
+}
+
+static int open_hmac(struct evp_session *session)
+{
+    uint8_t keys[2 * SRTP_AUTH_KEY_OCTETS];
+    int result = 0;
+
+    if (session->base.kind == SRTP_KEY_AUTH)
+        memcpy(keys, session->base.octets, sizeof(keys));
+    else
+        result = evp_derive_auth(&session->base, keys);
+    hmac_init(&session->u.hmac[RTP_SHAPE_RTP], keys, SRTP_AUTH_KEY_OCTETS);
+    hmac_init(&session->u.hmac[RTP_SHAPE_RTCP], keys + SRTP_AUTH_KEY_OCTETS, SRTP_AUTH_KEY_OCTETS);
+    wipe(keys, sizeof(keys));
+    return result;
+}
+
+static int open_gcm(struct evp_session *session)
+{
+    const struct srtp_session *base = &session->base;
+    const struct evp_state *state = base->backend->state;
+    struct gcm_keys *gcm = &session->u.gcm;
+    size_t octets = base->suite->key_octets;
+
+    if (!derive(base, LABEL_RTP_CIPHER, gcm->key[RTP_SHAPE_RTP], octets) ||
+        !derive(base, LABEL_RTP_SALT, gcm->salt[RTP_SHAPE_RTP], GCM_IV_OCTETS) ||
+        !derive(base, LABEL_RTCP_CIPHER, gcm->key[RTP_SHAPE_RTCP], octets) ||
+        !derive(base, LABEL_RTCP_SALT, gcm->salt[RTP_SHAPE_RTCP], GCM_IV_OCTETS))
+        return ERR_CRYPTO;
+    gcm->context = EVP_CIPHER_CTX_new();
+    if (!gcm->context)
+        return ERR_NOMEM;
+    session->base.engine_flag = RTP_SHAPE_RTP;
+    if (EVP_DecryptInit_ex2(gcm->context, state->gcm[size_of_key(base->suite)],
+                            gcm->key[RTP_SHAPE_RTP], NULL, NULL))
+        return 0;
+    EVP_CIPHER_CTX_free(gcm->context);
+    return ERR_CRYPTO;
+}
+
+static int evp_open(struct srtp_session *session)
+{
+    return session->suite->aead ? open_gcm(evp_of(session)) : open_hmac(evp_of(session));
+}
+
+static void evp_close(struct srtp_session *session)
+{
+    if (session->suite->aead)
+        EVP_CIPHER_CTX_free(evp_of(session)->u.gcm.context); /* wipes its key */
+}
+
+/* ------------------------------------------------------------ AES-CM suites: HMAC */
+
+static enum verdict hmac_is(const struct hmac_key *key, const uint8_t *message, size_t length,
+                            const uint8_t *roc, size_t roc_octets, const uint8_t *tag,
+                            size_t tag_octets)
+{
+    uint8_t right[HMAC_OCTETS];
+
+    hmac_tag(key, message, length, roc, roc_octets, right);
+    return CRYPTO_memcmp(right, tag, tag_octets) == 0 ? VERDICT_ACCEPTED : VERDICT_AUTH_FAIL;
+}
+
+/* The tag is over the packet without MKI, and the ROC (RFC 3711 section 4.2). */
+static enum verdict hmac_rtp(struct evp_session *session, uint64_t index, const uint8_t *packet,
+                             size_t length)
+{
+    size_t tag = session->base.suite->rtp_tag_octets;
+    uint32_t roc = index_roc(index);
+    uint8_t octets[4] = {(uint8_t)(roc >> 24), (uint8_t)(roc >> 16), (uint8_t)(roc >> 8),
+                         (uint8_t)roc};
+
+    return hmac_is(&session->u.hmac[RTP_SHAPE_RTP], packet, length - tag - session->base.mki_length,
+                   octets, sizeof(octets), packet + length - tag, tag);
+}
+
+/*
+ * The tag is over E and index too. E = 0 says "not encrypted", which only UNENCRYPTED_SRTCP may
+ * agree on (RFC 4568 section 6.3.2); nothing here does.
+ */
+static enum verdict hmac_rtcp(struct evp_session *session, const uint8_t *packet, size_t length)
+{
+    size_t tag = session->base.suite->rtcp_tag_octets;
+    size_t covered = length - tag - session->base.mki_length;
+
+    if (!(packet[covered - SRTCP_INDEX_OCTETS] & SRTCP_E_BIT))
+        return VERDICT_AUTH_FAIL;
+    return hmac_is(&session->u.hmac[RTP_SHAPE_RTCP], packet, covered, NULL, 0,
+                   packet + length - tag, tag);
+}
+
+/* ------------------------------------------------------------ AEAD suites: GCM */
+
+struct gcm_input {
+    enum rtp_shape shape;
+    uint8_t iv[GCM_IV_OCTETS];
+    const uint8_t *aad, *more_aad, *text, *tag;
+    size_t aad_octets, more_aad_octets, text_octets;
+};
+
+static void put_u32(uint8_t *at, uint32_t value)
+{
+    at[0] ^= (uint8_t)(value >> 24);
+    at[1] ^= (uint8_t)(value >> 16);
+    at[2] ^= (uint8_t)(value >> 8);
+    at[3] ^= (uint8_t)value;
+}
+
+static bool gcm_key(struct evp_session *session, const struct gcm_input *in)
+{
+    struct gcm_keys *gcm = &session->u.gcm;
+    bool keyed = session->base.engine_flag == in->shape;
+    bool done =
+        EVP_DecryptInit_ex2(gcm->context, NULL, keyed ? NULL : gcm->key[in->shape], in->iv, NULL);
+
+    session->base.engine_flag = done ? (uint8_t)in->shape : KEYED_FOR_NOTHING;
+    return done;
+}
+
+static enum verdict gcm_is(struct evp_session *session, const struct gcm_input *in)
+{
+    EVP_CIPHER_CTX *context = session->u.gcm.context;
+    uint8_t text[PACKET_MAX_OCTETS], tag[GCM_TAG_OCTETS];
+    int written = 0;
+
+    memcpy(tag, in->tag, sizeof(tag)); /* the call below takes no const */
+    if (gcm_key(session, in) &&
+        EVP_DecryptUpdate(context, NULL, &written, in->aad, (int)in->aad_octets) &&
+        (in->more_aad_octets == 0 ||
+         EVP_DecryptUpdate(context, NULL, &written, in->more_aad, (int)in->more_aad_octets)) &&
+        (in->text_octets == 0 ||
+         EVP_DecryptUpdate(context, text, &written, in->text, (int)in->text_octets)) &&
+        EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, sizeof(tag), tag) &&
+        EVP_DecryptFinal_ex(context, text, &written))
+        return VERDICT_ACCEPTED;
+    return VERDICT_AUTH_FAIL;
+}
+
+/* RFC 7714 section 8.1: the IV is 00 00 SSRC ROC SEQ, XOR the session salt. */
+static enum verdict gcm_rtp(struct evp_session *session, const struct rtp_view *view,
+                            uint64_t index, const uint8_t *packet, size_t length)
+{
+    size_t text = length - view->header_length - GCM_TAG_OCTETS - session->base.mki_length;
+    struct gcm_input in = {.shape = RTP_SHAPE_RTP,
+                           .aad = packet,
+                           .aad_octets = view->header_length,
+                           .text = packet + view->header_length,
+                           .text_octets = text,
+                           .tag = packet + view->header_length + text};
+
+    memcpy(in.iv, session->u.gcm.salt[RTP_SHAPE_RTP], sizeof(in.iv));
+    put_u32(in.iv + 2, view->ssrc);
+    put_u32(in.iv + 6, index_roc(index));
+    in.iv[10] ^= (uint8_t)(index >> 8);
+    in.iv[11] ^= (uint8_t)index;
+    return gcm_is(session, &in);
+}
+
+/*
+ * RFC 7714 sections 9.1 to 9.3: the IV is 00 00 SSRC 00 00 index, XOR the session
+ * salt. E and index are authenticated behind the header, and when E is 0 so is
+ * the rest of the packet, in front of them.
+ */
+static enum verdict gcm_rtcp(struct evp_session *session, const struct rtp_view *view,
+                             uint32_t index, const uint8_t *packet, size_t length)
+{
+    const uint8_t *word = packet + length - session->base.mki_length - SRTCP_INDEX_OCTETS;
+    const uint8_t *tag = word - GCM_TAG_OCTETS;
+    size_t before_tag = (size_t)(tag - packet);
+    size_t clear = word[0] & SRTCP_E_BIT ? RTCP_HEADER_OCTETS : before_tag;
+    struct gcm_input in = {.shape = RTP_SHAPE_RTCP,
+                           .aad = packet,
+                           .aad_octets = clear,
+                           .more_aad = word,
+                           .more_aad_octets = SRTCP_INDEX_OCTETS,
+                           .text = packet + clear,
+                           .text_octets = before_tag - clear,
+                           .tag = tag};
+
+    memcpy(in.iv, session->u.gcm.salt[RTP_SHAPE_RTCP], sizeof(in.iv));
+    put_u32(in.iv + 2, view->ssrc);
+    put_u32(in.iv + 8, index);
+    return gcm_is(session, &in);
+}
+
+/* ------------------------------------------------------------ */
+
+static enum verdict evp_rtp(struct srtp_session *session, const struct rtp_view *view, bool known,
+                            uint64_t index, const uint8_t *packet, size_t length)
+{
+    (void)known;
+    return session->suite->aead ? gcm_rtp(evp_of(session), view, index, packet, length)
+                                : hmac_rtp(evp_of(session), index, packet, length);
+}
+
+static enum verdict evp_rtcp(struct srtp_session *session, const struct rtp_view *view, bool known,
+                             uint32_t index, const uint8_t *packet, size_t length)
+{
+    (void)known;
+    return session->suite->aead ? gcm_rtcp(evp_of(session), view, index, packet, length)
+                                : hmac_rtcp(evp_of(session), packet, length);
+}
+
+const struct srtp_ops evp_ops = {
+    .session_octets = sizeof(struct evp_session),
+    .start = evp_start,
+    .stop = evp_stop,
+    .has = evp_has,
+    .open = evp_open,
+    .close = evp_close,
+    .derive_auth = evp_derive_auth,
+    .rtp = evp_rtp,
+    .rtcp = evp_rtcp,
+};

@@ -1,0 +1,377 @@
+#include "common/srtp/srtp.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/err.h"
+#include "common/base/protocol.h"
+#include "common/base/random.h"
+#include "common/base/vault.h"
+#include "common/srtp/engine.h"
+
+enum { BACKENDS_MAX = 2 };
+
+struct srtp_engine {
+    enum srtp_engine_kind kind;
+    struct srtp_backend backend[BACKENDS_MAX]; /* the first that has a suite takes it */
+    unsigned count;
+};
+
+/* ------------------------------------------------------------ keys */
+
+size_t srtp_key_octets(const struct suite *suite, enum srtp_key_kind kind)
+{
+    switch (kind) {
+    case SRTP_KEY_MASTER:
+        return suite_material_octets(suite);
+    case SRTP_KEY_AUTH:
+        return suite->aead ? 0 : 2 * SRTP_AUTH_KEY_OCTETS;
+    case SRTP_KEY_NONE:
+        break;
+    }
+    return 0;
+}
+
+void srtp_key_master(struct srtp_key *key, const uint8_t *material, size_t length)
+{
+    memset(key, 0, sizeof(*key));
+    key->kind = SRTP_KEY_MASTER;
+    key->length = length;
+    key->lifetime = SRTP_LIFETIME_MAX;
+    memcpy(key->octets, material, length < sizeof(key->octets) ? length : sizeof(key->octets));
+}
+
+static bool is_zero(const uint8_t *octets, size_t length)
+{
+    uint8_t any = 0;
+
+    for (size_t i = 0; i < length; i++)
+        any |= octets[i];
+    return any == 0;
+}
+
+static bool key_fits(const struct suite *suite, const struct srtp_key *key)
+{
+    size_t right = srtp_key_octets(suite, key->kind);
+
+    return right > 0 && key->length == right && key->mki_length <= SRTP_MKI_MAX_OCTETS &&
+           !is_zero(key->octets, right);
+}
+
+/* ------------------------------------------------------------ engines */
+
+static int backend_start(struct srtp_engine *engine, const struct srtp_ops *ops)
+{
+    struct srtp_backend *backend = &engine->backend[engine->count];
+    int result = ops->start(&backend->state);
+
+    if (result < 0)
+        return result;
+    result = vault_new(&backend->vault, ops->session_octets);
+    if (result < 0) {
+        ops->stop(backend->state);
+        return result;
+    }
+    backend->ops = ops;
+    engine->count++;
+    return 0;
+}
+
+static bool has_all_suites(const struct srtp_engine *engine)
+{
+    for (unsigned i = 0; i < SUITE_COUNT; i++) {
+        if (!srtp_engine_has(engine, suite_get((enum suite_id)i), SRTP_KEY_MASTER))
+            return false;
+    }
+    return true;
+}
+
+static int start_backends(struct srtp_engine *engine)
+{
+    int result = 0;
+
+    if (engine->kind != SRTP_ENGINE_LIBSRTP2)
+        result = backend_start(engine, &evp_ops);
+    if (engine->kind == SRTP_ENGINE_LIBSRTP2 ||
+        (engine->kind == SRTP_ENGINE_AUTO && (result < 0 || !has_all_suites(engine))))
+        result = backend_start(engine, &libsrtp2_ops);
+    return result;
+}
+
+int srtp_engine_new(struct srtp_engine **engine, enum srtp_engine_kind kind)
+{
+    struct srtp_engine *made = calloc(1, sizeof(*made));
+    int result;
+
+    if (!made)
+        return ERR_NOMEM;
+    made->kind = kind;
+    result = start_backends(made);
+    if (result < 0) {
+        srtp_engine_free(made);
+        return result;
+    }
+    *engine = made;
+    return 0;
+}
+
+void srtp_engine_free(struct srtp_engine *engine)
+{
+    if (!engine)
+        return;
+    while (engine->count > 0) {
+        struct srtp_backend *backend = &engine->backend[--engine->count];
+
+        vault_free(backend->vault);
+        backend->ops->stop(backend->state);
+    }
+    free(engine);
+}
+
+const char *srtp_engine_name(enum srtp_engine_kind kind)
+{
+    static const char *const names[] = {"auto", "evp", "libsrtp2"};
+
+    return names[kind];
+}
+
+enum srtp_engine_kind srtp_engine_kind(const struct srtp_engine *engine)
+{
+    return engine->kind;
+}
+
+static const struct srtp_backend *backend_for(const struct srtp_engine *engine,
+                                              const struct suite *suite, enum srtp_key_kind kind)
+{
+    for (unsigned i = 0; i < engine->count; i++) {
+        const struct srtp_backend *backend = &engine->backend[i];
+
+        if (backend->ops->has(backend->state, suite, kind))
+            return backend;
+    }
+    return NULL;
+}
+
+bool srtp_engine_has(const struct srtp_engine *engine, const struct suite *suite,
+                     enum srtp_key_kind kind)
+{
+    return srtp_key_octets(suite, kind) > 0 && backend_for(engine, suite, kind);
+}
+
+bool srtp_engine_is_locked(const struct srtp_engine *engine)
+{
+    for (unsigned i = 0; i < engine->count; i++) {
+        if (!vault_is_locked(engine->backend[i].vault))
+            return false;
+    }
+    return true;
+}
+
+/* ------------------------------------------------------------ sessions */
+
+static int fill(struct srtp_session *session, const struct suite *suite, const struct srtp_key *key)
+{
+    session->suite = suite;
+    session->left = key->lifetime < SRTP_LIFETIME_MAX ? key->lifetime : SRTP_LIFETIME_MAX;
+    session->kind = (uint8_t)key->kind;
+    session->length = (uint8_t)key->length;
+    memcpy(session->octets, key->octets, key->length);
+    session->mki_length = (uint8_t)key->mki_length;
+    if (key->mki_length == 0)
+        return 0;
+    session->mki = malloc(key->mki_length);
+    if (!session->mki)
+        return ERR_NOMEM;
+    memcpy(session->mki, key->mki, key->mki_length);
+    return 0;
+}
+
+int srtp_session_new(struct srtp_engine *engine, struct srtp_session **session,
+                     const struct suite *suite, const struct srtp_key *key)
+{
+    const struct srtp_backend *backend = backend_for(engine, suite, key->kind);
+    struct srtp_session *made;
+    int result;
+
+    if (!key_fits(suite, key))
+        return ERR_INVALID;
+    if (!backend)
+        return ERR_UNSUPPORTED;
+    made = vault_take(backend->vault);
+    if (!made)
+        return ERR_NOMEM;
+    made->backend = backend;
+    result = fill(made, suite, key);
+    if (result == 0)
+        result = backend->ops->open(made);
+    if (result < 0) {
+        free(made->mki);
+        vault_give(backend->vault, made);
+        return result;
+    }
+    *session = made;
+    return 0;
+}
+
+void srtp_session_free(struct srtp_session *session)
+{
+    if (!session)
+        return;
+    session->backend->ops->close(session);
+    free(session->mki);
+    vault_give(session->backend->vault, session);
+}
+
+int srtp_session_key(const struct srtp_session *session, enum srtp_key_kind kind,
+                     struct srtp_key *key)
+{
+    const struct srtp_ops *ops = session->backend->ops;
+
+    memset(key, 0, sizeof(*key));
+    key->kind = kind;
+    key->length = srtp_key_octets(session->suite, kind);
+    key->lifetime = session->left;
+    key->mki_length = session->mki_length;
+    if (session->mki)
+        memcpy(key->mki, session->mki, session->mki_length);
+    if (session->kind == kind) {
+        memcpy(key->octets, session->octets, session->length);
+        return 0;
+    }
+    if (key->length == 0 || session->kind != SRTP_KEY_MASTER || !ops->derive_auth)
+        return ERR_UNSUPPORTED;
+    return ops->derive_auth(session, key->octets);
+}
+
+bool srtp_session_is(const struct srtp_session *session, const struct suite *suite,
+                     const struct srtp_key *key)
+{
+    return session->suite == suite && session->kind == key->kind &&
+           session->length == key->length && session->mki_length == key->mki_length &&
+           memcmp(session->octets, key->octets, session->length) == 0 &&
+           (!session->mki || memcmp(session->mki, key->mki, session->mki_length) == 0);
+}
+
+/* ------------------------------------------------------------ packets */
+
+size_t srtp_trailer_octets(const struct suite *suite, enum rtp_shape shape, size_t mki_length)
+{
+    return mki_length + (shape == RTP_SHAPE_RTP ? suite->rtp_tag_octets
+                                                : suite->rtcp_tag_octets + SRTCP_INDEX_OCTETS);
+}
+
+/* Behind the payload and in front of the tag (RFC 3711 section 3.1); AEAD: at the end (RFC 7714
+ * sections 8.1 and 9.1). */
+static bool mki_is_right(const struct srtp_session *session, enum rtp_shape shape,
+                         const uint8_t *packet, size_t length)
+{
+    size_t tag = session->suite->aead     ? 0
+                 : shape == RTP_SHAPE_RTP ? session->suite->rtp_tag_octets
+                                          : session->suite->rtcp_tag_octets;
+
+    return !session->mki || memcmp(packet + length - tag - session->mki_length, session->mki,
+                                   session->mki_length) == 0;
+}
+
+static enum verdict rtp_at(struct srtp_session *session, struct srtp_index *index,
+                           const struct rtp_view *view, uint64_t at, const uint8_t *packet,
+                           size_t length)
+{
+    enum verdict verdict;
+
+    if (index_is_replay(index, at))
+        return VERDICT_REPLAY;
+    verdict = session->backend->ops->rtp(session, view, true, at, packet, length);
+    if (verdict == VERDICT_ACCEPTED)
+        index_advance(index, at);
+    return verdict;
+}
+
+static enum verdict verify_rtp(struct srtp_session *session, struct srtp_index *index,
+                               const struct rtp_view *view, const uint8_t *packet, size_t length)
+{
+    uint64_t at = index_estimate(index, view->sequence), other;
+    enum verdict verdict = rtp_at(session, index, view, at, packet, length);
+
+    if ((verdict == VERDICT_AUTH_FAIL || verdict == VERDICT_REPLAY) &&
+        index_search(index, at, verdict == VERDICT_REPLAY, &other) &&
+        rtp_at(session, index, view, other, packet, length) == VERDICT_ACCEPTED) {
+        index->search_wait = 0; /* it was no stranger's doing */
+        return VERDICT_ACCEPTED;
+    }
+    return verdict;
+}
+
+/* In clear behind the packet (RFC 3711 section 3.4), with AEAD behind the tag (RFC 7714
+ * section 9.1). */
+static uint32_t srtcp_index(const struct srtp_session *session, const uint8_t *packet,
+                            size_t length)
+{
+    const struct suite *suite = session->suite;
+    const uint8_t *p = packet + length - session->mki_length - SRTCP_INDEX_OCTETS -
+                       (suite->aead ? 0 : suite->rtcp_tag_octets);
+
+    return (uint32_t)(p[0] & 0x7f) << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+static enum verdict verify_rtcp(struct srtp_session *session, struct srtp_index *index,
+                                const struct rtp_view *view, const uint8_t *packet, size_t length)
+{
+    uint32_t at = srtcp_index(session, packet, length);
+    enum verdict verdict;
+
+    if (!index)
+        return session->backend->ops->rtcp(session, view, false, at, packet, length);
+    if (index_is_replay_rtcp(index, at))
+        return VERDICT_REPLAY;
+    verdict = session->backend->ops->rtcp(session, view, true, at, packet, length);
+    if (verdict == VERDICT_ACCEPTED)
+        index_advance_rtcp(index, at);
+    return verdict;
+}
+
+enum verdict srtp_verify(struct srtp_session *session, struct srtp_index *index,
+                         const struct rtp_view *view, const uint8_t *packet, size_t length)
+{
+    size_t trailer = srtp_trailer_octets(session->suite, view->shape, session->mki_length);
+    enum verdict verdict;
+
+    if (length > PACKET_MAX_OCTETS || length < view->header_length + trailer)
+        return VERDICT_MALFORMED;
+    if (!mki_is_right(session, view->shape, packet, length))
+        return VERDICT_AUTH_FAIL;
+    if (session->left == 0)
+        return VERDICT_KEY_EXPIRED;
+    if (view->shape == RTP_SHAPE_RTCP)
+        verdict = verify_rtcp(session, index, view, packet, length);
+    else if (index)
+        verdict = verify_rtp(session, index, view, packet, length);
+    else
+        verdict = session->backend->ops->rtp(session, view, false, view->sequence, packet, length);
+    session->left -= verdict == VERDICT_ACCEPTED;
+    return verdict;
+}
+
+static enum verdict verify_octets(struct srtp_session *session, struct srtp_index *index,
+                                  enum rtp_shape shape, uint32_t ssrc, const uint8_t *packet,
+                                  size_t length)
+{
+    struct rtp_view view;
+
+    if (classify(packet, length, &view) != VERDICT_ACCEPTED || view.shape != shape ||
+        view.ssrc != ssrc)
+        return VERDICT_MALFORMED;
+    return srtp_verify(session, index, &view, packet, length);
+}
+
+enum verdict srtp_verify_rtp(struct srtp_session *session, struct srtp_index *index, uint32_t ssrc,
+                             const uint8_t *packet, size_t length)
+{
+    return verify_octets(session, index, RTP_SHAPE_RTP, ssrc, packet, length);
+}
+
+enum verdict srtp_verify_rtcp(struct srtp_session *session, struct srtp_index *index, uint32_t ssrc,
+                              const uint8_t *packet, size_t length)
+{
+    return verify_octets(session, index, RTP_SHAPE_RTCP, ssrc, packet, length);
+}

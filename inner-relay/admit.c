@@ -248,6 +248,22 @@ static void tie_reverse(struct inner *inner, struct sa *sa)
         inner->hooks.kick(inner->hooks.ctx, &inner->links[other->owner]);
 }
 
+/* Without a key the dmz-relay tells senders by their source alone: it would not take a second one.
+ */
+static int check_alone(const struct inner *inner, const struct sa *sa, struct admit_error *error)
+{
+    const struct sa *other;
+
+    if (inner->options.dmz_keys != WIRE_REPLICA_KEYLESS || sa->side != SA_SIDE_EXTERNAL)
+        return 0;
+    other = table_shares_source(inner->table, sa);
+    return other ? refuse(error, ERR_EXISTS, "source",
+                          "SA %llu has this source, and with dmz-keys = keyless a source has no "
+                          "more than one",
+                          (unsigned long long)other->id)
+                 : 0;
+}
+
 static int install(struct inner *inner, struct inner_link *link, struct sa *sa,
                    struct admit_error *error)
 {
@@ -258,6 +274,9 @@ static int install(struct inner *inner, struct inner_link *link, struct sa *sa,
         return refuse(error, ERR_EXISTS, "source",
                       "SA %llu has the same side, source and SSRC already",
                       (unsigned long long)other->id);
+    result = check_alone(inner, sa, error);
+    if (result < 0)
+        return result;
     result = sa_open(sa, inner->options.engine);
     if (result < 0)
         return refuse(error, result, "key", "no SRTP session could be made: %s", err_text(result));

@@ -399,6 +399,41 @@ END_TEST
 
 /* ------------------------------------------------------------ what an SA gets */
 
+/* Keyless, a source outside has one SA; with keys, and inside, it may have several. */
+START_TEST(test_source_alone)
+{
+    static const struct {
+        enum wire_view keys;
+        bool inside, rtcp, refused;
+    } rows[] = {
+        {WIRE_REPLICA_VERIFY_ONLY, false, false, false}, {WIRE_REPLICA_FULL, false, false, false},
+        {WIRE_REPLICA_KEYLESS, false, false, true},      {WIRE_REPLICA_KEYLESS, false, true, true},
+        {WIRE_REPLICA_KEYLESS, true, false, false},
+    };
+    struct admit_request first, second;
+
+    core.inner.options.dmz_keys = rows[_i].keys;
+    core_request(&first, 1);
+    core_request(&second, 2);
+    if (rows[_i].inside) {
+        struct sa_transport from = first.source;
+
+        first.side = second.side = SA_SIDE_INTERNAL;
+        first.source = second.source = first.destination;
+        first.destination = second.destination = from;
+    }
+    if (rows[_i].rtcp)
+        second.source.rtcp = first.source.rtp;
+    else
+        second.source = first.source;
+    ck_assert_ptr_nonnull(core_add(&core, &first));
+    if (rows[_i].refused)
+        check_refused(&second, ERR_EXISTS, "source", "SA 1 has this source, and with dmz-keys");
+    else
+        ck_assert_ptr_nonnull(core_add(&core, &second));
+}
+END_TEST
+
 START_TEST(test_defaults)
 {
     struct admit_request request;
@@ -512,6 +547,7 @@ int main(void)
     tcase_add_test(tc, test_table_full);
     tcase_add_loop_test(tc, test_dmz_full, 0, ROWS(bounds));
     tcase_add_test(tc, test_conflict);
+    tcase_add_loop_test(tc, test_source_alone, 0, 5);
     tcase_add_test(tc, test_defaults);
     tcase_add_test(tc, test_label);
     tcase_add_test(tc, test_reverse);

@@ -70,8 +70,7 @@ static json_t *on_sa_list(void *ctx, const json_t *request)
 {
     const struct dmz *core = &relay_of(ctx)->core;
 
-    (void)request;
-    return report_sa_list(core->table, "site", site_name, core);
+    return report_sa_list(core->table, request, "site", site_name, core);
 }
 
 /* Ids are a site's own: the first site that has it is shown. */

@@ -74,8 +74,7 @@ static json_t *on_sa_list(void *ctx, const json_t *request)
 {
     const struct inner *core = &relay_of(ctx)->core;
 
-    (void)request;
-    return report_sa_list(core->table, "dmz", dmz_name, core);
+    return report_sa_list(core->table, request, "dmz", dmz_name, core);
 }
 
 static json_t *on_sa_show(void *ctx, const json_t *request)

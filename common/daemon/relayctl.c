@@ -5,21 +5,15 @@
 #include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "common/base/err.h"
 #include "common/base/log.h"
-#include "common/base/random.h"
 #include "common/daemon/control.h"
 
-enum { TIMEOUT_MS = 5000, LETTERS_SIZE = 3 * OPTION_COUNT + 2, COMPLAINT_SIZE = 2048 };
+enum { LETTERS_SIZE = 3 * OPTION_COUNT + 2, COMPLAINT_SIZE = 2048 };
 
 static const char socket_inner[] = RUNSTATEDIR "/media-relay/inner-relay.sock";
 static const char socket_dmz[] = RUNSTATEDIR "/media-relay/dmz-relay.sock";
@@ -42,7 +36,7 @@ static const struct option_info option_list[OPTION_COUNT] = {
 
 struct command {
     const char *words[2]; /* the second may be NULL */
-    const char *argument; /* "[X]" may be left out; NULL: takes none */
+    const char *argument; /* "[X]" may be left out, "X..." may be several; NULL: takes none */
     bool sa_add;          /* takes the options of "sa add" */
     /* NULL: it complained. argument is NULL when there is none. */
     json_t *(*request)(struct relayctl_options *options, const char *argument);
@@ -142,11 +136,11 @@ static const struct command commands[] = {
      relayctl_show_sa_added,
      "add one (inner-relay only)"},
     {{"sa", "delete"},
-     "ID",
+     "ID...",
      false,
      request_sa_delete,
      relayctl_show_sa_deleted,
-     "end one (inner-relay only)"},
+     "end them (inner-relay only)"},
     {{"reload", NULL},
      NULL,
      false,
@@ -326,17 +320,22 @@ static const struct command *find_command(char **words, int count)
     return NULL;
 }
 
+static bool takes_several(const struct command *command)
+{
+    return command->argument && strstr(command->argument, "...");
+}
+
 /* The words behind the command: as many as it takes. */
 static int check_words(const struct command *command, char **rest, int count)
 {
     bool optional = command->argument && command->argument[0] == '[';
 
-    if (count > (command->argument ? 1 : 0)) {
+    if (count > (command->argument ? 1 : 0) && !takes_several(command)) {
         relayctl_complain("\"%s\" is one argument too many", rest[command->argument ? 1 : 0]);
         return RELAYCTL_USAGE;
     }
     if (count == 0 && command->argument && !optional) {
-        relayctl_complain("%s %s: %s is missing", command->words[0], command->words[1],
+        relayctl_complain("%s %s: %.2s is missing", command->words[0], command->words[1],
                           command->argument);
         return RELAYCTL_USAGE;
     }
@@ -352,164 +351,6 @@ static int check_options(const struct command *command, const struct relayctl_op
         }
     }
     return RELAYCTL_DONE;
-}
-
-/* ---------------------------------------------------------------- the daemon */
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-/* Waits for events until deadline. 0, ERR_AGAIN when it passed, or ERR_SYSTEM. */
-static int wait_for(int fd, short events, uint64_t deadline)
-{
-    struct pollfd pollfd = {.fd = fd, .events = events};
-    uint64_t now;
-    int rc;
-
-    do {
-        now = now_ms();
-        if (now >= deadline)
-            return ERR_AGAIN;
-        rc = poll(&pollfd, 1, (int)(deadline - now));
-    } while (rc < 0 && errno == EINTR);
-    return rc > 0 ? 0 : rc == 0 ? ERR_AGAIN : ERR_SYSTEM;
-}
-
-static int connect_to(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct timeval patience = {.tv_sec = TIMEOUT_MS / 1000};
-    int fd;
-
-    if (strlen(path) >= sizeof(address.sun_path)) {
-        relayctl_complain("the path of a socket has at most %zu octets: %s",
-                          sizeof(address.sun_path) - 1, path);
-        return -1;
-    }
-    memcpy(address.sun_path, path, strlen(path) + 1);
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    /* A full queue of the daemon makes connect() wait; this bounds it. */
-    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) == 0 &&
-        connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
-        return fd;
-    relayctl_complain("no daemon answers at %s: %s", path,
-                      errno == EAGAIN ? "it is busy or stopped" : strerror(errno));
-    if (fd >= 0)
-        close(fd);
-    return -1;
-}
-
-/* A daemon that turns us away may have closed already: then its reply is there to read. */
-static int send_line(int fd, const char *line, size_t length, uint64_t deadline)
-{
-    while (length > 0) {
-        ssize_t n = send(fd, line, length, MSG_NOSIGNAL | MSG_DONTWAIT);
-
-        if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
-            return 0;
-        if (n < 0 && errno != EAGAIN && errno != EINTR)
-            return ERR_SYSTEM;
-        if (n < 0) {
-            int rc = wait_for(fd, POLLOUT, deadline);
-
-            if (rc < 0)
-                return rc;
-            continue;
-        }
-        line += n;
-        length -= (size_t)n;
-    }
-    return 0;
-}
-
-/* Doubles *text when it is full. */
-static int make_room(char **text, size_t *size, size_t length)
-{
-    char *larger;
-
-    if (length < *size)
-        return 0;
-    if (*size > CONTROL_REPLY_MAX)
-        return ERR_TOO_LONG;
-    larger = realloc(*text, *size ? 2 * *size : 4096);
-    if (!larger)
-        return ERR_NOMEM;
-    *text = larger;
-    *size = *size ? 2 * *size : 4096;
-    return 0;
-}
-
-/* One line, without its newline and terminated, for the caller to free; *text also on failure. */
-static int receive_line(int fd, char **text, uint64_t deadline)
-{
-    size_t length = 0, size = 0;
-    int rc;
-
-    for (;;) {
-        ssize_t n;
-        char *end;
-
-        rc = make_room(text, &size, length + 1);
-        if (rc == 0)
-            rc = wait_for(fd, POLLIN, deadline);
-        if (rc < 0)
-            return rc;
-        n = recv(fd, *text + length, size - length - 1, MSG_DONTWAIT);
-        if (n < 0 && (errno == EAGAIN || errno == EINTR))
-            continue;
-        if (n <= 0)
-            return n == 0 || errno == ECONNRESET ? ERR_CLOSED : ERR_SYSTEM;
-        end = memchr(*text + length, '\n', (size_t)n);
-        length += (size_t)n;
-        if (end) {
-            *end = '\0';
-            return 0;
-        }
-    }
-}
-
-static int exchange(const char *path, const char *line, char **reply)
-{
-    uint64_t deadline = now_ms() + TIMEOUT_MS;
-    int fd = connect_to(path), rc;
-
-    if (fd < 0)
-        return RELAYCTL_NO_DAEMON;
-    rc = send_line(fd, line, strlen(line), deadline);
-    if (rc == 0)
-        rc = receive_line(fd, reply, deadline);
-    if (rc == ERR_AGAIN)
-        relayctl_complain("no reply from %s in %d s", path, TIMEOUT_MS / 1000);
-    else if (rc == ERR_SYSTEM)
-        relayctl_complain("%s: %s", path, strerror(errno));
-    else if (rc < 0)
-        relayctl_complain("%s: the reply %s", path,
-                          rc == ERR_CLOSED ? "is missing: the daemon closed the connection"
-                                           : err_text(rc));
-    close(fd);
-    return rc < 0 ? RELAYCTL_NO_DAEMON : RELAYCTL_DONE;
-}
-
-/* Sends request as one line. The line may hold a key. */
-static int call(const char *path, const json_t *request, char **reply)
-{
-    char line[CONTROL_LINE_MAX + 2];
-    size_t length = json_dumpb(request, line, CONTROL_LINE_MAX + 1, JSON_COMPACT);
-    int rc;
-
-    if (length == 0 || length > CONTROL_LINE_MAX) {
-        relayctl_complain("the request is longer than %d octets", CONTROL_LINE_MAX);
-        return RELAYCTL_USAGE;
-    }
-    memcpy(line + length, "\n", 2);
-    rc = exchange(path, line, reply);
-    wipe(line, sizeof(line));
-    return rc;
 }
 
 /* ---------------------------------------------------------------- the reply */
@@ -562,21 +403,59 @@ static const char *socket_path(const struct relayctl_options *options)
     return access(socket_inner, F_OK) == 0 ? socket_inner : socket_dmz;
 }
 
-static int run(const struct command *command, struct relayctl_options *options,
-               const char *argument)
+/* One request and its reply. */
+static int run_one(const struct command *command, const struct relayctl_options *options, int fd,
+                   json_t *request)
 {
     const char *path = socket_path(options);
-    json_t *request = command->request(options, argument);
     char *line = NULL;
-    int rc;
+    int rc = command->request == request_sa_list ? relayctl_ask_all(fd, path, request, &line)
+                                                 : relayctl_ask(fd, path, request, &line);
 
-    if (!request)
-        return usage_hint();
-    rc = call(path, request, &line);
-    json_decref(request);
     if (rc == RELAYCTL_DONE)
         rc = show(command, options, path, line);
     free(line);
+    return rc;
+}
+
+/* All over one connection. What the daemon refuses does not keep it from the rest. */
+static int run_requests(const struct command *command, const struct relayctl_options *options,
+                        const json_t *requests)
+{
+    int fd = relayctl_connect(socket_path(options)), rc = RELAYCTL_DONE;
+    json_t *request;
+    size_t i;
+
+    if (fd < 0)
+        return RELAYCTL_NO_DAEMON;
+    json_array_foreach(requests, i, request)
+    {
+        int one = run_one(command, options, fd, request);
+
+        rc = one > rc ? one : rc;
+        if (one != RELAYCTL_DONE && one != RELAYCTL_REFUSED)
+            break;
+    }
+    close(fd);
+    return rc;
+}
+
+/* All arguments are checked before anything is sent. */
+static int run(const struct command *command, struct relayctl_options *options, char **arguments,
+               int count)
+{
+    json_t *requests = json_array();
+    int rc = RELAYCTL_DONE, i = 0;
+
+    do {
+        json_t *request = command->request(options, i < count ? arguments[i] : NULL);
+
+        if (!request || json_array_append_new(requests, request) < 0)
+            rc = usage_hint();
+    } while (++i < count && rc == RELAYCTL_DONE);
+    if (rc == RELAYCTL_DONE)
+        rc = run_requests(command, options, requests);
+    json_decref(requests);
     return rc;
 }
 
@@ -596,7 +475,7 @@ static int run_words(char **words, int count, struct relayctl_options *options)
     if (check_words(command, words + taken, count - taken) != RELAYCTL_DONE ||
         check_options(command, options) != RELAYCTL_DONE)
         return usage_hint();
-    return run(command, options, count > taken ? words[taken] : NULL);
+    return run(command, options, words + taken, count - taken);
 }
 
 int main(int argc, char **argv)

@@ -1,6 +1,6 @@
 /*
  * relayctl: the operator's command for both daemons. relayctl.c reads the
- * command line and talks to the daemon, relayctl_sa.c checks what belongs to
+ * command line, relayctl_call.c talks to the daemon, relayctl_sa.c checks what belongs to
  * "sa add" before anything is sent, relayctl_show.c prints for people.
  */
 #ifndef COMMON_DAEMON_RELAYCTL_H
@@ -63,6 +63,16 @@ const char *relayctl_option_word(enum relayctl_option option);
 void relayctl_clean(char *text);
 /* A line on standard error, "relayctl: ..."; control characters are shown as '?'. */
 void relayctl_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* A descriptor, or complains and returns -1. */
+int relayctl_connect(const char *path);
+/*
+ * Sends the request and sets *reply to the line that came, for the caller to free also when it
+ * fails. RELAYCTL_DONE, or complains and returns what to exit with.
+ */
+int relayctl_ask(int fd, const char *path, const struct json_t *request, char **reply);
+/* The same for a list that comes in pages: *reply is as if it had come in one. Changes request. */
+int relayctl_ask_all(int fd, const char *path, struct json_t *request, char **reply);
 
 /*
  * Each makes a request that the caller owns, or complains about the argument

@@ -256,28 +256,43 @@ json_t *report_sa(const struct sa *sa, const char *home, const char *home_name, 
     return row;
 }
 
-struct listing {
-    json_t *array;
-    const char *home;
-    const char *(*home_name)(const void *ctx, unsigned owner);
-    const void *ctx;
-};
-
-static void list_one(void *ctx, struct sa *sa)
+/* A whole number from 1 on; *out stays when it is not there. False: *refusal is the answer. */
+static bool get_positive(const json_t *request, const char *name, uint32_t *out, json_t **refusal)
 {
-    struct listing *listing = ctx;
-    const char *name = listing->home_name(listing->ctx, sa->owner);
+    const json_t *value = json_object_get(request, name);
+    json_int_t n = json_integer_value(value);
 
-    json_array_append_new(listing->array, report_sa(sa, listing->home, name, false));
+    if (!value || json_is_null(value))
+        return true;
+    if (n < 1 || n > UINT32_MAX) {
+        *refusal = control_refuse(name, "a whole number from 1 on is needed");
+        return false;
+    }
+    *out = (uint32_t)n;
+    return true;
 }
 
-json_t *report_sa_list(struct table *table, const char *home,
+json_t *report_sa_list(const struct table *table, const json_t *request, const char *home,
                        const char *(*home_name)(const void *ctx, unsigned owner), const void *ctx)
 {
-    struct listing listing = {json_array(), home, home_name, ctx};
+    uint32_t after = UINT32_MAX, limit = REPORT_PAGE_SAS;
+    struct table_walk walk;
+    const struct sa *sa;
+    json_t *rows, *refusal;
 
-    table_each(table, list_one, &listing);
-    return json_pack("{s:b,s:o}", "ok", 1, "sas", listing.array);
+    if (!get_positive(request, "after", &after, &refusal) ||
+        !get_positive(request, "limit", &limit, &refusal))
+        return refusal;
+    if (limit > REPORT_PAGE_SAS)
+        limit = REPORT_PAGE_SAS;
+    rows = json_array();
+    table_walk_begin(table, &walk);
+    if (walk.left > after)
+        walk.left = after;
+    while (json_array_size(rows) < limit && (sa = table_walk_next(table, &walk)))
+        json_array_append_new(rows, report_sa(sa, home, home_name(ctx, sa->owner), false));
+    return json_pack("{s:b,s:o,s:o}", "ok", 1, "sas", rows, "next",
+                     walk.left ? number(walk.left) : json_null());
 }
 
 json_t *report_sa_show(const struct sa *sa, uint64_t id, const char *home, const char *home_name)

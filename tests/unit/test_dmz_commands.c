@@ -27,7 +27,7 @@ uint64_t __wrap_media_overflows(const struct media *media, unsigned listener, bo
 static void setup(void)
 {
     struct dmz_options options = {
-        .max_sas = 8, .site_quota = 4, .engine_name = "libsrtp2", .software = "test"};
+        .max_sas = 100, .site_quota = 50, .engine_name = "libsrtp2", .software = "test"};
     struct acceptor_settings settings = {.names = names, .max_handshakes = 1};
     static struct conn_hooks none;
     struct path_out out = {0};
@@ -165,6 +165,92 @@ START_TEST(test_sas)
 }
 END_TEST
 
+enum { PAGED = 40 };
+
+static const struct {
+    const char *limit;
+    size_t rows; /* that a full page has */
+} pages[] = {{"", 32}, {",\"limit\":1", 1}, {",\"limit\":7", 7}, {",\"limit\":100000", 32}};
+
+static json_t *ask_page(const char *limit, json_int_t after)
+{
+    char line[128], cursor[64] = "";
+
+    if (after)
+        snprintf(cursor, sizeof(cursor), ",\"after\":%lld", (long long)after);
+    snprintf(line, sizeof(line), "{\"command\":\"sa-list\"%s%s}", limit, cursor);
+    return ask(line);
+}
+
+static void drop(unsigned site, uint64_t id)
+{
+    struct sa *sa = table_by_id(relay.core.table, site, id);
+
+    table_remove(relay.core.table, sa);
+    sa_free(sa);
+}
+
+/* Both sites have the same ids; one that was not listed yet goes, another one comes. */
+START_TEST(test_pages)
+{
+    unsigned seen[2][PAGED + 2] = {{0}};
+    json_int_t after = 0;
+
+    for (uint64_t id = 1; id <= PAGED; id++) {
+        put(0, id);
+        put(1, id);
+    }
+    do {
+        json_t *reply = ask_page(pages[_i].limit, after), *row;
+        const json_t *rows = json_object_get(reply, "sas");
+        size_t i;
+
+        members_are(reply, "ok sas next");
+        json_array_foreach(rows, i, row)
+        {
+            seen[strcmp(text_of(row, "site"), names[1]) == 0]
+                [json_integer_value(json_object_get(row, "id"))]++;
+        }
+        if (!after) {
+            drop(1, 1);
+            put(0, PAGED + 1);
+        }
+        after = json_integer_value(json_object_get(reply, "next"));
+        ck_assert_uint_le(json_array_size(rows), pages[_i].rows);
+        if (after)
+            ck_assert_uint_eq(json_array_size(rows), pages[_i].rows);
+        json_decref(reply);
+    } while (after);
+    for (unsigned id = 1; id <= PAGED; id++) {
+        ck_assert_uint_eq(seen[0][id], 1);
+        ck_assert_uint_eq(seen[1][id], id > 1);
+    }
+}
+END_TEST
+
+static const char *const bad_pages[] = {"after\":0",  "after\":-1",        "after\":\"1\"",
+                                        "limit\":0",  "limit\":1.5",       "limit\":[]",
+                                        "limit\":-1", "after\":4294967296"};
+
+START_TEST(test_bad_pages)
+{
+    char line[128];
+    json_t *reply;
+
+    snprintf(line, sizeof(line), "{\"command\":\"sa-list\",\"%s}", bad_pages[_i]);
+    reply = ask(line);
+    members_are(reply, "ok error field");
+    ck_assert_int_eq(strncmp(text_of(reply, "field"), bad_pages[_i], 5), 0);
+    json_decref(reply);
+    /* A number that no reply gave is behind all, or before all. */
+    put(0, 1);
+    reply = ask("{\"command\":\"sa-list\",\"after\":4294967295,\"limit\":null}");
+    ck_assert_uint_eq(json_array_size(json_object_get(reply, "sas")), 1);
+    ck_assert(json_is_null(json_object_get(reply, "next")));
+    json_decref(reply);
+}
+END_TEST
+
 /* The authority is elsewhere: nothing is added or deleted here, however it is asked. */
 START_TEST(test_not_here)
 {
@@ -193,6 +279,8 @@ int main(void)
     tcase_add_test(tc, test_status);
     tcase_add_test(tc, test_stats);
     tcase_add_test(tc, test_sas);
+    tcase_add_loop_test(tc, test_pages, 0, sizeof(pages) / sizeof(pages[0]));
+    tcase_add_loop_test(tc, test_bad_pages, 0, sizeof(bad_pages) / sizeof(bad_pages[0]));
     tcase_add_loop_test(tc, test_not_here, 0, 3);
     return unit_run(suite);
 }

@@ -405,7 +405,7 @@ START_TEST(test_list)
 {
     json_t *reply = ask_about("sa-list", 0);
 
-    members_are(reply, "ok sas");
+    members_are(reply, "ok sas next");
     ck_assert_uint_eq(json_array_size(json_object_get(reply, "sas")), 0);
     json_decref(reply);
     add(1);

@@ -30,7 +30,9 @@ struct place {
     char folder[64], socket[96], out_path[96], err_path[96], in_path[96], key_path[96];
     struct ev_loop *loop;
     struct control *control;
-    const char *reply;       /* what the daemon says next */
+    const char *reply;      /* what the daemon says next */
+    const char *replies[4]; /* what it says before that, one by one */
+    unsigned asked;
     char *request;           /* what it was asked last */
     char command_line[4096]; /* of relayctl, as others see it while the daemon answers */
     pid_t pid;
@@ -78,9 +80,11 @@ static void note_command_line(void)
 
 static json_t *answer(void *ctx, const json_t *request)
 {
-    json_t *reply = json_loads(place.reply, 0, NULL);
+    const char *text = place.asked < 4 ? place.replies[place.asked] : NULL;
+    json_t *reply = json_loads(text ? text : place.reply, 0, NULL);
 
     (void)ctx;
+    place.asked++;
     free(place.request);
     place.request = json_dumps(request, JSON_COMPACT);
     note_command_line();
@@ -463,6 +467,94 @@ START_TEST(many_sas)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- several requests */
+
+#define PAGE(rows, next) "{\"ok\":true,\"sas\":[" rows "],\"next\":" next "}"
+
+static const struct {
+    const char *words, *replies[4];
+    int status;
+    const char *out, *err, *last; /* last: request */
+} several[] = {
+    {"--json sa list",
+     {PAGE("{\"id\":4}", "null")},
+     RELAYCTL_DONE,
+     "{\"ok\":true,\"sas\":[{\"id\":4}]}\n",
+     "",
+     "{\"command\":\"sa-list\"}"},
+    {"--json sa list",
+     {PAGE("{\"id\":4},{\"id\":2}", "90"), PAGE("", "80"), PAGE("{\"id\":3}", "null")},
+     RELAYCTL_DONE,
+     "{\"ok\":true,\"sas\":[{\"id\":4},{\"id\":2},{\"id\":3}]}\n",
+     "",
+     "{\"command\":\"sa-list\",\"after\":80}"},
+    {"--json sa list",
+     {PAGE("{\"id\":4}", "90"), "{\"ok\":false,\"error\":\"out of memory\"}"},
+     RELAYCTL_REFUSED,
+     "{\"ok\":false,\"error\":\"out of memory\"}\n",
+     "out of memory",
+     "{\"command\":\"sa-list\",\"after\":90}"},
+    {"sa list",
+     {PAGE("{\"id\":4}", "90"), PAGE("{\"id\":4}", "90")},
+     RELAYCTL_NO_DAEMON,
+     "",
+     "does not follow",
+     "{\"command\":\"sa-list\",\"after\":90}"},
+    {"sa list",
+     {PAGE("{\"id\":4}", "90"), "{\"ok\":true}"},
+     RELAYCTL_NO_DAEMON,
+     "",
+     "does not follow",
+     "{\"command\":\"sa-list\",\"after\":90}"},
+    {"sa list",
+     {PAGE("", "\"90\"")},
+     RELAYCTL_DONE,
+     "no security associations\n",
+     "",
+     "{\"command\":\"sa-list\"}"},
+    {"sa delete 5 6 7",
+     {NULL},
+     RELAYCTL_DONE,
+     "deleted\ndeleted\ndeleted\n",
+     "",
+     "{\"command\":\"sa-delete\",\"id\":7}"},
+    {"sa delete 5 6 7",
+     {"{\"ok\":true}", "{\"ok\":false,\"error\":\"there is no SA 6\",\"field\":\"id\"}"},
+     RELAYCTL_REFUSED,
+     "deleted\ndeleted\n",
+     "refused: id: there is no SA 6",
+     "{\"command\":\"sa-delete\",\"id\":7}"},
+    {"--json sa delete 5 6",
+     {"{\"ok\":false,\"error\":\"no\"}"},
+     RELAYCTL_REFUSED,
+     "{\"ok\":false,\"error\":\"no\"}\n{\"ok\":true}\n",
+     "refused: no",
+     "{\"command\":\"sa-delete\",\"id\":6}"},
+    {"sa delete 5 6",
+     {"[1]"},
+     RELAYCTL_NO_DAEMON,
+     "",
+     "not that of a media-relay daemon",
+     "{\"command\":\"sa-delete\",\"id\":5}"},
+};
+
+START_TEST(several_requests)
+{
+    char words[256];
+
+    memcpy(place.replies, several[_i].replies, sizeof(place.replies));
+    snprintf(words, sizeof(words), "-s @SOCKET %s", several[_i].words);
+    run(words);
+    check_exit(several[_i].status);
+    ck_assert_str_eq(place.out, several[_i].out);
+    if (several[_i].err[0])
+        check_has(place.err, several[_i].err);
+    else
+        ck_assert_str_eq(place.err, "");
+    check_request(several[_i].last);
+}
+END_TEST
+
 /* ---------------------------------------------------------------- replies for scripts */
 
 static const struct {
@@ -522,7 +614,8 @@ static const struct {
     {"sa show -1", "-1 is not an option"},
     {"sa show 9223372036854775808", "is no ID"},
     {"sa delete", "ID is missing"},
-    {"sa delete 1 2", "\"2\" is one argument too many"},
+    {"sa show 1 2", "\"2\" is one argument too many"},
+    {"sa delete 1 2 x", "\"x\" is no ID"},
     {"status all", "\"all\" is one argument too many"},
     {"debug loud", "\"loud\" is no level"},
     {"debug info info", "one argument too many"},
@@ -992,6 +1085,7 @@ static TCase *show_case(void)
     tcase_add_loop_test(tcase, shows_what_lacks_members, 0, 7);
     tcase_add_test(tcase, control_characters_are_replaced);
     tcase_add_test(tcase, many_sas);
+    tcase_add_loop_test(tcase, several_requests, 0, ROWS(several));
     tcase_add_loop_test(tcase, json, 0, ROWS(scripts));
     return tcase;
 }

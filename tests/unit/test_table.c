@@ -5,9 +5,10 @@
 
 #include "common/base/err.h"
 #include "tests/unit/sample.h"
+#include "tests/unit/tablemodel.h"
 #include "tests/unit/unit.h"
 
-enum { MANY = 5000 };
+enum { MANY = 100000 };
 
 static struct sa *must_insert(struct table *table, struct sa *sa)
 {
@@ -69,31 +70,39 @@ END_TEST
 
 START_TEST(test_many)
 {
-    struct table *table = table_new(MANY);
-    static struct sa *all[MANY];
+    const uint32_t many = unit_rounds(MANY) / 8 * 8;
+    struct table *table = table_new(many);
+    struct sa **all = calloc(many, sizeof(struct sa *));
+    struct table_walk walk;
+    unsigned walked = 0;
 
-    for (unsigned i = 0; i < MANY; i++) {
+    ck_assert(table && all);
+    for (uint32_t i = 0; i < many; i++) {
         all[i] = sample_sa(i % 3 ? SA_SIDE_EXTERNAL : SA_SIDE_INTERNAL, i + 1, i);
         all[i]->owner = i % 4;
         must_insert(table, all[i]);
     }
-    must_refuse(table, sample_sa(SA_SIDE_EXTERNAL, MANY + 1, MANY), ERR_FULL);
-    ck_assert_uint_eq(table_count(table), MANY);
+    must_refuse(table, sample_sa(SA_SIDE_EXTERNAL, many + 1, many), ERR_FULL);
+    ck_assert_uint_eq(table_count(table), many);
     for (unsigned i = 0; i < 4; i++)
-        ck_assert_uint_eq(table_count_owner(table, i), MANY / 4);
-    for (unsigned i = 0; i < MANY; i++)
+        ck_assert_uint_eq(table_count_owner(table, i), many / 4);
+    for (uint32_t i = 0; i < many; i++)
         expect_found(table, all[i]);
-    for (unsigned i = 0; i < MANY; i += 2) {
+    for (uint32_t i = 0; i < many; i += 2) {
         table_remove(table, all[i]);
         expect_gone(table, all[i]);
         sa_free(all[i]);
     }
-    for (unsigned i = 1; i < MANY; i += 2)
+    for (uint32_t i = 1; i < many; i += 2)
         expect_found(table, all[i]);
-    ck_assert_uint_eq(table_count(table), MANY / 2);
+    ck_assert_uint_eq(table_count(table), many / 2);
     ck_assert_uint_eq(table_count_owner(table, 0), 0);
-    ck_assert_uint_eq(table_count_owner(table, 1), MANY / 4);
+    ck_assert_uint_eq(table_count_owner(table, 1), many / 4);
+    for (table_walk_begin(table, &walk); table_walk_next(table, &walk);)
+        walked++;
+    ck_assert_uint_eq(walked, many / 2);
     table_free(table);
+    free(all);
 }
 END_TEST
 
@@ -439,6 +448,27 @@ START_TEST(test_by_ssrc)
 }
 END_TEST
 
+/* Random programs against a list; the same for the same seed, everywhere. */
+START_TEST(test_model)
+{
+    uint32_t random = 1 + (uint32_t)_i;
+    uint8_t program[1500];
+
+    for (unsigned round = unit_rounds(20); round > 0; round--) {
+        const char *wrong;
+
+        for (size_t i = 0; i < sizeof(program); i++) {
+            random ^= random << 13;
+            random ^= random >> 17;
+            random ^= random << 5;
+            program[i] = (uint8_t)(random >> 11);
+        }
+        wrong = tablemodel_run(program, sizeof(program));
+        ck_assert_msg(!wrong, "%s (%u rounds to go)", wrong, round);
+    }
+}
+END_TEST
+
 START_TEST(test_owner_out_of_range)
 {
     struct table *table = table_new(4);
@@ -468,6 +498,7 @@ int main(void)
     tcase_add_test(tc, test_each_removes);
     tcase_add_test(tc, test_walk);
     tcase_add_test(tc, test_by_ssrc);
+    tcase_add_loop_test(tc, test_model, 0, 10);
     tcase_add_test(tc, test_owner_out_of_range);
     suite_add_tcase(suite, tc);
     return unit_run(suite);

@@ -144,6 +144,8 @@ static bool write_output(struct conn *conn)
             conn->write_blocked = true;
         return false;
     }
+    if (conn->output_length > 0 && session_output_has_keys(conn->session))
+        wipe(conn->output, conn->output_length);
     conn->output_length = conn->output_sent = 0;
     return true;
 }

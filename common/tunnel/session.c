@@ -33,6 +33,7 @@ struct session {
     uint8_t *urgent; /* whole frames */
     size_t urgent_length, urgent_sent;
     struct queue media;
+    bool output_has_keys;
 
     struct hello peer;
     uint64_t sa_version;
@@ -343,6 +344,20 @@ uint8_t *session_space(struct session *session, size_t *size)
     return session->input + session->input_length;
 }
 
+/*
+ * What comes after is moved to the front. Where it lay is wiped: it may be the beginning of an
+ * SA-PUT, with a key.
+ */
+static void drop_input(struct session *session, size_t octets)
+{
+    size_t left = session->input_length - octets;
+    size_t stale = left > octets ? left : octets;
+
+    memmove(session->input, session->input + octets, left);
+    wipe(session->input + stale, session->input_length - stale);
+    session->input_length = left;
+}
+
 int session_received(struct session *session, size_t count, uint64_t now_us)
 {
     size_t at = 0;
@@ -363,11 +378,12 @@ int session_received(struct session *session, size_t count, uint64_t now_us)
         session->heard_us = now_us;
         if (on_frame(session, &frame, now_us) < 0)
             return ERR_CLOSED;
+        if (frame.type != FRAME_MEDIA)
+            wipe(session->input + at - taken, (size_t)taken);
     }
     if (session->state == SESSION_ENDED)
         return ERR_CLOSED;
-    memmove(session->input, session->input + at, session->input_length - at);
-    session->input_length -= at;
+    drop_input(session, at);
     session->pending = done >= INPUT_HELPING && session->input_length > 0;
     return 0;
 }
@@ -403,6 +419,7 @@ static bool output_pulled(struct session *session, struct writer *w, pull_fn *pu
     }
     head[2] = type;
     frame_end(w, head);
+    session->output_has_keys = session->output_has_keys || type == FRAME_SA_PUT;
     session->counters.frames_out++;
     return true;
 }
@@ -458,12 +475,18 @@ size_t session_output(struct session *session, uint8_t *memory, size_t size, uin
 {
     struct writer w;
 
+    session->output_has_keys = false;
     writer_init(&w, memory, size);
     output_urgent(session, &w);
     if (session->urgent_sent == session->urgent_length && session->state == SESSION_UP)
         output_up(session, &w, size, now_us);
     session->counters.octets_out += writer_length(&w);
     return writer_length(&w);
+}
+
+bool session_output_has_keys(const struct session *session)
+{
+    return session->output_has_keys;
 }
 
 void session_media(struct session *session, uint32_t label, const uint8_t *packet, size_t length,

@@ -86,6 +86,8 @@ bool session_pending(const struct session *session);
  * how many octets; 0: nothing is. What was returned cannot be taken back.
  */
 size_t session_output(struct session *session, uint8_t *memory, size_t size, uint64_t now_us);
+/* Keys are in what session_output wrote last: to be wiped once it is sent. */
+bool session_output_has_keys(const struct session *session);
 /* Heartbeat and dead-peer detection. 0, or negative when the session has ended. */
 int session_tick(struct session *session, uint64_t now_us);
 /* When session_tick has to be called next. */

@@ -589,8 +589,11 @@ static int load_crl(struct loader *loader)
 
 /* ---------------------------------------------------------------- context */
 
-static bool set_protocol(SSL_CTX *ssl)
+static bool set_protocol(SSL_CTX *ssl, enum tls_role role)
 {
+    /* Keys come to the server only, and OpenSSL's buffer would keep what was read last. */
+    if (role == TLS_SERVER)
+        SSL_CTX_set_options(ssl, SSL_OP_CLEANSE_PLAINTEXT);
     SSL_CTX_set_security_level(ssl, SECURITY_LEVEL);
     SSL_CTX_set_options(ssl, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                  SSL_OP_CIPHER_SERVER_PREFERENCE);
@@ -617,7 +620,7 @@ static int prepare(struct loader *loader, enum tls_role role)
         return complain(loader, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
     context->role = role;
     context->ssl = SSL_CTX_new(role == TLS_SERVER ? TLS_server_method() : TLS_client_method());
-    if (!context->ssl || !set_protocol(context->ssl))
+    if (!context->ssl || !set_protocol(context->ssl, role))
         return complain(loader, ERR_CRYPTO, "TLS 1.3 cannot be set up: %s", library_text());
     context->store = SSL_CTX_get_cert_store(context->ssl);
     X509_STORE_set_verify_cb(context->store, on_verify);

@@ -840,6 +840,120 @@ START_TEST(test_urgent_trickle)
 }
 END_TEST
 
+/* ------------------------------------------------------------ keys in buffers */
+
+enum { KEY_OCTET = 0xa7, OTHER_OCTET = 0x11 };
+
+static size_t make_filled(uint8_t *memory, uint8_t type, int octet, size_t length)
+{
+    uint8_t body[FRAME_MAX_OCTETS];
+    struct writer w;
+    uint8_t *head;
+
+    memset(body, octet, length);
+    writer_init(&w, memory, FRAME_MAX_OCTETS);
+    head = frame_begin(&w, type);
+    if (type == FRAME_MEDIA)
+        writer_u32(&w, (uint32_t)octet);
+    writer_copy(&w, body, length);
+    frame_end(&w, head);
+    ck_assert(!w.failed);
+    return writer_length(&w);
+}
+
+/* Octets of keys in the free part of the input; a single one may be a length. */
+static size_t keys_left(struct end *end)
+{
+    size_t size, n = 0;
+    const uint8_t *space = session_space(end->session, &size);
+
+    for (size_t i = 1; i < size; i++)
+        n += space[i - 1] == KEY_OCTET && space[i] == KEY_OCTET;
+    return n;
+}
+
+/* SA-PUTs between media, cut anywhere: nothing of them is left behind what is still to be read. */
+START_TEST(test_input_is_wiped)
+{
+    static uint8_t stream[60 * 1024];
+    struct end inner, dmz;
+    size_t length = 0, frames = 0;
+
+    srandom((unsigned)_i);
+    pair_up(&inner, &dmz);
+    while (length + FRAME_MAX_OCTETS <= sizeof(stream)) {
+        bool key = random() % 3 == 0;
+
+        length += make_filled(stream + length, key ? FRAME_SA_PUT : FRAME_MEDIA,
+                              key ? KEY_OCTET : OTHER_OCTET, 20 + (size_t)random() % 500);
+        frames += key;
+    }
+    for (size_t at = 0; at < length;) {
+        size_t piece = _i == 0 ? length : 1 + (size_t)random() % (_i == 1 ? 100 : 20000), size;
+        uint8_t *space = session_space(dmz.session, &size);
+
+        piece = piece < length - at ? piece : length - at;
+        ck_assert_uint_le(piece, size);
+        memcpy(space, stream + at, piece);
+        at += piece;
+        ck_assert_int_eq(session_received(dmz.session, piece, START_US), 0);
+        ck_assert_uint_eq(keys_left(&dmz), 0);
+        while (session_pending(dmz.session)) {
+            ck_assert_int_eq(session_received(dmz.session, 0, START_US), 0);
+            ck_assert_uint_eq(keys_left(&dmz), 0);
+        }
+    }
+    ck_assert_uint_gt(frames, 10);
+    ck_assert_uint_eq(dmz.controls, frames);
+    close_end(&inner);
+    close_end(&dmz);
+}
+END_TEST
+
+static bool pull_put(void *ctx, uint8_t *type, struct writer *body)
+{
+    struct end *end = ctx;
+
+    if (end->live_due == 0)
+        return false;
+    end->live_due--;
+    *type = FRAME_SA_PUT;
+    tlv_put_u64(body, 1, 1);
+    return true;
+}
+
+START_TEST(test_output_has_keys)
+{
+    struct session_hooks putting = hooks;
+    uint8_t memory[OUTPUT_OCTETS];
+    struct end inner, dmz;
+
+    putting.pull_live = pull_put;
+    pair_up(&inner, &dmz);
+    ck_assert(!session_output_has_keys(inner.session));
+    session_free(inner.session);
+    inner.session =
+        session_new(SESSION_INNER, &putting, &inner, MAX_AGE_US, QUEUE_OCTETS, START_US);
+    session_start(inner.session, &hello);
+    (void)session_output(inner.session, memory, sizeof(memory), START_US);
+    (void)receive(&inner, memory, make_frame(memory, FRAME_HELLO_ACK), SIZE_MAX, START_US);
+    ck_assert_int_eq(session_state(inner.session), SESSION_UP);
+    inner.live_due = 1;
+    media(&inner, 1, 100, START_US);
+    ck_assert_uint_gt(session_output(inner.session, memory, sizeof(memory), START_US), 100);
+    ck_assert(session_output_has_keys(inner.session));
+    media(&inner, 1, 100, START_US);
+    ck_assert_uint_gt(session_output(inner.session, memory, sizeof(memory), START_US), 100);
+    ck_assert(!session_output_has_keys(inner.session));
+    inner.bulk_due = 1;
+    ck_assert_uint_gt(session_output(inner.session, memory, sizeof(memory), START_US), 0);
+    ck_assert_uint_eq(inner.bulk_pulled, 1);
+    ck_assert(!session_output_has_keys(inner.session));
+    session_free(inner.session);
+    close_end(&dmz);
+}
+END_TEST
+
 /* A PING flood makes PONGs that nobody takes: the session ends, its memory does not grow. */
 START_TEST(test_ping_flood)
 {
@@ -894,6 +1008,8 @@ int main(void)
     tcase_add_loop_test(tc, test_small_outputs, 0, 6);
     tcase_add_test(tc, test_urgent_overflow);
     tcase_add_test(tc, test_urgent_trickle);
+    tcase_add_loop_test(tc, test_input_is_wiped, 0, 12);
+    tcase_add_test(tc, test_output_has_keys);
     tcase_add_test(tc, test_ping_flood);
     tcase_add_test(tc, test_free_null);
     suite_add_tcase(suite, tc);

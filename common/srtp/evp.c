@@ -126,21 +126,33 @@ static bool derive(const struct srtp_session *session, enum key_label label, uin
     unsigned size = size_of_key(suite);
     uint8_t iv[CM_IV_OCTETS] = {0};
     int written = 0;
+    bool done;
 
     memcpy(iv, session->octets + suite->key_octets, suite->salt_octets);
     iv[7] ^= (uint8_t)label;
-    return EVP_EncryptInit_ex2(state->derive[size], state->cm[size], session->octets, iv, NULL) &&
+    done = EVP_EncryptInit_ex2(state->derive[size], state->cm[size], session->octets, iv, NULL) &&
            EVP_EncryptUpdate(state->derive[size], out, &written, zero, (int)length) &&
            (size_t)written == length;
+    wipe(iv, sizeof(iv));
+    return done;
+}
+
+/* After the last key of a session: the context, which is that of all sessions, holds on to it. */
+static void derive_end(const struct srtp_session *session)
+{
+    const struct evp_state *state = session->backend->state;
+
+    EVP_CIPHER_CTX_reset(state->derive[size_of_key(session->suite)]);
 }
 
 static int evp_derive_auth(const struct srtp_session *session,
                            uint8_t out[2 * SRTP_AUTH_KEY_OCTETS])
 {
-    if (derive(session, LABEL_RTP_AUTH, out, SRTP_AUTH_KEY_OCTETS) &&
-        derive(session, LABEL_RTCP_AUTH, out + SRTP_AUTH_KEY_OCTETS, SRTP_AUTH_KEY_OCTETS))
-        return 0;
-    return ERR_CRYPTO;
+    bool done = derive(session, LABEL_RTP_AUTH, out, SRTP_AUTH_KEY_OCTETS) &&
+                derive(session, LABEL_RTCP_AUTH, out + SRTP_AUTH_KEY_OCTETS, SRTP_AUTH_KEY_OCTETS);
+
+    derive_end(session);
+    return done ? 0 : ERR_CRYPTO;
 }
 
 /* ------------------------------------------------------------ sessions */
@@ -171,11 +183,13 @@ static int open_gcm(struct evp_session *session)
     const struct evp_state *state = base->backend->state;
     struct gcm_keys *gcm = &session->u.gcm;
     size_t octets = base->suite->key_octets;
+    bool done = derive(base, LABEL_RTP_CIPHER, gcm->key[RTP_SHAPE_RTP], octets) &&
+                derive(base, LABEL_RTP_SALT, gcm->salt[RTP_SHAPE_RTP], GCM_IV_OCTETS) &&
+                derive(base, LABEL_RTCP_CIPHER, gcm->key[RTP_SHAPE_RTCP], octets) &&
+                derive(base, LABEL_RTCP_SALT, gcm->salt[RTP_SHAPE_RTCP], GCM_IV_OCTETS);
 
-    if (!derive(base, LABEL_RTP_CIPHER, gcm->key[RTP_SHAPE_RTP], octets) ||
-        !derive(base, LABEL_RTP_SALT, gcm->salt[RTP_SHAPE_RTP], GCM_IV_OCTETS) ||
-        !derive(base, LABEL_RTCP_CIPHER, gcm->key[RTP_SHAPE_RTCP], octets) ||
-        !derive(base, LABEL_RTCP_SALT, gcm->salt[RTP_SHAPE_RTCP], GCM_IV_OCTETS))
+    derive_end(base);
+    if (!done)
         return ERR_CRYPTO;
     gcm->context = EVP_CIPHER_CTX_new();
     if (!gcm->context)

@@ -7,6 +7,8 @@
 #include "common/base/log.h"
 #include "common/sa/table.h"
 
+enum { SWEEP_PIECE = 16 };
+
 static void nak(void *ctx, const struct wire_nak *refused)
 {
     struct dmz_site *site = ctx;
@@ -36,7 +38,18 @@ static const char *listener_refusal(void *ctx, const struct sa *sa)
                : "the dmz-relay has no listener of the destination's family";
 }
 
-static const struct replica_hooks replica_hooks = {nak, listener_refusal};
+static bool yield(void *ctx, struct sa *sa)
+{
+    const struct dmz_site *site = ctx;
+    struct dmz *dmz = site->link->dmz;
+    bool done = sa && replica_yield(&dmz->sites[sa->owner].replica, sa);
+
+    for (size_t i = 0; i < dmz->site_count && !sa && !done; i++)
+        done = &dmz->sites[i] != site && replica_sweep(&dmz->sites[i].replica, 1) > 0;
+    return done;
+}
+
+static const struct replica_hooks replica_hooks = {nak, listener_refusal, yield};
 
 int dmz_init(struct dmz *dmz, const struct dmz_options *options, const char *const *names,
              const struct path_out *out, const struct dmz_hooks *hooks)
@@ -52,8 +65,8 @@ int dmz_init(struct dmz *dmz, const struct dmz_options *options, const char *con
         struct dmz_site *site = &dmz->sites[dmz->site_count];
 
         site->name = names[dmz->site_count];
-        replica_init(&site->replica, dmz->table, options->engine, (unsigned)dmz->site_count, options->site_quota,
-                     &dmz->rules, &replica_hooks, site);
+        replica_init(&site->replica, dmz->table, options->engine, (unsigned)dmz->site_count,
+                     options->site_quota, &dmz->rules, &replica_hooks, site);
     }
     return 0;
 }
@@ -69,11 +82,31 @@ void dmz_tick(struct dmz *dmz, uint64_t now_us)
     for (size_t i = 0; i < dmz->site_count; i++) {
         struct dmz_site *site = &dmz->sites[i];
 
-        if (site->link || table_count_owner(dmz->table, (unsigned)i) == 0 ||
+        if (site->link || replica_is_empty(&site->replica) ||
             now_us - site->left_us < dmz->options.stale_hold_us)
             continue;
         log_warning("site %s has been away for longer than stale-hold: its %zu SAs are deleted",
                     site->name, table_count_owner(dmz->table, (unsigned)i));
         replica_clear(&site->replica);
     }
+}
+
+bool dmz_work(struct dmz *dmz)
+{
+    unsigned left = SWEEP_PIECE;
+
+    /* Packets that wait to be sent hold their SA. */
+    dmz->out.flush(dmz->out.ctx);
+    for (size_t i = 0; i < dmz->site_count && left > 0; i++)
+        left -= replica_sweep(&dmz->sites[i].replica, left);
+    return left == 0;
+}
+
+bool dmz_has_work(const struct dmz *dmz)
+{
+    for (size_t i = 0; i < dmz->site_count; i++) {
+        if (replica_sweep_due(&dmz->sites[i].replica))
+            return true;
+    }
+    return false;
 }

@@ -81,8 +81,12 @@ int dmz_init(struct dmz *dmz, const struct dmz_options *options, const char *con
              const struct path_out *out, const struct dmz_hooks *hooks);
 /* All links must be closed. */
 void dmz_fini(struct dmz *dmz);
-/* Once a second: SAs of sites that stayed away longer than stale-hold are deleted. */
+/* Once a second: SAs of sites that stayed away longer than stale-hold are given up. */
 void dmz_tick(struct dmz *dmz, uint64_t now_us);
+/* SAs that a sync or dmz_tick left behind are there to be deleted. */
+bool dmz_has_work(const struct dmz *dmz);
+/* Deletes some of them, in much less than a millisecond. False: no more are left. */
+bool dmz_work(struct dmz *dmz);
 
 /* --- site.c: links. NULL for a name that is no site's, or without memory. */
 struct dmz_link *dmz_link_new(struct dmz *dmz, const char *name, uint64_t now_us);

@@ -93,6 +93,8 @@ static void on_drained(void *ctx)
     struct daemon *daemon = ctx;
 
     media_flush(daemon->media);
+    if (dmz_has_work(&relay_of(daemon)->core))
+        daemon_has_work(daemon);
 }
 
 static const struct conn_hooks conn_hooks = {on_secured, on_drained, on_closed};
@@ -179,6 +181,12 @@ static void tick(struct daemon *daemon, uint64_t now_us)
     dmz_tick(&relay_of(daemon)->core, now_us);
 }
 
+static bool work(struct daemon *daemon, uint64_t now_us)
+{
+    (void)now_us;
+    return dmz_work(&relay_of(daemon)->core);
+}
+
 static void share(const void *conf, struct daemon_shared *shared)
 {
     const struct dmz_settings *settings = conf;
@@ -207,4 +215,5 @@ const struct daemon_kind relay_kind = {
     .stop_tunnel = stop_tunnel,
     .reloaded = reloaded,
     .tick = tick,
+    .work = work,
 };

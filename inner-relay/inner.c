@@ -7,6 +7,9 @@
 #include "common/base/log.h"
 #include "common/sa/table.h"
 
+/* What one call of inner_work looks at and deletes at most. */
+enum { AGE_LOOKS = 64, AGE_DELETIONS = 4 };
+
 int inner_init(struct inner *inner, const struct inner_options *options, const char *const *names,
                const struct path_out *out, const struct inner_hooks *hooks)
 {
@@ -70,11 +73,6 @@ void inner_delete(struct inner *inner, struct sa *sa, uint64_t now_us)
 
 /* ------------------------------------------------------------ media-timeout */
 
-struct aging {
-    struct inner *inner;
-    uint64_t now_us;
-};
-
 /* An SA that has heard nothing yet counts from when it was added or restored. */
 static bool is_silent(const struct sa *sa, uint32_t timeout_s, uint64_t now_us)
 {
@@ -84,25 +82,45 @@ static bool is_silent(const struct sa *sa, uint32_t timeout_s, uint64_t now_us)
 }
 
 /* A call lives as long as media comes in either of its directions. */
-static void age(void *ctx, struct sa *sa)
+static bool is_over(struct inner *inner, const struct sa *sa, uint64_t now_us)
 {
-    struct aging *aging = ctx;
     const struct sa *reverse;
 
-    if (sa->media_timeout_s == 0 || !is_silent(sa, sa->media_timeout_s, aging->now_us))
-        return;
-    reverse = sa->reverse ? inner_find_sa(aging->inner, sa->reverse) : NULL;
-    if (reverse && !is_silent(reverse, sa->media_timeout_s, aging->now_us))
-        return;
-    log_info("SA %llu deleted: no media for %u s", (unsigned long long)sa->id, sa->media_timeout_s);
-    inner_delete(aging->inner, sa, aging->now_us);
+    if (sa->media_timeout_s == 0 || !is_silent(sa, sa->media_timeout_s, now_us))
+        return false;
+    reverse = sa->reverse ? inner_find_sa(inner, sa->reverse) : NULL;
+    return !reverse || is_silent(reverse, sa->media_timeout_s, now_us);
 }
 
-void inner_tick(struct inner *inner, uint64_t now_us)
+/* Deletions take much longer than looks. */
+static void age(struct inner *inner, uint64_t now_us)
 {
-    struct aging aging = {inner, now_us};
+    unsigned looks = AGE_LOOKS, deletions = AGE_DELETIONS;
+    struct sa *sa;
 
+    while (looks-- > 0 && deletions > 0 && (sa = table_walk_next(inner->table, &inner->aging))) {
+        if (!is_over(inner, sa, now_us))
+            continue;
+        log_info("SA %llu deleted: no media for %u s", (unsigned long long)sa->id,
+                 sa->media_timeout_s);
+        inner_delete(inner, sa, now_us);
+        deletions--;
+    }
+}
+
+void inner_tick(struct inner *inner)
+{
+    if (inner->aging.left == 0)
+        table_walk_begin(inner->table, &inner->aging);
+}
+
+bool inner_work(struct inner *inner, uint64_t now_us)
+{
+    bool more;
+
+    age(inner, now_us);
+    more = inner->aging.left > 0;
     for (size_t i = 0; i < inner->link_count; i++)
-        authority_tick(&inner->links[i].authority, now_us);
-    table_each(inner->table, age, &aging);
+        more |= authority_tick(&inner->links[i].authority, now_us);
+    return more;
 }

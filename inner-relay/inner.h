@@ -11,6 +11,7 @@
 
 #include "common/net/path.h"
 #include "common/sa/authority.h"
+#include "common/sa/table.h"
 #include "common/sa/target.h"
 #include "common/tunnel/session.h"
 
@@ -64,6 +65,7 @@ struct inner {
     struct inner_link links[INNER_LINKS_MAX];
     size_t link_count;
     uint64_t next_id;
+    struct table_walk aging; /* looks for SAs that have been silent for too long */
     struct path_out out;
     struct inner_hooks hooks;
 };
@@ -76,8 +78,13 @@ int inner_init(struct inner *inner, const struct inner_options *options, const c
                const struct path_out *out, const struct inner_hooks *hooks);
 /* All sessions must be freed. */
 void inner_fini(struct inner *inner);
-/* Once a second: labels that have rested, SAs that heard no media for too long. */
-void inner_tick(struct inner *inner, uint64_t now_us);
+/* Once a second: begins a round of inner_work. */
+void inner_tick(struct inner *inner);
+/*
+ * A piece of the round, much less than a millisecond: labels that have rested, SAs that
+ * heard no media for too long. False: it is done.
+ */
+bool inner_work(struct inner *inner, uint64_t now_us);
 /* NULL when there is none. name "": the first. */
 struct inner_link *inner_find_link(struct inner *inner, const char *name);
 struct sa *inner_find_sa(struct inner *inner, uint64_t id);

@@ -208,7 +208,13 @@ static void reloaded(struct daemon *daemon)
 
 static void tick(struct daemon *daemon, uint64_t now_us)
 {
-    inner_tick(&relay_of(daemon)->core, now_us);
+    (void)now_us;
+    inner_tick(&relay_of(daemon)->core);
+}
+
+static bool work(struct daemon *daemon, uint64_t now_us)
+{
+    return inner_work(&relay_of(daemon)->core, now_us);
 }
 
 static void share(const void *conf, struct daemon_shared *shared)
@@ -239,4 +245,5 @@ const struct daemon_kind relay_kind = {
     .stop_tunnel = stop_tunnel,
     .reloaded = reloaded,
     .tick = tick,
+    .work = work,
 };

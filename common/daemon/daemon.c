@@ -17,8 +17,13 @@
 #include "common/daemon/privilege.h"
 #include "common/sa/target.h"
 #include "common/srtp/srtp.h"
+#include "common/tunnel/turn.h"
 
 enum { ERROR_SIZE = 512, OPEN_FILES = 65536, CRL_WARN_PERCENT = 25, CERTIFICATE_WARN_DAYS = 14 };
+
+/* What is done some time has this much of each millisecond. */
+enum { WORK_SHARE_US = 100 };
+static const double WORK_EVERY_S = 0.001;
 
 /* ------------------------------------------------------------ settings and certificates */
 
@@ -187,6 +192,28 @@ static void on_stop(struct ev_loop *loop, ev_signal *signal, int events)
     ev_break(loop, EVBREAK_ALL);
 }
 
+/* Work takes a tenth of the time, in pieces between which media has its turn. */
+static void on_piece(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct daemon *daemon = timer->data;
+    uint64_t began_us = clock_now_us(), now_us = began_us;
+    bool more;
+
+    (void)events;
+    do {
+        more = daemon->kind->work(daemon, now_us);
+        now_us = clock_now_us();
+    } while (more && now_us - began_us < WORK_SHARE_US && !turn_is_over(loop));
+    if (!more)
+        ev_timer_stop(loop, timer);
+}
+
+void daemon_has_work(struct daemon *daemon)
+{
+    if (!ev_is_active(&daemon->piece))
+        ev_timer_again(daemon->loop, &daemon->piece);
+}
+
 static void on_second(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct daemon *daemon = timer->data;
@@ -194,6 +221,7 @@ static void on_second(struct ev_loop *loop, ev_timer *timer, int events)
     (void)loop;
     (void)events;
     daemon->kind->tick(daemon, clock_now_us());
+    daemon_has_work(daemon);
     notify_watchdog(&daemon->notify);
 }
 
@@ -252,7 +280,8 @@ static int start_loop(void *ctx, char *error, size_t error_size)
         ev_signal_start(daemon->loop, &daemon->signals[i]);
     }
     ev_timer_init(&daemon->second, on_second, 1., 1.);
-    daemon->second.data = daemon;
+    ev_timer_init(&daemon->piece, on_piece, 0., WORK_EVERY_S);
+    daemon->second.data = daemon->piece.data = daemon;
     turns_start(&daemon->turns, daemon->loop);
     return 0;
 }
@@ -264,6 +293,7 @@ static void stop_loop(void *ctx)
     for (int i = 0; i < 3; i++)
         ev_signal_stop(daemon->loop, &daemon->signals[i]);
     ev_timer_stop(daemon->loop, &daemon->second);
+    ev_timer_stop(daemon->loop, &daemon->piece);
     turns_stop(&daemon->turns);
     ev_loop_destroy(daemon->loop);
 }

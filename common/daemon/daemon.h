@@ -53,8 +53,12 @@ struct daemon_kind {
     void (*stop_tunnel)(struct daemon *daemon);
     /* daemon->settings has new live values, or daemon->tls is a new context. */
     void (*reloaded)(struct daemon *daemon);
-    /* Once a second. */
+    /* Once a second; work() is called after it. */
     void (*tick)(struct daemon *daemon, uint64_t now_us);
+    /* A piece of what is to be done some time, much less than a millisecond. False: nothing is
+     * left.
+     */
+    bool (*work)(struct daemon *daemon, uint64_t now_us);
 };
 
 struct daemon {
@@ -67,6 +71,7 @@ struct daemon {
     struct ev_loop *loop;
     ev_signal signals[3];
     ev_timer second;
+    ev_timer piece; /* runs while there is work */
     struct turns turns;
     struct srtp_engine *engine;
     struct tls_context *tls;
@@ -82,6 +87,9 @@ struct daemon {
 
 /* What main() returns. */
 int daemon_main(const struct daemon_kind *kind, int argc, char **argv);
+
+/* There is something for kind->work to do, before the next second. */
+void daemon_has_work(struct daemon *daemon);
 
 /* What a reload did: texts "[tunnel] max-age". Each list has count entries. */
 enum { DAEMON_CHANGES_MAX = 64 };

@@ -11,6 +11,9 @@
 #include "common/base/random.h"
 #include "common/sa/table.h"
 
+/* Tombstones that one call forgets: some microseconds. */
+enum { FORGET_PIECE = 64 };
+
 struct tombstone {
     struct tombstone *newer; /* by version */
     struct tombstone *next;  /* in the hash of labels */
@@ -108,10 +111,16 @@ static bool may_forget(const struct authority *authority, const struct tombstone
            now_us >= dead->died_us + LABEL_REST_US;
 }
 
-void authority_tick(struct authority *authority, uint64_t now_us)
+bool authority_tick(struct authority *authority, uint64_t now_us)
 {
-    while (authority->oldest_dead && may_forget(authority, authority->oldest_dead, now_us))
+    unsigned left = FORGET_PIECE;
+
+    while (left > 0 && authority->oldest_dead &&
+           may_forget(authority, authority->oldest_dead, now_us)) {
         forget_oldest(authority);
+        left--;
+    }
+    return left == 0;
 }
 
 static void bury(struct authority *authority, const struct sa *sa, uint64_t now_us)

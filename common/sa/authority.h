@@ -67,8 +67,8 @@ void authority_forget(struct authority *authority, struct sa *sa);
 void authority_changed(struct authority *authority, struct sa *sa);
 /* To be called before the SA leaves the table. Its label rests for LABEL_REST_US. */
 void authority_removed(struct authority *authority, struct sa *sa, uint64_t now_us);
-/* Forgets tombstones whose label has rested long enough. */
-void authority_tick(struct authority *authority, uint64_t now_us);
+/* Forgets tombstones whose label has rested long enough. True: there may be more. */
+bool authority_tick(struct authority *authority, uint64_t now_us);
 /* The wanted label if it is free and no label of a deleted SA that still rests; else another. */
 uint32_t authority_label(const struct authority *authority, uint32_t wanted);
 

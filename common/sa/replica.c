@@ -28,23 +28,70 @@ static void refuse(struct replica *replica, const struct sa *sa, int error, cons
     replica->hooks->nak(replica->ctx, &nak);
 }
 
-static void drop(struct replica *replica, struct sa *sa)
+/* ------------------------------------------------------------ SAs by the last sync that named them
+ */
+
+static void unlink_sa(struct replica *replica, struct sa *sa)
 {
-    table_remove(replica->table, sa);
+    *(sa->older ? &sa->older->newer : &replica->oldest) = sa->newer;
+    *(sa->newer ? &sa->newer->older : &replica->newest) = sa->older;
+    sa->older = sa->newer = NULL;
+}
+
+/* The authority has just named it. */
+static void append(struct replica *replica, struct sa *sa)
+{
+    sa->mark = replica->mark;
+    sa->newer = NULL;
+    sa->older = replica->newest;
+    *(sa->older ? &sa->older->newer : &replica->oldest) = sa;
+    replica->newest = sa;
+}
+
+/* For an SA that is no longer in the table. */
+static void forget(struct replica *replica, struct sa *sa)
+{
+    unlink_sa(replica, sa);
     sa_free(sa);
 }
 
-static void sweep_one(void *ctx, struct sa *sa)
+static void drop(struct replica *replica, struct sa *sa)
 {
-    struct replica *replica = ctx;
-
-    if (sa->owner == replica->owner && sa->mark != replica->mark)
-        drop(replica, sa);
+    table_remove(replica->table, sa);
+    forget(replica, sa);
 }
 
-static void sweep(struct replica *replica)
+/* Marks go round after 2^32 syncs. */
+static bool is_stale(const struct replica *replica, const struct sa *sa)
 {
-    table_each(replica->table, sweep_one, replica);
+    return (int32_t)(sa->mark - replica->stale) < 0;
+}
+
+bool replica_sweep_due(const struct replica *replica)
+{
+    return replica->oldest && is_stale(replica, replica->oldest);
+}
+
+bool replica_is_empty(const struct replica *replica)
+{
+    return !replica->newest || is_stale(replica, replica->newest);
+}
+
+bool replica_yield(struct replica *replica, struct sa *sa)
+{
+    if (!is_stale(replica, sa))
+        return false;
+    drop(replica, sa);
+    return true;
+}
+
+unsigned replica_sweep(struct replica *replica, unsigned most)
+{
+    unsigned count = 0;
+
+    for (; count < most && replica_sweep_due(replica); count++)
+        drop(replica, replica->oldest);
+    return count;
 }
 
 /* ------------------------------------------------------------ SA-PUT */
@@ -152,46 +199,57 @@ static void keep_srtp(struct sa *sa, struct sa *held)
     }
 }
 
+/* One for the id, one for the label, and for each SSRC one at either address. */
+enum { ROW_MAX = 2 + 2 * SA_SSRC_MAX };
+
+/* SAs of the site that stand in the way of another one. */
+struct row {
+    unsigned count;
+    struct sa *sa[ROW_MAX];
+};
+
+/* Has another site only left it behind? Then it is gone now. NULL: one of all that there are. */
+static bool other_site_yields(const struct replica *replica, struct sa *sa)
+{
+    return replica->hooks->yield && replica->hooks->yield(replica->ctx, sa);
+}
+
 /*
- * Takes the site's own SAs that stand in the way of sa out of the table and
- * returns them in a row (older). In one site the authority's word is the newest:
- * besides an earlier form of sa itself they are left-overs that a sweep or a
- * deletion has not reached yet. *foreign is another site's, which stays.
+ * Takes the site's own SAs that stand in the way of sa out of the table, into
+ * the row. In one site the authority's word is the newest: besides an earlier
+ * form of sa itself they are left-overs that a sweep or a deletion has not
+ * reached yet. Returns another site's, which stays, or NULL.
  */
-static struct sa *take_out(struct replica *replica, const struct sa *sa, struct sa **foreign)
+static struct sa *take_out(struct replica *replica, const struct sa *sa, struct row *row)
 {
-    struct sa *row = NULL, *other;
+    struct sa *other;
 
-    while ((other = table_conflict(replica->table, sa)) && other->owner == replica->owner) {
+    row->count = 0;
+    while ((other = table_conflict(replica->table, sa)) && row->count < ROW_MAX) {
+        if (other->owner != replica->owner) {
+            if (other_site_yields(replica, other))
+                continue;
+            break;
+        }
         table_remove(replica->table, other);
-        other->older = row;
-        row = other;
+        row->sa[row->count++] = other;
     }
-    *foreign = other;
-    return row;
+    return other;
 }
 
-static void put_back(struct replica *replica, struct sa *row)
+static void put_back(struct replica *replica, const struct row *row)
 {
-    while (row) {
-        struct sa *sa = row;
-
-        row = sa->older;
-        sa->older = NULL;
+    for (unsigned i = 0; i < row->count; i++) {
         /* It stood there a moment ago. */
-        if (table_insert(replica->table, sa) < 0)
-            sa_free(sa);
+        if (table_insert(replica->table, row->sa[i]) < 0)
+            forget(replica, row->sa[i]);
     }
 }
 
-static void free_row(struct sa *row)
+static void forget_row(struct replica *replica, const struct row *row)
 {
-    while (row) {
-        struct sa *sa = row;
-
-        row = sa->older;
-        sa_free(sa);
-    }
+    for (unsigned i = 0; i < row->count; i++)
+        forget(replica, row->sa[i]);
 }
 
 /* Room for one more SA of this site? */
@@ -204,19 +262,41 @@ static const char *no_room(const struct replica *replica)
     return NULL;
 }
 
+/*
+ * The SA that the authority named longest ago, if it may go: a sweep has yet to
+ * reach it, or a snapshot under way has yet to name it. One of another lineage
+ * names none of what is held: that may not keep it out. Those that were taken
+ * out make no room.
+ */
+static struct sa *left_over(const struct replica *replica)
+{
+    bool snapshot = replica->syncing && replica->kind == SYNC_SNAPSHOT;
+    struct sa *sa = replica->oldest;
+
+    while (sa && sa->slot == 0)
+        sa = sa->newer;
+    return sa && (is_stale(replica, sa) || (snapshot && sa->mark != replica->mark)) ? sa : NULL;
+}
+
+/* Room for one more SA, or why there is none. */
+static const char *make_room(struct replica *replica)
+{
+    struct sa *sa;
+
+    while (no_room(replica) && (sa = left_over(replica)))
+        drop(replica, sa);
+    if (no_room(replica))
+        (void)other_site_yields(replica, NULL);
+    return no_room(replica);
+}
+
 /* Places sa, whose earlier form held is (or NULL), and owns it in any case. */
 static void place(struct replica *replica, struct sa *sa, struct sa *held)
 {
-    struct sa *foreign;
-    struct sa *row = take_out(replica, sa, &foreign);
-    const char *why;
+    struct row row;
+    const struct sa *foreign = take_out(replica, sa, &row);
+    const char *why = foreign ? NULL : make_room(replica);
 
-    /* A snapshot of another lineage names none of what is held: that may not keep it out. */
-    if (!foreign && no_room(replica) && replica->kind == SYNC_SNAPSHOT && replica->sweep_due) {
-        replica->sweep_due = false;
-        sweep(replica);
-    }
-    why = no_room(replica);
     if (foreign) {
         refuse(replica, sa, ERR_EXISTS, "another site has an SA with this source and SSRC");
     } else if (why) {
@@ -224,16 +304,16 @@ static void place(struct replica *replica, struct sa *sa, struct sa *held)
     } else if (table_insert(replica->table, sa) < 0) {
         refuse(replica, sa, ERR_INVALID, "the dmz-relay cannot place this SA");
     } else {
-        sa->mark = replica->mark;
         if (held)
             keep_history(sa, held);
         if (held && same_key(held, sa))
             keep_srtp(sa, held);
         table_streams_added(replica->table, sa);
-        free_row(row);
+        forget_row(replica, &row);
+        append(replica, sa);
         return;
     }
-    put_back(replica, row);
+    put_back(replica, &row);
     sa_free(sa);
 }
 
@@ -248,7 +328,8 @@ static void put(struct replica *replica, struct sa *sa)
         refuse(replica, sa, ERR_FORBIDDEN, why);
     } else if (held && same_key(held, sa) && same_place(held, sa)) {
         merge(held, sa);
-        held->mark = replica->mark;
+        unlink_sa(replica, held);
+        append(replica, held);
     } else if (sa->side == SA_SIDE_EXTERNAL && (!held || !same_key(held, sa)) &&
                (result = sa_open(sa, replica->engine)) < 0) {
         refuse(replica, sa, result, "the SRTP session could not be made");
@@ -308,7 +389,7 @@ static int on_begin(struct replica *replica, struct reader *body)
         return ERR_PROTOCOL;
     if (sync.kind == SYNC_DELTA && sync.epoch != replica->epoch)
         return ERR_PROTOCOL;
-    replica->syncing = replica->sweep_due = true;
+    replica->syncing = true;
     replica->kind = sync.kind;
     replica->mark++;
     return 0;
@@ -321,8 +402,8 @@ static int on_end(struct replica *replica, struct reader *body)
     if (wire_get_sync(body, &sync) < 0 || !replica->syncing || sync.kind != replica->kind)
         return ERR_PROTOCOL;
     if (sync.kind == SYNC_SNAPSHOT)
-        sweep(replica);
-    replica->syncing = replica->sweep_due = false;
+        replica->stale = replica->mark;
+    replica->syncing = false;
     replica->epoch = sync.epoch;
     replica->version = sync.version;
     return 0;
@@ -350,20 +431,12 @@ void replica_disconnected(struct replica *replica)
      */
     if (replica->syncing && replica->kind == SYNC_SNAPSHOT)
         replica->epoch = replica->version = 0;
-    replica->syncing = replica->sweep_due = false;
-}
-
-static void clear_one(void *ctx, struct sa *sa)
-{
-    struct replica *replica = ctx;
-
-    if (sa->owner == replica->owner)
-        drop(replica, sa);
+    replica->syncing = false;
 }
 
 void replica_clear(struct replica *replica)
 {
-    table_each(replica->table, clear_one, replica);
+    replica->stale = ++replica->mark;
     replica->epoch = replica->version = 0;
-    replica->syncing = replica->sweep_due = false;
+    replica->syncing = false;
 }

@@ -23,6 +23,11 @@ struct replica_hooks {
     /* Why packets cannot leave as the SA says (unknown listener, no listener of that family); NULL:
      * they can. */
     const char *(*listener_refusal)(void *ctx, const struct sa *sa);
+    /*
+     * An SA of another site is in the way (NULL: the table is full). If a sweep has only yet to
+     * reach it, or any, deletes it (replica_yield, replica_sweep); false: it stays. May be NULL.
+     */
+    bool (*yield)(void *ctx, struct sa *sa);
 };
 
 struct replica {
@@ -36,9 +41,10 @@ struct replica {
 
     uint64_t epoch, version; /* what is held; 0, 0: nothing that a delta could build on */
     bool syncing;
-    bool sweep_due; /* while syncing: what the sync has not named yet is still there */
-    uint8_t kind;   /* enum sync_kind, while syncing */
-    uint32_t mark;  /* of the sync under way, or of the last one */
+    uint8_t kind;               /* enum sync_kind, while syncing */
+    uint32_t mark;              /* of the sync under way, or of the last one */
+    uint32_t stale;             /* SAs that were named before this one are to be swept */
+    struct sa *oldest, *newest; /* the site's SAs in the order in which they were named last */
 };
 
 void replica_init(struct replica *replica, struct table *table, struct srtp_engine *engine,
@@ -52,7 +58,20 @@ void replica_init(struct replica *replica, struct table *table, struct srtp_engi
 int replica_frame(struct replica *replica, uint8_t type, struct reader *body);
 /* The tunnel is gone: a sync that was under way will never end. SAs stay. */
 void replica_disconnected(struct replica *replica);
-/* Deletes all SAs of the site (after stale-hold). */
+/* Gives all SAs of the site up (after stale-hold): replica_sweep deletes them. */
 void replica_clear(struct replica *replica);
+
+/*
+ * What the end of a snapshot did not name, and what was given up, is deleted by
+ * and by: 20,000 SAs at once would take too long. Until then packets find it;
+ * it is in the way of no new SA, and comes back to life when it is named.
+ */
+bool replica_sweep_due(const struct replica *replica);
+/* Deletes an SA of the site, if it is one of them. */
+bool replica_yield(struct replica *replica, struct sa *sa);
+/* Deletes at most so many of them, and returns how many. */
+unsigned replica_sweep(struct replica *replica, unsigned most);
+/* The site has no SAs but those that are to be swept. */
+bool replica_is_empty(const struct replica *replica);
 
 #endif

@@ -71,7 +71,7 @@ struct sa {
 
     char *texts;              /* use sa_text() */
     struct sa_stream *stream; /* stream_count of them; sa_stream_add() may move them */
-    struct sa *older, *newer; /* the authority's */
+    struct sa *older, *newer; /* the authority's or the replica's */
 
     struct rate rate;
     uint64_t packets, octets;         /* accepted */

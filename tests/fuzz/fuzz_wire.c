@@ -54,7 +54,7 @@ static const char *listener_refusal(void *ctx, const struct sa *sa)
     return sa_text(sa, SA_LISTENER_OUT)[0] == 'x' ? "no such listener" : NULL;
 }
 
-static const struct replica_hooks hooks = {on_nak, listener_refusal};
+static const struct replica_hooks hooks = {on_nak, listener_refusal, NULL};
 
 static void expect_same_again(const struct sa *sa)
 {

@@ -291,6 +291,12 @@ static void turn(struct pair *pair)
             turn_dmz(tunnel);
         pass_on_close(tunnel);
     }
+    if (pair->dmz && dmz_has_work(pair->dmz))
+        (void)dmz_work(pair->dmz);
+    for (unsigned i = 0; i < pair->site_count; i++) {
+        if (pair->site[i].inner)
+            (void)inner_work(pair->site[i].inner, pair->now_us);
+    }
 }
 
 /* ------------------------------------------------------------ connecting */
@@ -440,7 +446,7 @@ void pair_run(struct pair *pair, uint64_t duration_us)
             dmz_tick(pair->dmz, pair->now_us);
         for (unsigned i = 0; i < pair->site_count; i++) {
             if (pair->site[i].inner)
-                inner_tick(pair->site[i].inner, pair->now_us);
+                inner_tick(pair->site[i].inner);
         }
     }
 }

@@ -265,6 +265,7 @@ START_TEST(test_takeover_in_the_snapshot)
     pair->bandwidth = 100000;
     pair_reset(pair_tunnel(pair, 0));
     replica_clear(&pair->dmz->sites[0].replica);
+    ck_assert_uint_eq(replica_sweep(&pair->dmz->sites[0].replica, 1000), 200);
     while (table_count(pair->dmz->table) < 20)
         pair_run(pair, PAIR_MS);
     pair->site[0].reconnect = false;

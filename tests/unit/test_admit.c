@@ -488,11 +488,11 @@ START_TEST(test_label)
 
     inner_delete(&core.inner, inner_find_sa(&core.inner, 1), 5000000);
     core_request(&request, 1);
-    inner_tick(&core.inner, 5000000 + LABEL_REST_US - 1);
+    ck_assert(!inner_work(&core.inner, 5000000 + LABEL_REST_US - 1));
     sa = core_add(&core, &request);
     ck_assert_uint_ne(sa->label, request.ssrc[0]);
     inner_delete(&core.inner, sa, 5000000 + LABEL_REST_US - 1);
-    inner_tick(&core.inner, 5000000 + LABEL_REST_US);
+    ck_assert(!inner_work(&core.inner, 5000000 + LABEL_REST_US));
     ck_assert_uint_eq(core_add(&core, &request)->label, request.ssrc[0]);
 }
 END_TEST

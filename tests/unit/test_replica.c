@@ -37,7 +37,16 @@ static const char *listener_refusal(void *ctx, const struct sa *sa)
     return ((struct fixture *)ctx)->listener_refusal;
 }
 
-static const struct replica_hooks hooks = {on_nak, listener_refusal};
+static bool yield(void *ctx, struct sa *sa)
+{
+    struct fixture *f = ctx;
+
+    if (sa)
+        return replica_yield(sa->owner ? &f->other : &f->replica, sa);
+    return replica_sweep(&f->other, 1) > 0;
+}
+
+static const struct replica_hooks hooks = {on_nak, listener_refusal, yield};
 
 static void setup(struct fixture *f)
 {
@@ -121,6 +130,19 @@ static struct sa *held(struct fixture *f, uint64_t id)
     return table_by_id(f->table, 0, id);
 }
 
+/* To its end, in pieces that are as large as they were said to be. */
+static void sweep(struct replica *replica)
+{
+    while (replica_sweep_due(replica)) {
+        size_t before = table_count_owner(replica->table, replica->owner);
+        unsigned swept = replica_sweep(replica, 2);
+
+        ck_assert(swept == 1 || swept == 2);
+        ck_assert_uint_eq(table_count_owner(replica->table, replica->owner), before - swept);
+    }
+    ck_assert_uint_eq(replica_sweep(replica, 2), 0);
+}
+
 #define expect_nak(f, code, part)                                                                  \
     do {                                                                                           \
         ck_assert_uint_eq((f)->naks, 1);                                                           \
@@ -151,13 +173,16 @@ START_TEST(test_snapshot_sweeps)
     put_number(&f.replica, SA_SIDE_EXTERNAL, 5);
     /* Until the end, what is not named yet stays. */
     ck_assert_uint_eq(table_count(f.table), 5);
+    ck_assert(!replica_sweep_due(&f.replica));
     finish(&f.replica, SYNC_SNAPSHOT, 9);
+    sweep(&f.replica);
     ck_assert_uint_eq(table_count(f.table), 2);
     ck_assert_ptr_nonnull(held(&f, 3));
     ck_assert_ptr_nonnull(held(&f, 5));
     ck_assert_uint_eq(f.replica.version, 9);
     /* What comes live belongs to no sweep. */
     put_number(&f.replica, SA_SIDE_EXTERNAL, 6);
+    sweep(&f.replica);
     ck_assert_uint_eq(table_count(f.table), 3);
     expect_no_nak(&f);
     teardown(&f);
@@ -232,6 +257,7 @@ START_TEST(test_half_snapshot_then_cut)
     begin(&f.replica, SYNC_SNAPSHOT);
     put_number(&f.replica, SA_SIDE_EXTERNAL, 3);
     finish(&f.replica, SYNC_SNAPSHOT, 9);
+    sweep(&f.replica);
     ck_assert_uint_eq(table_count(f.table), 1);
     teardown(&f);
 }
@@ -268,8 +294,176 @@ START_TEST(test_disconnected_and_cleared)
     replica_clear(&f.replica);
     ck_assert_uint_eq(f.replica.epoch, 0);
     ck_assert_uint_eq(f.replica.version, 0);
+    ck_assert(replica_is_empty(&f.replica));
+    sweep(&f.replica);
+    ck_assert(replica_is_empty(&f.replica));
+    ck_assert(!replica_is_empty(&f.other));
     ck_assert_uint_eq(table_count_owner(f.table, 0), 0);
     ck_assert_uint_eq(table_count_owner(f.table, 1), 1);
+    teardown(&f);
+}
+END_TEST
+
+/* A snapshot of so many SAs, then an empty one: all of them are to be swept, from 1 on. */
+static void leave_behind(struct replica *replica, uint64_t count)
+{
+    begin(replica, SYNC_SNAPSHOT);
+    for (uint64_t id = 1; id <= count; id++)
+        put_number(replica, SA_SIDE_EXTERNAL, id);
+    finish(replica, SYNC_SNAPSHOT, 10);
+    begin(replica, SYNC_SNAPSHOT);
+    finish(replica, SYNC_SNAPSHOT, 20);
+}
+
+/* The next connection comes before the sweep is through; its delta builds on the whole of it. */
+START_TEST(test_delta_in_a_sweep)
+{
+    struct fixture f;
+
+    setup(&f);
+    leave_behind(&f.replica, 5);
+    ck_assert_uint_eq(replica_sweep(&f.replica, 2), 2);
+    ck_assert_ptr_null(held(&f, 2));
+    ck_assert_ptr_nonnull(held(&f, 3));
+    replica_disconnected(&f.replica);
+    /* What is left was deleted up to this version, so far as the authority is concerned. */
+    ck_assert_uint_eq(f.replica.version, 20);
+    begin(&f.replica, SYNC_DELTA);
+    put_number(&f.replica, SA_SIDE_EXTERNAL, 7);
+    ck_assert_uint_eq(replica_sweep(&f.replica, 1), 1);
+    put_number(&f.replica, SA_SIDE_EXTERNAL, 8);
+    finish(&f.replica, SYNC_DELTA, 22);
+    sweep(&f.replica);
+    ck_assert_ptr_nonnull(held(&f, 7));
+    ck_assert_ptr_nonnull(held(&f, 8));
+    ck_assert_uint_eq(table_count(f.table), 2);
+    expect_no_nak(&f);
+    teardown(&f);
+}
+END_TEST
+
+/* What the next snapshot names lives on, what an unfinished one named stays, the rest goes. */
+START_TEST(test_snapshot_in_a_sweep)
+{
+    struct fixture f;
+
+    setup(&f);
+    leave_behind(&f.replica, 6);
+    put_number(&f.replica, SA_SIDE_EXTERNAL, 7);
+    begin(&f.replica, SYNC_SNAPSHOT);
+    put_number(&f.replica, SA_SIDE_EXTERNAL, 2);
+    ck_assert_uint_eq(replica_sweep(&f.replica, 2), 2);
+    ck_assert_ptr_null(held(&f, 1));
+    ck_assert_ptr_null(held(&f, 3));
+    put_number(&f.replica, SA_SIDE_EXTERNAL, 5);
+    sweep(&f.replica);
+    ck_assert_uint_eq(table_count(f.table), 3);
+    ck_assert_ptr_nonnull(held(&f, 7));
+    finish(&f.replica, SYNC_SNAPSHOT, 30);
+    sweep(&f.replica);
+    ck_assert_uint_eq(table_count(f.table), 2);
+    ck_assert_ptr_nonnull(held(&f, 2));
+    ck_assert_ptr_nonnull(held(&f, 5));
+    teardown(&f);
+}
+END_TEST
+
+/* In a delta, and live, the quota is not used up by what is to be swept. */
+START_TEST(test_quota_in_a_sweep)
+{
+    struct fixture f;
+
+    setup(&f);
+    leave_behind(&f.replica, QUOTA);
+    begin(&f.replica, SYNC_DELTA);
+    put_number(&f.replica, SA_SIDE_EXTERNAL, 11);
+    finish(&f.replica, SYNC_DELTA, 21);
+    for (uint64_t id = 12; id <= 20; id++)
+        put_number(&f.replica, SA_SIDE_EXTERNAL, id);
+    expect_no_nak(&f);
+    ck_assert(!replica_sweep_due(&f.replica));
+    ck_assert_uint_eq(table_count(f.table), QUOTA);
+    put_number(&f.replica, SA_SIDE_EXTERNAL, 21);
+    expect_nak(&f, ERR_FULL, "quota");
+    teardown(&f);
+}
+END_TEST
+
+/* What is in the way as well as what is to be swept is no room: it comes back when there is none.
+ */
+START_TEST(test_refused_in_a_sweep)
+{
+    struct fixture f;
+    struct sa *sa;
+
+    setup(&f);
+    leave_behind(&f.replica, 3);
+    put_number(&f.other, SA_SIDE_EXTERNAL, 9);
+    /* Its label is that of one left over, its source that of the other site's. */
+    sa = sample_sa(SA_SIDE_EXTERNAL, 30, 9);
+    sa->label = 2;
+    put(&f.replica, sa);
+    expect_nak(&f, ERR_EXISTS, "another site");
+    ck_assert_ptr_eq(table_by_label(f.table, 0, 2), held(&f, 2));
+    /* Its label, its id and its source are each of one left over: one goes for three. */
+    sa = sample_sa(SA_SIDE_EXTERNAL, 1, 3);
+    sa->label = 2;
+    put(&f.replica, sa);
+    expect_no_nak(&f);
+    ck_assert(!replica_sweep_due(&f.replica));
+    ck_assert_uint_eq(table_count_owner(f.table, 0), 1);
+    teardown(&f);
+}
+END_TEST
+
+/* Of another site's, what is to be swept is in nobody's way: neither by its source nor by its room.
+ */
+START_TEST(test_other_site_in_a_sweep)
+{
+    struct fixture f;
+    struct sa *sa;
+
+    setup(&f);
+    leave_behind(&f.other, QUOTA);
+    sa = sample_sa(SA_SIDE_EXTERNAL, 50, 4);
+    put(&f.replica, sa);
+    expect_no_nak(&f);
+    ck_assert_ptr_null(table_by_id(f.table, 1, 4));
+    f.replica.quota = ROOM;
+    for (uint64_t id = 20; id < 20 + ROOM - 1; id++)
+        put_number(&f.replica, SA_SIDE_EXTERNAL, id);
+    expect_no_nak(&f);
+    ck_assert_uint_eq(table_count_owner(f.table, 0), ROOM);
+    ck_assert_uint_eq(table_count_owner(f.table, 1), 0);
+    teardown(&f);
+}
+END_TEST
+
+/* Given up, and back before it is gone: what is named lives on with its replay window. */
+START_TEST(test_back_in_a_clearing)
+{
+    struct fixture f;
+    const struct sa *sa;
+
+    setup(&f);
+    begin(&f.replica, SYNC_SNAPSHOT);
+    for (uint64_t id = 1; id <= 4; id++)
+        put_number(&f.replica, SA_SIDE_EXTERNAL, id);
+    finish(&f.replica, SYNC_SNAPSHOT, 10);
+    sa = held(&f, 3);
+    replica_disconnected(&f.replica);
+    replica_clear(&f.replica);
+    ck_assert_uint_eq(replica_sweep(&f.replica, 1), 1);
+    begin(&f.replica, SYNC_SNAPSHOT);
+    ck_assert(replica_is_empty(&f.replica));
+    put_number(&f.replica, SA_SIDE_EXTERNAL, 3);
+    ck_assert(!replica_is_empty(&f.replica));
+    ck_assert_ptr_eq(held(&f, 3), sa);
+    sweep(&f.replica);
+    finish(&f.replica, SYNC_SNAPSHOT, 11);
+    sweep(&f.replica);
+    ck_assert_uint_eq(table_count(f.table), 1);
+    ck_assert_ptr_eq(held(&f, 3), sa);
     teardown(&f);
 }
 END_TEST
@@ -815,6 +1009,7 @@ START_TEST(test_foreign_sa_is_not_touched)
     delete (&f.replica, 1, 9);
     begin(&f.replica, SYNC_SNAPSHOT);
     finish(&f.replica, SYNC_SNAPSHOT, 10);
+    sweep(&f.replica);
     ck_assert_ptr_eq(table_by_id(f.table, 1, 1), foreign);
     ck_assert_uint_eq(table_count(f.table), 1);
     teardown(&f);
@@ -834,6 +1029,12 @@ int main(void)
     tcase_add_test(tc, test_half_snapshot_then_cut);
     tcase_add_test(tc, test_half_delta_then_cut);
     tcase_add_test(tc, test_disconnected_and_cleared);
+    tcase_add_test(tc, test_delta_in_a_sweep);
+    tcase_add_test(tc, test_snapshot_in_a_sweep);
+    tcase_add_test(tc, test_quota_in_a_sweep);
+    tcase_add_test(tc, test_refused_in_a_sweep);
+    tcase_add_test(tc, test_other_site_in_a_sweep);
+    tcase_add_test(tc, test_back_in_a_clearing);
     tcase_add_test(tc, test_protocol_errors);
     tcase_add_loop_test(tc, test_refusals, 0, sizeof(refusals) / sizeof(refusals[0]));
     tcase_add_test(tc, test_listener_refusal);

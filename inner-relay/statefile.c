@@ -62,6 +62,7 @@ static void give_up(struct statefile *statefile, const char *what)
         close(statefile->fd);
     statefile->fd = -1;
     unlink(statefile->path_new);
+    wipe(statefile->piece, sizeof(statefile->piece));
     state_end(&statefile->writer);
     wait_for(statefile, statefile->interval_s);
 }

@@ -7,7 +7,9 @@
 
 #include "common/base/err.h"
 #include "common/base/log.h"
+#include "common/base/random.h"
 #include "common/sa/table.h"
+#include "common/srtp/srtp.h"
 
 static int refuse(struct admit_error *error, int code, const char *field, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
@@ -218,7 +220,6 @@ static int fill(struct sa *sa, const struct inner *inner, const struct inner_lin
     sa->source = request->source;
     sa->destination = request->destination;
     sa->suite = request->suite;
-    memcpy(sa->material, request->material, request->material_octets);
     for (unsigned i = 0; result == 0 && i < request->ssrc_count; i++)
         result = sa_stream_add(sa, request->ssrc[i], SSRC_ORIGIN_SIGNALLED);
     rate_init(&sa->rate, request->rate ? request->rate : inner->options.sa_rate);
@@ -264,8 +265,22 @@ static int check_alone(const struct inner *inner, const struct sa *sa, struct ad
                  : 0;
 }
 
-static int install(struct inner *inner, struct inner_link *link, struct sa *sa,
-                   struct admit_error *error)
+static int open_session(const struct inner *inner, const struct admit_request *request,
+                        struct sa *sa, struct admit_error *error)
+{
+    struct srtp_key key;
+    int result;
+
+    srtp_key_master(&key, request->material, request->material_octets);
+    result = sa_open(sa, inner->options.engine, &key);
+    wipe(&key, sizeof(key));
+    return result < 0
+               ? refuse(error, result, "key", "no SRTP session could be made: %s", err_text(result))
+               : 0;
+}
+
+static int install(struct inner *inner, struct inner_link *link,
+                   const struct admit_request *request, struct sa *sa, struct admit_error *error)
 {
     const struct sa *other = table_conflict(inner->table, sa);
     int result;
@@ -275,11 +290,10 @@ static int install(struct inner *inner, struct inner_link *link, struct sa *sa,
                       "SA %llu has the same side, source and SSRC already",
                       (unsigned long long)other->id);
     result = check_alone(inner, sa, error);
+    if (result == 0)
+        result = open_session(inner, request, sa, error);
     if (result < 0)
         return result;
-    result = sa_open(sa, inner->options.engine);
-    if (result < 0)
-        return refuse(error, result, "key", "no SRTP session could be made: %s", err_text(result));
     result = table_insert(inner->table, sa);
     if (result < 0)
         return refuse(error, result, NULL, "the table takes no more: %s", err_text(result));
@@ -313,7 +327,7 @@ int admit(struct inner *inner, const struct admit_request *request, uint64_t wal
     sa->id = inner->next_id;
     sa->created_us = wall_us;
     sa->installed_us = now_us;
-    result = install(inner, link, sa, error);
+    result = install(inner, link, request, sa, error);
     if (result < 0) {
         sa_free(sa);
         return result;

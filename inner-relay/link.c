@@ -124,6 +124,7 @@ struct session *inner_link_open(struct inner_link *link, uint64_t wall_us, uint6
     if (!link->session)
         return NULL;
     link->instance = next_instance(link, wall_us);
+    link->authority.view = options->dmz_keys;
     hello.instance = link->instance;
     snprintf(hello.software, sizeof(hello.software), "%s", options->software);
     snprintf(hello.engine, sizeof(hello.engine), "%s", options->engine_name);

@@ -73,8 +73,7 @@ static int check_dmzs(const struct inner_settings *settings, struct conf_complai
 /* Authentication keys alone are the evp engine's; libsrtp2 wants master keys. */
 static int check_srtp(const struct inner_srtp_settings *srtp, struct conf_complaint *complaint)
 {
-    if (srtp->common.engine != SRTP_ENGINE_LIBSRTP2 ||
-        srtp->dmz_keys != WIRE_REPLICA_VERIFY_ONLY)
+    if (srtp->common.engine != SRTP_ENGINE_LIBSRTP2 || srtp->dmz_keys != WIRE_REPLICA_VERIFY_ONLY)
         return 0;
     return settings_complain(complaint, "srtp", "srtp-engine",
                              "libsrtp2 cannot make the keys of dmz-keys = verify-only; srtp-engine "

@@ -6,9 +6,11 @@
 
 #include "common/base/err.h"
 #include "common/base/hash.h"
+#include "common/base/random.h"
 #include "common/base/tlv.h"
 #include "common/sa/table.h"
 #include "common/sa/wire.h"
+#include "common/srtp/srtp.h"
 #include "common/tunnel/frame.h"
 
 enum state_record {
@@ -258,33 +260,45 @@ static void forget(struct reading *reading, uint64_t id)
     reading->last = kept;
 }
 
-static int read_sa(struct reading *reading, struct reader *r)
+/* Takes sa over; key is what its record had. */
+static int take_sa(struct reading *reading, const struct inner_link *link, struct sa *sa,
+                   const struct srtp_key *key)
 {
-    struct inner_link *link = link_of_sa(reading->inner, *r);
-    struct sa *sa = sa_new();
-    int result = sa ? wire_get_sa(r, sa) : ERR_NOMEM;
-
-    if (result == ERR_NOMEM) {
-        sa_free(sa);
-        return refuse(reading, result, "out of memory");
-    }
-    if (result < 0 || !sa->suite || sa->id == 0 || sa->id >= UINT64_MAX / 2) {
+    if (key->kind != SRTP_KEY_MASTER || sa->id == 0 || sa->id >= UINT64_MAX / 2) {
         sa_free(sa);
         return refuse(reading, ERR_PROTOCOL, "a record of an SA cannot be read");
     }
-    if (!link) {
-        /* Its [dmz NAME] is no longer in the ini file. */
+    /* SAs that were added while the file was written have ids from the head's next one on. */
+    if (link && sa->id >= reading->next_id)
+        reading->next_id = sa->id + 1;
+    /* Its [dmz NAME] may be no longer in the ini file. */
+    if (!link || sa_open(sa, reading->inner->options.engine, key) < 0) {
         sa_free(sa);
         return 0;
     }
-    /* SAs that were added while the file was written have ids from the head's next one on. */
-    if (sa->id >= reading->next_id)
-        reading->next_id = sa->id + 1;
     sa->owner = link->number;
     sa->installed_us = reading->now_us;
     *(reading->last ? &reading->last->newer : &reading->first) = sa;
     reading->last = sa;
     return 0;
+}
+
+static int read_sa(struct reading *reading, struct reader *r)
+{
+    struct inner_link *link = link_of_sa(reading->inner, *r);
+    struct srtp_key key = {0};
+    struct sa *sa = sa_new();
+    int result = sa ? wire_get_sa(r, sa, &key) : ERR_NOMEM;
+
+    if (result == 0) {
+        result = take_sa(reading, link, sa, &key);
+    } else {
+        sa_free(sa);
+        result = refuse(reading, result == ERR_NOMEM ? result : ERR_PROTOCOL,
+                        result == ERR_NOMEM ? "out of memory" : "a record of an SA cannot be read");
+    }
+    wipe(&key, sizeof(key));
+    return result;
 }
 
 static int read_deleted(struct reading *reading, struct reader *r)
@@ -390,7 +404,7 @@ static size_t install(struct reading *reading)
         reading->first = sa->newer;
         sa->newer = NULL;
         make_room(inner, sa);
-        if (sa_open(sa, inner->options.engine) == 0 && table_insert(inner->table, sa) == 0)
+        if (table_insert(inner->table, sa) == 0)
             authority_restored(&inner->links[sa->owner].authority, sa);
         else
             sa_free(sa);

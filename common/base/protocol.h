@@ -100,6 +100,9 @@ enum sa_tag {
     SA_TAG_CREATED = 25,         /* u64, microseconds since 1970 */
     SA_TAG_LISTENER_IN = 26,     /* text: the listener that its sender sends to, for display */
     SA_TAG_MEDIA_TIMEOUT = 27,   /* u32, seconds, 0 = never */
+    SA_TAG_AUTH_KEYS = 28,       /* octets: authentication keys of SRTP, then of SRTCP */
+    SA_TAG_MKI = 29,             /* octets, 1 to 128 */
+    SA_TAG_LIFETIME = 30,        /* u64, packets that the key may protect yet */
 };
 
 enum ssrc_tag {

@@ -580,6 +580,7 @@ static const struct {
     {"destination_mux", "destination mux", FIELD_PLAIN},
     {"encap_out", "encapsulation out", FIELD_PLAIN},
     {"suite", "suite", FIELD_PLAIN},
+    {"key", "key", FIELD_PLAIN},
     {"ssrc", "SSRC", FIELD_SSRCS},
     {"label", "label", FIELD_HEX},
     {"reverse", "other direction", FIELD_PLAIN},

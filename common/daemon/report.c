@@ -9,6 +9,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/sa/table.h"
+#include "common/srtp/srtp.h"
 
 static json_t *number(uint64_t value)
 {
@@ -220,6 +221,15 @@ static json_t *created(const struct sa *sa)
     return json_integer((json_int_t)(sa->created_us / 1000000));
 }
 
+/* How much of its key is here, as dmz-keys names it. */
+static const char *key_name(const struct sa *sa)
+{
+    static const char *const names[] = {
+        [SRTP_KEY_NONE] = "none", [SRTP_KEY_AUTH] = "verify-only", [SRTP_KEY_MASTER] = "full"};
+
+    return names[sa->srtp ? srtp_session_kind(sa->srtp) : SRTP_KEY_NONE];
+}
+
 static void add_details(json_t *row, const struct sa *sa)
 {
     json_t *more = json_pack(
@@ -238,6 +248,7 @@ static void add_details(json_t *row, const struct sa *sa)
 
     json_object_update(row, more);
     json_decref(more);
+    json_object_set_new(row, "key", json_string(key_name(sa)));
 }
 
 json_t *report_sa(const struct sa *sa, const char *home, const char *home_name, bool full)

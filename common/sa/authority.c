@@ -276,11 +276,12 @@ static bool put_delete(const struct tombstone *dead, uint8_t *type, struct write
     return true;
 }
 
-static bool put_sa(struct sa *sa, uint8_t *type, struct writer *body)
+static bool put_sa(const struct authority *authority, struct sa *sa, uint8_t *type,
+                   struct writer *body)
 {
     *type = FRAME_SA_PUT;
     (void)sa_set_text(sa, SA_REFUSED, "");
-    wire_put_sa(body, sa, WIRE_REPLICA_FULL);
+    wire_put_sa(body, sa, authority->view);
     return true;
 }
 
@@ -327,7 +328,7 @@ bool authority_pull_live(struct authority *authority, uint8_t *type, struct writ
         return put_delete(dead, type, body);
     }
     authority->live_next = sa->newer;
-    return put_sa(sa, type, body);
+    return put_sa(authority, sa, type, body);
 }
 
 static bool pull_sync(struct authority *authority, uint8_t *type, struct writer *body)
@@ -338,7 +339,7 @@ static bool pull_sync(struct authority *authority, uint8_t *type, struct writer 
         return true;
     if (sa && sa->version > authority->sync_from) {
         authority->sync_next = sa->older;
-        return put_sa(sa, type, body);
+        return put_sa(authority, sa, type, body);
     }
     authority->sync = AUTHORITY_SYNCED;
     authority->sync_next = NULL;

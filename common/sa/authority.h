@@ -27,9 +27,10 @@ enum authority_sync { AUTHORITY_NONE, AUTHORITY_DELTA, AUTHORITY_SNAPSHOT, AUTHO
 
 struct authority {
     struct table *table;
-    unsigned owner;   /* this authority's number in the SAs */
-    uint64_t epoch;   /* of the lineage: survives a restart with the state file */
-    uint64_t version; /* of the last change */
+    unsigned owner;      /* this authority's number in the SAs */
+    uint64_t epoch;      /* of the lineage: survives a restart with the state file */
+    uint64_t version;    /* of the last change */
+    enum wire_view view; /* what the replica is given of keys: one of WIRE_REPLICA_ */
 
     struct sa *oldest, *newest; /* by version */
     struct tombstone *oldest_dead, *newest_dead;

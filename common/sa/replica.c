@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/err.h"
+#include "common/base/random.h"
 #include "common/sa/table.h"
 #include "common/srtp/srtp.h"
 
@@ -111,7 +112,7 @@ static const char *refusal(struct replica *replica, const struct sa *sa)
     if (sa->side == SA_SIDE_EXTERNAL) {
         if (!sa->source.rtp.family)
             return "a sender without a source address is not supported by this dmz-relay";
-        return sa->suite ? NULL : "an external sender needs suite and key";
+        return sa->suite ? NULL : "an external sender needs a suite";
     }
     why = destination_refusal(replica, &sa->destination.rtp);
     if (!why && !sa->destination.mux)
@@ -140,10 +141,34 @@ static void merge(struct sa *held, struct sa *put)
  * Another key under the same id and generation comes from an authority that
  * lost its state: the numbers are those of another call.
  */
-static bool same_key(const struct sa *a, const struct sa *b)
+static bool same_sender(const struct sa *a, const struct sa *b)
 {
-    return a->generation == b->generation && a->side == b->side && a->suite == b->suite &&
-           (!a->suite || memcmp(a->material, b->material, suite_material_octets(a->suite)) == 0);
+    return a->generation == b->generation && a->side == b->side && a->suite == b->suite;
+}
+
+/* Is what is held what was put, down to the form of the key? */
+static bool same_key(const struct sa *held, const struct sa *put, const struct srtp_key *key)
+{
+    return same_sender(held, put) && (held->srtp ? srtp_session_is(held->srtp, held->suite, key)
+                                                 : key->kind == SRTP_KEY_NONE);
+}
+
+/* The same key in another form, after the authority's dmz-keys changed: it verifies the same. */
+static bool same_keys_inside(const struct sa *a, const struct sa *b)
+{
+    enum srtp_key_kind kind = a->suite && a->suite->aead ? SRTP_KEY_MASTER : SRTP_KEY_AUTH;
+    struct srtp_key one, other;
+    bool same;
+
+    if (!same_sender(a, b) || !a->srtp || !b->srtp)
+        return false;
+    same = srtp_session_key(a->srtp, kind, &one) == 0 &&
+           srtp_session_key(b->srtp, kind, &other) == 0 && one.mki_length == other.mki_length &&
+           memcmp(one.octets, other.octets, sizeof(one.octets)) == 0 &&
+           memcmp(one.mki, other.mki, sizeof(one.mki)) == 0;
+    wipe(&one, sizeof(one));
+    wipe(&other, sizeof(other));
+    return same;
 }
 
 /* Does a have every SSRC that the authority named in b? Learned ones are no matter of its. */
@@ -180,7 +205,7 @@ static void keep_stream(struct sa_stream *stream, const struct sa_stream *known)
 }
 
 /* The same key keeps its replay window and its ROC, whatever the address. */
-static void keep_srtp(struct sa *sa, struct sa *held)
+static void keep_streams(struct sa *sa, const struct sa *held)
 {
     for (unsigned i = 0; i < held->stream_count; i++) {
         const struct sa_stream *known = &held->stream[i];
@@ -192,15 +217,50 @@ static void keep_srtp(struct sa *sa, struct sa *held)
                  sa_stream_add(sa, known->ssrc, known->origin) == 0)
             keep_stream(&sa->stream[sa->stream_count - 1], known);
     }
-    if (held->srtp) {
-        srtp_session_free(sa->srtp);
-        sa->srtp = held->srtp;
-        held->srtp = NULL;
-    }
 }
 
-/* One for the id, one for the label, and for each SSRC one at either address. */
-enum { ROW_MAX = 2 + 2 * SA_SSRC_MAX };
+/* held is the earlier form of sa, or NULL; it goes. same: its key is sa's, in the same form. */
+static void take_over(struct sa *sa, struct sa *held, bool same)
+{
+    if (!held)
+        return;
+    keep_history(sa, held);
+    if (same || same_keys_inside(held, sa))
+        keep_streams(sa, held);
+    if (!same)
+        return;
+    srtp_session_free(sa->srtp);
+    sa->srtp = held->srtp;
+    held->srtp = NULL;
+}
+
+/* An SA on its way into the table. */
+struct placing {
+    struct sa *sa, *held; /* held: its earlier form, or NULL */
+    bool same;            /* it has the key of held, in the same form */
+    bool keyless;         /* a sender outside, and no key */
+};
+
+/* A sender without a key is told by its source: it must have that to itself. */
+static struct sa *neighbour(const struct replica *replica, const struct placing *placing)
+{
+    struct sa *other = NULL;
+
+    if (placing->sa->side == SA_SIDE_EXTERNAL)
+        other = table_shares_source(replica->table, placing->sa);
+    return other && (placing->keyless || !other->srtp) ? other : NULL;
+}
+
+/* A sweep has yet to reach it, or a snapshot under way has yet to name it. */
+static bool is_left_over(const struct replica *replica, const struct sa *sa)
+{
+    bool snapshot = replica->syncing && replica->kind == SYNC_SNAPSHOT;
+
+    return is_stale(replica, sa) || (snapshot && sa->mark != replica->mark);
+}
+
+/* One for the id, one for the label, for each SSRC one at either address, and some neighbours. */
+enum { ROW_MAX = 2 + 2 * SA_SSRC_MAX + 8 };
 
 /* SAs of the site that stand in the way of another one. */
 struct row {
@@ -214,27 +274,45 @@ static bool other_site_yields(const struct replica *replica, struct sa *sa)
     return replica->hooks->yield && replica->hooks->yield(replica->ctx, sa);
 }
 
-/*
- * Takes the site's own SAs that stand in the way of sa out of the table, into
- * the row. In one site the authority's word is the newest: besides an earlier
- * form of sa itself they are left-overs that a sweep or a deletion has not
- * reached yet. Returns another site's, which stays, or NULL.
- */
-static struct sa *take_out(struct replica *replica, const struct sa *sa, struct row *row)
+/* What stands in the way, why that may keep the SA out, and whether it goes at its word. */
+static struct sa *obstacle(const struct replica *replica, const struct placing *placing,
+                           const char **why, bool *goes)
 {
+    struct sa *other = table_conflict(replica->table, placing->sa);
+
+    if (other) {
+        *why = "another site has an SA with this source and SSRC";
+        *goes = other->owner == replica->owner;
+        return other;
+    }
+    other = neighbour(replica, placing);
+    *why = "a sender without a key must have its source to itself";
+    *goes = other && other->owner == replica->owner && is_left_over(replica, other);
+    return other;
+}
+
+/*
+ * Takes the site's own SAs that stand in the way out of the table, into the
+ * row. In one site the authority's word is the newest: besides an earlier form
+ * of the SA itself they are left-overs that a sweep or a deletion has not
+ * reached yet. NULL, or why not: another site's stays, or a neighbour.
+ */
+static const char *take_out(struct replica *replica, const struct placing *placing, struct row *row)
+{
+    const char *why;
     struct sa *other;
+    bool goes;
 
     row->count = 0;
-    while ((other = table_conflict(replica->table, sa)) && row->count < ROW_MAX) {
-        if (other->owner != replica->owner) {
-            if (other_site_yields(replica, other))
-                continue;
+    while ((other = obstacle(replica, placing, &why, &goes)) && row->count < ROW_MAX) {
+        if (other->owner != replica->owner && other_site_yields(replica, other))
+            continue;
+        if (!goes)
             break;
-        }
         table_remove(replica->table, other);
         row->sa[row->count++] = other;
     }
-    return other;
+    return other ? why : NULL;
 }
 
 static void put_back(struct replica *replica, const struct row *row)
@@ -263,19 +341,17 @@ static const char *no_room(const struct replica *replica)
 }
 
 /*
- * The SA that the authority named longest ago, if it may go: a sweep has yet to
- * reach it, or a snapshot under way has yet to name it. One of another lineage
- * names none of what is held: that may not keep it out. Those that were taken
- * out make no room.
+ * The SA that the authority named longest ago, if it may go. A snapshot of
+ * another lineage names none of what is held: that may not keep it out. Those
+ * that were taken out make no room.
  */
 static struct sa *left_over(const struct replica *replica)
 {
-    bool snapshot = replica->syncing && replica->kind == SYNC_SNAPSHOT;
     struct sa *sa = replica->oldest;
 
     while (sa && sa->slot == 0)
         sa = sa->newer;
-    return sa && (is_stale(replica, sa) || (snapshot && sa->mark != replica->mark)) ? sa : NULL;
+    return sa && is_left_over(replica, sa) ? sa : NULL;
 }
 
 /* Room for one more SA, or why there is none. */
@@ -290,24 +366,22 @@ static const char *make_room(struct replica *replica)
     return no_room(replica);
 }
 
-/* Places sa, whose earlier form held is (or NULL), and owns it in any case. */
-static void place(struct replica *replica, struct sa *sa, struct sa *held)
+/* Owns the SA in any case. */
+static void place(struct replica *replica, const struct placing *placing)
 {
+    struct sa *sa = placing->sa;
     struct row row;
-    const struct sa *foreign = take_out(replica, sa, &row);
-    const char *why = foreign ? NULL : make_room(replica);
+    const char *in_the_way = take_out(replica, placing, &row);
+    const char *why = in_the_way ? NULL : make_room(replica);
 
-    if (foreign) {
-        refuse(replica, sa, ERR_EXISTS, "another site has an SA with this source and SSRC");
+    if (in_the_way) {
+        refuse(replica, sa, ERR_EXISTS, in_the_way);
     } else if (why) {
         refuse(replica, sa, ERR_FULL, why);
     } else if (table_insert(replica->table, sa) < 0) {
         refuse(replica, sa, ERR_INVALID, "the dmz-relay cannot place this SA");
     } else {
-        if (held)
-            keep_history(sa, held);
-        if (held && same_key(held, sa))
-            keep_srtp(sa, held);
+        take_over(sa, placing->held, placing->same);
         table_streams_added(replica->table, sa);
         forget_row(replica, &row);
         append(replica, sa);
@@ -318,29 +392,31 @@ static void place(struct replica *replica, struct sa *sa, struct sa *held)
 }
 
 /* Takes sa over in any case. */
-static void put(struct replica *replica, struct sa *sa)
+static void put(struct replica *replica, struct sa *sa, const struct srtp_key *key)
 {
     struct sa *held = table_by_id(replica->table, replica->owner, sa->id);
+    bool outside = sa->side == SA_SIDE_EXTERNAL, keyless = outside && key->kind == SRTP_KEY_NONE;
+    struct placing placing = {sa, held, held && same_key(held, sa, key), keyless};
     const char *why = refusal(replica, sa);
     int result;
 
     if (why) {
         refuse(replica, sa, ERR_FORBIDDEN, why);
-    } else if (held && same_key(held, sa) && same_place(held, sa)) {
+    } else if (placing.same && same_place(held, sa)) {
         merge(held, sa);
         unlink_sa(replica, held);
         append(replica, held);
-    } else if (sa->side == SA_SIDE_EXTERNAL && (!held || !same_key(held, sa)) &&
-               (result = sa_open(sa, replica->engine)) < 0) {
+    } else if (outside && !keyless && !placing.same &&
+               (result = sa_open(sa, replica->engine, key)) < 0) {
         refuse(replica, sa, result, "the SRTP session could not be made");
     } else {
-        place(replica, sa, held);
+        place(replica, &placing);
         return;
     }
     sa_free(sa);
 }
 
-static int on_put(struct replica *replica, struct reader *body)
+static int put_fields(struct replica *replica, struct reader *body, struct srtp_key *key)
 {
     struct sa *sa = sa_new();
     int result;
@@ -348,7 +424,7 @@ static int on_put(struct replica *replica, struct reader *body)
     if (!sa)
         return ERR_NOMEM;
     sa->owner = replica->owner;
-    result = wire_get_sa(body, sa);
+    result = wire_get_sa(body, sa, key);
     if (result == ERR_PROTOCOL || result == ERR_NOMEM) {
         sa_free(sa);
         return result;
@@ -359,9 +435,18 @@ static int on_put(struct replica *replica, struct reader *body)
         refuse(replica, sa, result, "the dmz-relay does not have this crypto suite");
         sa_free(sa);
     } else {
-        put(replica, sa);
+        put(replica, sa, key);
     }
     return 0;
+}
+
+static int on_put(struct replica *replica, struct reader *body)
+{
+    struct srtp_key key = {0};
+    int result = put_fields(replica, body, &key);
+
+    wipe(&key, sizeof(key));
+    return result;
 }
 
 static int on_delete(struct replica *replica, struct reader *body)

@@ -25,19 +25,14 @@ void sa_free(struct sa *sa)
     srtp_session_free(sa->srtp);
     free(sa->texts);
     free(sa->stream);
-    wipe(sa, sizeof(*sa));
     free(sa);
 }
 
-int sa_open(struct sa *sa, struct srtp_engine *engine)
+int sa_open(struct sa *sa, struct srtp_engine *engine, const struct srtp_key *key)
 {
     struct srtp_session *session = NULL;
-    struct srtp_key key;
-    int result;
+    int result = srtp_session_new(engine, &session, sa->suite, key);
 
-    srtp_key_master(&key, sa->material, suite_material_octets(sa->suite));
-    result = srtp_session_new(engine, &session, sa->suite, &key);
-    wipe(&key, sizeof(key));
     if (result < 0)
         return result;
     srtp_session_free(sa->srtp);

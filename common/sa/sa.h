@@ -17,6 +17,7 @@
 #include "common/srtp/suite.h"
 
 struct srtp_engine;
+struct srtp_key;
 struct srtp_session;
 
 /* Where the sender is. The values are those of the wire. */
@@ -66,8 +67,8 @@ struct sa {
     uint64_t created_us; /* since 1970 */
     uint64_t reverse;    /* id of the other direction's SA, 0 = none */
 
-    const struct suite *suite; /* NULL where this host has no key */
-    struct srtp_session *srtp; /* NULL where this host does not verify */
+    const struct suite *suite; /* NULL where this host is not told */
+    struct srtp_session *srtp; /* with the key; NULL where this host has none */
 
     char *texts;              /* use sa_text() */
     struct sa_stream *stream; /* stream_count of them; sa_stream_add() may move them */
@@ -94,7 +95,6 @@ struct sa {
     struct sa_transport source;
     struct sa_transport destination;
     uint8_t media_index; /* m= line, for display */
-    uint8_t material[SUITE_KEY_MAX_OCTETS];
 };
 
 /* All zero but for the encapsulations (RTP); NULL without memory. */
@@ -102,8 +102,8 @@ struct sa *sa_new(void);
 /* Wipes the keys. Must not be in a table. Accepts NULL. */
 void sa_free(struct sa *sa);
 
-/* Makes the SRTP session from suite and material. 0 or an error of srtp_session_new. */
-int sa_open(struct sa *sa, struct srtp_engine *engine);
+/* Makes the SRTP session from suite and key. 0 or an error of srtp_session_new. */
+int sa_open(struct sa *sa, struct srtp_engine *engine, const struct srtp_key *key);
 
 /* Never NULL; valid until the next change of a text of this SA. */
 const char *sa_text(const struct sa *sa, enum sa_text which);

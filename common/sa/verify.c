@@ -19,6 +19,17 @@ static enum verdict authenticate(struct sa *sa, struct sa_stream *stream,
     return verdict;
 }
 
+/* Without a key: what the header alone tells. The inner-relay verifies. */
+static enum verdict look_at(const struct sa *sa, const struct sa_stream *stream,
+                            const struct rtp_view *view, size_t length)
+{
+    size_t least = view->header_length + srtp_trailer_octets(sa->suite, view->shape, 0);
+
+    if (length < least)
+        return VERDICT_MALFORMED;
+    return stream ? VERDICT_ACCEPTED : VERDICT_SSRC_MISMATCH;
+}
+
 static void note_arrival(struct sa *sa, struct sa_stream *stream, const struct rtp_view *view,
                          size_t length, uint64_t now_us)
 {
@@ -27,7 +38,7 @@ static void note_arrival(struct sa *sa, struct sa_stream *stream, const struct r
     sa->last_packet_us = now_us;
     /* A late packet's index is estimated from the state that it has moved already: the same value.
      */
-    if (view->shape == RTP_SHAPE_RTP)
+    if (view->shape == RTP_SHAPE_RTP && sa->srtp)
         rtp_stats_packet(&stream->stats, index_estimate(&stream->index, view->sequence),
                          view->timestamp, now_us);
 }
@@ -36,7 +47,8 @@ enum verdict verify_packet(struct sa *sa, const struct rtp_view *view, const uin
                            size_t length, uint64_t now_us)
 {
     struct sa_stream *stream = sa_stream(sa, view->ssrc);
-    enum verdict verdict = authenticate(sa, stream, view, packet, length);
+    enum verdict verdict = sa->srtp ? authenticate(sa, stream, view, packet, length)
+                                    : look_at(sa, stream, view, length);
 
     if (verdict == VERDICT_ACCEPTED && !stream)
         verdict = VERDICT_SSRC_MISMATCH;

@@ -1,7 +1,11 @@
 #include "common/sa/wire.h"
 
+#include <string.h>
+
 #include "common/base/err.h"
+#include "common/base/random.h"
 #include "common/base/tlv.h"
+#include "common/srtp/srtp.h"
 
 enum { SSRC_FIELDS_OCTETS = 64 };
 
@@ -40,14 +44,38 @@ static void put_stream(struct writer *w, const struct sa_stream *stream)
     tlv_put_bytes(w, SA_TAG_SSRC | TLV_CRITICAL, memory, writer_length(&fields));
 }
 
-static void put_source(struct writer *w, const struct sa *sa)
+static void put_key_octets(struct writer *w, const struct srtp_key *key)
+{
+    uint16_t tag = key->kind == SRTP_KEY_AUTH ? SA_TAG_AUTH_KEYS : SA_TAG_KEY;
+
+    tlv_put_bytes(w, tag | TLV_CRITICAL, key->octets, key->length);
+    if (key->mki_length > 0)
+        tlv_put_bytes(w, SA_TAG_MKI | TLV_CRITICAL, key->mki, key->mki_length);
+    if (key->lifetime < SRTP_LIFETIME_MAX)
+        tlv_put_u64(w, SA_TAG_LIFETIME, key->lifetime);
+}
+
+/* What the view wants and cannot be had is not given in another form. */
+static void put_key(struct writer *w, const struct sa *sa, enum wire_view view)
+{
+    bool auth = view == WIRE_REPLICA_VERIFY_ONLY && !sa->suite->aead;
+    struct srtp_key key;
+
+    if (view == WIRE_REPLICA_KEYLESS || !sa->srtp)
+        return;
+    if (srtp_session_key(sa->srtp, auth ? SRTP_KEY_AUTH : SRTP_KEY_MASTER, &key) == 0)
+        put_key_octets(w, &key);
+    wipe(&key, sizeof(key));
+}
+
+static void put_source(struct writer *w, const struct sa *sa, enum wire_view view)
 {
     put_addr_known(w, SA_TAG_SOURCE_RTP, &sa->source.rtp);
     put_addr_known(w, SA_TAG_SOURCE_RTCP, &sa->source.rtcp);
     put_critical_u8(w, SA_TAG_SOURCE_MUX, sa->source.mux);
     if (sa->suite) {
         tlv_put_text(w, SA_TAG_SUITE | TLV_CRITICAL, sa->suite->name);
-        tlv_put_bytes(w, SA_TAG_KEY | TLV_CRITICAL, sa->material, suite_material_octets(sa->suite));
+        put_key(w, sa, view);
     }
     tlv_put_u32(w, SA_TAG_RATE, sa->rate.octets_per_second);
 }
@@ -76,7 +104,7 @@ void wire_put_sa(struct writer *w, const struct sa *sa, enum wire_view view)
     for (unsigned i = 0; i < sa->stream_count; i++)
         put_stream(w, &sa->stream[i]);
     if (view == WIRE_STATE || sa->side == SA_SIDE_EXTERNAL)
-        put_source(w, sa);
+        put_source(w, sa, view);
     if (view == WIRE_STATE || sa->side == SA_SIDE_INTERNAL)
         put_destination(w, sa);
     if (view == WIRE_STATE) {
@@ -90,9 +118,9 @@ void wire_put_sa(struct writer *w, const struct sa *sa, enum wire_view view)
 /* What is collected before it can be judged. */
 struct reading {
     struct sa *sa;
-    bool has_id, has_generation, has_label, has_side, has_key;
+    struct srtp_key *key;
+    bool has_id, has_generation, has_label, has_side, has_lifetime;
     bool suite_unknown, no_memory;
-    size_t key_octets;
 };
 
 static bool get_stream(const struct tlv *field, struct reading *reading)
@@ -192,11 +220,25 @@ static bool get_suite(const struct tlv *field, struct reading *reading)
     return true;
 }
 
-static bool get_key(const struct tlv *field, struct reading *reading)
+static bool get_key(const struct tlv *field, struct reading *reading, enum srtp_key_kind kind)
 {
-    reading->has_key = tlv_get_bytes(field, reading->sa->material, sizeof(reading->sa->material),
-                                     &reading->key_octets);
-    return reading->has_key;
+    struct srtp_key *key = reading->key;
+    bool other = key->kind != SRTP_KEY_NONE && key->kind != kind;
+
+    key->kind = kind;
+    return !other && tlv_get_bytes(field, key->octets, sizeof(key->octets), &key->length);
+}
+
+static bool get_mki(const struct tlv *field, struct srtp_key *key)
+{
+    return tlv_get_bytes(field, key->mki, sizeof(key->mki), &key->mki_length) &&
+           key->mki_length > 0;
+}
+
+static bool get_lifetime(const struct tlv *field, struct reading *reading)
+{
+    reading->has_lifetime = tlv_get_u64(field, &reading->key->lifetime);
+    return reading->has_lifetime && reading->key->lifetime <= SRTP_LIFETIME_MAX;
 }
 
 static bool get_rate(const struct tlv *field, struct sa *sa)
@@ -269,7 +311,13 @@ static bool get_transport(const struct tlv *field, struct reading *reading)
     case SA_TAG_SUITE:
         return get_suite(field, reading);
     case SA_TAG_KEY:
-        return get_key(field, reading);
+        return get_key(field, reading, SRTP_KEY_MASTER);
+    case SA_TAG_AUTH_KEYS:
+        return get_key(field, reading, SRTP_KEY_AUTH);
+    case SA_TAG_MKI:
+        return get_mki(field, reading->key);
+    case SA_TAG_LIFETIME:
+        return get_lifetime(field, reading);
     case SA_TAG_RATE:
         return get_rate(field, sa);
     case SA_TAG_MEDIA_TIMEOUT:
@@ -277,6 +325,21 @@ static bool get_transport(const struct tlv *field, struct reading *reading)
     default:
         return !field->critical;
     }
+}
+
+/* A suite alone is a sender without a key here; a key needs its suite, and that one's length. */
+static int judge_key(const struct reading *reading)
+{
+    const struct suite *suite = reading->sa->suite;
+    struct srtp_key *key = reading->key;
+
+    if (key->kind == SRTP_KEY_NONE)
+        return key->mki_length > 0 || reading->has_lifetime ? ERR_PROTOCOL : 0;
+    if (!suite || key->length == 0 || key->length != srtp_key_octets(suite, key->kind))
+        return ERR_PROTOCOL;
+    if (!reading->has_lifetime)
+        key->lifetime = SRTP_LIFETIME_MAX;
+    return 0;
 }
 
 static int judge(const struct reading *reading)
@@ -288,18 +351,15 @@ static int judge(const struct reading *reading)
         return ERR_PROTOCOL;
     if (reading->suite_unknown)
         return ERR_UNSUPPORTED;
-    if ((sa->suite != NULL) != reading->has_key)
-        return ERR_PROTOCOL;
-    if (sa->suite && reading->key_octets != suite_material_octets(sa->suite))
-        return ERR_PROTOCOL;
-    return 0;
+    return judge_key(reading);
 }
 
-int wire_get_sa(struct reader *r, struct sa *sa)
+int wire_get_sa(struct reader *r, struct sa *sa, struct srtp_key *key)
 {
-    struct reading reading = {.sa = sa};
+    struct reading reading = {.sa = sa, .key = key};
     struct tlv field;
 
+    memset(key, 0, sizeof(*key));
     while (tlv_next(r, &field)) {
         bool known;
 

@@ -20,11 +20,12 @@ enum wire_view {
 void wire_put_sa(struct writer *w, const struct sa *sa, enum wire_view view);
 
 /*
- * Reads the fields into sa, fresh from sa_new(). 0; ERR_PROTOCOL for fields that no honest peer
- * makes (the tunnel is then closed); ERR_UNSUPPORTED for a suite that this version does not
+ * Reads the fields into sa, fresh from sa_new(), and the key beside it, which the caller wipes in
+ * any case; its kind is SRTP_KEY_NONE when there is none. 0; ERR_PROTOCOL for fields that no honest
+ * peer makes (the tunnel is then closed); ERR_UNSUPPORTED for a suite that this version does not
  * have (sa->id is set); ERR_NOMEM.
  */
-int wire_get_sa(struct reader *r, struct sa *sa);
+int wire_get_sa(struct reader *r, struct sa *sa, struct srtp_key *key);
 
 /* SA-DELETE. */
 struct wire_delete {

@@ -243,6 +243,11 @@ int srtp_session_key(const struct srtp_session *session, enum srtp_key_kind kind
     return ops->derive_auth(session, key->octets);
 }
 
+enum srtp_key_kind srtp_session_kind(const struct srtp_session *session)
+{
+    return (enum srtp_key_kind)session->kind;
+}
+
 bool srtp_session_is(const struct srtp_session *session, const struct suite *suite,
                      const struct srtp_key *key)
 {

@@ -88,6 +88,8 @@ void srtp_session_free(struct srtp_session *session);
  */
 int srtp_session_key(const struct srtp_session *session, enum srtp_key_kind kind,
                      struct srtp_key *key);
+/* The kind of key that it was made from. */
+enum srtp_key_kind srtp_session_kind(const struct srtp_session *session);
 /* Was it made from this key (octets and MKI)? */
 bool srtp_session_is(const struct srtp_session *session, const struct suite *suite,
                      const struct srtp_key *key);

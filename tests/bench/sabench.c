@@ -91,11 +91,20 @@ static void fill(const struct bench *b, struct sa *sa, uint32_t n)
     sa->destination.rtp = addr_of(10, n, 6000);
     sa->destination.rtcp = addr_of(10, n, 6001);
     sa->suite = b->suite;
-    for (size_t i = 0; i < sizeof(sa->material); i++)
-        sa->material[i] = (uint8_t)(n >> 8 * (i % 4)) ^ (uint8_t)(i + 1);
     if (sa_set_text(sa, SA_CALL_ID, call_id) < 0 ||
         sa_stream_add(sa, n * 2246822519u, SSRC_ORIGIN_SIGNALLED) < 0)
         cli_die("out of memory");
+}
+
+static int open_session(const struct bench *b, struct sa *sa, uint32_t n)
+{
+    uint8_t material[SUITE_KEY_MAX_OCTETS];
+    struct srtp_key key;
+
+    for (size_t i = 0; i < sizeof(material); i++)
+        material[i] = (uint8_t)(n >> 8 * (i % 4)) ^ (uint8_t)(i + 1);
+    srtp_key_master(&key, material, suite_material_octets(sa->suite));
+    return sa_open(sa, b->engine, &key);
 }
 
 static void add(struct bench *b, uint32_t n)
@@ -107,7 +116,7 @@ static void add(struct bench *b, uint32_t n)
     if (!sa)
         cli_die("out of memory");
     fill(b, sa, n);
-    result = sa_open(sa, b->engine);
+    result = open_session(b, sa, n);
     if (result == 0)
         result = table_insert(b->table, sa);
     if (result < 0)

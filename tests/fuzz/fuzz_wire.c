@@ -13,6 +13,7 @@
 #include "common/sa/authority.h"
 #include "common/sa/replica.h"
 #include "common/sa/table.h"
+#include "common/srtp/srtp.h"
 #include "common/tunnel/frame.h"
 #include "tests/unit/sample.h"
 
@@ -56,20 +57,25 @@ static const char *listener_refusal(void *ctx, const struct sa *sa)
 
 static const struct replica_hooks hooks = {on_nak, listener_refusal, NULL};
 
+/* In the view that has its key, and with a master key in all fields. */
 static void expect_same_again(const struct sa *sa)
 {
+    bool verify_only = sa->srtp && srtp_session_kind(sa->srtp) == SRTP_KEY_AUTH;
     uint8_t memory[FRAME_MAX_OCTETS];
     struct sa *again = sa_new();
+    struct srtp_key key;
     struct writer w;
     struct reader r;
 
     expect(again != NULL);
     writer_init(&w, memory, sizeof(memory) - FRAME_HEAD_OCTETS);
-    wire_put_sa(&w, sa, WIRE_STATE);
+    wire_put_sa(&w, sa, verify_only ? WIRE_REPLICA_VERIFY_ONLY : WIRE_STATE);
     expect(!w.failed);
     reader_init(&r, memory, writer_length(&w));
-    expect(wire_get_sa(&r, again) == 0);
-    expect(sample_same(sa, again, true));
+    expect(wire_get_sa(&r, again, &key) == 0);
+    if (key.kind != SRTP_KEY_NONE)
+        expect(sa_open(again, sample_engine(), &key) == 0);
+    expect(sample_same(sa, again, !verify_only));
     sa_free(again);
 }
 
@@ -86,7 +92,8 @@ static void expect_sound(void *ctx, struct sa *sa)
     expect(table_by_label(run->table, 0, sa->label) == sa);
     expect(table_conflict(run->table, sa) == NULL);
     if (sa->side == SA_SIDE_EXTERNAL) {
-        expect(sa->srtp && sa->suite && sa->source.rtp.family);
+        expect(sa->suite && sa->source.rtp.family);
+        expect(sa->srtp || !table_shares_source(run->table, sa));
     } else {
         for (int rtcp = 0; rtcp < 2; rtcp++) {
             const struct addr *to = sa_transport_addr(&sa->destination, rtcp);
@@ -111,12 +118,12 @@ static void judge(struct run *run)
 
 static void set_up(struct run *run)
 {
-    struct sa *own = sample_sa(SA_SIDE_EXTERNAL, 1, 1);
+    struct sa *own = sample_keyed_sa(SA_SIDE_EXTERNAL, 1, 1);
 
     sample_engine_start();
     run->table = table_new(QUOTA + 1);
     run->inside = table_new(QUOTA);
-    run->foreign = sample_sa(SA_SIDE_EXTERNAL, 1, FOREIGN_NUMBER);
+    run->foreign = sample_keyed_sa(SA_SIDE_EXTERNAL, 1, FOREIGN_NUMBER);
     run->foreign->owner = FOREIGN;
     expect(run->table && run->inside && table_insert(run->table, run->foreign) == 0);
     replica_init(&run->replica, run->table, sample_engine(), 0, QUOTA, &run->rules, &hooks, run);

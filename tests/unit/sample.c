@@ -83,13 +83,54 @@ struct sa *sample_sa(enum sa_side side, uint64_t id, uint32_t number)
     place(&sa->source, side == SA_SIDE_INTERNAL, number);
     place(&sa->destination, side == SA_SIDE_EXTERNAL, number);
     sa->suite = suite_get((enum suite_id)(number % SUITE_COUNT));
-    for (size_t i = 0; i < suite_material_octets(sa->suite); i++)
-        sa->material[i] = (uint8_t)(number * 7 + id + i);
     snprintf(call_id, sizeof(call_id), "call-%u@example.net", number);
     sample_text(sa, SA_CALL_ID, call_id);
     sa->created_us = 1700000000000000 + id;
     rate_init(&sa->rate, 1000000);
     return sa;
+}
+
+struct sa *sample_keyed_sa(enum sa_side side, uint64_t id, uint32_t number)
+{
+    struct sa *sa = sample_sa(side, id, number);
+    uint8_t material[SUITE_KEY_MAX_OCTETS];
+
+    for (size_t i = 0; i < sizeof(material); i++)
+        material[i] = (uint8_t)(number * 7 + id + i);
+    sample_set_key(sa, material);
+    return sa;
+}
+
+void sample_set_key(struct sa *sa, const uint8_t *material)
+{
+    struct srtp_key key;
+
+    srtp_key_master(&key, material, suite_material_octets(sa->suite));
+    if (sa_open(sa, sample_engine(), &key) < 0)
+        abort();
+}
+
+void sample_material(const struct sa *sa, uint8_t material[SUITE_KEY_MAX_OCTETS])
+{
+    struct srtp_key key;
+
+    if (!sa->srtp || srtp_session_key(sa->srtp, SRTP_KEY_MASTER, &key) < 0)
+        abort();
+    memcpy(material, key.octets, SUITE_KEY_MAX_OCTETS);
+}
+
+bool sample_same_key(const struct sa *a, const struct sa *b)
+{
+    struct srtp_key one, other;
+    enum srtp_key_kind kind;
+
+    if (!a->srtp || !b->srtp)
+        return a->srtp == b->srtp;
+    kind = srtp_session_kind(a->srtp) == SRTP_KEY_AUTH ? SRTP_KEY_AUTH : srtp_session_kind(b->srtp);
+    return a->suite == b->suite && srtp_session_key(a->srtp, kind, &one) == 0 &&
+           srtp_session_key(b->srtp, kind, &other) == 0 && one.length == other.length &&
+           memcmp(one.octets, other.octets, one.length) == 0 &&
+           one.mki_length == other.mki_length && memcmp(one.mki, other.mki, one.mki_length) == 0;
 }
 
 static bool same_transport(const struct sa_transport *a, const struct sa_transport *b)
@@ -117,8 +158,7 @@ static bool same_streams(const struct sa *a, const struct sa *b)
 static bool same_source(const struct sa *a, const struct sa *b)
 {
     return same_transport(&a->source, &b->source) && a->suite == b->suite &&
-           (!a->suite || memcmp(a->material, b->material, suite_material_octets(a->suite)) == 0) &&
-           a->rate.octets_per_second == b->rate.octets_per_second;
+           sample_same_key(a, b) && a->rate.octets_per_second == b->rate.octets_per_second;
 }
 
 static bool same_destination(const struct sa *a, const struct sa *b)

@@ -18,11 +18,19 @@ void sample_engine_stop(void);
 struct addr sample_addr(const char *text);
 
 /*
- * An SA with this id, label and SSRC = number, generation 1, a key of its own,
+ * An SA with this id, label and SSRC = number, generation 1, a suite but no key,
  * a source and a destination of its own (IPv4, even numbers; IPv6, odd ones) on
  * the sides that they belong to. Aborts without memory.
  */
 struct sa *sample_sa(enum sa_side side, uint64_t id, uint32_t number);
+/* The same with a session under a key that id and number make; of sample_engine(). */
+struct sa *sample_keyed_sa(enum sa_side side, uint64_t id, uint32_t number);
+/* Gives it another key: suite_material_octets() of them. */
+void sample_set_key(struct sa *sa, const uint8_t *material);
+/* The master key and salt of its session. */
+void sample_material(const struct sa *sa, uint8_t material[SUITE_KEY_MAX_OCTETS]);
+/* Do their sessions verify the same, whatever form the keys have? True when neither has one. */
+bool sample_same_key(const struct sa *a, const struct sa *b);
 /* sa_set_text(); aborts without memory. */
 void sample_text(struct sa *sa, enum sa_text which, const char *value);
 

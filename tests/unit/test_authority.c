@@ -6,6 +6,7 @@
 #include "common/base/err.h"
 #include "common/base/tlv.h"
 #include "common/sa/table.h"
+#include "common/srtp/srtp.h"
 #include "tests/unit/sample.h"
 #include "tests/unit/unit.h"
 
@@ -82,9 +83,10 @@ static void describe(uint8_t type, const uint8_t *body, size_t length, char *out
         snprintf(out, size, "delete %u", (unsigned)deletion.id);
     } else {
         struct sa *sa = sa_new();
+        struct srtp_key key;
 
         ck_assert_uint_eq(type, FRAME_SA_PUT);
-        ck_assert_int_eq(wire_get_sa(&r, sa), 0);
+        ck_assert_int_eq(wire_get_sa(&r, sa, &key), 0);
         snprintf(out, size, "put %u", (unsigned)sa->id);
         sa_free(sa);
     }

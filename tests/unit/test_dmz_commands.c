@@ -6,6 +6,7 @@
 
 #include "common/base/log.h"
 #include "common/sa/table.h"
+#include "common/srtp/srtp.h"
 #include "dmz-relay/relay.h"
 #include "tests/unit/members.h"
 #include "tests/unit/unit.h"
@@ -14,6 +15,7 @@ static const char *const names[] = {"inner.example", "branch.example", NULL};
 
 static struct relay relay;
 static struct daemon daemon_;
+static struct srtp_engine *engine;
 
 /* There are no media sockets: the linker puts this in place of the daemon's. */
 uint64_t __wrap_media_overflows(const struct media *media, unsigned listener, bool rtcp_port);
@@ -36,6 +38,7 @@ static void setup(void)
 
     log_open("test", LOG_TARGET_STDERR, LOG_LEVEL_ERROR);
     memset(&relay, 0, sizeof(relay));
+    ck_assert_int_eq(srtp_engine_new(&engine, SRTP_ENGINE_EVP), 0);
     ck_assert_int_eq(dmz_init(&relay.core, &options, names, &out, &hooks), 0);
     relay.core.listener_count = 1;
     snprintf(relay.core.listeners[0].name, NAME_SIZE, "main");
@@ -56,19 +59,24 @@ static void teardown(void)
     acceptor_free(relay.acceptor, "");
     ev_loop_destroy(daemon_.loop);
     dmz_fini(&relay.core);
+    srtp_engine_free(engine);
 }
 
 /* As a site's SA-PUT of an external sender leaves it; the key is 0x5a throughout. */
 static void put(unsigned site, uint64_t id)
 {
+    uint8_t octets[SUITE_KEY_MAX_OCTETS];
     struct sa *sa = sa_new();
+    struct srtp_key key;
 
     ck_assert_ptr_nonnull(sa);
     sa->owner = site;
     sa->id = id;
     sa->label = (uint32_t)id;
     sa->suite = suite_get(SUITE_AEAD_AES_128_GCM);
-    memset(sa->material, 0x5a, sizeof(sa->material));
+    memset(octets, 0x5a, sizeof(octets));
+    srtp_key_master(&key, octets, suite_material_octets(sa->suite));
+    ck_assert_int_eq(sa_open(sa, engine, &key), 0);
     ck_assert_int_eq(addr_parse("198.51.100.1:5000", &sa->source.rtp), 0);
     sa->source.rtp.port = (uint16_t)(5000 + 2 * id + site);
     ck_assert_int_eq(sa_stream_add(sa, (uint32_t)id, SSRC_ORIGIN_SIGNALLED), 0);
@@ -155,7 +163,7 @@ START_TEST(test_sas)
     members_are(sa, LIST_MEMBERS
                 " generation created source_rtcp source_mux destination_rtcp destination_mux "
                 "encap_in encap_out rate listener to_listener reverse media_timeout refused "
-                "streams verdicts media");
+                "streams verdicts media key");
     ck_assert_str_eq(text_of(sa, "site"), "branch.example");
     ck_assert(json_is_null(json_object_get(sa, "destination")));
     json_decref(reply);

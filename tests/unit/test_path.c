@@ -39,6 +39,9 @@ static void stop_engine(void)
 
 static void setup(void)
 {
+    uint8_t material[SUITE_KEY_MAX_OCTETS];
+    struct srtp_key key;
+
     table = table_new(4);
     sa = sa_new();
     ck_assert(table && sa);
@@ -47,10 +50,11 @@ static void setup(void)
     sa->source.rtp = addr_of("192.0.2.1:5000");
     sa->source.rtcp = addr_of("192.0.2.1:5001");
     sa->suite = suite_get(SUITE_AES_CM_128_HMAC_SHA1_80);
-    memset(sa->material, 0x5a, suite_material_octets(sa->suite));
+    memset(material, 0x5a, sizeof(material));
+    srtp_key_master(&key, material, suite_material_octets(sa->suite));
     ck_assert_int_eq(sa_stream_add(sa, SSRC, SSRC_ORIGIN_SIGNALLED), 0);
-    ck_assert_int_eq(sa_open(sa, engine), 0);
-    sender = protect_new(sa->suite, sa->material, SSRC);
+    ck_assert_int_eq(sa_open(sa, engine, &key), 0);
+    sender = protect_new(sa->suite, material, SSRC);
     ck_assert_ptr_nonnull(sender);
 }
 

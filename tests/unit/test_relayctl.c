@@ -334,8 +334,9 @@ static const struct {
      "\"source_rtcp\":\"198.51.100.7:40001\",\"source_mux\":false,"
      "\"destination_rtcp\":\"10.0.0.7:5005\",\"destination_mux\":true,\"encap_in\":\"rtp\","
      "\"encap_out\":\"rtp\",\"rate\":8000,\"listener\":\"main\",\"to_listener\":null,"
-     "\"reverse\":18,\"media_timeout\":0,\"refused\":null,\"streams\":[{\"ssrc\":1,"
-     "\"origin\":\"signalled\",\"roc\":0,\"highest\":999,\"lost\":3,\"jitter\":1.26,"
+     "\"reverse\":18,\"media_timeout\":0,\"refused\":null,\"key\":\"verify-only\","
+     "\"streams\":[{\"ssrc\":1,\"origin\":\"signalled\",\"roc\":0,\"highest\":999,\"lost\":3,"
+     "\"jitter\":1.26,"
      "\"received\":1000}],\"verdicts\":{\"accepted\":1000,\"replay\":2}}}",
      RELAYCTL_DONE,
      "id                 17\n"
@@ -357,6 +358,7 @@ static const struct {
      "destination mux    yes\n"
      "encapsulation out  rtp\n"
      "suite              AES_CM_128_HMAC_SHA1_80\n"
+     "key                verify-only\n"
      "SSRC               0x00000001,0xffffffff\n"
      "label              0x00000001\n"
      "other direction    18\n"

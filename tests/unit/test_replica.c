@@ -109,7 +109,7 @@ static void put(struct replica *replica, struct sa *sa)
 
 static void put_number(struct replica *replica, enum sa_side side, uint64_t id)
 {
-    put(replica, sample_sa(side, id, (uint32_t)id));
+    put(replica, sample_keyed_sa(side, id, (uint32_t)id));
 }
 
 static void delete (struct replica *replica, uint64_t id, uint64_t version)
@@ -213,7 +213,7 @@ END_TEST
 START_TEST(test_versions)
 {
     struct fixture f;
-    struct sa *sa = sample_sa(SA_SIDE_EXTERNAL, 1, 1);
+    struct sa *sa = sample_keyed_sa(SA_SIDE_EXTERNAL, 1, 1);
 
     setup(&f);
     begin(&f.replica, SYNC_SNAPSHOT);
@@ -224,7 +224,7 @@ START_TEST(test_versions)
     ck_assert_uint_eq(f.replica.version, 0);
     finish(&f.replica, SYNC_SNAPSHOT, 10);
     ck_assert_uint_eq(f.replica.version, 10);
-    sa = sample_sa(SA_SIDE_EXTERNAL, 2, 2);
+    sa = sample_keyed_sa(SA_SIDE_EXTERNAL, 2, 2);
     sa->version = 11;
     put(&f.replica, sa);
     ck_assert_uint_eq(f.replica.version, 11);
@@ -473,7 +473,7 @@ START_TEST(test_protocol_errors)
 {
     struct fixture f;
     struct reader r;
-    struct sa *sa = sample_sa(SA_SIDE_EXTERNAL, 9, 9);
+    struct sa *sa = sample_keyed_sa(SA_SIDE_EXTERNAL, 9, 9);
 
     setup(&f);
     begin(&f.replica, SYNC_SNAPSHOT);
@@ -575,7 +575,7 @@ static const struct {
     {SA_SIDE_EXTERNAL, nothing, 0, ""},
     {SA_SIDE_INTERNAL, nothing, 0, ""},
     {SA_SIDE_EXTERNAL, no_source, ERR_FORBIDDEN, "without a source"},
-    {SA_SIDE_EXTERNAL, no_suite, ERR_FORBIDDEN, "needs suite and key"},
+    {SA_SIDE_EXTERNAL, no_suite, ERR_FORBIDDEN, "needs a suite"},
     {SA_SIDE_EXTERNAL, prime_in, ERR_FORBIDDEN, "RTP'"},
     {SA_SIDE_INTERNAL, prime_out, ERR_FORBIDDEN, "RTP'"},
     {SA_SIDE_INTERNAL, to_loopback, ERR_FORBIDDEN, "loopback"},
@@ -592,7 +592,7 @@ static const struct {
 START_TEST(test_refusals)
 {
     struct fixture f;
-    struct sa *sa = sample_sa(refusals[_i].side, 4, 4);
+    struct sa *sa = sample_keyed_sa(refusals[_i].side, 4, 4);
 
     setup(&f);
     refusals[_i].spoil(sa);
@@ -628,7 +628,7 @@ END_TEST
 START_TEST(test_unknown_suite)
 {
     struct fixture f;
-    struct sa *sa = sample_sa(SA_SIDE_EXTERNAL, 4, 4);
+    struct sa *sa = sample_keyed_sa(SA_SIDE_EXTERNAL, 4, 4);
     struct suite future = *sa->suite;
 
     setup(&f);
@@ -646,7 +646,7 @@ END_TEST
 START_TEST(test_refused_change)
 {
     struct fixture f;
-    struct sa *sa = sample_sa(SA_SIDE_INTERNAL, 4, 4);
+    struct sa *sa = sample_keyed_sa(SA_SIDE_INTERNAL, 4, 4);
     struct addr before = sa->destination.rtp;
 
     setup(&f);
@@ -745,7 +745,11 @@ struct merging {
 
 static struct protect *sender_of(const struct sa *sa)
 {
-    struct protect *sender = protect_new(sa->suite, sa->material, sa->stream[0].ssrc);
+    uint8_t material[SUITE_KEY_MAX_OCTETS];
+    struct protect *sender;
+
+    sample_material(sa, material);
+    sender = protect_new(sa->suite, material, sa->stream[0].ssrc);
 
     ck_assert_ptr_nonnull(sender);
     return sender;
@@ -755,7 +759,7 @@ static struct protect *sender_of(const struct sa *sa)
 static void setup_merging(struct merging *m)
 {
     setup(&m->f);
-    m->sa = sample_sa(SA_SIDE_EXTERNAL, 5, 5);
+    m->sa = sample_keyed_sa(SA_SIDE_EXTERNAL, 5, 5);
     m->sa->stream[0].index = (struct srtp_index){.started = true, .highest = 0x1fff0};
     ck_assert_int_eq(put_frame(&m->f.replica, m->sa), 0);
     m->sender = sender_of(m->sa);
@@ -832,7 +836,7 @@ END_TEST
 START_TEST(test_merge_destination)
 {
     struct fixture f;
-    struct sa *sa = sample_sa(SA_SIDE_INTERNAL, 4, 4);
+    struct sa *sa = sample_keyed_sa(SA_SIDE_INTERNAL, 4, 4);
 
     setup(&f);
     ck_assert_int_eq(put_frame(&f.replica, sa), 0);
@@ -909,11 +913,14 @@ END_TEST
 /* Another key, announced by the generation, or not (an authority that lost its state). */
 START_TEST(test_merge_new_key)
 {
+    uint8_t material[SUITE_KEY_MAX_OCTETS];
     struct merging m;
     struct protect *fresh;
 
     setup_merging(&m);
-    m.sa->material[0] ^= 1;
+    sample_material(m.sa, material);
+    material[0] ^= 1;
+    sample_set_key(m.sa, material);
     m.sa->generation += (uint32_t)_i;
     m.sa->stream[0].index = (struct srtp_index){0};
     ck_assert_int_eq(put_frame(&m.f.replica, m.sa), 0);
@@ -948,7 +955,7 @@ END_TEST
 START_TEST(test_own_left_over_goes)
 {
     struct fixture f;
-    struct sa *sa = sample_sa(SA_SIDE_EXTERNAL, 20, 1);
+    struct sa *sa = sample_keyed_sa(SA_SIDE_EXTERNAL, 20, 1);
 
     setup(&f);
     put_number(&f.replica, SA_SIDE_EXTERNAL, 1);
@@ -977,17 +984,17 @@ START_TEST(test_foreign_sa_is_not_touched)
     put_number(&f.replica, SA_SIDE_EXTERNAL, 3);
 
     /* a new one, that has the label of one of its own site as well */
-    sa = sample_sa(SA_SIDE_EXTERNAL, 4, 1);
+    sa = sample_keyed_sa(SA_SIDE_EXTERNAL, 4, 1);
     sa->label = 2;
     put(&f.replica, sa);
     expect_nak(&f, ERR_EXISTS, "another site");
     /* one that is held, and moves to the foreign source */
-    sa = sample_sa(SA_SIDE_EXTERNAL, 3, 1);
+    sa = sample_keyed_sa(SA_SIDE_EXTERNAL, 3, 1);
     sa->label = 3;
     put(&f.replica, sa);
     expect_nak(&f, ERR_EXISTS, "another site");
     /* one that shares the source already, and takes the SSRC too */
-    sa = sample_sa(SA_SIDE_EXTERNAL, 5, 5);
+    sa = sample_keyed_sa(SA_SIDE_EXTERNAL, 5, 5);
     sa->source = foreign->source;
     ck_assert_int_eq(put_frame(&f.replica, sa), 0);
     expect_no_nak(&f);

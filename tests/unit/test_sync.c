@@ -11,6 +11,7 @@
 #include "common/sa/authority.h"
 #include "common/sa/replica.h"
 #include "common/sa/table.h"
+#include "common/srtp/srtp.h"
 #include "tests/unit/sample.h"
 #include "tests/unit/unit.h"
 
@@ -80,7 +81,7 @@ static struct sa *random_sa(struct world *w, uint64_t id, uint32_t generation)
 {
     uint32_t number = dice(w, IDS);
     /* Each new external one makes an SRTP session, which takes long: a few are enough. */
-    struct sa *sa = sample_sa(dice(w, 4) ? SA_SIDE_INTERNAL : SA_SIDE_EXTERNAL, id, number);
+    struct sa *sa = sample_keyed_sa(dice(w, 4) ? SA_SIDE_INTERNAL : SA_SIDE_EXTERNAL, id, number);
 
     sa->owner = OWNER_HERE;
     sa->generation = generation;
@@ -137,6 +138,7 @@ static void delete (struct world *w, struct sa *sa)
 static void change(struct world *w, struct sa *sa)
 {
     struct sa *other;
+    struct srtp_session *session;
     struct sa_stream *stream;
     uint32_t kind = dice(w, 4);
     char text[16];
@@ -158,7 +160,9 @@ static void change(struct world *w, struct sa *sa)
             sa->label = other->label;
             sa->side = other->side;
             sa->destination = other->destination;
-            memcpy(sa->material, other->material, sizeof(sa->material));
+            session = sa->srtp;
+            sa->srtp = other->srtp;
+            other->srtp = session;
             sa->suite = other->suite;
             stream = sa->stream;
             sa->stream = other->stream;
@@ -259,6 +263,7 @@ static struct sa *saved(const struct sa *sa)
 {
     uint8_t memory[FRAME_MAX_OCTETS];
     struct sa *copy = sa_new();
+    struct srtp_key key;
     struct writer w;
     struct reader r;
 
@@ -266,7 +271,8 @@ static struct sa *saved(const struct sa *sa)
     writer_init(&w, memory, sizeof(memory));
     wire_put_sa(&w, sa, WIRE_STATE);
     reader_init(&r, memory, writer_length(&w));
-    ck_assert_int_eq(wire_get_sa(&r, copy), 0);
+    ck_assert_int_eq(wire_get_sa(&r, copy, &key), 0);
+    ck_assert_int_eq(sa_open(copy, sample_engine(), &key), 0);
     copy->owner = sa->owner;
     return copy;
 }

@@ -16,6 +16,7 @@
 #include "common/base/tlv.h"
 #include "common/base/verdict.h"
 #include "common/sa/wire.h"
+#include "common/srtp/srtp.h"
 #include "common/tunnel/frame.h"
 #include "common/tunnel/hello.h"
 #include "tests/unit/unit.h"
@@ -33,6 +34,8 @@ struct list {
     size_t count;
     struct item item[ITEMS_MAX];
 };
+
+static struct srtp_engine *engine;
 
 static FILE *open_source(const char *name)
 {
@@ -468,8 +471,21 @@ static void put_nak(struct writer *w, bool full)
     wire_put_nak(w, &nak);
 }
 
+static void give_key(struct sa *sa, bool full)
+{
+    static const uint8_t material[SUITE_KEY_MAX_OCTETS] = {1};
+    struct srtp_key key;
+
+    srtp_key_master(&key, material, suite_material_octets(sa->suite));
+    if (full) {
+        key.mki_length = 4;
+        key.lifetime = 1000;
+    }
+    ck_assert_int_eq(sa_open(sa, engine, &key), 0);
+}
+
 /* With everything that an SA can have, also what the other side's view must not show. */
-static void put_sa(struct writer *w, enum sa_side side, bool full)
+static void put_sa(struct writer *w, enum sa_side side, enum wire_view view, bool full)
 {
     uint8_t ip[4] = {192, 0, 2, 10};
     struct sa *sa = sa_new();
@@ -486,18 +502,29 @@ static void put_sa(struct writer *w, enum sa_side side, bool full)
         ck_assert_int_eq(sa_set_text(sa, SA_LISTENER_OUT, "out"), 0);
         sa->media_timeout_s = 60;
     }
-    wire_put_sa(w, sa, WIRE_REPLICA_FULL);
+    give_key(sa, full);
+    wire_put_sa(w, sa, view);
     sa_free(sa);
 }
 
-static void put_external(struct writer *w, bool full)
+static void put_full(struct writer *w, bool full)
 {
-    put_sa(w, SA_SIDE_EXTERNAL, full);
+    put_sa(w, SA_SIDE_EXTERNAL, WIRE_REPLICA_FULL, full);
+}
+
+static void put_verify_only(struct writer *w, bool full)
+{
+    put_sa(w, SA_SIDE_EXTERNAL, WIRE_REPLICA_VERIFY_ONLY, full);
+}
+
+static void put_keyless(struct writer *w, bool full)
+{
+    put_sa(w, SA_SIDE_EXTERNAL, WIRE_REPLICA_KEYLESS, full);
 }
 
 static void put_internal(struct writer *w, bool full)
 {
-    put_sa(w, SA_SIDE_INTERNAL, full);
+    put_sa(w, SA_SIDE_INTERNAL, WIRE_REPLICA_FULL, full);
 }
 
 static const struct {
@@ -513,7 +540,9 @@ static const struct {
     {"BYE", "Fields: ", false, put_bye},
     {"SYNC-BEGIN", "Fields: ", false, put_sync},
     {"SYNC-END", "Fields: ", false, put_sync},
-    {"SA-PUT", "Fields, external sender: ", true, put_external},
+    {"SA-PUT", "Fields, external sender, master key: ", true, put_full},
+    {"SA-PUT", "Fields, external sender, authentication keys: ", true, put_verify_only},
+    {"SA-PUT", "Fields, external sender, no key: ", true, put_keyless},
     {"SA-PUT", "Fields, internal sender: ", true, put_internal},
     {"SA-DELETE", "Fields: ", true, put_delete},
     {"SA-NAK", "Fields: ", true, put_nak},
@@ -626,7 +655,10 @@ int main(void)
 {
     Suite *suite = suite_create("tunnel_page");
     TCase *tc = tcase_create("tunnel_page");
+    int result;
 
+    if (srtp_engine_new(&engine, SRTP_ENGINE_EVP) < 0)
+        return 1;
     tcase_add_loop_test(tc, test_enum, 0, sizeof(enums) / sizeof(enums[0]));
     tcase_add_test(tc, test_limits);
     tcase_add_test(tc, test_values);
@@ -636,5 +668,7 @@ int main(void)
     tcase_add_loop_test(tc, test_fields, 0, sizeof(frames) / sizeof(frames[0]));
     tcase_add_test(tc, test_example);
     suite_add_tcase(suite, tc);
-    return unit_run(suite);
+    result = unit_run(suite);
+    srtp_engine_free(engine);
+    return result;
 }

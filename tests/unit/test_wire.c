@@ -7,6 +7,8 @@
 
 #include "common/base/err.h"
 #include "common/base/tlv.h"
+#include "common/srtp/srtp.h"
+#include "tests/unit/reference.h"
 #include "tests/unit/sample.h"
 #include "tests/unit/unit.h"
 
@@ -21,7 +23,7 @@ static void fill_text(struct sa *sa, enum sa_text which, char c, size_t length)
 /* An SA with every field set. */
 static struct sa *full_sa(enum sa_side side)
 {
-    struct sa *sa = sample_sa(side, 0x0102030405060708, 0xdeadbeef);
+    struct sa *sa = sample_keyed_sa(side, 0x0102030405060708, 0xdeadbef5);
 
     sa->generation = 0xfffffffe;
     sa->version = 0x1122334455667788;
@@ -55,6 +57,9 @@ static size_t put(uint8_t *memory, const struct sa *sa, enum wire_view view)
     return writer_length(&w);
 }
 
+/* That of the last get(). */
+static struct srtp_key key;
+
 /* The copy is exactly as long, so that ASan and valgrind see every octet too far. */
 static int get(const uint8_t *data, size_t length, struct sa **sa)
 {
@@ -67,8 +72,12 @@ static int get(const uint8_t *data, size_t length, struct sa **sa)
     reader_init(&r, copy, length);
     *sa = sa_new();
     ck_assert_ptr_nonnull(*sa);
-    result = wire_get_sa(&r, *sa);
+    result = wire_get_sa(&r, *sa, &key);
     free(copy);
+    ck_assert_uint_le(key.length, sizeof(key.octets));
+    ck_assert_uint_le(key.mki_length, sizeof(key.mki));
+    if (result == 0 && key.kind != SRTP_KEY_NONE)
+        (void)sa_open(*sa, sample_engine(), &key); /* not when all of it is zero */
     return result;
 }
 
@@ -83,6 +92,8 @@ static const struct {
 } round_trips[] = {
     {SA_SIDE_EXTERNAL, WIRE_REPLICA_FULL},
     {SA_SIDE_INTERNAL, WIRE_REPLICA_FULL},
+    {SA_SIDE_EXTERNAL, WIRE_REPLICA_VERIFY_ONLY},
+    {SA_SIDE_INTERNAL, WIRE_REPLICA_VERIFY_ONLY},
     {SA_SIDE_EXTERNAL, WIRE_STATE},
     {SA_SIDE_INTERNAL, WIRE_STATE},
 };
@@ -104,7 +115,7 @@ END_TEST
 START_TEST(test_round_trip_all_suites)
 {
     for (uint32_t i = 0; i < 2 * SUITE_COUNT; i++) {
-        struct sa *sa = sample_sa(SA_SIDE_EXTERNAL, 1, i), *back;
+        struct sa *sa = sample_keyed_sa(SA_SIDE_EXTERNAL, 1, i), *back;
         uint8_t memory[FRAME_MAX_OCTETS];
 
         ck_assert_int_eq(get(memory, put(memory, sa, WIRE_REPLICA_FULL), &back), 0);
@@ -112,37 +123,6 @@ START_TEST(test_round_trip_all_suites)
         sa_free(sa);
         sa_free(back);
     }
-}
-END_TEST
-
-/* What a stolen dmz-relay must not know. */
-START_TEST(test_replica_view_is_the_least)
-{
-    struct sa *outside = full_sa(SA_SIDE_EXTERNAL), *inside = full_sa(SA_SIDE_INTERNAL), *back;
-    uint8_t memory[FRAME_MAX_OCTETS];
-    size_t length = put(memory, outside, WIRE_REPLICA_FULL);
-    size_t key_octets = suite_material_octets(inside->suite);
-
-    ck_assert_int_eq(get(memory, length, &back), 0);
-    ck_assert_uint_eq(back->destination.rtp.family, 0);
-    ck_assert_uint_eq(back->destination.rtcp.family, 0);
-    ck_assert(!contains(memory, length, outside->destination.rtp.ip, 16));
-    ck_assert(!contains(memory, length, "iiiiiiii", 8));
-    ck_assert(!contains(memory, length, "oooooooo", 8));
-    ck_assert(contains(memory, length, outside->material, key_octets));
-    sa_free(back);
-
-    length = put(memory, inside, WIRE_REPLICA_FULL);
-    ck_assert_int_eq(get(memory, length, &back), 0);
-    ck_assert_ptr_null(back->suite);
-    ck_assert_uint_eq(back->source.rtp.family, 0);
-    ck_assert_uint_eq(back->source.rtcp.family, 0);
-    for (size_t i = 0; i + 8 <= key_octets; i++)
-        ck_assert(!contains(memory, length, inside->material + i, 8));
-    ck_assert(!contains(memory, length, inside->source.rtp.ip, 16));
-    sa_free(back);
-    sa_free(outside);
-    sa_free(inside);
 }
 END_TEST
 
@@ -172,9 +152,208 @@ static void expect_sound(const struct sa *sa)
     sound = sound && strlen(sa_text(sa, SA_LISTENER_OUT)) < NAME_SIZE;
     sound = sound && (sa->source.rtp.family == 4 || sa->source.rtp.family == 6 ||
                       addr_equal(&sa->source.rtp, &none));
-    sound = sound && !sa->srtp;
+    sound = sound && (key.kind == SRTP_KEY_NONE ||
+                      (sa->suite && key.length == srtp_key_octets(sa->suite, key.kind) &&
+                       key.lifetime <= SRTP_LIFETIME_MAX));
     ck_assert(sound);
 }
+
+static const enum wire_view views[] = {WIRE_REPLICA_VERIFY_ONLY, WIRE_REPLICA_FULL,
+                                       WIRE_REPLICA_KEYLESS, WIRE_STATE};
+
+static enum srtp_key_kind kind_in(enum wire_view view, const struct suite *suite)
+{
+    if (view == WIRE_REPLICA_KEYLESS)
+        return SRTP_KEY_NONE;
+    return view == WIRE_REPLICA_VERIFY_ONLY && !suite->aead ? SRTP_KEY_AUTH : SRTP_KEY_MASTER;
+}
+
+/* Does any part of the key of this length stand in the octets? */
+static bool contains_part(const uint8_t *data, size_t length, const uint8_t *part, size_t octets)
+{
+    for (size_t i = 0; i + 8 <= octets; i++) {
+        if (contains(data, length, part + i, 8))
+            return true;
+    }
+    return false;
+}
+
+/* Of each suite, each view has the key that it should, and nothing of the others. */
+START_TEST(test_keys_of_views)
+{
+    const struct suite *suite = suite_get((enum suite_id)_i);
+    struct sa *sa = sample_keyed_sa(SA_SIDE_EXTERNAL, 1, (uint32_t)_i), *back;
+    uint8_t memory[FRAME_MAX_OCTETS], material[SUITE_KEY_MAX_OCTETS];
+    struct reference_keys rtp, rtcp;
+
+    sample_material(sa, material);
+    reference_keys(suite, material, false, &rtp);
+    reference_keys(suite, material, true, &rtcp);
+    for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++) {
+        enum srtp_key_kind kind = kind_in(views[i], suite);
+        size_t length = put(memory, sa, views[i]);
+
+        ck_assert_int_eq(get(memory, length, &back), 0);
+        ck_assert_int_eq(key.kind, kind);
+        ck_assert_ptr_eq(back->suite, suite);
+        ck_assert_uint_eq(key.length, srtp_key_octets(suite, kind));
+        if (kind == SRTP_KEY_MASTER) {
+            ck_assert_mem_eq(key.octets, material, key.length);
+        } else {
+            ck_assert(!contains_part(memory, length, material, suite_material_octets(suite)));
+            ck_assert(!contains_part(memory, length, rtp.cipher, suite->key_octets));
+            ck_assert(!contains_part(memory, length, rtcp.cipher, suite->key_octets));
+            ck_assert(!contains_part(memory, length, rtp.salt, suite->salt_octets));
+            ck_assert(!contains_part(memory, length, rtcp.salt, suite->salt_octets));
+        }
+        if (kind == SRTP_KEY_AUTH) {
+            ck_assert_mem_eq(key.octets, rtp.auth, SRTP_AUTH_KEY_OCTETS);
+            ck_assert_mem_eq(key.octets + SRTP_AUTH_KEY_OCTETS, rtcp.auth, SRTP_AUTH_KEY_OCTETS);
+        }
+        sa_free(back);
+    }
+    sa_free(sa);
+}
+END_TEST
+
+/* MKI and lifetime go with the key, and not without one. */
+START_TEST(test_mki_and_lifetime)
+{
+    static const size_t lengths[] = {0, 1, 4, SRTP_MKI_MAX_OCTETS};
+
+    for (size_t i = 0; i < 4 * sizeof(views) / sizeof(views[0]); i++) {
+        struct sa *sa = sample_keyed_sa(SA_SIDE_EXTERNAL, 1, SUITE_AES_CM_128_HMAC_SHA1_80), *back;
+        uint8_t memory[FRAME_MAX_OCTETS];
+        struct srtp_key with;
+
+        ck_assert_int_eq(srtp_session_key(sa->srtp, SRTP_KEY_MASTER, &with), 0);
+        ck_assert_uint_eq(with.lifetime, SRTP_LIFETIME_MAX);
+        with.mki_length = lengths[i % 4];
+        memset(with.mki, 0xa5, with.mki_length);
+        with.lifetime = i % 4 ? 1000 + i : 0;
+        ck_assert_int_eq(sa_open(sa, sample_engine(), &with), 0);
+        ck_assert_int_eq(get(memory, put(memory, sa, views[i / 4]), &back), 0);
+        if (key.kind == SRTP_KEY_NONE) {
+            ck_assert_uint_eq(key.mki_length, 0);
+        } else {
+            ck_assert_uint_eq(key.mki_length, with.mki_length);
+            ck_assert_mem_eq(key.mki, with.mki, sizeof(key.mki));
+            ck_assert_uint_eq(key.lifetime, with.lifetime);
+        }
+        sa_free(sa);
+        sa_free(back);
+    }
+}
+END_TEST
+
+/* Which fields of keys may stand together. */
+static const struct {
+    const char *suite;
+    size_t key, auth, mki; /* octets; 0: not there */
+    const char *lifetime;  /* hex; NULL: not there */
+    int result;
+} together[] = {
+    {NULL, 0, 0, 0, NULL, 0},
+    {"AES_CM_128_HMAC_SHA1_80", 0, 0, 0, NULL, 0},
+    {"AES_CM_128_HMAC_SHA1_80", 30, 0, 0, NULL, 0},
+    {"AES_CM_128_HMAC_SHA1_80", 0, 40, 0, NULL, 0},
+    {"AES_256_CM_HMAC_SHA1_80", 0, 40, 0, NULL, 0},
+    {"AES_256_CM_HMAC_SHA1_80", 46, 0, 128, "0000000000000001", 0},
+    {"AES_CM_128_HMAC_SHA1_32", 0, 40, 1, "0001000000000000", 0},
+    {"AEAD_AES_128_GCM", 28, 0, 0, NULL, 0},
+    {"AEAD_AES_128_GCM", 0, 0, 0, NULL, 0},
+    {"AES_CM_128_HMAC_SHA1_80", 30, 40, 0, NULL, ERR_PROTOCOL},
+    {"AEAD_AES_128_GCM", 0, 40, 0, NULL, ERR_PROTOCOL},
+    {"AEAD_AES_256_GCM", 44, 40, 0, NULL, ERR_PROTOCOL},
+    {NULL, 30, 0, 0, NULL, ERR_PROTOCOL},
+    {NULL, 0, 40, 0, NULL, ERR_PROTOCOL},
+    {"AES_CM_128_HMAC_SHA1_80", 29, 0, 0, NULL, ERR_PROTOCOL},
+    {"AES_CM_128_HMAC_SHA1_80", 40, 0, 0, NULL, ERR_PROTOCOL},
+    {"AES_CM_128_HMAC_SHA1_80", 0, 30, 0, NULL, ERR_PROTOCOL},
+    {"AES_CM_128_HMAC_SHA1_80", 0, 39, 0, NULL, ERR_PROTOCOL},
+    {"AES_CM_128_HMAC_SHA1_80", 0, 41, 0, NULL, ERR_PROTOCOL},
+    {"AES_CM_128_HMAC_SHA1_80", 0, 20, 0, NULL, ERR_PROTOCOL},
+    {"AES_CM_128_HMAC_SHA1_80", 0, 47, 0, NULL, ERR_PROTOCOL},
+    {"AES_CM_128_HMAC_SHA1_80", 30, 0, 129, NULL, ERR_PROTOCOL},
+    {"AES_CM_128_HMAC_SHA1_80", 0, 0, 4, NULL, ERR_PROTOCOL},
+    {"AES_CM_128_HMAC_SHA1_80", 0, 0, 0, "0000000000000001", ERR_PROTOCOL},
+    {"AES_CM_128_HMAC_SHA1_80", 30, 0, 0, "0001000000000001", ERR_PROTOCOL},
+    {"AES_CM_128_HMAC_SHA1_80", 30, 0, 0, "01", ERR_PROTOCOL},
+    {NULL, 0, 0, 4, NULL, ERR_PROTOCOL},
+};
+
+static void put_octets(struct writer *w, uint16_t tag, size_t octets)
+{
+    uint8_t value[160];
+
+    memset(value, 0x5a, sizeof(value));
+    if (octets > 0)
+        tlv_put_bytes(w, tag, value, octets);
+}
+
+/* In either order. */
+START_TEST(test_keys_together)
+{
+    struct sa *sa = sample_sa(SA_SIDE_EXTERNAL, 77, 5), *back;
+    uint8_t memory[FRAME_MAX_OCTETS], value[16];
+    struct writer w;
+
+    sa->suite = NULL;
+    for (int i = 0; i < 2; i++) {
+        writer_init(&w, memory, sizeof(memory));
+        wire_put_sa(&w, sa, WIRE_REPLICA_FULL);
+        if (together[_i].suite && i == 0)
+            tlv_put_text(&w, SA_TAG_SUITE, together[_i].suite);
+        put_octets(&w, i ? SA_TAG_KEY : SA_TAG_AUTH_KEYS, i ? together[_i].key : together[_i].auth);
+        put_octets(&w, SA_TAG_MKI, together[_i].mki);
+        put_octets(&w, i ? SA_TAG_AUTH_KEYS : SA_TAG_KEY, i ? together[_i].auth : together[_i].key);
+        if (together[_i].lifetime)
+            tlv_put_bytes(&w, SA_TAG_LIFETIME, value,
+                          unit_hex(together[_i].lifetime, value, sizeof(value)));
+        if (together[_i].suite && i == 1)
+            tlv_put_text(&w, SA_TAG_SUITE, together[_i].suite);
+        ck_assert_int_eq(get(memory, writer_length(&w), &back), together[_i].result);
+        if (together[_i].result == 0)
+            expect_sound(back);
+        sa_free(back);
+    }
+    sa_free(sa);
+}
+END_TEST
+
+/* What a stolen dmz-relay must not know. */
+START_TEST(test_replica_view_is_the_least)
+{
+    struct sa *outside = full_sa(SA_SIDE_EXTERNAL), *inside = full_sa(SA_SIDE_INTERNAL), *back;
+    uint8_t memory[FRAME_MAX_OCTETS], out_key[SUITE_KEY_MAX_OCTETS], in_key[SUITE_KEY_MAX_OCTETS];
+    size_t length = put(memory, outside, WIRE_REPLICA_FULL);
+    size_t key_octets = suite_material_octets(inside->suite);
+
+    sample_material(outside, out_key);
+    sample_material(inside, in_key);
+
+    ck_assert_int_eq(get(memory, length, &back), 0);
+    ck_assert_uint_eq(back->destination.rtp.family, 0);
+    ck_assert_uint_eq(back->destination.rtcp.family, 0);
+    ck_assert(!contains(memory, length, outside->destination.rtp.ip, 16));
+    ck_assert(!contains(memory, length, "iiiiiiii", 8));
+    ck_assert(!contains(memory, length, "oooooooo", 8));
+    ck_assert(contains(memory, length, out_key, key_octets));
+    sa_free(back);
+
+    length = put(memory, inside, WIRE_REPLICA_FULL);
+    ck_assert_int_eq(get(memory, length, &back), 0);
+    ck_assert_ptr_null(back->suite);
+    ck_assert_uint_eq(back->source.rtp.family, 0);
+    ck_assert_uint_eq(back->source.rtcp.family, 0);
+    for (size_t i = 0; i + 8 <= key_octets; i++)
+        ck_assert(!contains(memory, length, in_key + i, 8));
+    ck_assert(!contains(memory, length, inside->source.rtp.ip, 16));
+    sa_free(back);
+    sa_free(outside);
+    sa_free(inside);
+}
+END_TEST
 
 START_TEST(test_truncated)
 {
@@ -276,7 +455,7 @@ static const struct extra extras[] = {
 START_TEST(test_extra_field)
 {
     const struct extra *row = &extras[_i];
-    struct sa *sa = sample_sa(SA_SIDE_EXTERNAL, 77, 5), *back;
+    struct sa *sa = sample_keyed_sa(SA_SIDE_EXTERNAL, 77, 5), *back;
     uint8_t memory[FRAME_MAX_OCTETS], value[256];
     struct writer w;
     int result;
@@ -299,9 +478,9 @@ END_TEST
 /* Each field that must be there is left out once. */
 START_TEST(test_missing_field)
 {
-    static const uint16_t needed[] = {SA_TAG_ID,   SA_TAG_GENERATION, SA_TAG_LABEL, SA_TAG_SIDE,
-                                      SA_TAG_SSRC, SA_TAG_SUITE,      SA_TAG_KEY};
-    struct sa *sa = sample_sa(SA_SIDE_EXTERNAL, 77, 5), *back;
+    static const uint16_t needed[] = {SA_TAG_ID,   SA_TAG_GENERATION, SA_TAG_LABEL,
+                                      SA_TAG_SIDE, SA_TAG_SSRC,       SA_TAG_SUITE};
+    struct sa *sa = sample_keyed_sa(SA_SIDE_EXTERNAL, 77, 5), *back;
     uint8_t memory[FRAME_MAX_OCTETS], less[FRAME_MAX_OCTETS];
     size_t length = put(memory, sa, WIRE_REPLICA_FULL);
 
@@ -325,7 +504,7 @@ END_TEST
 
 START_TEST(test_too_many_ssrcs)
 {
-    struct sa *sa = sample_sa(SA_SIDE_EXTERNAL, 77, 5), *back;
+    struct sa *sa = sample_keyed_sa(SA_SIDE_EXTERNAL, 77, 5), *back;
     uint8_t memory[FRAME_MAX_OCTETS], value[16];
     struct writer w;
 
@@ -496,6 +675,9 @@ int main(void)
 
     tcase_add_loop_test(tc, test_round_trip, 0, ROUND_TRIPS);
     tcase_add_test(tc, test_round_trip_all_suites);
+    tcase_add_loop_test(tc, test_keys_of_views, 0, SUITE_COUNT);
+    tcase_add_test(tc, test_mki_and_lifetime);
+    tcase_add_loop_test(tc, test_keys_together, 0, sizeof(together) / sizeof(together[0]));
     tcase_add_test(tc, test_replica_view_is_the_least);
     tcase_add_loop_test(tc, test_truncated, 0, ROUND_TRIPS);
     tcase_add_loop_test(tc, test_every_bit_flipped, 0, ROUND_TRIPS);

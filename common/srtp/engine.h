@@ -49,6 +49,17 @@ struct srtp_ops {
                          uint32_t index, const uint8_t *packet, size_t length);
 };
 
+/*
+ * What stands behind the MKI: the tag (RFC 3711 section 3.1); with AEAD nothing, the MKI is the end
+ * (RFC 7714 sections 8.1 and 9.1).
+ */
+static inline size_t srtp_octets_behind_mki(const struct suite *suite, enum rtp_shape shape)
+{
+    if (suite->aead)
+        return 0;
+    return shape == RTP_SHAPE_RTP ? suite->rtp_tag_octets : suite->rtcp_tag_octets;
+}
+
 extern const struct srtp_ops evp_ops, libsrtp2_ops;
 
 #endif

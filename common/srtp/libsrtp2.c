@@ -15,9 +15,15 @@
  * The index and the replay windows are the SA's (index.c). The ROC is given to
  * the library before each packet: one that is left from an earlier packet loses
  * every one after the next wrap. ROC 0 means "none given" to the library, which
- * then comes to the same estimate. Where the library's own replay list says no
- * to what the SA says is new (its list for SRTCP is 128 long), its stream is made
- * anew. Nothing of a failed packet stays behind.
+ * then comes to the same estimate, as long as both know of the same packets; when
+ * the SA was told another index, or has forgotten the SSRC, they do not. Then, and
+ * where the library's own replay list says no to what the SA says is new (its list
+ * for SRTCP is 128 long), its stream is made anew. Nothing of a failed packet stays
+ * behind.
+ *
+ * The library never sees an MKI: 2.5.0 looks for that of an SRTCP packet in front of
+ * a tag as long as SRTP's, which is wrong for AES_CM_128_HMAC_SHA1_32. It stands in
+ * no tag, has been compared already, and is left out of the copy.
  */
 #include <arpa/inet.h>
 #include <srtp2/srtp.h>
@@ -30,7 +36,6 @@
 
 _Static_assert(PACKET_ROOM_OCTETS >= PACKET_MAX_OCTETS + SRTP_MAX_TRAILER_LEN,
                "libsrtp2 wants room behind a packet");
-_Static_assert(SRTP_MKI_MAX_OCTETS <= SRTP_MAX_MKI_LEN, "libsrtp2 takes every MKI");
 
 enum { SSRC_AT_RTP = 8, SSRC_AT_RTCP = 4 };
 
@@ -38,7 +43,8 @@ enum { SSRC_AT_RTP = 8, SSRC_AT_RTCP = 4 };
 struct stream {
     uint32_t ssrc;
     bool used;
-    bool made; /* the library has a stream of this SSRC */
+    bool made;        /* the library has a stream of this SSRC */
+    uint64_t highest; /* RTP index that this stream of the library's has accepted */
     uint64_t last_use;
 };
 
@@ -130,7 +136,7 @@ static srtp_policy_t *make_policy(struct srtp_session *session, struct policy *m
     memset(made, 0, sizeof(*made));
     set_crypto(&made->policy, session->suite->id);
     made->policy.window_size = SRTP_WINDOW_PACKETS;
-    made->key = (srtp_master_key_t){session->octets, session->mki, session->mki_length};
+    made->key = (srtp_master_key_t){session->octets, NULL, 0};
     made->keys[0] = &made->key;
     made->policy.keys = made->keys;
     made->policy.num_master_keys = 1;
@@ -211,6 +217,14 @@ static bool stream_set_roc(struct libsrtp2_session *session, struct stream *stre
            srtp_set_stream_roc(session->context, stream->ssrc, roc) == srtp_err_status_ok;
 }
 
+/* Would the library, without being given a ROC, come to this index? */
+static bool stream_comes_to(const struct stream *stream, uint64_t index)
+{
+    struct srtp_index state = {.started = true, .highest = stream->highest};
+
+    return index_estimate(&state, (uint16_t)index) == index;
+}
+
 /* ------------------------------------------------------------ packets */
 
 static bool copy_has_ssrc(const uint8_t *at, uint32_t ssrc)
@@ -218,19 +232,29 @@ static bool copy_has_ssrc(const uint8_t *at, uint32_t ssrc)
     return ((uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3]) == ssrc;
 }
 
+/* Returns the length of the copy. */
+static size_t copy_without_mki(const struct srtp_session *session, enum rtp_shape shape,
+                               uint8_t *copy, const uint8_t *packet, size_t length)
+{
+    size_t behind = srtp_octets_behind_mki(session->suite, shape);
+    size_t front = length - behind - session->mki_length;
+
+    memcpy(copy, packet, front);
+    memcpy(copy + front, packet + length - behind, behind);
+    return front + behind;
+}
+
 static srtp_err_status_t unprotect(struct libsrtp2_session *session, const struct rtp_view *view,
                                    const uint8_t *packet, size_t length)
 {
     alignas(8) uint8_t copy[PACKET_ROOM_OCTETS];
-    unsigned use_mki = session->base.mki_length > 0;
-    int octets = (int)length;
+    int octets = (int)copy_without_mki(&session->base, view->shape, copy, packet, length);
     srtp_err_status_t status;
 
-    memcpy(copy, packet, length);
     if (view->shape == RTP_SHAPE_RTP)
-        status = srtp_unprotect_mki(session->context, copy, &octets, use_mki);
+        status = srtp_unprotect_mki(session->context, copy, &octets, false);
     else
-        status = srtp_unprotect_rtcp_mki(session->context, copy, &octets, use_mki);
+        status = srtp_unprotect_rtcp_mki(session->context, copy, &octets, false);
     if (status == srtp_err_status_ok &&
         !copy_has_ssrc(copy + (view->shape == RTP_SHAPE_RTP ? SSRC_AT_RTP : SSRC_AT_RTCP),
                        view->ssrc))
@@ -274,29 +298,45 @@ static enum verdict verify_unknown(struct libsrtp2_session *session, const struc
     return verdict_of(status);
 }
 
+static srtp_err_status_t unprotect_at(struct libsrtp2_session *session, struct stream *stream,
+                                      const struct rtp_view *view, uint32_t roc,
+                                      const uint8_t *packet, size_t length)
+{
+    if (!stream_set_roc(session, stream, roc))
+        return srtp_err_status_fail;
+    return unprotect(session, view, packet, length);
+}
+
+/* index: of RTP; 0 for RTCP, whose index the library reads from the packet. */
 static enum verdict verify_known(struct libsrtp2_session *session, const struct rtp_view *view,
-                                 uint32_t roc, const uint8_t *packet, size_t length)
+                                 uint64_t index, const uint8_t *packet, size_t length)
 {
     struct stream *stream = stream_get(session, view->ssrc);
-    srtp_err_status_t status = srtp_err_status_fail;
+    uint32_t roc = index_roc(index);
+    srtp_err_status_t status;
 
-    if (stream_set_roc(session, stream, roc))
-        status = unprotect(session, view, packet, length);
+    if (view->shape == RTP_SHAPE_RTP && roc == 0 && !stream_comes_to(stream, index)) {
+        stream_drop(session, stream);
+        stream = stream_get(session, view->ssrc);
+    }
+    status = unprotect_at(session, stream, view, roc, packet, length);
     if (is_replay(status)) {
         stream_drop(session, stream);
         stream = stream_get(session, view->ssrc);
-        if (stream_set_roc(session, stream, roc))
-            status = unprotect(session, view, packet, length);
+        status = unprotect_at(session, stream, view, roc, packet, length);
     }
-    if (status == srtp_err_status_ok)
+    if (status == srtp_err_status_ok) {
         stream->made = true;
+        if (index > stream->highest)
+            stream->highest = index;
+    }
     return verdict_of(status);
 }
 
 static enum verdict libsrtp2_rtp(struct srtp_session *session, const struct rtp_view *view,
                                  bool known, uint64_t index, const uint8_t *packet, size_t length)
 {
-    return known ? verify_known(session_of(session), view, index_roc(index), packet, length)
+    return known ? verify_known(session_of(session), view, index, packet, length)
                  : verify_unknown(session_of(session), view, packet, length);
 }
 

@@ -265,17 +265,13 @@ size_t srtp_trailer_octets(const struct suite *suite, enum rtp_shape shape, size
                                                 : suite->rtcp_tag_octets + SRTCP_INDEX_OCTETS);
 }
 
-/* Behind the payload and in front of the tag (RFC 3711 section 3.1); AEAD: at the end (RFC 7714
- * sections 8.1 and 9.1). */
 static bool mki_is_right(const struct srtp_session *session, enum rtp_shape shape,
                          const uint8_t *packet, size_t length)
 {
-    size_t tag = session->suite->aead     ? 0
-                 : shape == RTP_SHAPE_RTP ? session->suite->rtp_tag_octets
-                                          : session->suite->rtcp_tag_octets;
+    const uint8_t *mki =
+        packet + length - srtp_octets_behind_mki(session->suite, shape) - session->mki_length;
 
-    return !session->mki || memcmp(packet + length - tag - session->mki_length, session->mki,
-                                   session->mki_length) == 0;
+    return !session->mki || memcmp(mki, session->mki, session->mki_length) == 0;
 }
 
 static enum verdict rtp_at(struct srtp_session *session, struct srtp_index *index,
@@ -353,7 +349,8 @@ enum verdict srtp_verify(struct srtp_session *session, struct srtp_index *index,
         verdict = verify_rtp(session, index, view, packet, length);
     else
         verdict = session->backend->ops->rtp(session, view, false, view->sequence, packet, length);
-    session->left -= verdict == VERDICT_ACCEPTED;
+    if (index) /* without one, a packet may come any number of times */
+        session->left -= verdict == VERDICT_ACCEPTED;
     return verdict;
 }
 

@@ -99,8 +99,9 @@ bool srtp_session_is(const struct srtp_session *session, const struct suite *sui
  * its SSRC in the SA, and moves on when the packet is accepted.
  *
  * NULL for an SSRC that the SA does not know: the tag is still checked, so that
- * the caller can tell ssrc-mismatch from auth-fail, and nothing is remembered;
- * RTP of such an SSRC is taken to be in its first turn (ROC 0).
+ * the caller can tell ssrc-mismatch from auth-fail, and nothing is remembered, nor
+ * counted against the key's lifetime; RTP of such an SSRC is taken to be in its
+ * first turn (ROC 0).
  *
  * VERDICT_ACCEPTED, _MALFORMED (no room for a tag, or too long), _AUTH_FAIL, _REPLAY or
  * _KEY_EXPIRED. Allocates nothing with the evp engine. The packet need not be aligned.

@@ -150,3 +150,14 @@ size_t reference_rtcp(const struct suite *suite, const struct reference_keys *ke
     }
     return length + 4 + suite->rtcp_tag_octets;
 }
+
+size_t reference_mki(const struct suite *suite, bool rtcp, const uint8_t *mki, size_t mki_length,
+                     uint8_t *packet, size_t length)
+{
+    size_t tag = rtcp ? suite->rtcp_tag_octets : suite->rtp_tag_octets;
+    uint8_t *at = packet + length - (suite->aead ? 0 : tag);
+
+    memmove(at + mki_length, at, (size_t)(packet + length - at));
+    memcpy(at, mki, mki_length);
+    return length + mki_length;
+}

@@ -38,4 +38,11 @@ size_t reference_rtp(const struct suite *suite, const struct reference_keys *key
 size_t reference_rtcp(const struct suite *suite, const struct reference_keys *keys, uint32_t index,
                       bool encrypt, uint8_t *packet, size_t length);
 
+/*
+ * Puts the MKI into a protected packet, which must have room for it: in front of the tag, with AEAD
+ * behind everything. Returns the new length.
+ */
+size_t reference_mki(const struct suite *suite, bool rtcp, const uint8_t *mki, size_t mki_length,
+                     uint8_t *packet, size_t length);
+
 #endif

@@ -5,6 +5,7 @@
 
 #include "common/base/err.h"
 #include "common/base/log.h"
+#include "common/sa/rekey.h"
 #include "common/sa/table.h"
 
 enum { SWEEP_PIECE = 16 };
@@ -79,9 +80,11 @@ void dmz_fini(struct dmz *dmz)
 
 void dmz_tick(struct dmz *dmz, uint64_t now_us)
 {
+    (void)rekey_tick(table_old_keys(dmz->table), now_us, OLD_KEYS_PIECE);
     for (size_t i = 0; i < dmz->site_count; i++) {
         struct dmz_site *site = &dmz->sites[i];
 
+        site->replica.now_us = now_us;
         if (site->link || replica_is_empty(&site->replica) ||
             now_us - site->left_us < dmz->options.stale_hold_us)
             continue;

@@ -8,6 +8,7 @@
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/base/random.h"
+#include "common/sa/rekey.h"
 #include "common/sa/table.h"
 #include "common/srtp/srtp.h"
 
@@ -27,18 +28,23 @@ static int refuse(struct admit_error *error, int code, const char *field, const 
 
 /* ------------------------------------------------------------ checks, one per member */
 
-static int check_key(const struct admit_request *request, struct admit_error *error)
+static int check_key(const struct inner *inner, const struct suite *suite,
+                     const struct srtp_key *key, struct admit_error *error)
 {
     static const uint8_t zero[SUITE_KEY_MAX_OCTETS];
-    size_t right = suite_material_octets(request->suite);
+    size_t right = suite_material_octets(suite);
 
-    if (request->material_octets != right)
+    if (key->length != right)
         return refuse(error, ERR_INVALID, "key",
                       "%zu octets, but %s takes %zu (master key %zu, then master salt %zu)",
-                      request->material_octets, request->suite->name, right,
-                      request->suite->key_octets, request->suite->salt_octets);
-    if (memcmp(request->material, zero, right) == 0)
+                      key->length, suite->name, right, suite->key_octets, suite->salt_octets);
+    if (memcmp(key->octets, zero, right) == 0)
         return refuse(error, ERR_INVALID, "key", "all octets are zero; a key is random");
+    if (key->lifetime == 0)
+        return refuse(error, ERR_INVALID, "lifetime", "a key that may protect no packet is none");
+    if (!srtp_engine_has(inner->options.engine, suite, SRTP_KEY_MASTER))
+        return refuse(error, ERR_UNSUPPORTED, "suite", "srtp-engine = %s does not have %s",
+                      srtp_engine_name(srtp_engine_kind(inner->options.engine)), suite->name);
     return 0;
 }
 
@@ -197,7 +203,7 @@ static int check(const struct inner *inner, const struct inner_link *link,
     if (result == 0)
         result = check_destination(inner, request, error);
     if (result == 0)
-        result = check_key(request, error);
+        result = check_key(inner, request->suite, &request->key, error);
     if (result == 0)
         result = check_ssrcs(request, error);
     if (result == 0)
@@ -268,12 +274,8 @@ static int check_alone(const struct inner *inner, const struct sa *sa, struct ad
 static int open_session(const struct inner *inner, const struct admit_request *request,
                         struct sa *sa, struct admit_error *error)
 {
-    struct srtp_key key;
-    int result;
+    int result = sa_open(sa, inner->options.engine, &request->key);
 
-    srtp_key_master(&key, request->material, request->material_octets);
-    result = sa_open(sa, inner->options.engine, &key);
-    wipe(&key, sizeof(key));
     return result < 0
                ? refuse(error, result, "key", "no SRTP session could be made: %s", err_text(result))
                : 0;
@@ -337,5 +339,30 @@ int admit(struct inner *inner, const struct admit_request *request, uint64_t wal
     inner->hooks.kick(inner->hooks.ctx, link);
     inner->hooks.changed(inner->hooks.ctx);
     *out = sa;
+    return 0;
+}
+
+int admit_rekey(struct inner *inner, struct sa *sa, const struct suite *suite,
+                const struct srtp_key *key, uint64_t now_us, struct admit_error *error)
+{
+    struct inner_link *link = &inner->links[sa->owner];
+    struct srtp_session *before = sa->srtp, *session = NULL;
+    int result = check_key(inner, suite, key, error);
+
+    if (result < 0)
+        return result;
+    if (srtp_session_is(before, suite, key))
+        return 0;
+    result = srtp_session_new(inner->options.engine, &session, suite, key);
+    if (result < 0)
+        return refuse(error, result, "key", "no SRTP session could be made: %s", err_text(result));
+    sa->srtp = session;
+    sa->suite = suite;
+    sa->generation++;
+    rekey(table_old_keys(inner->table), sa, before, sa->stream, sa->stream_count, now_us);
+    authority_changed(&link->authority, sa);
+    log_debug("SA %llu has a new key, generation %u", (unsigned long long)sa->id, sa->generation);
+    inner->hooks.kick(inner->hooks.ctx, link);
+    inner->hooks.changed(inner->hooks.ctx);
     return 0;
 }

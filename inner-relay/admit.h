@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/srtp/srtp.h"
 #include "inner-relay/inner.h"
 
 struct admit_request {
@@ -15,8 +16,7 @@ struct admit_request {
     struct sa_transport source;
     struct sa_transport destination;
     const struct suite *suite;
-    uint8_t material[SUITE_KEY_MAX_OCTETS];
-    size_t material_octets;
+    struct srtp_key key; /* master */
     unsigned ssrc_count;
     uint32_t ssrc[SA_SSRC_MAX];
     uint32_t rate; /* octets per second; 0: as configured */
@@ -37,5 +37,12 @@ struct admit_error {
 /* 0 and *sa (the table's), or negative with error; nothing is changed then. */
 int admit(struct inner *inner, const struct admit_request *request, uint64_t wall_us,
           uint64_t now_us, struct sa **sa, struct admit_error *error);
+
+/*
+ * A new key for an SA, of the same suite or of another; the old one is good for OLD_KEY_US more.
+ * The same key again changes nothing. 0, or negative with error; nothing is changed then.
+ */
+int admit_rekey(struct inner *inner, struct sa *sa, const struct suite *suite,
+                const struct srtp_key *key, uint64_t now_us, struct admit_error *error);
 
 #endif

@@ -184,18 +184,52 @@ static void read_suite(struct reading *reading, const struct suite **suite)
         reading->refusal = control_refuse("suite", "not one of %s", suite_names());
 }
 
-static void read_key(struct reading *reading, struct admit_request *request)
+static void read_material(struct reading *reading, struct srtp_key *key)
 {
     const char *text = json_string_value(member(reading, "key"));
-    int octets =
-        text ? base64_decode(text, request->material, sizeof(request->material)) : ERR_INVALID;
+    int octets = text ? base64_decode(text, key->octets, sizeof(key->octets)) : ERR_INVALID;
 
     if (octets == ERR_TOO_LONG)
         complain(reading, "key", "longer than any suite takes");
     else if (octets < 0)
         complain(reading, "key", "not base64, as it stands behind inline: in a=crypto");
     else
-        request->material_octets = (size_t)octets;
+        key->length = (size_t)octets;
+}
+
+static int hex_digit(char c)
+{
+    const char *digits = "0123456789abcdef", *at = c ? strchr(digits, c | 0x20) : NULL;
+
+    return at ? (int)(at - digits) : -1;
+}
+
+static void read_mki(struct reading *reading, struct srtp_key *key)
+{
+    const char *text = json_string_value(member(reading, "mki"));
+    size_t digits = text ? strlen(text) : 0;
+    bool ok = digits > 0 && digits % 2 == 0 && digits <= 2 * sizeof(key->mki);
+
+    if (!member(reading, "mki"))
+        return;
+    for (size_t i = 0; ok && i < digits; i += 2) {
+        int high = hex_digit(text[i]), low = hex_digit(text[i + 1]);
+
+        ok = high >= 0 && low >= 0;
+        key->mki[i / 2] = (uint8_t)(high << 4 | low);
+    }
+    if (!ok)
+        complain(reading, "mki", "1 to 128 octets in hex digits are expected");
+    key->mki_length = ok ? digits / 2 : 0;
+}
+
+static void read_key(struct reading *reading, struct srtp_key *key)
+{
+    key->kind = SRTP_KEY_MASTER;
+    read_material(reading, key);
+    read_mki(reading, key);
+    key->lifetime = (uint64_t)read_number(reading, "lifetime", (int64_t)SRTP_LIFETIME_MAX,
+                                          (int64_t)SRTP_LIFETIME_MAX);
 }
 
 static void read_ssrcs(struct reading *reading, struct admit_request *request)
@@ -243,7 +277,7 @@ static void read_request(struct reading *reading, struct admit_request *request)
     read_side(reading, &request->side);
     read_transport(reading, "source", "source_rtcp", "mux", &request->source);
     read_suite(reading, &request->suite);
-    read_key(reading, request);
+    read_key(reading, &request->key);
     read_ssrcs(reading, request);
     read_transport(reading, "to", "to_rtcp", "to_mux", &request->destination);
     read_text(reading, "call_id", request->call_id, sizeof(request->call_id));
@@ -300,6 +334,31 @@ static json_t *on_sa_add(void *ctx, const json_t *json)
                      send_to(core, sa, true));
 }
 
+static json_t *on_sa_rekey(void *ctx, const json_t *json)
+{
+    struct inner *core = &relay_of(ctx)->core;
+    struct reading reading = {.request = json};
+    const struct suite *suite = NULL;
+    struct srtp_key key = {0};
+    struct admit_error error;
+    struct sa *sa;
+    uint64_t id;
+
+    if (!report_get_id(json, &id, &reading.refusal))
+        return reading.refusal;
+    sa = inner_find_sa(core, id);
+    if (!sa)
+        return control_refuse("id", "there is no SA %llu", (unsigned long long)id);
+    read_suite(&reading, &suite);
+    read_key(&reading, &key);
+    if (!reading.refusal && admit_rekey(core, sa, suite, &key, clock_now_us(), &error) < 0)
+        reading.refusal = control_refuse(error.field, "%s", error.text);
+    wipe(&key, sizeof(key));
+    if (reading.refusal)
+        return reading.refusal;
+    return json_pack("{s:b,s:I}", "ok", 1, "generation", (json_int_t)sa->generation);
+}
+
 static json_t *on_sa_delete(void *ctx, const json_t *request)
 {
     struct inner *core = &relay_of(ctx)->core;
@@ -317,7 +376,9 @@ static json_t *on_sa_delete(void *ctx, const json_t *request)
 }
 
 const struct control_command relay_commands[] = {
-    {"status", on_status},     {"stats", on_stats},     {"sa-list", on_sa_list},
-    {"sa-show", on_sa_show},   {"sa-add", on_sa_add},   {"sa-delete", on_sa_delete},
-    {"reload", report_reload}, {"debug", report_debug}, {NULL, NULL},
+    {"status", on_status},     {"stats", on_stats},
+    {"sa-list", on_sa_list},   {"sa-show", on_sa_show},
+    {"sa-add", on_sa_add},     {"sa-delete", on_sa_delete},
+    {"sa-rekey", on_sa_rekey}, {"reload", report_reload},
+    {"debug", report_debug},   {NULL, NULL},
 };

@@ -5,6 +5,7 @@
 
 #include "common/base/err.h"
 #include "common/base/log.h"
+#include "common/sa/rekey.h"
 #include "common/sa/table.h"
 
 /* What one call of inner_work looks at and deletes at most. */
@@ -122,5 +123,6 @@ bool inner_work(struct inner *inner, uint64_t now_us)
     more = inner->aging.left > 0;
     for (size_t i = 0; i < inner->link_count; i++)
         more |= authority_tick(&inner->links[i].authority, now_us);
+    more |= rekey_tick(table_old_keys(inner->table), now_us, OLD_KEYS_PIECE);
     return more;
 }

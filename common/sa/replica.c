@@ -5,6 +5,7 @@
 
 #include "common/base/err.h"
 #include "common/base/random.h"
+#include "common/sa/rekey.h"
 #include "common/sa/table.h"
 #include "common/srtp/srtp.h"
 
@@ -219,14 +220,33 @@ static void keep_streams(struct sa *sa, const struct sa *held)
     }
 }
 
-/* held is the earlier form of sa, or NULL; it goes. same: its key is sa's, in the same form. */
-static void take_over(struct sa *sa, struct sa *held, bool same)
+/*
+ * A new key of the same call, as the generation tells; when it does not, the
+ * authority has lost its state, and the numbers are those of another call.
+ */
+static void change_keys(struct replica *replica, struct sa *sa, struct sa *held)
 {
+    if (sa->generation <= held->generation || !held->srtp || !sa->srtp)
+        return;
+    rekey(table_old_keys(replica->table), sa, held->srtp, held->stream, held->stream_count,
+          replica->now_us);
+    held->srtp = NULL;
+}
+
+/* held is the earlier form of sa, or NULL; it goes. same: its key is sa's, in the same form. */
+static void take_over(struct replica *replica, struct sa *sa, struct sa *held, bool same)
+{
+    bool kept = held && (same || same_keys_inside(held, sa));
+
     if (!held)
         return;
     keep_history(sa, held);
-    if (same || same_keys_inside(held, sa))
-        keep_streams(sa, held);
+    if (!kept) {
+        change_keys(replica, sa, held);
+        return;
+    }
+    keep_streams(sa, held);
+    rekey_move(held, sa);
     if (!same)
         return;
     srtp_session_free(sa->srtp);
@@ -381,7 +401,7 @@ static void place(struct replica *replica, const struct placing *placing)
     } else if (table_insert(replica->table, sa) < 0) {
         refuse(replica, sa, ERR_INVALID, "the dmz-relay cannot place this SA");
     } else {
-        take_over(sa, placing->held, placing->same);
+        take_over(replica, sa, placing->held, placing->same);
         table_streams_added(replica->table, sa);
         forget_row(replica, &row);
         append(replica, sa);

@@ -5,6 +5,7 @@
 
 #include "common/base/err.h"
 #include "common/base/random.h"
+#include "common/sa/rekey.h"
 #include "common/srtp/srtp.h"
 
 struct sa *sa_new(void)
@@ -22,6 +23,7 @@ void sa_free(struct sa *sa)
 {
     if (!sa)
         return;
+    rekey_end(sa);
     srtp_session_free(sa->srtp);
     free(sa->texts);
     free(sa->stream);

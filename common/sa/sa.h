@@ -16,6 +16,7 @@
 #include "common/srtp/index.h"
 #include "common/srtp/suite.h"
 
+struct sa_old;
 struct srtp_engine;
 struct srtp_key;
 struct srtp_session;
@@ -69,6 +70,7 @@ struct sa {
 
     const struct suite *suite; /* NULL where this host is not told */
     struct srtp_session *srtp; /* with the key; NULL where this host has none */
+    struct sa_old *old;        /* the key before, for some seconds (rekey.h); mostly NULL */
 
     char *texts;              /* use sa_text() */
     struct sa_stream *stream; /* stream_count of them; sa_stream_add() may move them */

@@ -5,6 +5,7 @@
 
 #include "common/base/err.h"
 #include "common/base/hash.h"
+#include "common/sa/rekey.h"
 
 enum { OWNERS_MAX = 256 };
 
@@ -30,6 +31,7 @@ struct table {
     struct hash_key key;
     uint32_t *bucket[INDEX_COUNT];
     size_t owned[OWNERS_MAX];
+    struct rekey_queue old_keys;
     /* An SA keeps its slot until it is removed. Slot 0 stays free. */
     struct sa **slot;
     uint32_t *spare; /* slots below used that are free */
@@ -51,6 +53,7 @@ struct table *table_new(size_t max)
     table->max = max;
     table->mask = buckets - 1;
     table->key = hash_key_random();
+    TAILQ_INIT(&table->old_keys);
     table->slot = calloc(max + 1, sizeof(struct sa *));
     table->spare = calloc(max + 1, sizeof(*table->spare));
     table->used = 1;
@@ -82,6 +85,11 @@ void table_free(struct table *table)
     free(table->slot);
     free(table->spare);
     free(table);
+}
+
+struct rekey_queue *table_old_keys(struct table *table)
+{
+    return &table->old_keys;
 }
 
 size_t table_count(const struct table *table)

@@ -16,12 +16,15 @@
 
 #include "common/sa/sa.h"
 
+struct rekey_queue;
 struct table;
 
 struct table *table_new(size_t max);
 /* Frees the SAs in it too. Accepts NULL. */
 void table_free(struct table *table);
 size_t table_count(const struct table *table);
+/* Of the SAs in it, after a change of keys. */
+struct rekey_queue *table_old_keys(struct table *table);
 size_t table_max(const struct table *table);
 size_t table_count_owner(const struct table *table, unsigned owner);
 

@@ -1,6 +1,7 @@
 #include "common/sa/verify.h"
 
 #include "common/rtp/rtcp.h"
+#include "common/sa/rekey.h"
 #include "common/srtp/srtp.h"
 
 static enum verdict authenticate(struct sa *sa, struct sa_stream *stream,
@@ -10,6 +11,8 @@ static enum verdict authenticate(struct sa *sa, struct sa_stream *stream,
     enum verdict verdict;
 
     verdict = srtp_verify(sa->srtp, index, view, packet, length);
+    if (sa->old && verdict != VERDICT_ACCEPTED && verdict != VERDICT_MALFORMED)
+        verdict = rekey_verify(sa, verdict, view, packet, length);
     if (view->shape == RTP_SHAPE_RTP)
         return verdict;
     /* Afterwards: now and then the ciphertext of a good packet looks like lengths that add up. */

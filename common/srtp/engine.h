@@ -24,6 +24,7 @@ struct srtp_session {
     uint8_t kind; /* enum srtp_key_kind */
     uint8_t length;
     uint8_t octets[SUITE_KEY_MAX_OCTETS];
+    bool bounded;        /* left is less than SRTP_LIFETIME_MAX by agreement, not by use */
     uint8_t engine_flag; /* the engine's; here, because there is room */
 };
 

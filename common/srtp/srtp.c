@@ -173,6 +173,7 @@ static int fill(struct srtp_session *session, const struct suite *suite, const s
 {
     session->suite = suite;
     session->left = key->lifetime < SRTP_LIFETIME_MAX ? key->lifetime : SRTP_LIFETIME_MAX;
+    session->bounded = key->lifetime < SRTP_LIFETIME_MAX;
     session->kind = (uint8_t)key->kind;
     session->length = (uint8_t)key->length;
     memcpy(session->octets, key->octets, key->length);
@@ -230,7 +231,7 @@ int srtp_session_key(const struct srtp_session *session, enum srtp_key_kind kind
     memset(key, 0, sizeof(*key));
     key->kind = kind;
     key->length = srtp_key_octets(session->suite, kind);
-    key->lifetime = session->left;
+    key->lifetime = session->bounded ? session->left : SRTP_LIFETIME_MAX;
     key->mki_length = session->mki_length;
     if (session->mki)
         memcpy(key->mki, session->mki, session->mki_length);

@@ -742,9 +742,11 @@ void pair_request(struct admit_request *request, enum sa_side side, unsigned n)
     request->destination.rtp = client(!inside, false, n, 30000);
     request->destination.rtcp = client(!inside, false, n, 30001);
     request->suite = suite_get((enum suite_id)(n % SUITE_COUNT));
-    request->material_octets = suite_material_octets(request->suite);
-    for (size_t i = 0; i < request->material_octets; i++)
-        request->material[i] = (uint8_t)(1 + n * 31 + i * (inside ? 3 : 5));
+    request->key.kind = SRTP_KEY_MASTER;
+    request->key.lifetime = SRTP_LIFETIME_MAX;
+    request->key.length = suite_material_octets(request->suite);
+    for (size_t i = 0; i < request->key.length; i++)
+        request->key.octets[i] = (uint8_t)(1 + n * 31 + i * (inside ? 3 : 5));
     request->ssrc[0] = (inside ? 0x10000000 : 0x20000000) + n;
     snprintf(request->call_id, sizeof(request->call_id), "call-%u@example.net", n);
 }
@@ -771,7 +773,7 @@ struct pair_sender *pair_sender_new(struct pair *pair, unsigned site,
     sender->side = request->side;
     sender->request = *request;
     sender->id = pair_admit(pair, site, request);
-    sender->protect = protect_new(request->suite, request->material, request->ssrc[0]);
+    sender->protect = protect_new(request->suite, request->key.octets, request->ssrc[0]);
     ck_assert_ptr_nonnull(sender->protect);
     sender->index = 100;
     sender->listener = request->source.rtp.family == 6;

@@ -366,7 +366,7 @@ START_TEST(test_inner_restarted_with_an_old_state)
     pair_expect_one_way(lost);
     restart_inner(&calls, state, length);
     /* The new life gives the lost one's source and SSRC to another key, and its id to nobody. */
-    request.material[0] ^= 1;
+    request.key.octets[0] ^= 1;
     fresh = pair_sender_new(pair, 0, &request);
     ck_assert_uint_gt(fresh->id, lost->id);
     (void)pair_run_until_synced(pair);
@@ -399,7 +399,7 @@ START_TEST(test_inner_restarted_without_state)
     pair_send_rtp(calls.out[0]);
     ck_assert_uint_eq(pair_dmz_verdict(pair, VERDICT_NO_SA), 1);
     pair_request(&request, SA_SIDE_EXTERNAL, 0);
-    request.material[0] ^= 1;
+    request.key.octets[0] ^= 1;
     fresh = pair_sender_new(pair, 0, &request);
     (void)pair_run_until_synced(pair);
     pair_expect_one_way(fresh);

@@ -218,7 +218,7 @@ START_TEST(test_other_ssrc)
 
     set_up(&stage);
     first = stage.first;
-    forger = protect_new(first->request.suite, first->request.material, 0x7777);
+    forger = protect_new(first->request.suite, first->request.key.octets, 0x7777);
     ck_assert_ptr_nonnull(forger);
     first->length =
         protect_make_rtp(first->packet, sizeof(first->packet), 8, 1, 1, 0x7777, "forged", 6);

@@ -77,7 +77,7 @@ START_TEST(test_foreign_source)
     (void)pair_run_until_synced(pair);
     pair_expect_one_way(owner);
     pair_request(&request, SA_SIDE_EXTERNAL, 7);
-    request.material[0] ^= 1;
+    request.key.octets[0] ^= 1;
     thief = pair_sender_new(pair, 1, &request);
     (void)pair_run_until_synced(pair);
     pair_run(pair, 50 * PAIR_MS);

@@ -154,9 +154,11 @@ void core_request(struct admit_request *request, unsigned n)
     request->destination.rtp.port = (uint16_t)(1024 + 2 * n);
     request->destination.rtcp = request->destination.rtp;
     request->destination.rtcp.port++;
-    request->material_octets = suite_material_octets(request->suite);
-    for (size_t i = 0; i < request->material_octets; i++)
-        request->material[i] = (uint8_t)(n * 7 + i * 13 + 1);
+    request->key.kind = SRTP_KEY_MASTER;
+    request->key.lifetime = SRTP_LIFETIME_MAX;
+    request->key.length = suite_material_octets(request->suite);
+    for (size_t i = 0; i < request->key.length; i++)
+        request->key.octets[i] = (uint8_t)(n * 7 + i * 13 + 1);
     snprintf(request->call_id, sizeof(request->call_id), "call-%u@example", n);
 }
 

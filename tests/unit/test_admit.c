@@ -207,16 +207,16 @@ START_TEST(test_key)
     size_t right;
 
     core_request(&good, (unsigned)_i);
-    right = good.material_octets;
+    right = good.key.length;
     for (size_t octets = 0; octets <= SUITE_KEY_MAX_OCTETS; octets++) {
         if (octets == right)
             continue;
         request = good;
-        request.material_octets = octets;
+        request.key.length = octets;
         check_refused(&request, ERR_INVALID, "key", request.suite->name);
     }
     request = good;
-    memset(request.material, 0, sizeof(request.material));
+    memset(request.key.octets, 0, sizeof(request.key.octets));
     check_refused(&request, ERR_INVALID, "key", "zero");
     ck_assert_ptr_nonnull(core_add(&core, &good));
 }
@@ -381,8 +381,8 @@ START_TEST(test_conflict)
     sa = core_add(&core, &first);
     ck_assert_ptr_nonnull(sa);
     ck_assert_int_eq(srtp_session_key(sa->srtp, SRTP_KEY_MASTER, &key), 0);
-    ck_assert_uint_eq(key.length, first.material_octets);
-    ck_assert_mem_eq(key.octets, first.material, key.length);
+    ck_assert_uint_eq(key.length, first.key.length);
+    ck_assert_mem_eq(key.octets, first.key.octets, key.length);
     core_request(&request, 2);
     request.source = first.source;
     ck_assert_ptr_nonnull(core_add(&core, &request)); /* the SSRC tells them apart */

@@ -271,7 +271,7 @@ START_TEST(test_not_here)
     reply = ask(lines[_i]);
     ck_assert(json_is_false(json_object_get(reply, "ok")));
     ck_assert_str_eq(text_of(reply, "error"),
-                     "SAs are added and deleted at the inner-relay, which owns them");
+                     "SAs are added, changed and deleted at the inner-relay, which owns them");
     ck_assert_uint_eq(table_count(relay.core.table), 1);
     json_decref(reply);
 }

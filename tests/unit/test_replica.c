@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/err.h"
+#include "common/sa/rekey.h"
 #include "common/sa/table.h"
 #include "common/sa/verify.h"
 #include "tests/unit/protect.h"
@@ -910,12 +911,16 @@ START_TEST(test_merge_ssrcs)
 }
 END_TEST
 
-/* Another key, announced by the generation, or not (an authority that lost its state). */
+/*
+ * Another key. When the generation announces it, the old one is good for some seconds more, and
+ * the ROC goes on; otherwise the authority has lost its state, and it is another call.
+ */
 START_TEST(test_merge_new_key)
 {
     uint8_t material[SUITE_KEY_MAX_OCTETS];
     struct merging m;
     struct protect *fresh;
+    bool announced = _i > 0;
 
     setup_merging(&m);
     sample_material(m.sa, material);
@@ -926,9 +931,15 @@ START_TEST(test_merge_new_key)
     ck_assert_int_eq(put_frame(&m.f.replica, m.sa), 0);
     expect_history_kept(&m);
     ck_assert(!held(&m.f, 5)->stream[0].index.started);
-    ck_assert_int_eq(packet(&m.f, m.again, 0x20006, 5), VERDICT_AUTH_FAIL);
+    ck_assert_int_eq(packet(&m.f, m.again, 0x20006, 5),
+                     announced ? VERDICT_ACCEPTED : VERDICT_AUTH_FAIL);
     fresh = sender_of(m.sa);
-    ck_assert_int_eq(packet(&m.f, fresh, 1, 5), VERDICT_ACCEPTED);
+    ck_assert_int_eq(packet(&m.f, fresh, announced ? 0x20007 : 1, 5), VERDICT_ACCEPTED);
+    ck_assert_int_eq(packet(&m.f, m.again, 0x20008, 5),
+                     announced ? VERDICT_ACCEPTED : VERDICT_AUTH_FAIL);
+    ck_assert(!rekey_tick(table_old_keys(m.f.table), OLD_KEY_US, 1));
+    ck_assert_ptr_null(held(&m.f, 5)->old);
+    ck_assert_int_eq(packet(&m.f, m.again, 0x20009, 5), VERDICT_AUTH_FAIL);
     protect_free(fresh);
     teardown_merging(&m);
 }

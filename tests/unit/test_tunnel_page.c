@@ -237,6 +237,7 @@ static const struct number limits[] = {
     TIMER("BACKOFF-NETWORK-MAX", BACKOFF_NETWORK_MAX_US),
     TIMER("BACKOFF-MAX", BACKOFF_MAX_US),
     TIMER("LABEL-REST", LABEL_REST_US),
+    TIMER("OLD-KEY", OLD_KEY_US),
     OCTETS("FRAME-HEAD", FRAME_HEAD_OCTETS),
     OCTETS("FRAME-LABEL", FRAME_LABEL_OCTETS),
     OCTETS("FRAME-MAX", FRAME_MAX_OCTETS),
@@ -272,7 +273,7 @@ static const struct number values[] = {
 };
 
 /* Memory, not protocol. */
-static const char *const not_in_the_page[] = {"PACKET_ROOM_OCTETS", NULL};
+static const char *const not_in_the_page[] = {"PACKET_ROOM_OCTETS", "OLD_KEYS_PIECE", NULL};
 
 #define X(name, number, text) {#name, number, "", text},
 static const struct number errors[] = {ERR_LIST(X){NULL, 0, NULL, NULL}};

@@ -1,0 +1,39 @@
+/*
+ * A change of keys in the middle of a call (DESIGN section 5, Keys): packets
+ * that the sender protected before it changed are still on their way, so old and
+ * new key are good together for OLD_KEY_US. Each has its own index and replay
+ * windows: an index under one key says nothing of the other's packets.
+ */
+#ifndef COMMON_SA_REKEY_H
+#define COMMON_SA_REKEY_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "common/rtp/classify.h"
+#include "common/sa/sa.h"
+
+/* The old keys of one table, the oldest first. */
+TAILQ_HEAD(rekey_queue, sa_old);
+
+/*
+ * Takes over session, the one that sa had until now, with the streams as they
+ * stood; sa has its new one already. The streams of sa begin anew, with the ROC
+ * of the old ones as a hint. An old key that sa still has ends. Without memory
+ * the old key ends at once.
+ */
+void rekey(struct rekey_queue *queue, struct sa *sa, struct srtp_session *session,
+           const struct sa_stream *streams, unsigned count, uint64_t now_us);
+/* The old key of sa ends, if there is one, and is wiped. */
+void rekey_end(struct sa *sa);
+/* Hands the old key on to another form of the same SA, which has none. */
+void rekey_move(struct sa *from, struct sa *to);
+/* Ends the old keys that are due, limit at most: true when more are. */
+bool rekey_tick(struct rekey_queue *queue, uint64_t now_us, size_t limit);
+
+/* A packet that failed under the new key, with this verdict: the final one. */
+enum verdict rekey_verify(struct sa *sa, enum verdict verdict, const struct rtp_view *view,
+                          const uint8_t *packet, size_t length);
+
+#endif

@@ -91,7 +91,8 @@ struct sa {
     enum sa_side side;
     enum sa_encap encap_in, encap_out;
 
-    uint32_t slot; /* the table's, as all that follows; 0 = in no table */
+    uint32_t slot;    /* the table's; 0 = in no table */
+    uint32_t entered; /* the table's, as the links: rises with each insertion */
     struct sa_link by_id, by_label, by_source[2]; /* by_source: the RTP and the RTCP address */
 
     struct sa_transport source;

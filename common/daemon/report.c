@@ -194,7 +194,7 @@ static json_t *streams(const struct sa *sa)
             array, json_pack("{s:I,s:s,s:I,s:I,s:o,s:f,s:o}", "ssrc", (json_int_t)s->ssrc, "origin",
                              origins[s->origin], "roc", (json_int_t)index_roc(s->index.highest),
                              "highest", (json_int_t)(s->index.highest & 0xffff), "lost",
-                             number(rtp_stats_lost(&s->stats)), "jitter", s->stats.jitter,
+                             number(rtp_stats_lost(&s->stats)), "jitter", (double)s->stats.jitter,
                              "received", number(s->stats.received)));
     }
     return array;

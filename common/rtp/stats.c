@@ -8,7 +8,7 @@ static void update_jitter(struct rtp_stats *stats, uint32_t timestamp, uint64_t 
 
     if (difference < 0)
         difference = -difference;
-    stats->jitter += (difference - stats->jitter) / 16;
+    stats->jitter += (float)((difference - (double)stats->jitter) / 16);
 }
 
 void rtp_stats_packet(struct rtp_stats *stats, uint64_t index, uint32_t timestamp, uint64_t now_us)

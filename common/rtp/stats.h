@@ -9,13 +9,13 @@
 #include <stdint.h>
 
 struct rtp_stats {
-    bool started;
     uint64_t first_index, highest_index; /* extended sequence numbers: ROC * 2^16 + SEQ */
     uint64_t received;
     uint64_t last_arrival_us;
     uint32_t last_timestamp;
     uint32_t clock_rate; /* Hz; 0 = unknown, jitter is then not computed */
-    double jitter;       /* in timestamp units */
+    float jitter;        /* in timestamp units */
+    bool started;
 };
 
 void rtp_stats_packet(struct rtp_stats *stats, uint64_t index, uint32_t timestamp, uint64_t now_us);

@@ -21,14 +21,18 @@ struct srtp_engine;
 struct srtp_key;
 struct srtp_session;
 
-/* Where the sender is. The values are those of the wire. */
-enum sa_side { SA_SIDE_EXTERNAL = 1, SA_SIDE_INTERNAL = 2 };
+/* Where the sender is. The values are those of the wire. In one octet, as the next two. */
+enum __attribute__((packed)) sa_side { SA_SIDE_EXTERNAL = 1, SA_SIDE_INTERNAL = 2 };
 
 /* How packets stand in a datagram on one hop: RTP, or RTP' with the SSRC in front. */
-enum sa_encap { SA_ENCAP_RTP = 1, SA_ENCAP_RTP_PRIME = 2 };
+enum __attribute__((packed)) sa_encap { SA_ENCAP_RTP = 1, SA_ENCAP_RTP_PRIME = 2 };
 
 /* How an SSRC became the sender's. */
-enum ssrc_origin { SSRC_ORIGIN_SIGNALLED = 1, SSRC_ORIGIN_ASSIGNED = 2, SSRC_ORIGIN_LEARNED = 3 };
+enum __attribute__((packed)) ssrc_origin {
+    SSRC_ORIGIN_SIGNALLED = 1,
+    SSRC_ORIGIN_ASSIGNED = 2,
+    SSRC_ORIGIN_LEARNED = 3
+};
 
 enum { SA_REFUSED_SIZE = 96 };
 
@@ -61,43 +65,44 @@ enum sa_text {
     SA_TEXT_COUNT
 };
 
-/* Ordered by size, so that it has no holes: there may be 100,000. */
+/*
+ * What every packet needs stands in front, together: with 20,000 SAs it comes from far away each
+ * time. Otherwise by size, without holes.
+ */
 struct sa {
-    uint64_t id;         /* unique in its authority, never used again */
-    uint64_t version;    /* of the authority's table when this SA last changed */
-    uint64_t created_us; /* since 1970 */
-    uint64_t reverse;    /* id of the other direction's SA, 0 = none */
-
-    const struct suite *suite; /* NULL where this host is not told */
+    struct sa_stream *stream;  /* stream_count of them; sa_stream_add() may move them */
     struct srtp_session *srtp; /* with the key; NULL where this host has none */
     struct sa_old *old;        /* the key before, for some seconds (rekey.h); mostly NULL */
-
-    char *texts;              /* use sa_text() */
-    struct sa_stream *stream; /* stream_count of them; sa_stream_add() may move them */
-    struct sa *older, *newer; /* the authority's or the replica's */
-
+    struct sa_transport source;
+    enum sa_side side;
+    enum sa_encap encap_in, encap_out;
+    uint8_t stream_count;
+    uint8_t media_index; /* m= line, for display */
     struct rate rate;
     uint64_t packets, octets;         /* accepted */
     uint64_t last_packet_us;          /* monotonic; 0 = none yet */
-    uint64_t installed_us;            /* monotonic, in this process */
     uint32_t verdicts[VERDICT_COUNT]; /* each stays at UINT32_MAX */
 
-    uint32_t generation; /* rises when keys change */
-    uint32_t label;      /* the outer SSRC inside the tunnel */
-    unsigned owner;      /* inner-relay: which [dmz NAME]; dmz-relay: which site */
-    unsigned stream_count;
+    uint64_t id;               /* unique in its authority, never used again */
+    uint64_t version;          /* of the authority's table when this SA last changed */
+    uint64_t created_us;       /* since 1970 */
+    uint64_t installed_us;     /* monotonic, in this process */
+    uint64_t reverse;          /* id of the other direction's SA, 0 = none */
+    const struct suite *suite; /* NULL where this host is not told */
+    char *texts;               /* use sa_text() */
+    struct sa *older, *newer;  /* the authority's or the replica's */
+
+    uint32_t generation;      /* rises when keys change */
+    uint32_t label;           /* the outer SSRC inside the tunnel */
+    unsigned owner;           /* inner-relay: which [dmz NAME]; dmz-relay: which site */
     uint32_t media_timeout_s; /* 0 = never */
     uint32_t mark;            /* the replica's: last sync that named it */
-    enum sa_side side;
-    enum sa_encap encap_in, encap_out;
 
     uint32_t slot;    /* the table's; 0 = in no table */
     uint32_t entered; /* the table's, as the links: rises with each insertion */
     struct sa_link by_id, by_label, by_source[2]; /* by_source: the RTP and the RTCP address */
 
-    struct sa_transport source;
     struct sa_transport destination;
-    uint8_t media_index; /* m= line, for display */
 };
 
 /* All zero but for the encapsulations (RTP); NULL without memory. */

@@ -61,7 +61,7 @@ void index_rekey(struct srtp_index *state, const struct srtp_index *old);
  * estimated one, at most once in INDEX_SEARCH_EVERY packets: what a stranger
  * sends costs hardly more than one verification.
  */
-enum { INDEX_SEARCH_TURNS = 16, INDEX_SEARCH_EVERY = 32 };
+enum { INDEX_SEARCH_TURNS = 16, INDEX_SEARCH_EVERY = 128 };
 bool index_search(struct srtp_index *state, uint64_t at, bool behind, uint64_t *other);
 
 static inline uint32_t index_roc(uint64_t index)

@@ -750,7 +750,7 @@ START_TEST(test_flood_in_sync)
     calls.tags = 0;
     for (uint64_t i = 0; i < 1600; i++)
         expect(AUTH_FAIL, receive_forged(0xfff1 + i));
-    ck_assert_uint_le(calls.tags, 1600 + 1600 / INDEX_SEARCH_EVERY);
+    ck_assert_uint_le(calls.tags, 1600 + 1600 / INDEX_SEARCH_EVERY + 1);
     ck_assert_uint_eq(calls.add_stream, 0);
     ck_assert_uint_eq(call.index.highest, 0xfff0);
     for (uint64_t i = 0xfff1; i < 0x10010; i++)
@@ -784,7 +784,7 @@ START_TEST(test_flood_of_old)
     calls.tags = 0;
     for (int i = 0; i < 1600; i++)
         expect(REPLAY, verify(&call.index, SSRC, &p, false));
-    ck_assert_uint_le(calls.tags, 1600 + 1600 / INDEX_SEARCH_EVERY);
+    ck_assert_uint_le(calls.tags, 1600 + 1600 / INDEX_SEARCH_EVERY + 1);
     expect(ACCEPTED, receive(30001));
 }
 END_TEST
@@ -801,7 +801,7 @@ START_TEST(test_search_in_flood)
         expect(AUTH_FAIL, receive_forged(101 + i));
         if (receive(70100 + i) == VERDICT_ACCEPTED)
             break;
-        ck_assert_uint_lt(++lost, 64);
+        ck_assert_uint_lt(++lost, 2 * INDEX_SEARCH_EVERY);
     }
     expect(ACCEPTED, receive(70100 + lost + 1));
 }

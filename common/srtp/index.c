@@ -119,9 +119,12 @@ void index_resume_rtcp(struct srtp_index *state, uint32_t highest)
 
 void index_rekey(struct srtp_index *state, const struct srtp_index *old)
 {
+    bool hinted = old->started || old->hinted;
+    uint64_t highest = old->highest;
+
     memset(state, 0, sizeof(*state));
-    state->hinted = old->started || old->hinted;
-    state->highest = old->highest;
+    state->hinted = hinted;
+    state->highest = highest;
 }
 
 /* ------------------------------------------------------------ search */

@@ -47,7 +47,10 @@ void index_advance_rtcp(struct srtp_index *state, uint32_t index);
 void index_resume(struct srtp_index *state, uint64_t highest);
 void index_resume_rtcp(struct srtp_index *state, uint32_t highest);
 
-/* The state of a stream under a new key: nothing has come yet, but the ROC probably goes on. */
+/*
+ * The state of a stream under a new key: nothing has come yet, but the ROC probably goes on. old
+ * may be state.
+ */
 void index_rekey(struct srtp_index *state, const struct srtp_index *old);
 
 /*

@@ -120,6 +120,8 @@ static enum due due_of_first(const struct oracle *oracle, uint64_t index)
         return DUE_ACCEPT;
     if (!oracle->hinted)
         return index < (uint64_t)SEARCH_TURNS * TURN ? DUE_EITHER : DUE_AUTH_FAIL;
+    if (oracle->highest >= RTP_LIMIT - HALF_TURN && index >= RTP_LIMIT - TURN)
+        return DUE_ACCEPT; /* there is no ROC above the last that it could have been */
     if (llabs(way) == HALF_TURN)
         return DUE_EITHER;
     return llabs(way) < HALF_TURN ? DUE_ACCEPT : DUE_AUTH_FAIL;

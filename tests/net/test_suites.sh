@@ -5,6 +5,9 @@
 
 PACKETS=30
 EVERY=10 # one SRTCP packet after so many
+# test_libsrtp2.sh runs all of it once more with these.
+DMZ_EXTRA=$'[srtp]\nsrtp-engine = '${ENGINE:-auto}
+INNER_EXTRA=$DMZ_EXTRA$'\ndmz-keys = '${KEYS:-verify-only}
 
 pair_up
 

@@ -191,6 +191,65 @@ START_TEST(test_verified)
 }
 END_TEST
 
+/* Without a key the header is all that there is to go by: how much of a good packet is kept. */
+static const struct {
+    bool rtcp;
+    int shorter;   /* octets cut off; -1: the tag is spoilt instead */
+    bool stranger; /* another SSRC */
+    enum verdict verdict;
+} keyless[] = {
+    {false, 0, false, VERDICT_ACCEPTED},   {false, -1, false, VERDICT_ACCEPTED},
+    {false, 7, false, VERDICT_ACCEPTED},   {false, 8, false, VERDICT_MALFORMED},
+    {false, 17, false, VERDICT_MALFORMED}, {false, 0, true, VERDICT_SSRC_MISMATCH},
+    {false, 8, true, VERDICT_MALFORMED},   {true, 0, false, VERDICT_ACCEPTED},
+    {true, -1, false, VERDICT_ACCEPTED},   {true, 1, false, VERDICT_MALFORMED},
+    {true, 14, false, VERDICT_MALFORMED},  {true, 0, true, VERDICT_SSRC_MISMATCH},
+};
+
+START_TEST(test_keyless)
+{
+    bool rtcp = keyless[_i].rtcp;
+    struct udp_packet packet = rtcp ? make_rtcp() : make_rtp(1);
+    struct sa *found;
+
+    srtp_session_free(sa->srtp);
+    sa->srtp = NULL;
+    insert(true);
+    if (keyless[_i].shorter < 0)
+        octets[packet.length - 1] ^= 1;
+    else
+        packet.length -= (size_t)keyless[_i].shorter;
+    octets[rtcp ? 7 : 11] ^= keyless[_i].stranger;
+    for (unsigned i = 1; i <= 3; i++) { /* again: there is no replay window */
+        ck_assert_int_eq(admit_packet(&packet, SA_SIDE_EXTERNAL, false, &found),
+                         keyless[_i].verdict);
+        ck_assert_ptr_eq(found, sa);
+        ck_assert_uint_eq(sa->verdicts[keyless[_i].verdict], i);
+        ck_assert_uint_eq(sa->packets, keyless[_i].verdict == VERDICT_ACCEPTED ? i : 0);
+    }
+    /* Nothing is learned from what nobody has verified. */
+    ck_assert(!sa->stream[0].index.started && !sa->stream[0].index.rtcp_started);
+    ck_assert_uint_eq(sa->stream[0].stats.received, 0);
+}
+END_TEST
+
+START_TEST(test_keyless_rate)
+{
+    struct udp_packet packet = make_rtp(1);
+    struct sa *found;
+
+    srtp_session_free(sa->srtp);
+    sa->srtp = NULL;
+    rate_init(&sa->rate, 8000); /* half a second's worth at once: 4,000 octets */
+    insert(false);
+    for (unsigned i = 0; i < 200; i++)
+        ck_assert_int_eq(admit_packet(&packet, SA_SIDE_EXTERNAL, false, &found),
+                         (i + 1) * packet.length <= 4000 ? VERDICT_ACCEPTED : VERDICT_RATE);
+    ck_assert_uint_eq(sa->packets, 4000 / packet.length);
+    ck_assert_uint_eq(sa->verdicts[VERDICT_RATE], 200 - 4000 / packet.length);
+}
+END_TEST
+
 /* ------------------------------------------------------------ out */
 
 static const struct {
@@ -327,6 +386,8 @@ int main(void)
     tcase_add_test(tc, test_either_source);
     tcase_add_test(tc, test_not_found);
     tcase_add_test(tc, test_verified);
+    tcase_add_loop_test(tc, test_keyless, 0, sizeof(keyless) / sizeof(keyless[0]));
+    tcase_add_test(tc, test_keyless_rate);
     tcase_add_loop_test(tc, test_find_listener, 0, ROWS(finds));
     tcase_add_loop_test(tc, test_route, 0, ROWS(routes));
     tcase_add_test(tc, test_no_listener_of_the_family);

@@ -7,6 +7,7 @@
 #include "common/base/err.h"
 #include "common/sa/rekey.h"
 #include "common/sa/table.h"
+#include "common/srtp/srtp.h"
 #include "common/sa/verify.h"
 #include "tests/unit/protect.h"
 #include "tests/unit/sample.h"
@@ -89,17 +90,22 @@ static void finish(struct replica *replica, uint8_t kind, uint64_t version)
     ck_assert_int_eq(sync_frame(replica, FRAME_SYNC_END, kind, EPOCH, version), 0);
 }
 
-/* In the replica's view; sa stays the caller's. */
-static int put_frame(struct replica *replica, const struct sa *sa)
+/* In a replica's view; sa stays the caller's. */
+static int put_view(struct replica *replica, const struct sa *sa, enum wire_view view)
 {
     uint8_t memory[FRAME_MAX_OCTETS];
     struct writer w;
     struct reader r;
 
     writer_init(&w, memory, sizeof(memory));
-    wire_put_sa(&w, sa, WIRE_REPLICA_FULL);
+    wire_put_sa(&w, sa, view);
     reader_init(&r, memory, writer_length(&w));
     return replica_frame(replica, FRAME_SA_PUT, &r);
+}
+
+static int put_frame(struct replica *replica, const struct sa *sa)
+{
+    return put_view(replica, sa, WIRE_REPLICA_FULL);
 }
 
 static void put(struct replica *replica, struct sa *sa)
@@ -945,6 +951,52 @@ START_TEST(test_merge_new_key)
 }
 END_TEST
 
+/* Put in one view, and after two packets in another: what there is of the key, and of the window.
+ */
+static const struct {
+    enum suite_id suite;
+    enum wire_view before, after;
+    enum srtp_key_kind kind;
+    bool kept;
+} forms[] = {
+    {SUITE_AES_CM_128_HMAC_SHA1_80, WIRE_REPLICA_FULL, WIRE_REPLICA_VERIFY_ONLY, SRTP_KEY_AUTH,
+     true},
+    {SUITE_AES_CM_128_HMAC_SHA1_80, WIRE_REPLICA_VERIFY_ONLY, WIRE_REPLICA_FULL, SRTP_KEY_MASTER,
+     true},
+    {SUITE_AES_256_CM_HMAC_SHA1_80, WIRE_REPLICA_VERIFY_ONLY, WIRE_REPLICA_VERIFY_ONLY,
+     SRTP_KEY_AUTH, true},
+    {SUITE_AEAD_AES_128_GCM, WIRE_REPLICA_VERIFY_ONLY, WIRE_REPLICA_FULL, SRTP_KEY_MASTER, true},
+    {SUITE_AEAD_AES_128_GCM, WIRE_REPLICA_FULL, WIRE_REPLICA_VERIFY_ONLY, SRTP_KEY_MASTER, true},
+    {SUITE_AES_CM_128_HMAC_SHA1_32, WIRE_REPLICA_VERIFY_ONLY, WIRE_REPLICA_KEYLESS, SRTP_KEY_NONE,
+     false},
+    {SUITE_AEAD_AES_256_GCM, WIRE_REPLICA_FULL, WIRE_REPLICA_KEYLESS, SRTP_KEY_NONE, false},
+};
+
+/* dmz-keys of the authority was changed, and it goes on with its state file. */
+START_TEST(test_key_in_another_form)
+{
+    struct merging m;
+    const struct sa *sa;
+
+    setup(&m.f);
+    m.sa = sample_keyed_sa(SA_SIDE_EXTERNAL, 5, 5 + (uint32_t)forms[_i].suite);
+    m.sa->stream[0].index = (struct srtp_index){.started = true, .highest = 0x1fff0};
+    ck_assert_int_eq(put_view(&m.f.replica, m.sa, forms[_i].before), 0);
+    m.sender = sender_of(m.sa);
+    m.again = sender_of(m.sa);
+    ck_assert_int_eq(packet(&m.f, m.sender, 0x20001, 5), VERDICT_ACCEPTED);
+    ck_assert_int_eq(packet(&m.f, m.sender, 0x20005, 5), VERDICT_ACCEPTED);
+    ck_assert_int_eq(put_view(&m.f.replica, m.sa, forms[_i].after), 0);
+    sa = held(&m.f, 5);
+    ck_assert_int_eq(sa->srtp ? srtp_session_kind(sa->srtp) : SRTP_KEY_NONE, forms[_i].kind);
+    if (forms[_i].kept)
+        expect_window_kept(&m);
+    else
+        expect_history_kept(&m);
+    teardown_merging(&m);
+}
+END_TEST
+
 /* After a snapshot of a dmz-relay that started anew: the ROC comes with the SA. */
 START_TEST(test_roc_comes_with_the_sa)
 {
@@ -978,6 +1030,67 @@ START_TEST(test_own_left_over_goes)
     ck_assert_ptr_null(held(&f, 2));
     ck_assert_ptr_nonnull(held(&f, 20));
     ck_assert_uint_eq(table_count(f.table), 1);
+    teardown(&f);
+}
+END_TEST
+
+enum left { LIVE, LEFT_OVER, GIVEN_UP };
+
+/* Two senders at one source, of the same or of two sites; the first is live, or left over. */
+static const struct {
+    enum wire_view first, second;
+    bool other_site;
+    enum left left;
+    bool refused;
+} neighbours[] = {
+    {WIRE_REPLICA_FULL, WIRE_REPLICA_FULL, false, LIVE, false},
+    {WIRE_REPLICA_VERIFY_ONLY, WIRE_REPLICA_FULL, false, LIVE, false},
+    {WIRE_REPLICA_KEYLESS, WIRE_REPLICA_KEYLESS, false, LIVE, true},
+    {WIRE_REPLICA_KEYLESS, WIRE_REPLICA_FULL, false, LIVE, true},
+    {WIRE_REPLICA_FULL, WIRE_REPLICA_KEYLESS, false, LIVE, true},
+    {WIRE_REPLICA_FULL, WIRE_REPLICA_FULL, true, LIVE, false},
+    {WIRE_REPLICA_KEYLESS, WIRE_REPLICA_KEYLESS, true, LIVE, true},
+    {WIRE_REPLICA_KEYLESS, WIRE_REPLICA_VERIFY_ONLY, true, LIVE, true},
+    {WIRE_REPLICA_FULL, WIRE_REPLICA_KEYLESS, true, LIVE, true},
+    {WIRE_REPLICA_KEYLESS, WIRE_REPLICA_KEYLESS, false, LEFT_OVER, false},
+    {WIRE_REPLICA_KEYLESS, WIRE_REPLICA_FULL, false, LEFT_OVER, false},
+    {WIRE_REPLICA_FULL, WIRE_REPLICA_KEYLESS, false, LEFT_OVER, false},
+    {WIRE_REPLICA_KEYLESS, WIRE_REPLICA_KEYLESS, true, GIVEN_UP, false},
+    {WIRE_REPLICA_FULL, WIRE_REPLICA_KEYLESS, true, GIVEN_UP, false},
+};
+
+START_TEST(test_keyless_alone)
+{
+    bool keyless = neighbours[_i].first == WIRE_REPLICA_KEYLESS ||
+                   neighbours[_i].second == WIRE_REPLICA_KEYLESS;
+    struct sa *one = sample_keyed_sa(SA_SIDE_EXTERNAL, 1, 1), *sa;
+    struct sa *two = sample_keyed_sa(SA_SIDE_EXTERNAL, 2, 2);
+    struct fixture f;
+    struct replica *first;
+
+    setup(&f);
+    first = neighbours[_i].other_site ? &f.other : &f.replica;
+    two->source = (struct sa_transport){.rtp = one->source.rtcp, .mux = true};
+    ck_assert_int_eq(put_view(first, one, neighbours[_i].first), 0);
+    if (neighbours[_i].left == LEFT_OVER)
+        begin(&f.replica, SYNC_SNAPSHOT);
+    else if (neighbours[_i].left == GIVEN_UP)
+        replica_clear(&f.other);
+    ck_assert_int_eq(put_view(&f.replica, two, neighbours[_i].second), 0);
+    if (neighbours[_i].refused)
+        expect_nak(&f, ERR_EXISTS, "must have its source to itself");
+    else
+        expect_no_nak(&f);
+    sa = held(&f, 2);
+    ck_assert_int_eq(sa == NULL, neighbours[_i].refused);
+    ck_assert_int_eq(sa && !sa->srtp, sa && neighbours[_i].second == WIRE_REPLICA_KEYLESS);
+    ck_assert_int_eq(table_by_id(f.table, neighbours[_i].other_site, 1) == NULL,
+                     keyless && !neighbours[_i].refused);
+    /* Itself is no neighbour. */
+    ck_assert_int_eq(put_view(first, one, neighbours[_i].first), 0);
+    f.naks = 0;
+    sa_free(one);
+    sa_free(two);
     teardown(&f);
 }
 END_TEST
@@ -1067,8 +1180,10 @@ int main(void)
     tcase_add_test(tc, test_merge_label);
     tcase_add_test(tc, test_merge_ssrcs);
     tcase_add_loop_test(tc, test_merge_new_key, 0, 2);
+    tcase_add_loop_test(tc, test_key_in_another_form, 0, sizeof(forms) / sizeof(forms[0]));
     tcase_add_test(tc, test_roc_comes_with_the_sa);
     tcase_add_test(tc, test_own_left_over_goes);
+    tcase_add_loop_test(tc, test_keyless_alone, 0, sizeof(neighbours) / sizeof(neighbours[0]));
     tcase_add_test(tc, test_foreign_sa_is_not_touched);
     suite_add_tcase(suite, tc);
     result = unit_run(suite);

@@ -361,11 +361,25 @@ static void show_listeners(const json_t *listeners, FILE *to)
     table_print(&table, to);
 }
 
+/* Keys of calls have memory of their own, which is locked as far as the limit allows it. */
+static void show_memory(const json_t *reply, FILE *to)
+{
+    const json_t *locked = json_object_get(reply, "memory_locked");
+
+    if (!locked)
+        return;
+    if (json_is_true(locked))
+        fprintf(to, "memory: locked\n");
+    else if (json_is_true(json_object_get(reply, "keys_locked")))
+        fprintf(to, "memory: the keys of calls are locked, the rest may be swapped\n");
+    else
+        fprintf(to, "memory: not locked, keys may be swapped\n");
+}
+
 void relayctl_show_status(const struct json_t *reply, FILE *to)
 {
     char daemon[CELL_SIZE], version[CELL_SIZE], pid[CELL_SIZE], uptime[CELL_SIZE];
     char sas[CELL_SIZE], max[CELL_SIZE];
-    const json_t *locked = json_object_get(reply, "memory_locked");
 
     fprintf(to, "%s %s, process %s, up %s\n",
             text_of(json_object_get(reply, "daemon"), daemon, sizeof(daemon)),
@@ -376,8 +390,7 @@ void relayctl_show_status(const struct json_t *reply, FILE *to)
             text_of(json_object_get(reply, "sas"), sas, sizeof(sas)),
             text_of(json_object_get(reply, "max_sas"), max, sizeof(max)));
     show_engine(reply, to);
-    if (locked)
-        fprintf(to, "memory: %s\n", json_is_true(locked) ? "locked" : "not locked, may be swapped");
+    show_memory(reply, to);
     show_tunnels(json_object_get(reply, "tunnels"), to);
     show_listeners(json_object_get(reply, "listeners"), to);
 }

@@ -70,12 +70,13 @@ json_t *report_status(const struct daemon *daemon, const struct path_listener *l
                       size_t count, size_t sas, size_t max_sas)
 {
     uint64_t uptime_us = clock_now_us() - daemon->started_us;
+    bool keys_locked = daemon->engine && srtp_engine_is_locked(daemon->engine);
 
-    return json_pack("{s:b,s:s,s:s,s:i,s:o,s:o,s:o,s:b,s:o}", "ok", 1, "daemon", daemon->kind->name,
-                     "version", PACKAGE_VERSION, "pid", (int)getpid(), "uptime",
+    return json_pack("{s:b,s:s,s:s,s:i,s:o,s:o,s:o,s:b,s:b,s:o}", "ok", 1, "daemon",
+                     daemon->kind->name, "version", PACKAGE_VERSION, "pid", (int)getpid(), "uptime",
                      number(uptime_us / 1000000), "sas", number(sas), "max_sas", number(max_sas),
-                     "memory_locked", daemon->memory_locked, "listeners",
-                     listeners_array(daemon, listeners, count));
+                     "memory_locked", daemon->memory_locked, "keys_locked", keys_locked,
+                     "listeners", listeners_array(daemon, listeners, count));
 }
 
 static void add_connection(json_t *row, const struct conn *conn)

@@ -107,9 +107,8 @@ START_TEST(test_status)
     snprintf(relay.core.sites[1].last_error, sizeof(relay.core.sites[1].last_error), "gone");
     snprintf(relay.core.sites[1].engine, sizeof(relay.core.sites[1].engine), "auto");
     reply = ask("{\"command\": \"status\"}");
-    members_are(
-        reply,
-        "ok daemon version pid uptime sas max_sas memory_locked srtp_engine tunnels listeners");
+    members_are(reply, "ok daemon version pid uptime sas max_sas memory_locked keys_locked "
+                       "srtp_engine tunnels listeners");
     ck_assert_str_eq(text_of(reply, "daemon"), "dmz-relay");
     ck_assert_str_eq(text_of(reply, "srtp_engine"), "libsrtp2");
     ck_assert_int_eq(json_integer_value(json_object_get(reply, "sas")), 1);

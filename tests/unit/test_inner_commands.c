@@ -543,8 +543,9 @@ START_TEST(test_status)
     relay.core.listeners[1].counts[1].n[VERDICT_ACCEPTED] = 4;
     relay.core.listeners[1].counts[1].n[VERDICT_NO_SA] = 3;
     reply = ask_about("status", 0);
-    members_are(reply, "ok daemon version pid uptime sas max_sas memory_locked srtp_engine "
-                       "dmz_keys tunnels listeners");
+    members_are(reply,
+                "ok daemon version pid uptime sas max_sas memory_locked keys_locked srtp_engine "
+                "dmz_keys tunnels listeners");
     ck_assert_str_eq(text_of(reply, "daemon"), "inner-relay");
     ck_assert_str_eq(text_of(reply, "srtp_engine"), "evp");
     ck_assert_str_eq(text_of(reply, "dmz_keys"), "full");

@@ -284,7 +284,18 @@ static const struct {
      "- -, process -, up 0 s\n"
      "security associations: - of at most -\n"
      "srtp engine: -\n"
-     "memory: not locked, may be swapped\n"
+     "memory: not locked, keys may be swapped\n"
+     "\n"
+     "no tunnel\n"
+     "\n"
+     "LISTENER  ADDRESS  ADVERTISE  PORT  RECEIVED  ACCEPTED  DROPPED  SENT  OVERFLOW\n"},
+    {"status", "{\"command\":\"status\"}",
+     "{\"ok\":true,\"memory_locked\":false,\"keys_locked\":true,\"tunnels\":[]}",
+     RELAYCTL_TUNNEL_DOWN,
+     "- -, process -, up 0 s\n"
+     "security associations: - of at most -\n"
+     "srtp engine: -\n"
+     "memory: the keys of calls are locked, the rest may be swapped\n"
      "\n"
      "no tunnel\n"
      "\n"

@@ -117,14 +117,23 @@ static int start_core(struct daemon *daemon, char *error, size_t error_size)
                                     .max_sas = settings->limits.max_sas,
                                     .queue_octets = QUEUE_OCTETS,
                                     .dmz_keys = settings->srtp.dmz_keys,
-                                    .features = settings_features(&settings->srtp.common),
+                                    .features = daemon_features(daemon),
                                     .engine_name =
                                         srtp_engine_name(srtp_engine_kind(daemon->engine)),
                                     .software = "media-relay " PACKAGE_VERSION};
     struct path_out out = daemon_path_out(daemon);
     struct inner_hooks hooks = {kick, changed, deleted, daemon};
-    struct relay *relay = calloc(1, sizeof(*relay));
+    struct relay *relay;
 
+    /* The settings were checked; but auto may have found no better engine. */
+    if (options.dmz_keys == WIRE_REPLICA_VERIFY_ONLY && !(options.features & FEATURE_VERIFY_ONLY)) {
+        snprintf(error, error_size,
+                 "[srtp] dmz-keys = verify-only, but the engine here (%s) makes no authentication "
+                 "keys; dmz-keys = full would be right",
+                 options.engine_name);
+        return ERR_UNSUPPORTED;
+    }
+    relay = calloc(1, sizeof(*relay));
     if (!relay) {
         snprintf(error, error_size, "out of memory");
         return ERR_NOMEM;

@@ -334,6 +334,19 @@ static void stop_srtp(void *ctx)
     srtp_engine_free(daemon->engine);
 }
 
+uint64_t daemon_features(const struct daemon *daemon)
+{
+    uint64_t features = FEATURE_KEYLESS | FEATURE_VERIFY_ONLY;
+
+    for (unsigned i = 0; i < SUITE_COUNT; i++) {
+        const struct suite *suite = suite_get((enum suite_id)i);
+
+        if (!suite->aead && !srtp_engine_has(daemon->engine, suite, SRTP_KEY_AUTH))
+            features &= ~(uint64_t)FEATURE_VERIFY_ONLY;
+    }
+    return features;
+}
+
 static int start_core(void *ctx, char *error, size_t error_size)
 {
     struct daemon *daemon = ctx;

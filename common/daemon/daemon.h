@@ -105,6 +105,9 @@ struct daemon_changes {
 int daemon_reload(struct daemon *daemon, struct daemon_changes *changes, char *error,
                   size_t error_size);
 
+/* FEATURE_ bits: what the engine of this daemon can do with keys. */
+uint64_t daemon_features(const struct daemon *daemon);
+
 /* The media sockets as the core sees them; they may be opened later. */
 struct path_out daemon_path_out(struct daemon *daemon);
 

@@ -19,11 +19,6 @@ int settings_complain(struct conf_complaint *complaint, const char *section, con
     return ERR_CONFIG;
 }
 
-uint64_t settings_features(const struct srtp_settings *srtp)
-{
-    return FEATURE_KEYLESS | (srtp->engine == SRTP_ENGINE_LIBSRTP2 ? 0 : FEATURE_VERIFY_ONLY);
-}
-
 /* "listener NAME" */
 static const char *listener_section(const struct listener_settings *listener, char *out,
                                     size_t size)

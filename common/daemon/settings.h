@@ -143,9 +143,6 @@ struct daemon_settings {
                  false),                                                                           \
         SETTINGS_PATH("daemon", "pid-file", daemon_settings, pid_file, "")
 
-/* FEATURE_ bits of what the pair can with this engine. */
-uint64_t settings_features(const struct srtp_settings *srtp);
-
 /*
  * Checks of more than one value, for conf_schema.check: negative with
  * *complaint filled in. Listeners: the address is one that a socket can have,

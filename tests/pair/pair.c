@@ -827,9 +827,8 @@ void pair_send_rtp(struct pair_sender *sender)
 }
 
 /* A receiver report without blocks: what every client sends. */
-void pair_send_rtcp(struct pair_sender *sender)
+void pair_make_rtcp(struct pair_sender *sender)
 {
-    const struct sa_transport *source = &sender->request.source;
     struct writer w;
 
     writer_init(&w, sender->packet, sizeof(sender->packet));
@@ -838,6 +837,13 @@ void pair_send_rtcp(struct pair_sender *sender)
     sender->length =
         protect_rtcp(sender->protect, sender->packet, writer_length(&w), sizeof(sender->packet));
     ck_assert_uint_gt(sender->length, 8);
+}
+
+void pair_send_rtcp(struct pair_sender *sender)
+{
+    const struct sa_transport *source = &sender->request.source;
+
+    pair_make_rtcp(sender);
     pair_datagram(sender->pair, sender->side, sender->site, sender->listener, !source->mux,
                   source->mux ? &source->rtp : &source->rtcp, sender->packet, sender->length);
 }

@@ -174,8 +174,9 @@ void pair_sender_free(struct pair_sender *sender);
 /* Makes the next packet of 160 octets of payload, and gives it to the relay. */
 void pair_send_rtp(struct pair_sender *sender);
 void pair_send_rtcp(struct pair_sender *sender);
-/* Only makes it. */
+/* Only make it. */
 void pair_make_rtp(struct pair_sender *sender);
+void pair_make_rtcp(struct pair_sender *sender);
 /* Gives octets to the relay of that side, from an address. */
 void pair_datagram(struct pair *pair, enum sa_side side, unsigned site, unsigned listener,
                    bool rtcp_port, const struct addr *source, const uint8_t *data, size_t length);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/srtp/srtp.h"
 #include "inner-relay/relay.h"
@@ -575,6 +576,26 @@ START_TEST(test_status)
 }
 END_TEST
 
+/* What the settings cannot know: the engine that was found has no authentication keys. */
+START_TEST(test_no_authentication_keys)
+{
+    struct inner_settings settings = {.limits.max_sas = 8,
+                                      .srtp.dmz_keys = WIRE_REPLICA_VERIFY_ONLY};
+    struct daemon started = {.settings = &settings};
+    char error[256];
+
+    ck_assert_int_eq(srtp_engine_new(&started.engine, SRTP_ENGINE_LIBSRTP2), 0);
+    ck_assert_uint_eq(daemon_features(&started), FEATURE_KEYLESS);
+    ck_assert_int_eq(relay_kind.start_core(&started, error, sizeof(error)), ERR_UNSUPPORTED);
+    ck_assert_msg(strstr(error, "dmz-keys = full would be right"), "%s", error);
+    ck_assert_ptr_null(started.state);
+    srtp_engine_free(started.engine);
+    ck_assert_int_eq(srtp_engine_new(&started.engine, SRTP_ENGINE_EVP), 0);
+    ck_assert_uint_eq(daemon_features(&started), FEATURE_KEYLESS | FEATURE_VERIFY_ONLY);
+    srtp_engine_free(started.engine);
+}
+END_TEST
+
 START_TEST(test_stats)
 {
     static const char *const names[] = {"listener four rtp", "listener four rtcp",
@@ -641,6 +662,7 @@ int main(void)
     tcase_add_loop_test(tc, test_bad_id, 0, ROWS(bad_ids));
     tcase_add_test(tc, test_delete);
     tcase_add_test(tc, test_status);
+    tcase_add_test(tc, test_no_authentication_keys);
     tcase_add_test(tc, test_stats);
     tcase_add_test(tc, test_others);
     return unit_run(suite);

@@ -93,9 +93,9 @@ struct dmz_link *dmz_link_new(struct dmz *dmz, const char *name, uint64_t now_us
 /* The connection is over. Its owner frees the session next, and the link with it. */
 void dmz_link_closed(struct dmz_link *link, const char *reason, uint64_t now_us);
 
-/* --- inbound.c: a datagram from outside, on its way into the tunnel. */
-void inbound_packet(struct dmz *dmz, unsigned listener, bool rtcp_port,
-                    const struct udp_packet *packet, uint64_t now_us);
+/* --- inbound.c: datagrams from outside, on their way into the tunnel. */
+void inbound_packets(struct dmz *dmz, unsigned listener, bool rtcp_port,
+                     const struct udp_packet *packets, size_t count, uint64_t now_us);
 
 /* --- outbound.c: a frame from the tunnel, on its way out. */
 void outbound_frame(struct dmz_site *site, struct dmz *dmz, uint32_t label, const uint8_t *packet,

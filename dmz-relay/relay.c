@@ -21,16 +21,10 @@ static const struct dmz_settings *settings_of(const struct daemon *daemon)
 
 /* ------------------------------------------------------------ between core and sockets */
 
-static void on_packet(void *ctx, unsigned listener, bool rtcp_port, const struct udp_packet *packet,
-                      uint64_t now_us)
-{
-    inbound_packet(&relay_of(ctx)->core, listener, rtcp_port, packet, now_us);
-}
-
 /* What a batch put into the queues of the sites goes out together. */
-static void on_batch_end(void *ctx)
+static void flush(struct relay *relay)
 {
-    struct dmz *core = &relay_of(ctx)->core;
+    struct dmz *core = &relay->core;
 
     for (size_t i = 0; i < core->site_count; i++) {
         if (core->sites[i].link && session_queued(core->sites[i].link->session) > 0)
@@ -38,12 +32,21 @@ static void on_batch_end(void *ctx)
     }
 }
 
+static void on_packets(void *ctx, unsigned listener, bool rtcp_port,
+                       const struct udp_packet *packets, size_t count, uint64_t now_us)
+{
+    struct relay *relay = relay_of(ctx);
+
+    inbound_packets(&relay->core, listener, rtcp_port, packets, count, now_us);
+    flush(relay);
+}
+
 static void on_sent(void *ctx, unsigned listener, bool rtcp_port, void *tag, int error)
 {
     outbound_sent(&relay_of(ctx)->core, listener, rtcp_port, tag, error);
 }
 
-static const struct media_hooks media_hooks = {on_packet, on_batch_end, on_sent};
+static const struct media_hooks media_hooks = {on_packets, on_sent};
 
 /* ------------------------------------------------------------ between core and tunnel */
 

@@ -102,9 +102,9 @@ const char *inner_dmz_keys_name(enum wire_view dmz_keys);
 const struct hello_listener *inner_link_listener(const struct inner_link *link, const char *name,
                                                  uint8_t family);
 
-/* --- outbound.c: a datagram from inside, on its way into the tunnel. */
-void outbound_packet(struct inner *inner, unsigned listener, bool rtcp_port,
-                     const struct udp_packet *packet, uint64_t now_us);
+/* --- outbound.c: datagrams from inside, on their way into the tunnel. */
+void outbound_packets(struct inner *inner, unsigned listener, bool rtcp_port,
+                      const struct udp_packet *packets, size_t count, uint64_t now_us);
 
 /* --- inbound.c: a frame from the tunnel, on its way to a phone. */
 void inbound_frame(struct inner_link *link, uint32_t label, const uint8_t *packet, size_t length,

@@ -21,21 +21,22 @@ static const struct inner_settings *settings_of(const struct daemon *daemon)
 
 /* ------------------------------------------------------------ between core and sockets */
 
-static void on_packet(void *ctx, unsigned listener, bool rtcp_port, const struct udp_packet *packet,
-                      uint64_t now_us)
-{
-    outbound_packet(&relay_of(ctx)->core, listener, rtcp_port, packet, now_us);
-}
-
 /* What a batch put into the queues of the links goes out together. */
-static void on_batch_end(void *ctx)
+static void flush(struct relay *relay)
 {
-    struct relay *relay = relay_of(ctx);
-
     for (size_t i = 0; i < relay->core.link_count; i++) {
         if (relay->core.links[i].session && session_queued(relay->core.links[i].session) > 0)
             conn_flush(connector_conn(relay->links[i].connector));
     }
+}
+
+static void on_packets(void *ctx, unsigned listener, bool rtcp_port,
+                       const struct udp_packet *packets, size_t count, uint64_t now_us)
+{
+    struct relay *relay = relay_of(ctx);
+
+    outbound_packets(&relay->core, listener, rtcp_port, packets, count, now_us);
+    flush(relay);
 }
 
 static void on_sent(void *ctx, unsigned listener, bool rtcp_port, void *tag, int error)
@@ -43,7 +44,7 @@ static void on_sent(void *ctx, unsigned listener, bool rtcp_port, void *tag, int
     inbound_sent(&relay_of(ctx)->core, listener, rtcp_port, tag, error);
 }
 
-static const struct media_hooks media_hooks = {on_packet, on_batch_end, on_sent};
+static const struct media_hooks media_hooks = {on_packets, on_sent};
 
 /* ------------------------------------------------------------ between core and tunnel */
 

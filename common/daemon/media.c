@@ -58,10 +58,9 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events)
         uint64_t now_us = clock_now_us();
 
         count = udp_receive(port->udp, packets);
-        for (int i = 0; i < count; i++)
-            media->hooks->packet(media->ctx, port->listener, port->rtcp, &packets[i], now_us);
         if (count > 0)
-            media->hooks->batch_end(media->ctx);
+            media->hooks->packets(media->ctx, port->listener, port->rtcp, packets, (size_t)count,
+                                  now_us);
         if (count < UDP_BATCH || turn_is_over(loop))
             return;
     }

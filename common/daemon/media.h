@@ -14,10 +14,9 @@ struct ev_loop;
 struct media;
 
 struct media_hooks {
-    void (*packet)(void *ctx, unsigned listener, bool rtcp_port, const struct udp_packet *packet,
-                   uint64_t now_us);
-    /* A batch of packets was given to packet(). */
-    void (*batch_end)(void *ctx);
+    /* A batch of at least one, in the order in which they came. */
+    void (*packets)(void *ctx, unsigned listener, bool rtcp_port, const struct udp_packet *packets,
+                    size_t count, uint64_t now_us);
     /* What became of a packet given to media_send. */
     void (*sent)(void *ctx, unsigned listener, bool rtcp_port, void *tag, int error);
 };

@@ -15,26 +15,47 @@ static bool right_port(const struct sa *sa, const struct rtp_view *view, bool rt
     return rtcp_port ? rtcp && !sa->source.mux : !rtcp || sa->source.mux;
 }
 
-enum verdict path_admit(struct table *table, enum sa_side side, bool rtcp_port,
-                        const struct udp_packet *packet, uint64_t now_us, struct sa **sa)
+static void look_at(const struct udp_packet *packet, struct path_found *found,
+                    struct table_lookup *lookup)
 {
-    struct rtp_view view;
-    enum verdict verdict;
+    *found = (struct path_found){0};
+    found->verdict =
+        packet->truncated ? VERDICT_TOO_BIG : classify(packet->data, packet->length, &found->view);
+    lookup->source = found->verdict == VERDICT_ACCEPTED ? &packet->source : NULL;
+    lookup->ssrc = found->view.ssrc;
+}
 
-    *sa = NULL;
-    if (packet->truncated)
-        return VERDICT_TOO_BIG;
-    verdict = classify(packet->data, packet->length, &view);
-    if (verdict != VERDICT_ACCEPTED)
-        return verdict;
-    *sa = table_by_source(table, side, &packet->source, view.ssrc);
-    if (!*sa)
-        return VERDICT_NO_SA;
-    if (!right_port(*sa, &view, rtcp_port)) {
-        verify_count(*sa, VERDICT_WRONG_PORT);
+void path_find(struct table *table, enum sa_side side, const struct udp_packet *packets,
+               size_t count, struct path_found *found)
+{
+    struct table_lookup lookups[PATH_GROUP];
+
+    for (size_t i = 0; i < count; i++)
+        look_at(&packets[i], &found[i], &lookups[i]);
+    table_by_sources(table, side, lookups, count);
+    for (size_t i = 0; i < count; i++) {
+        found[i].sa = lookups[i].sa;
+        if (found[i].sa)
+            verify_prefetch(found[i].sa, &found[i].view);
+        else if (found[i].verdict == VERDICT_ACCEPTED)
+            found[i].verdict = VERDICT_NO_SA;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (found[i].sa)
+            verify_prefetch_more(found[i].sa);
+    }
+}
+
+enum verdict path_verify(const struct path_found *found, bool rtcp_port,
+                         const struct udp_packet *packet, uint64_t now_us)
+{
+    if (found->verdict != VERDICT_ACCEPTED)
+        return found->verdict;
+    if (!right_port(found->sa, &found->view, rtcp_port)) {
+        verify_count(found->sa, VERDICT_WRONG_PORT);
         return VERDICT_WRONG_PORT;
     }
-    return verify_packet(*sa, &view, packet->data, packet->length, now_us);
+    return verify_packet(found->sa, &found->view, packet->data, packet->length, now_us);
 }
 
 int path_find_listener(const struct path_listener *listeners, size_t count, const char *name,

@@ -38,11 +38,29 @@ struct path_out {
 };
 
 /*
- * Classifies a datagram, finds the SA of its sender on that side and verifies
- * it. VERDICT_ACCEPTED: *sa is its SA. Any other verdict is final; *sa may still be set.
+ * What is known of a datagram before it is verified. verdict: VERDICT_ACCEPTED so far, or final.
+ * sa: NULL when none was found.
  */
-enum verdict path_admit(struct table *table, enum sa_side side, bool rtcp_port,
-                        const struct udp_packet *packet, uint64_t now_us, struct sa **sa);
+struct path_found {
+    struct sa *sa;
+    struct rtp_view view;
+    enum verdict verdict;
+};
+
+/*
+ * Classifies datagrams that came to one port and finds the SAs of their senders on that side, for
+ * up to PATH_GROUP at once (see table_by_sources()). Nothing may be removed from the table until
+ * path_verify() has had the last of them.
+ */
+enum { PATH_GROUP = 8 };
+void path_find(struct table *table, enum sa_side side, const struct udp_packet *packets,
+               size_t count, struct path_found *found);
+/*
+ * Verifies a datagram with what was found of it. VERDICT_ACCEPTED: it is found->sa's. Any other
+ * verdict is final.
+ */
+enum verdict path_verify(const struct path_found *found, bool rtcp_port,
+                         const struct udp_packet *packet, uint64_t now_us);
 
 /*
  * Where a packet of this SA leaves to. VERDICT_ACCEPTED, or VERDICT_NO_DESTINATION. listeners:

@@ -51,8 +51,8 @@ struct sa_link {
 struct sa_stream {
     uint32_t ssrc;
     enum ssrc_origin origin;
-    struct srtp_index index;
     struct rtp_stats stats;
+    struct srtp_index index;
     struct sa_link by_source[2], by_ssrc; /* the table's: with the RTP and the RTCP source; alone */
 };
 
@@ -76,6 +76,8 @@ struct sa {
     struct sa_transport source;
     enum sa_side side;
     enum sa_encap encap_in, encap_out;
+    uint32_t label; /* the outer SSRC inside the tunnel */
+    unsigned owner; /* inner-relay: which [dmz NAME]; dmz-relay: which site */
     uint8_t stream_count;
     uint8_t media_index; /* m= line, for display */
     struct rate rate;
@@ -93,8 +95,6 @@ struct sa {
     struct sa *older, *newer;  /* the authority's or the replica's */
 
     uint32_t generation;      /* rises when keys change */
-    uint32_t label;           /* the outer SSRC inside the tunnel */
-    unsigned owner;           /* inner-relay: which [dmz NAME]; dmz-relay: which site */
     uint32_t media_timeout_s; /* 0 = never */
     uint32_t mark;            /* the replica's: last sync that named it */
 
@@ -104,6 +104,14 @@ struct sa {
 
     struct sa_transport destination;
 };
+
+/* Fetches from memory what a packet needs of an SA: a hint, which may be given long before. */
+static inline void sa_prefetch(const struct sa *sa)
+{
+    __builtin_prefetch(sa);
+    __builtin_prefetch(&sa->rate);
+    __builtin_prefetch(&sa->verdicts);
+}
 
 /* All zero but for the encapsulations (RTP); NULL without memory. */
 struct sa *sa_new(void);

@@ -242,12 +242,12 @@ static bool has_own_rtcp(const struct sa *sa)
            !addr_equal(&sa->source.rtcp, &sa->source.rtp);
 }
 
-/* The SA, other than that one, whose sender sends this SSRC from source. */
-static struct sa *find_stream(struct table *table, enum sa_side side, const struct addr *source,
-                              uint32_t ssrc, const struct sa *other_than)
+/* In that chain: the SA, other than that one, whose sender sends this SSRC from source. */
+static struct sa *find_in_chain(const struct table *table, uint32_t ref, enum sa_side side,
+                                const struct addr *source, uint32_t ssrc,
+                                const struct sa *other_than)
 {
-    for (uint32_t ref = *bucket_stream(table, side, source, ssrc); ref;
-         ref = next_of(table, INDEX_STREAM, ref)) {
+    for (; ref; ref = next_of(table, INDEX_STREAM, ref)) {
         struct sa *sa = sa_of(table, ref);
 
         if (sa != other_than && sa->side == side && stream_of(table, ref)->ssrc == ssrc &&
@@ -255,6 +255,13 @@ static struct sa *find_stream(struct table *table, enum sa_side side, const stru
             return sa;
     }
     return NULL;
+}
+
+static struct sa *find_stream(struct table *table, enum sa_side side, const struct addr *source,
+                              uint32_t ssrc, const struct sa *other_than)
+{
+    return find_in_chain(table, *bucket_stream(table, side, source, ssrc), side, source, ssrc,
+                         other_than);
 }
 
 static struct sa *source_conflict(struct table *table, const struct sa *sa,
@@ -387,13 +394,11 @@ struct sa *table_by_label(struct table *table, unsigned owner, uint32_t label)
     return NULL;
 }
 
-struct sa *table_by_source(struct table *table, enum sa_side side, const struct addr *source,
-                           uint32_t ssrc)
+/* One alone is found whatever the SSRC. */
+static struct sa *find_alone(struct table *table, enum sa_side side, const struct addr *source)
 {
-    struct sa *sa = find_stream(table, side, source, ssrc, NULL), *only = NULL;
+    struct sa *only = NULL;
 
-    if (sa)
-        return sa;
     /* All calls of a gateway may come from one port: the second is the end of the search. */
     for (uint32_t ref = *bucket_source(table, side, source); ref;
          ref = next_of(table, INDEX_SOURCE, ref)) {
@@ -404,6 +409,51 @@ struct sa *table_by_source(struct table *table, enum sa_side side, const struct 
         only = sa_of(table, ref);
     }
     return only;
+}
+
+struct sa *table_by_source(struct table *table, enum sa_side side, const struct addr *source,
+                           uint32_t ssrc)
+{
+    struct sa *sa = find_stream(table, side, source, ssrc, NULL);
+
+    return sa ? sa : find_alone(table, side, source);
+}
+
+/* Each loop fetches what the next one reads: bucket, slot, SA, stream. */
+static void prefetch_lookups(struct table *table, enum sa_side side, struct table_lookup *lookups,
+                             size_t count)
+{
+    static const uint32_t none;
+
+    for (size_t i = 0; i < count; i++) {
+        struct table_lookup *at = &lookups[i];
+
+        at->bucket = at->source ? bucket_stream(table, side, at->source, at->ssrc) : &none;
+        __builtin_prefetch(at->bucket);
+    }
+    for (size_t i = 0; i < count; i++)
+        __builtin_prefetch(&table->slot[*lookups[i].bucket / REF_SLOT]);
+    for (size_t i = 0; i < count; i++) {
+        if (*lookups[i].bucket)
+            sa_prefetch(sa_of(table, *lookups[i].bucket));
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (*lookups[i].bucket)
+            __builtin_prefetch(stream_of(table, *lookups[i].bucket));
+    }
+}
+
+void table_by_sources(struct table *table, enum sa_side side, struct table_lookup *lookups,
+                      size_t count)
+{
+    prefetch_lookups(table, side, lookups, count);
+    for (size_t i = 0; i < count; i++) {
+        struct table_lookup *at = &lookups[i];
+
+        at->sa = find_in_chain(table, *at->bucket, side, at->source, at->ssrc, NULL);
+        if (at->source && !at->sa)
+            at->sa = find_alone(table, side, at->source);
+    }
 }
 
 static struct sa *find_source(struct table *table, enum sa_side side, const struct addr *source,

@@ -62,3 +62,18 @@ enum verdict verify_packet(struct sa *sa, const struct rtp_view *view, const uin
     verify_count(sa, verdict);
     return verdict;
 }
+
+void verify_prefetch(const struct sa *sa, const struct rtp_view *view)
+{
+    const struct sa_stream *stream = sa->stream;
+
+    /* Which of several it is, is not worth the time. */
+    if (sa->srtp && sa->stream_count > 0)
+        srtp_prefetch(sa->srtp, &stream->index, view);
+}
+
+void verify_prefetch_more(const struct sa *sa)
+{
+    if (sa->srtp)
+        srtp_prefetch_more(sa->srtp);
+}

@@ -17,6 +17,13 @@
 enum verdict verify_packet(struct sa *sa, const struct rtp_view *view, const uint8_t *packet,
                            size_t length, uint64_t now_us);
 
+/*
+ * See srtp_prefetch(): of an SA that was found, what verifying will need. For an SA that has a
+ * session or none.
+ */
+void verify_prefetch(const struct sa *sa, const struct rtp_view *view);
+void verify_prefetch_more(const struct sa *sa);
+
 /* A verdict that was found after (or without) verification, for the SA's own counters. */
 static inline void verify_count(struct sa *sa, enum verdict verdict)
 {

@@ -48,6 +48,8 @@ struct srtp_ops {
                         uint64_t index, const uint8_t *packet, size_t length);
     enum verdict (*rtcp)(struct srtp_session *session, const struct rtp_view *view, bool known,
                          uint32_t index, const uint8_t *packet, size_t length);
+    /* NULL, or srtp_prefetch_more(). */
+    void (*prefetch)(const struct srtp_session *session);
 };
 
 /*

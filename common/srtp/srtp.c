@@ -355,6 +355,24 @@ enum verdict srtp_verify(struct srtp_session *session, struct srtp_index *index,
     return verdict;
 }
 
+enum { LINE_OCTETS = 64, SESSION_LINES = 2 };
+
+void srtp_prefetch(const struct srtp_session *session, const struct srtp_index *index,
+                   const struct rtp_view *view)
+{
+    const uint8_t *start = (const void *)session;
+
+    for (int i = 0; i < SESSION_LINES; i++)
+        __builtin_prefetch(start + i * LINE_OCTETS);
+    index_prefetch(index, view->sequence);
+}
+
+void srtp_prefetch_more(const struct srtp_session *session)
+{
+    if (session->backend->ops->prefetch)
+        session->backend->ops->prefetch(session);
+}
+
 static enum verdict verify_octets(struct srtp_session *session, struct srtp_index *index,
                                   enum rtp_shape shape, uint32_t ssrc, const uint8_t *packet,
                                   size_t length)

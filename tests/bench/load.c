@@ -15,8 +15,6 @@ enum {
     PAYLOAD_TYPE = 0,
     SENDER_REPORT = 200,
     RTP_HEADER_OCTETS = 12,
-    RTCP_HEADER_OCTETS = 8,
-    LINE_OCTETS = 64,
     TRAILER_MAX_OCTETS = 20,
 };
 
@@ -82,11 +80,6 @@ static void make_sa(struct load *load, unsigned n)
 
 /* ---------------------------------------------------------------- packets */
 
-static size_t header_octets(const struct load_plan *plan)
-{
-    return plan->shape == RTP_SHAPE_RTP ? RTP_HEADER_OCTETS : RTCP_HEADER_OCTETS;
-}
-
 static void make_plain(const struct load_plan *plan, unsigned n, unsigned number, uint8_t *packet)
 {
     random_bytes(packet, plan->size);
@@ -121,10 +114,8 @@ static void forge(const struct load *load, uint8_t *packet)
     /* With AEAD, the tag of SRTCP stands in front of the index, otherwise behind it. */
     size_t behind = plan->shape == RTP_SHAPE_RTCP && plan->suite->aead ? 4 : 0;
 
-    if (plan->forgery == LOAD_TAG)
+    if (plan->forged)
         packet[load->length - behind - 1] ^= 1;
-    else if (plan->forgery == LOAD_PAYLOAD)
-        packet[header_octets(plan)] ^= 1;
 }
 
 static void make_packets(struct load *load)
@@ -157,11 +148,13 @@ static void shuffle(unsigned *order, unsigned count)
 
 struct load *load_new(const struct load_plan *plan)
 {
-    struct load *load = must(calloc(1, sizeof(*load)));
+    struct load *load = must(aligned_alloc(LOAD_LINE_OCTETS, sizeof(*load)));
 
+    memset(load, 0, sizeof(*load));
     load->plan = *plan;
     load->count = plan->sas * plan->packets;
-    load->stride = (plan->size + TRAILER_MAX_OCTETS + LINE_OCTETS - 1) / LINE_OCTETS * LINE_OCTETS;
+    load->stride = (plan->size + TRAILER_MAX_OCTETS + LOAD_LINE_OCTETS - 1) / LOAD_LINE_OCTETS *
+                   LOAD_LINE_OCTETS;
     load->table = must(table_new(plan->sas));
     load->sender = must(calloc(plan->sas, sizeof(*load->sender)));
     load->keys = must(calloc(plan->sas, sizeof(*load->keys)));
@@ -196,7 +189,8 @@ static void again(struct load *load)
     if (load->plan.only_once)
         cli_die("the packets are used up");
     load->next = 0;
-    for (unsigned i = 0; i < load->plan.sas; i++)
+    /* Forged ones moved nothing, but when another ROC is tried next. */
+    for (unsigned i = 0; i < load->plan.sas && !load->plan.forged; i++)
         *load->sender[i].index = load->fresh;
 }
 
@@ -210,7 +204,7 @@ static void put_iv(const struct load *load, unsigned n, struct load_slot *slot)
         slot->iv[i] ^= load->keys[n].salt[i];
 }
 
-static void receive_one(struct load *load, struct load_slot *slot)
+static void receive_one(struct load *load, struct load_slot *slot, struct udp_packet *packet)
 {
     unsigned n = load->order[load->next % load->plan.sas];
     const struct load_sender *sender = &load->sender[n];
@@ -219,8 +213,7 @@ static void receive_one(struct load *load, struct load_slot *slot)
     memcpy(slot->data, load->octets + load->next * load->stride, load->length);
     slot->session = sender->session;
     slot->index = sender->index;
-    slot->now_us = load->now_us;
-    slot->packet = (struct udp_packet){
+    *packet = (struct udp_packet){
         .data = slot->data, .length = load->length, .source = source_of(n, rtcp ? 20001 : 20000)};
     if (classify(slot->data, load->length, &slot->view) != VERDICT_ACCEPTED)
         cli_die("a packet is not RTP");
@@ -234,5 +227,5 @@ void load_receive(struct load *load)
     if (load->next + LOAD_BATCH > load->count)
         again(load);
     for (unsigned i = 0; i < LOAD_BATCH; i++)
-        receive_one(load, &load->slot[i]);
+        receive_one(load, &load->slot[i], &load->packet[i]);
 }

@@ -8,6 +8,7 @@
 #ifndef TESTS_BENCH_LOAD_H
 #define TESTS_BENCH_LOAD_H
 
+#include <stdalign.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,20 +21,13 @@
 
 struct table;
 
-enum { LOAD_BATCH = UDP_BATCH };
-
-/* What is wrong with each packet. */
-enum load_forgery {
-    LOAD_GOOD,
-    LOAD_TAG,     /* a bit of the tag */
-    LOAD_PAYLOAD, /* a bit behind the header */
-};
+enum { LOAD_BATCH = UDP_BATCH, LOAD_LINE_OCTETS = 64 };
 
 struct load_plan {
     struct srtp_engine *engine; /* outlives the load */
     const struct suite *suite;
     enum rtp_shape shape;
-    enum load_forgery forgery;
+    bool forged; /* a bit of each tag is wrong */
     size_t size; /* octets of a packet before it is protected */
     unsigned sas;
     unsigned packets; /* of each SA; they come again, as fresh as before, when all have come */
@@ -45,10 +39,8 @@ struct load_slot {
     struct srtp_session *session;
     struct srtp_index *index;
     struct rtp_view view;
-    struct udp_packet packet;
-    uint64_t now_us;
     uint8_t iv[12]; /* of an AEAD suite */
-    uint8_t data[PACKET_ROOM_OCTETS];
+    alignas(LOAD_LINE_OCTETS) uint8_t data[PACKET_ROOM_OCTETS];
 };
 
 /* Beside the SA, which is to be as cold as it is in a relay. */
@@ -69,6 +61,7 @@ struct load {
     uint64_t now_us;
     struct srtp_index fresh; /* where a stream stands before its first packet */
     struct load_slot slot[LOAD_BATCH];
+    struct udp_packet packet[LOAD_BATCH]; /* what is in the slots */
 };
 
 /* Ends the program when something cannot be had. */

@@ -797,9 +797,9 @@ void pair_datagram(struct pair *pair, enum sa_side side, unsigned site, unsigned
     if (length > 0)
         memcpy(copy, data, length);
     if (side == SA_SIDE_EXTERNAL)
-        inbound_packet(pair->dmz, listener, rtcp_port, &packet, pair->now_us);
+        inbound_packets(pair->dmz, listener, rtcp_port, &packet, 1, pair->now_us);
     else
-        outbound_packet(pair->site[site].inner, listener, rtcp_port, &packet, pair->now_us);
+        outbound_packets(pair->site[site].inner, listener, rtcp_port, &packet, 1, pair->now_us);
     free(copy);
 }
 

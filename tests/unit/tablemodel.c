@@ -164,8 +164,29 @@ static void compare_ssrc(struct model *m, enum sa_side side, uint32_t ssrc)
     expect(m, got == want, "by SSRC: how many");
 }
 
+/* All of one side at once. */
+static void compare_lookups(struct model *m, enum sa_side side)
+{
+    struct table_lookup lookups[SSRCS * ADDRS];
+
+    for (unsigned i = 0; i < SSRCS * ADDRS; i++) {
+        unsigned from = i % ADDRS;
+
+        lookups[i].source = from ? &m->addr[from] : NULL;
+        lookups[i].ssrc = i / ADDRS;
+    }
+    table_by_sources(m->table, side, lookups, SSRCS * ADDRS);
+    for (unsigned i = 0; i < SSRCS * ADDRS; i++)
+        expect(m,
+               lookups[i].sa == (lookups[i].source
+                                     ? list_by_source(m, side, lookups[i].source, lookups[i].ssrc)
+                                     : NULL),
+               "by sources");
+}
+
 static void compare_side(struct model *m, enum sa_side side)
 {
+    compare_lookups(m, side);
     for (uint32_t ssrc = 0; ssrc < SSRCS; ssrc++) {
         compare_ssrc(m, side, ssrc);
         for (unsigned i = 1; i < ADDRS; i++) {

@@ -100,8 +100,54 @@ static struct udp_packet make_rtcp(void)
 static enum verdict admit_packet(const struct udp_packet *packet, enum sa_side side, bool rtcp_port,
                                  struct sa **found)
 {
-    return path_admit(table, side, rtcp_port, packet, 1000000, found);
+    struct path_found at;
+    enum verdict verdict;
+
+    path_find(table, side, packet, 1, &at);
+    verdict = path_verify(&at, rtcp_port, packet, 1000000);
+    *found = at.sa;
+    return verdict;
 }
+
+/* One of each kind in one group: each is told as it is alone. */
+START_TEST(test_group)
+{
+    static const struct {
+        const char *from;
+        bool truncated, junk, forged;
+        enum verdict verdict;
+    } rows[PATH_GROUP] = {
+        {"192.0.2.1:5000", false, false, false, VERDICT_ACCEPTED},
+        {"192.0.2.1:5000", true, false, false, VERDICT_TOO_BIG},
+        {"192.0.2.1:5000", false, true, false, VERDICT_MALFORMED},
+        {"192.0.2.1:5000", false, false, true, VERDICT_AUTH_FAIL},
+        {"192.0.2.2:5000", false, false, false, VERDICT_NO_SA},
+        {"192.0.2.1:5002", false, false, false, VERDICT_NO_SA},
+        {"192.0.2.1:5001", false, false, false, VERDICT_ACCEPTED},
+        {"192.0.2.1:5000", false, false, false, VERDICT_ACCEPTED},
+    };
+    uint8_t data[PATH_GROUP][PACKET_SIZE];
+    struct udp_packet packets[PATH_GROUP];
+    struct path_found found[PATH_GROUP];
+
+    insert(false);
+    for (unsigned i = 0; i < PATH_GROUP; i++) {
+        packets[i] = make_rtp((uint16_t)(10 + i));
+        memcpy(data[i], octets, packets[i].length);
+        data[i][0] = rows[i].junk ? 0 : data[i][0];
+        data[i][packets[i].length - 1] ^= rows[i].forged;
+        packets[i].data = data[i];
+        packets[i].source = addr_of(rows[i].from);
+        packets[i].truncated = rows[i].truncated;
+    }
+    path_find(table, SA_SIDE_EXTERNAL, packets, PATH_GROUP, found);
+    for (unsigned i = 0; i < PATH_GROUP; i++) {
+        ck_assert_uint_eq(path_verify(&found[i], false, &packets[i], 1000000), rows[i].verdict);
+        ck_assert(!found[i].sa || found[i].sa == sa);
+    }
+    ck_assert_uint_eq(sa->packets, 3);
+}
+END_TEST
 
 /* RFC 5761: with mux all comes on the RTP port, without it each on its own. */
 static const struct {
@@ -382,6 +428,7 @@ int main(void)
     suite_add_tcase(suite, tc);
     tcase_add_unchecked_fixture(tc, start_engine, stop_engine);
     tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, test_group);
     tcase_add_loop_test(tc, test_ports, 0, ROWS(ports));
     tcase_add_test(tc, test_either_source);
     tcase_add_test(tc, test_not_found);

@@ -157,7 +157,9 @@ static int64_t read_number(struct reading *reading, const char *name, int64_t fa
         return fallback;
     if (!json_is_integer(value) || json_integer_value(value) < 0 ||
         json_integer_value(value) > max) {
-        complain(reading, name, "a whole number in range is expected");
+        if (!reading->refusal)
+            reading->refusal =
+                control_refuse(name, "a whole number from 0 to %lld is expected", (long long)max);
         return fallback;
     }
     return json_integer_value(value);
@@ -190,7 +192,7 @@ static void read_material(struct reading *reading, struct srtp_key *key)
     int octets = text ? base64_decode(text, key->octets, sizeof(key->octets)) : ERR_INVALID;
 
     if (octets == ERR_TOO_LONG)
-        complain(reading, "key", "longer than any suite takes");
+        complain(reading, "key", "more than 46 octets: longer than any suite takes");
     else if (octets < 0)
         complain(reading, "key", "not base64, as it stands behind inline: in a=crypto");
     else
@@ -199,9 +201,10 @@ static void read_material(struct reading *reading, struct srtp_key *key)
 
 static int hex_digit(char c)
 {
-    const char *digits = "0123456789abcdef", *at = c ? strchr(digits, c | 0x20) : NULL;
+    static const char digits[] = "0123456789abcdef0123456789ABCDEF";
+    const char *at = c ? strchr(digits, c) : NULL;
 
-    return at ? (int)(at - digits) : -1;
+    return at ? (int)(at - digits) % 16 : -1;
 }
 
 static void read_mki(struct reading *reading, struct srtp_key *key)
@@ -219,8 +222,22 @@ static void read_mki(struct reading *reading, struct srtp_key *key)
         key->mki[i / 2] = (uint8_t)(high << 4 | low);
     }
     if (!ok)
-        complain(reading, "mki", "1 to 128 octets in hex digits are expected");
+        complain(reading, "mki", "1 to 128 octets are expected, two hex digits for each");
     key->mki_length = ok ? digits / 2 : 0;
+}
+
+static void read_lifetime(struct reading *reading, struct srtp_key *key)
+{
+    const json_t *value = member(reading, "lifetime");
+    json_int_t packets = json_integer_value(value);
+
+    key->lifetime = SRTP_LIFETIME_MAX;
+    if (!value)
+        return;
+    if (packets < 1 || packets > (json_int_t)SRTP_LIFETIME_MAX)
+        complain(reading, "lifetime", "1 to 281474976710656 packets (2^48) are expected");
+    else
+        key->lifetime = (uint64_t)packets;
 }
 
 static void read_key(struct reading *reading, struct srtp_key *key)
@@ -228,8 +245,7 @@ static void read_key(struct reading *reading, struct srtp_key *key)
     key->kind = SRTP_KEY_MASTER;
     read_material(reading, key);
     read_mki(reading, key);
-    key->lifetime = (uint64_t)read_number(reading, "lifetime", (int64_t)SRTP_LIFETIME_MAX,
-                                          (int64_t)SRTP_LIFETIME_MAX);
+    read_lifetime(reading, key);
 }
 
 static void read_ssrcs(struct reading *reading, struct admit_request *request)

@@ -24,20 +24,21 @@ struct option_info {
     const char *word;
     int letter;
     const char *argument;
-    bool sa_add;
+    enum relayctl_group group;
     const char *help;
 };
 
 static const struct option_info option_list[OPTION_COUNT] = {
-#define X(name, word, letter, argument, sa_add, help) {word, letter, argument, sa_add, help},
+#define X(name, word, letter, argument, group, help)                                               \
+    {word, letter, argument, RELAYCTL_##group, help},
     RELAYCTL_OPTION_LIST(X)
 #undef X
 };
 
 struct command {
-    const char *words[2]; /* the second may be NULL */
-    const char *argument; /* "[X]" may be left out, "X..." may be several; NULL: takes none */
-    bool sa_add;          /* takes the options of "sa add" */
+    const char *words[2];      /* the second may be NULL */
+    const char *argument;      /* "[X]" may be left out, "X..." may be several; NULL: takes none */
+    enum relayctl_group takes; /* options up to this group */
     /* NULL: it complained. argument is NULL when there is none. */
     json_t *(*request)(struct relayctl_options *options, const char *argument);
     void (*show)(const json_t *reply, FILE *to);
@@ -95,6 +96,11 @@ static json_t *request_sa_add(struct relayctl_options *options, const char *argu
     return relayctl_sa_add(options);
 }
 
+static json_t *request_sa_rekey(struct relayctl_options *options, const char *argument)
+{
+    return relayctl_sa_rekey(options, argument);
+}
+
 static json_t *request_debug(struct relayctl_options *options, const char *argument)
 {
     enum log_level level;
@@ -112,44 +118,55 @@ static json_t *request_debug(struct relayctl_options *options, const char *argum
 static const struct command commands[] = {
     {{"status", NULL},
      NULL,
-     false,
+     RELAYCTL_ALWAYS,
      request_status,
      relayctl_show_status,
      "the daemon, its tunnels and listeners"},
     {{"stats", NULL},
      NULL,
-     false,
+     RELAYCTL_ALWAYS,
      request_stats,
      relayctl_show_stats,
      "what became of the packets, place by place"},
     {{"sa", "list"},
      NULL,
-     false,
+     RELAYCTL_ALWAYS,
      request_sa_list,
      relayctl_show_sa_list,
      "all security associations"},
-    {{"sa", "show"}, "ID", false, request_sa_show, relayctl_show_sa, "one of them, in full"},
+    {{"sa", "show"},
+     "ID",
+     RELAYCTL_ALWAYS,
+     request_sa_show,
+     relayctl_show_sa,
+     "one of them, in full"},
     {{"sa", "add"},
      NULL,
-     true,
+     RELAYCTL_SA,
      request_sa_add,
      relayctl_show_sa_added,
      "add one (inner-relay only)"},
+    {{"sa", "rekey"},
+     "ID",
+     RELAYCTL_KEY,
+     request_sa_rekey,
+     relayctl_show_sa_rekeyed,
+     "give one a new key (inner-relay only)"},
     {{"sa", "delete"},
      "ID...",
-     false,
+     RELAYCTL_ALWAYS,
      request_sa_delete,
      relayctl_show_sa_deleted,
      "end them (inner-relay only)"},
     {{"reload", NULL},
      NULL,
-     false,
+     RELAYCTL_ALWAYS,
      request_reload,
      relayctl_show_reload,
      "read configuration, certificates and CRL again"},
     {{"debug", NULL},
      "[LEVEL]",
-     false,
+     RELAYCTL_ALWAYS,
      request_debug,
      relayctl_show_debug,
      "show or set the log level: error, warning, info, debug"},
@@ -200,8 +217,8 @@ static void print_command(const struct command *command)
 
     snprintf(left, sizeof(left), "%s%s%s%s%s%s", command->words[0], command->words[1] ? " " : "",
              command->words[1] ? command->words[1] : "", command->argument ? " " : "",
-             command->argument ? command->argument : "", command->sa_add ? " OPTION..." : "");
-    printf("  %-20s %s\n", left, command->help);
+             command->argument ? command->argument : "", command->takes ? " OPTION..." : "");
+    printf("  %-22s %s\n", left, command->help);
 }
 
 static void print_option(const struct option_info *option)
@@ -215,10 +232,11 @@ static void print_option(const struct option_info *option)
     printf("  %-32s %s\n", left, option->help);
 }
 
-static void print_options(bool sa_add)
+static void print_options(const char *title, enum relayctl_group group)
 {
+    printf("\n%s:\n", title);
     for (int i = 0; i < OPTION_COUNT; i++) {
-        if (option_list[i].sa_add == sa_add)
+        if (option_list[i].group == group)
             print_option(&option_list[i]);
     }
 }
@@ -228,10 +246,9 @@ static void print_help(void)
     printf("usage: relayctl [-s SOCKET] [--json] COMMAND ...\n\ncommands:\n");
     for (int i = 0; i < COMMAND_COUNT; i++)
         print_command(&commands[i]);
-    printf("\noptions:\n");
-    print_options(false);
-    printf("\noptions of \"sa add\":\n");
-    print_options(true);
+    print_options("options", RELAYCTL_ALWAYS);
+    print_options("options of \"sa add\" and \"sa rekey\"", RELAYCTL_KEY);
+    print_options("options of \"sa add\"", RELAYCTL_SA);
     printf("\nWithout -s: %s,\nor, where that is not there, %s\n", socket_inner, socket_dmz);
     printf("Exit status: 0 done, 1 the daemon refused, 2 usage, 3 no daemon answered,\n"
            "4 (status) a tunnel is down.\n");
@@ -313,8 +330,8 @@ static const struct command *find_command(char **words, int count)
             return &commands[i];
     }
     if (strcmp(words[0], "sa") == 0)
-        relayctl_complain("sa: list, show, add or delete is missing%s%s", count > 1 ? ", not " : "",
-                          count > 1 ? words[1] : "");
+        relayctl_complain("sa: list, show, add, rekey or delete is missing%s%s",
+                          count > 1 ? ", not " : "", count > 1 ? words[1] : "");
     else
         relayctl_complain("there is no command \"%s\"", words[0]);
     return NULL;
@@ -345,8 +362,9 @@ static int check_words(const struct command *command, char **rest, int count)
 static int check_options(const struct command *command, const struct relayctl_options *options)
 {
     for (int i = 0; i < OPTION_COUNT; i++) {
-        if (options->value[i] && option_list[i].sa_add && !command->sa_add) {
-            relayctl_complain("--%s belongs to \"sa add\"", option_list[i].word);
+        if (options->value[i] && option_list[i].group > command->takes) {
+            relayctl_complain("--%s belongs to \"sa add\"%s", option_list[i].word,
+                              option_list[i].group == RELAYCTL_KEY ? " and \"sa rekey\"" : "");
             return RELAYCTL_USAGE;
         }
     }
@@ -355,19 +373,35 @@ static int check_options(const struct command *command, const struct relayctl_op
 
 /* ---------------------------------------------------------------- the reply */
 
+/* The option that a member of the request came from, or NULL. */
+static const char *option_of(const struct command *command, const char *member)
+{
+    for (int i = 0; i < OPTION_COUNT; i++) {
+        const struct option_info *info = &option_list[i];
+        const char *a = info->word, *b = member;
+
+        if (info->group == RELAYCTL_ALWAYS || info->group > command->takes)
+            continue;
+        while (*a && (*a == *b || (*a == '-' && *b == '_')))
+            a++, b++;
+        if (!*a && !*b)
+            return info->word;
+    }
+    return NULL;
+}
+
 /* The daemon names a member of the request; the operator knows it as an option. */
-static void complain_refusal(const json_t *reply, bool sa_add)
+static void complain_refusal(const json_t *reply, const struct command *command)
 {
     const char *error = json_string_value(json_object_get(reply, "error"));
     const char *field = json_string_value(json_object_get(reply, "field"));
-    char word[64] = "";
+    const char *option = field ? option_of(command, field) : NULL;
 
-    if (field) {
-        snprintf(word, sizeof(word), "%s%s: ", sa_add ? "--" : "", field);
-        for (char *c = word; sa_add && *c; c++)
-            *c = *c == '_' ? '-' : *c;
-    }
-    relayctl_complain("refused: %s%s", word, error ? error : "no reason given");
+    relayctl_complain("refused: %s%s%s%s", option ? "--" : "",
+                      option  ? option
+                      : field ? field
+                              : "",
+                      field ? ": " : "", error ? error : "no reason given");
 }
 
 static int show(const struct command *command, const struct relayctl_options *options,
@@ -387,7 +421,7 @@ static int show(const struct command *command, const struct relayctl_options *op
     else if (json_is_true(ok))
         command->show(reply, stdout);
     if (json_is_false(ok)) {
-        complain_refusal(reply, command->sa_add);
+        complain_refusal(reply, command);
         rc = RELAYCTL_REFUSED;
     } else if (command->request == request_status && !relayctl_tunnels_up(reply)) {
         rc = RELAYCTL_TUNNEL_DOWN;

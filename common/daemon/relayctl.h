@@ -1,7 +1,7 @@
 /*
  * relayctl: the operator's command for both daemons. relayctl.c reads the
  * command line, relayctl_call.c talks to the daemon, relayctl_sa.c checks what belongs to
- * "sa add" before anything is sent, relayctl_show.c prints for people.
+ * "sa add" and "sa rekey" before anything is sent, relayctl_show.c prints for people.
  */
 #ifndef COMMON_DAEMON_RELAYCTL_H
 #define COMMON_DAEMON_RELAYCTL_H
@@ -19,34 +19,44 @@ enum relayctl_exit {
     RELAYCTL_TUNNEL_DOWN = 4, /* status only */
 };
 
-/* X(NAME, word, letter or 0, argument or NULL, whether it belongs to "sa add", help) */
+/* What an option belongs to. A command that takes options takes those of the lines above its own,
+ * too. */
+enum relayctl_group {
+    RELAYCTL_ALWAYS, /* every command */
+    RELAYCTL_KEY,    /* "sa rekey" and "sa add" */
+    RELAYCTL_SA,     /* "sa add" */
+};
+
+/* X(NAME, word, letter or 0, argument or NULL, what it belongs to, help) */
 #define RELAYCTL_OPTION_LIST(X)                                                                    \
-    X(SOCKET, "socket", 's', "SOCKET", false, "the daemon's control socket")                       \
-    X(JSON, "json", 0, NULL, false, "print the daemon's reply as it came")                         \
-    X(HELP, "help", 'h', NULL, false, "print this and exit")                                       \
-    X(VERSION, "version", 'V', NULL, false, "print the version and exit")                          \
-    X(SIDE, "side", 0, "external|internal", true, "where the sender is (required)")                \
-    X(SOURCE, "source", 0, "IP:PORT", true, "where its RTP comes from (required)")                 \
-    X(SOURCE_RTCP, "source-rtcp", 0, "IP:PORT", true, "where its RTCP comes from (port + 1)")      \
-    X(MUX, "mux", 0, NULL, true, "its RTCP comes on the RTP port")                                 \
-    X(SUITE, "suite", 0, "SUITE", true, "crypto suite of a=crypto (required)")                     \
-    X(KEY, "key", 0, "BASE64", true, "master key and salt; seen by other users while typed")       \
-    X(KEY_FILE, "key-file", 0, "FILE", true, "read the key from FILE, - is standard input")        \
-    X(SSRC, "ssrc", 0, "N[,N...]", true, "its SSRCs, decimal or 0x hex (required)")                \
-    X(TO, "to", 0, "IP:PORT", true, "where its RTP goes (required)")                               \
-    X(TO_RTCP, "to-rtcp", 0, "IP:PORT", true, "where its RTCP goes (port + 1)")                    \
-    X(TO_MUX, "to-mux", 0, NULL, true, "its RTCP goes to the RTP port")                            \
-    X(RATE, "rate", 0, "KBIT", true, "most kbit/s that it may send")                               \
-    X(CALL_ID, "call-id", 0, "TEXT", true, "the call it belongs to, for display")                  \
-    X(MEDIA, "media", 0, "N", true, "which m= line of the call it is, from 0")                     \
-    X(LISTENER, "listener", 0, "NAME", true, "the listener that it sends to")                      \
-    X(TO_LISTENER, "to-listener", 0, "NAME", true, "the listener that its packets leave from")     \
-    X(DMZ, "dmz", 0, "NAME", true, "the dmz-relay that it goes through")                           \
-    X(REVERSE, "reverse", 0, "ID", true, "the SA of the other direction")                          \
-    X(MEDIA_TIMEOUT, "media-timeout", 0, "SECONDS", true, "ends it when silent so long, 0: never")
+    X(SOCKET, "socket", 's', "SOCKET", ALWAYS, "the daemon's control socket")                      \
+    X(JSON, "json", 0, NULL, ALWAYS, "print the daemon's reply as it came")                        \
+    X(HELP, "help", 'h', NULL, ALWAYS, "print this and exit")                                      \
+    X(VERSION, "version", 'V', NULL, ALWAYS, "print the version and exit")                         \
+    X(SIDE, "side", 0, "external|internal", SA, "where the sender is (required)")                  \
+    X(SOURCE, "source", 0, "IP:PORT", SA, "where its RTP comes from (required)")                   \
+    X(SOURCE_RTCP, "source-rtcp", 0, "IP:PORT", SA, "where its RTCP comes from (port + 1)")        \
+    X(MUX, "mux", 0, NULL, SA, "its RTCP comes on the RTP port")                                   \
+    X(SUITE, "suite", 0, "SUITE", KEY, "crypto suite of a=crypto (required)")                      \
+    X(KEY, "key", 0, "BASE64", KEY, "master key and salt; seen by other users while typed")        \
+    X(KEY_FILE, "key-file", 0, "FILE", KEY, "read the key from FILE, - is standard input")         \
+    X(MKI, "mki", 0, "HEX", KEY, "the MKI behind its packets, in hex digits")                      \
+    X(LIFETIME, "lifetime", 0, "PACKETS", KEY, "packets that the key may protect, 2^48")           \
+    X(SSRC, "ssrc", 0, "N[,N...]", SA, "its SSRCs, decimal or 0x hex (required)")                  \
+    X(TO, "to", 0, "IP:PORT", SA, "where its RTP goes (required)")                                 \
+    X(TO_RTCP, "to-rtcp", 0, "IP:PORT", SA, "where its RTCP goes (port + 1)")                      \
+    X(TO_MUX, "to-mux", 0, NULL, SA, "its RTCP goes to the RTP port")                              \
+    X(RATE, "rate", 0, "KBIT", SA, "most kbit/s that it may send")                                 \
+    X(CALL_ID, "call-id", 0, "TEXT", SA, "the call it belongs to, for display")                    \
+    X(MEDIA, "media", 0, "N", SA, "which m= line of the call it is, from 0")                       \
+    X(LISTENER, "listener", 0, "NAME", SA, "the listener that it sends to")                        \
+    X(TO_LISTENER, "to-listener", 0, "NAME", SA, "the listener that its packets leave from")       \
+    X(DMZ, "dmz", 0, "NAME", SA, "the dmz-relay that it goes through")                             \
+    X(REVERSE, "reverse", 0, "ID", SA, "the SA of the other direction")                            \
+    X(MEDIA_TIMEOUT, "media-timeout", 0, "SECONDS", SA, "ends it when silent so long, 0: never")
 
 enum relayctl_option {
-#define X(name, word, letter, argument, sa_add, help) OPTION_##name,
+#define X(name, word, letter, argument, group, help) OPTION_##name,
     RELAYCTL_OPTION_LIST(X)
 #undef X
         OPTION_COUNT
@@ -76,10 +86,11 @@ int relayctl_ask_all(int fd, const char *path, struct json_t *request, char **re
 
 /*
  * Each makes a request that the caller owns, or complains about the argument
- * and returns NULL. sa_add overwrites the key in options, which is memory of
- * the command line that other users can see.
+ * and returns NULL. sa_add and sa_rekey overwrite the key in options, which is
+ * memory of the command line that other users can see.
  */
 struct json_t *relayctl_sa_add(struct relayctl_options *options);
+struct json_t *relayctl_sa_rekey(struct relayctl_options *options, const char *id);
 struct json_t *relayctl_sa_with_id(const char *command, const char *id);
 
 /* Each prints a reply for people. A member that is missing is shown as "-". */
@@ -88,6 +99,7 @@ void relayctl_show_stats(const struct json_t *reply, FILE *to);
 void relayctl_show_sa_list(const struct json_t *reply, FILE *to);
 void relayctl_show_sa(const struct json_t *reply, FILE *to);
 void relayctl_show_sa_added(const struct json_t *reply, FILE *to);
+void relayctl_show_sa_rekeyed(const struct json_t *reply, FILE *to);
 void relayctl_show_sa_deleted(const struct json_t *reply, FILE *to);
 void relayctl_show_reload(const struct json_t *reply, FILE *to);
 void relayctl_show_debug(const struct json_t *reply, FILE *to);

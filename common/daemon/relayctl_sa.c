@@ -16,6 +16,7 @@
 #include "common/base/protocol.h"
 #include "common/base/random.h"
 #include "common/daemon/relayctl.h"
+#include "common/srtp/srtp.h"
 #include "common/srtp/suite.h"
 
 enum { KEY_TEXT_SIZE = 512, WRONG_SIZE = 1024 };
@@ -160,9 +161,25 @@ static int check_ssrc(struct draft *draft, const struct rule *rule, const char *
     return rc;
 }
 
-static const struct rule rules[] = {
-    {OPTION_SIDE, true, check_side, 0, 0},
+/* As text: leading zeros count. */
+static int check_mki(struct draft *draft, const struct rule *rule, const char *text)
+{
+    size_t digits = strspn(text, "0123456789abcdefABCDEF");
+
+    if (text[digits] != '\0' || digits == 0 || digits % 2 || digits > 2 * rule->max)
+        return wrong(rule->option, "\"%s\" is no MKI; 1 to %llu octets, two hex digits for each",
+                     text, (unsigned long long)rule->max);
+    return put(draft, rule->option, json_string(text));
+}
+
+static const struct rule key_rules[] = {
     {OPTION_SUITE, true, check_suite, 0, 0},
+    {OPTION_MKI, false, check_mki, 1, SRTP_MKI_MAX_OCTETS},
+    {OPTION_LIFETIME, false, check_number, 1, SRTP_LIFETIME_MAX},
+};
+
+static const struct rule sa_rules[] = {
+    {OPTION_SIDE, true, check_side, 0, 0},
     {OPTION_SSRC, true, check_ssrc, 0, 0},
     {OPTION_RATE, false, check_number, 8, 1000000},
     {OPTION_CALL_ID, false, check_text, 1, CALL_ID_SIZE - 1},
@@ -174,9 +191,9 @@ static const struct rule rules[] = {
     {OPTION_MEDIA_TIMEOUT, false, check_number, 0, UINT32_MAX},
 };
 
-static int check_rules(struct draft *draft)
+static int check_rules(struct draft *draft, const struct rule *rules, size_t count)
 {
-    for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+    for (size_t i = 0; i < count; i++) {
         const struct rule *rule = &rules[i];
         const char *text = value_of(draft, rule->option);
         int rc = 0;
@@ -303,21 +320,47 @@ static int copy_key_argument(char *argument, char *text, size_t size)
     return 0;
 }
 
-/* "inline:KEY|2^31|1:4", as in a=crypto (RFC 4568 section 6.1): a lifetime says nothing new. */
-static int check_key_parameter(enum relayctl_option option, const char *part)
+/* "2^31" or "1048576". */
+static int put_lifetime(struct draft *draft, enum relayctl_option option, const char *part)
 {
-    size_t digits = strncmp(part, "2^", 2) == 0 ? strspn(part + 2, "0123456789") : 0;
+    bool power = strncmp(part, "2^", 2) == 0;
+    uint64_t number;
 
-    if (digits > 0 && part[2 + digits] == '\0')
-        return 0;
-    if (strchr(part, ':'))
-        return wrong(option, "an MKI (what stands behind the key as N:LENGTH) is not supported; "
-                             "use a key without one");
-    return wrong(option, "what stands behind the key is no lifetime such as 2^31");
+    if (!read_number(power ? part + 2 : part, false, power ? 48 : SRTP_LIFETIME_MAX, &number) ||
+        (!power && number == 0))
+        return wrong(option, "what stands behind the key is no lifetime such as 2^31, up to 2^48, "
+                             "and no MKI such as 1:4");
+    if (json_object_get(draft->request, "lifetime"))
+        return wrong(OPTION_LIFETIME, "is given behind the key too, or twice there");
+    return put(draft, OPTION_LIFETIME,
+               json_integer((json_int_t)(power ? (uint64_t)1 << number : number)));
 }
 
-/* Cuts text down to the base64 of the key, and returns where that begins; NULL: complained. */
-static char *strip_key(enum relayctl_option option, char *text)
+/* "1:4": a number, and the octets that it is written in. */
+static int put_mki(struct draft *draft, enum relayctl_option option, char *part)
+{
+    char *length = strchr(part, ':'), hex[2 * SRTP_MKI_MAX_OCTETS + 1];
+    uint64_t number, octets;
+
+    *length++ = '\0';
+    if (!read_number(part, false, UINT64_MAX, &number) ||
+        !read_number(length, false, SRTP_MKI_MAX_OCTETS, &octets) || octets == 0 ||
+        (octets < 8 && number >> 8 * octets))
+        return wrong(option,
+                     "what stands behind the key is no MKI such as 1:4, a number and its length "
+                     "of 1 to %d octets",
+                     SRTP_MKI_MAX_OCTETS);
+    if (json_object_get(draft->request, "mki"))
+        return wrong(OPTION_MKI, "is given behind the key too, or twice there");
+    snprintf(hex, sizeof(hex), "%0*llx", 2 * (int)octets, (unsigned long long)number);
+    return put(draft, OPTION_MKI, json_string(hex));
+}
+
+/*
+ * Cuts text down to the base64 of the key, and returns where that begins; NULL: complained.
+ * "inline:KEY|2^31|1:4", as in a=crypto (RFC 4568 section 6.1), has lifetime and MKI with it.
+ */
+static char *strip_key(struct draft *draft, enum relayctl_option option, char *text)
 {
     char *rest, *part, *key;
 
@@ -325,7 +368,8 @@ static char *strip_key(enum relayctl_option option, char *text)
     rest = strncmp(text, "inline:", 7) == 0 ? text + 7 : text;
     key = strsep(&rest, "|");
     while ((part = strsep(&rest, "|"))) {
-        if (check_key_parameter(option, part) < 0)
+        if ((strchr(part, ':') ? put_mki(draft, option, part) : put_lifetime(draft, option, part)) <
+            0)
             return NULL;
     }
     return key;
@@ -363,7 +407,7 @@ static int put_key(struct draft *draft, enum relayctl_option option, char *text)
 
     if (!one_line(text))
         return wrong(option, "has more than one line");
-    base64 = strip_key(option, text);
+    base64 = strip_key(draft, option, text);
     if (!base64 || check_key_material(option, base64, suite) < 0)
         return ERR_INVALID;
     return put(draft, OPTION_KEY, json_string(base64));
@@ -389,20 +433,7 @@ static int check_key(struct draft *draft)
 
 /* ---------------------------------------------------------------- requests */
 
-struct json_t *relayctl_sa_add(struct relayctl_options *options)
-{
-    static const struct hop from = {OPTION_SOURCE, OPTION_SOURCE_RTCP, OPTION_MUX};
-    static const struct hop to = {OPTION_TO, OPTION_TO_RTCP, OPTION_TO_MUX};
-    struct draft draft = {options, json_pack("{s:s}", "command", "sa-add")};
-
-    if (!draft.request)
-        relayctl_complain("out of memory");
-    else if (check_rules(&draft) == 0 && check_hop(&draft, &from) == 0 &&
-             check_hop(&draft, &to) == 0 && check_key(&draft) == 0)
-        return draft.request;
-    json_decref(draft.request);
-    return NULL;
-}
+#define CHECK_RULES(draft, rules) check_rules(draft, rules, sizeof(rules) / sizeof((rules)[0]))
 
 struct json_t *relayctl_sa_with_id(const char *command, const char *id)
 {
@@ -413,4 +444,29 @@ struct json_t *relayctl_sa_with_id(const char *command, const char *id)
         return NULL;
     }
     return json_pack("{s:s, s:I}", "command", command, "id", (json_int_t)number);
+}
+
+struct json_t *relayctl_sa_add(struct relayctl_options *options)
+{
+    static const struct hop from = {OPTION_SOURCE, OPTION_SOURCE_RTCP, OPTION_MUX};
+    static const struct hop to = {OPTION_TO, OPTION_TO_RTCP, OPTION_TO_MUX};
+    struct draft draft = {options, json_pack("{s:s}", "command", "sa-add")};
+
+    if (!draft.request)
+        relayctl_complain("out of memory");
+    else if (CHECK_RULES(&draft, sa_rules) == 0 && CHECK_RULES(&draft, key_rules) == 0 &&
+             check_hop(&draft, &from) == 0 && check_hop(&draft, &to) == 0 && check_key(&draft) == 0)
+        return draft.request;
+    json_decref(draft.request);
+    return NULL;
+}
+
+struct json_t *relayctl_sa_rekey(struct relayctl_options *options, const char *id)
+{
+    struct draft draft = {options, relayctl_sa_with_id("sa-rekey", id)};
+
+    if (draft.request && CHECK_RULES(&draft, key_rules) == 0 && check_key(&draft) == 0)
+        return draft.request;
+    json_decref(draft.request);
+    return NULL;
 }

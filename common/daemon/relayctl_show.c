@@ -563,6 +563,7 @@ enum field_kind {
     FIELD_SSRCS,
     FIELD_OCTETS,
     FIELD_AGO,
+    FIELD_LEFT,
     FIELD_DATE,
     FIELD_RATE,
     FIELD_TIMEOUT
@@ -594,6 +595,9 @@ static const struct {
     {"encap_out", "encapsulation out", FIELD_PLAIN},
     {"suite", "suite", FIELD_PLAIN},
     {"key", "key", FIELD_PLAIN},
+    {"mki", "MKI", FIELD_PLAIN},
+    {"lifetime", "packets left", FIELD_PLAIN},
+    {"old_key", "key before", FIELD_LEFT},
     {"ssrc", "SSRC", FIELD_SSRCS},
     {"label", "label", FIELD_HEX},
     {"reverse", "other direction", FIELD_PLAIN},
@@ -630,7 +634,7 @@ static const char *field_text(const json_t *value, enum field_kind kind, char *o
         return hex_text(number, out, size);
     if (kind == FIELD_OCTETS)
         return octets_text(number, out, size);
-    if (kind == FIELD_AGO || (kind == FIELD_TIMEOUT && number != 0))
+    if (kind == FIELD_AGO || kind == FIELD_LEFT || (kind == FIELD_TIMEOUT && number != 0))
         return duration_text(number, out, size);
     if (kind == FIELD_TIMEOUT)
         return "never";
@@ -638,6 +642,14 @@ static const char *field_text(const json_t *value, enum field_kind kind, char *o
     if (kind == FIELD_RATE)
         snprintf(out + strlen(out), size - strlen(out), " kbit/s");
     return out;
+}
+
+/* What stands behind a number. */
+static const char *field_tail(const json_t *value, enum field_kind kind)
+{
+    if (!json_is_number(value))
+        return "";
+    return kind == FIELD_AGO ? " ago" : kind == FIELD_LEFT ? " more" : "";
 }
 
 static void show_fields(const json_t *sa, FILE *to)
@@ -649,7 +661,7 @@ static void show_fields(const json_t *sa, FILE *to)
         if (value)
             fprintf(to, "%-18s %s%s\n", fields[i].title,
                     field_text(value, fields[i].kind, text, sizeof(text)),
-                    fields[i].kind == FIELD_AGO && json_is_number(value) ? " ago" : "");
+                    field_tail(value, fields[i].kind));
     }
 }
 
@@ -708,6 +720,14 @@ void relayctl_show_sa_added(const struct json_t *reply, FILE *to)
         fprintf(to, " and RTCP to %s",
                 text_of(json_object_get(reply, "send_rtcp_to"), rtcp, sizeof(rtcp)));
     fprintf(to, "\n");
+}
+
+void relayctl_show_sa_rekeyed(const struct json_t *reply, FILE *to)
+{
+    char generation[CELL_SIZE];
+
+    fprintf(to, "rekeyed, generation %s\n",
+            text_of(json_object_get(reply, "generation"), generation, sizeof(generation)));
 }
 
 void relayctl_show_sa_deleted(const struct json_t *reply, FILE *to)

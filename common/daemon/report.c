@@ -8,6 +8,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/sa/rekey.h"
 #include "common/sa/table.h"
 #include "common/srtp/srtp.h"
 
@@ -231,6 +232,30 @@ static const char *key_name(const struct sa *sa)
     return names[sa->srtp ? srtp_session_kind(sa->srtp) : SRTP_KEY_NONE];
 }
 
+static json_t *mki(const struct sa *sa)
+{
+    char hex[2 * SRTP_MKI_MAX_OCTETS + 1];
+    size_t length = 0;
+    const uint8_t *octets = sa->srtp ? srtp_session_mki(sa->srtp, &length) : NULL;
+
+    for (size_t i = 0; i < length; i++)
+        snprintf(hex + 2 * i, 3, "%02x", octets[i]);
+    return length ? json_string(hex) : json_null();
+}
+
+/* Of the key itself nothing is shown. */
+static void add_key(json_t *row, const struct sa *sa)
+{
+    uint64_t lifetime = sa->srtp ? srtp_session_lifetime(sa->srtp) : SRTP_LIFETIME_MAX;
+    uint64_t left_us = rekey_left_us(sa, clock_now_us());
+
+    json_object_set_new(row, "key", json_string(key_name(sa)));
+    json_object_set_new(row, "mki", mki(sa));
+    json_object_set_new(row, "lifetime",
+                        lifetime < SRTP_LIFETIME_MAX ? number(lifetime) : json_null());
+    json_object_set_new(row, "old_key", left_us ? json_real((double)left_us / 1e6) : json_null());
+}
+
 static void add_details(json_t *row, const struct sa *sa)
 {
     json_t *more = json_pack(
@@ -249,7 +274,7 @@ static void add_details(json_t *row, const struct sa *sa)
 
     json_object_update(row, more);
     json_decref(more);
-    json_object_set_new(row, "key", json_string(key_name(sa)));
+    add_key(row, sa);
 }
 
 json_t *report_sa(const struct sa *sa, const char *home, const char *home_name, bool full)

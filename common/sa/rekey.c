@@ -67,6 +67,11 @@ void rekey(struct rekey_queue *queue, struct sa *sa, struct srtp_session *sessio
     }
 }
 
+uint64_t rekey_left_us(const struct sa *sa, uint64_t now_us)
+{
+    return sa->old && now_us < sa->old->end_us ? sa->old->end_us - now_us : 0;
+}
+
 void rekey_end(struct sa *sa)
 {
     struct sa_old *old = sa->old;

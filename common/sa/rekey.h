@@ -25,6 +25,8 @@ TAILQ_HEAD(rekey_queue, sa_old);
  */
 void rekey(struct rekey_queue *queue, struct sa *sa, struct srtp_session *session,
            const struct sa_stream *streams, unsigned count, uint64_t now_us);
+/* How long the old key of sa is good yet; 0: it has none. */
+uint64_t rekey_left_us(const struct sa *sa, uint64_t now_us);
 /* The old key of sa ends, if there is one, and is wiped. */
 void rekey_end(struct sa *sa);
 /* Hands the old key on to another form of the same SA, which has none. */

@@ -223,6 +223,17 @@ void srtp_session_free(struct srtp_session *session)
     vault_give(session->backend->vault, session);
 }
 
+uint64_t srtp_session_lifetime(const struct srtp_session *session)
+{
+    return session->bounded ? session->left : SRTP_LIFETIME_MAX;
+}
+
+const uint8_t *srtp_session_mki(const struct srtp_session *session, size_t *length)
+{
+    *length = session->mki_length;
+    return session->mki;
+}
+
 int srtp_session_key(const struct srtp_session *session, enum srtp_key_kind kind,
                      struct srtp_key *key)
 {
@@ -231,7 +242,7 @@ int srtp_session_key(const struct srtp_session *session, enum srtp_key_kind kind
     memset(key, 0, sizeof(*key));
     key->kind = kind;
     key->length = srtp_key_octets(session->suite, kind);
-    key->lifetime = session->bounded ? session->left : SRTP_LIFETIME_MAX;
+    key->lifetime = srtp_session_lifetime(session);
     key->mki_length = session->mki_length;
     if (session->mki)
         memcpy(key->mki, session->mki, session->mki_length);

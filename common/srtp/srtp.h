@@ -90,6 +90,10 @@ int srtp_session_key(const struct srtp_session *session, enum srtp_key_kind kind
                      struct srtp_key *key);
 /* The kind of key that it was made from. */
 enum srtp_key_kind srtp_session_kind(const struct srtp_session *session);
+/* Packets that its key may protect yet; SRTP_LIFETIME_MAX where no shorter life was agreed. */
+uint64_t srtp_session_lifetime(const struct srtp_session *session);
+/* *length octets, 0: it has none. Lives as long as the session. */
+const uint8_t *srtp_session_mki(const struct srtp_session *session, size_t *length);
 /* Was it made from this key (octets and MKI)? */
 bool srtp_session_is(const struct srtp_session *session, const struct suite *suite,
                      const struct srtp_key *key);

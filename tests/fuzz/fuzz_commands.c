@@ -39,7 +39,7 @@ static void start(struct daemon *daemon, struct relay *relay)
         relay->links[i].connector = connector_new(daemon->loop, NULL, &settings, &none, NULL);
 }
 
-/* One SA that no request may harm, but for sa-delete. */
+/* One SA that no request may harm, but for sa-delete and sa-rekey. */
 static void fill(struct core *core, struct relay *relay)
 {
     struct admit_request request;
@@ -75,7 +75,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     count = table_count(relay.core.table);
     sa = inner_find_sa(&relay.core, 1);
     if (json_is_false(json_object_get(reply, "ok")) &&
-        (count != 1 || !sa || sa->source.rtp.port != 1026 || !json_object_get(reply, "error")))
+        (count != 1 || !sa || sa->source.rtp.port != 1026 || sa->generation != 1 || sa->old ||
+         !json_object_get(reply, "error")))
         abort();
     if (count > 2 || (count != 1 && !sa && count != 0))
         abort();

@@ -162,7 +162,7 @@ START_TEST(test_sas)
     members_are(sa, LIST_MEMBERS
                 " generation created source_rtcp source_mux destination_rtcp destination_mux "
                 "encap_in encap_out rate listener to_listener reverse media_timeout refused "
-                "streams verdicts media key");
+                "streams verdicts media key mki lifetime old_key");
     ck_assert_str_eq(text_of(sa, "site"), "branch.example");
     ck_assert(json_is_null(json_object_get(sa, "destination")));
     json_decref(reply);
@@ -258,12 +258,12 @@ START_TEST(test_bad_pages)
 }
 END_TEST
 
-/* The authority is elsewhere: nothing is added or deleted here, however it is asked. */
+/* The authority is elsewhere: nothing is added, changed or deleted here, however it is asked. */
 START_TEST(test_not_here)
 {
-    static const char *const lines[] = {"{\"command\": \"sa-add\"}",
-                                        "{\"command\": \"sa-add\", \"side\": \"external\"}",
-                                        "{\"command\": \"sa-delete\", \"id\": 7}"};
+    static const char *const lines[] = {
+        "{\"command\": \"sa-add\"}", "{\"command\": \"sa-add\", \"side\": \"external\"}",
+        "{\"command\": \"sa-rekey\", \"id\": 7}", "{\"command\": \"sa-delete\", \"id\": 7}"};
     json_t *reply;
 
     put(0, 7);
@@ -288,6 +288,6 @@ int main(void)
     tcase_add_test(tc, test_sas);
     tcase_add_loop_test(tc, test_pages, 0, sizeof(pages) / sizeof(pages[0]));
     tcase_add_loop_test(tc, test_bad_pages, 0, sizeof(bad_pages) / sizeof(bad_pages[0]));
-    tcase_add_loop_test(tc, test_not_here, 0, 3);
+    tcase_add_loop_test(tc, test_not_here, 0, 4);
     return unit_run(suite);
 }

@@ -15,6 +15,10 @@
 
 #define KEY "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwd" /* 30 octets */
 
+#define HEX_128                                                                                    \
+    "0123456789abcdef0123456789ABCDEF0123456789abcdef0123456789abcdef"                             \
+    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
 static struct core core; /* counts what the hooks are called for */
 static struct relay relay;
 static struct daemon daemon_;
@@ -73,7 +77,9 @@ static json_t *ask(const json_t *request)
 
     ck_assert(json_is_object(reply));
     ck_assert(json_is_boolean(json_object_get(reply, "ok")));
-    ck_assert_msg(!strstr(members_text(reply), KEY), "a key: %s", members_text(reply));
+    ck_assert_msg(!strstr(members_text(reply), "AAECAwQF") &&
+                      !strstr(members_text(reply), "HBsaGRgX"),
+                  "a key: %s", members_text(reply));
     return reply;
 }
 
@@ -171,6 +177,21 @@ static const struct {
     {"key", "\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHg==\"", NULL},
     {"key", "\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"", NULL},
     {"key", "[1, 2]", NULL},
+    {"mki", "\"\"", NULL},
+    {"mki", "\"0\"", NULL},
+    {"mki", "\"000\"", NULL},
+    {"mki", "\"0g\"", NULL},
+    {"mki", "\"0x01\"", NULL},
+    {"mki", "\"\\u0010\\u0011\"", NULL},
+    {"mki", "1", NULL},
+    {"mki", "[]", NULL},
+    {"mki", "\"" HEX_128 HEX_128 "00\"", NULL},
+    {"lifetime", "0", NULL},
+    {"lifetime", "-1", NULL},
+    {"lifetime", "281474976710657", NULL},
+    {"lifetime", "1.0", NULL},
+    {"lifetime", "\"1\"", NULL},
+    {"lifetime", "true", NULL},
     {"ssrc", NULL, NULL},
     {"ssrc", "[]", NULL},
     {"ssrc", "77", NULL},
@@ -401,7 +422,7 @@ END_TEST
 #define SHOW_MEMBERS                                                                               \
     LIST_MEMBERS " generation created source_rtcp source_mux destination_rtcp destination_mux "    \
                  "encap_in encap_out rate listener to_listener reverse media_timeout refused "     \
-                 "streams verdicts media key"
+                 "streams verdicts media key mki lifetime old_key"
 
 START_TEST(test_list)
 {
@@ -488,6 +509,163 @@ START_TEST(test_no_keys)
         }
         json_decref(reply);
     }
+}
+END_TEST
+
+/* ------------------------------------------------------------ sa rekey */
+
+#define OTHER_KEY "HBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQD/"                     /* 30 octets */
+#define LONG_KEY  "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKis=" /* 44 octets */
+
+static json_t *rekey_request(json_int_t id)
+{
+    return json_pack("{s:s,s:I,s:s,s:s,s:s,s:i}", "command", "sa-rekey", "id", id, "suite",
+                     "AES_CM_128_HMAC_SHA1_80", "key", OTHER_KEY, "mki", "01fF", "lifetime", 1000);
+}
+
+/* value is JSON, NULL: the member is left out. right: stands in the error, for the operator. */
+static const struct {
+    const char *member, *value, *field, *right;
+} wrong_rekeys[] = {
+    {"id", NULL, "id", "from 1 on"},
+    {"id", "0", "id", "from 1 on"},
+    {"id", "\"1\"", "id", "from 1 on"},
+    {"id", "4711", "id", "there is no SA 4711"},
+    {"suite", NULL, "suite", "AEAD_AES_256_GCM"},
+    {"suite", "\"aes_cm_128_hmac_sha1_80\"", "suite", "AES_CM_128_HMAC_SHA1_80"},
+    {"suite", "7", "suite", "AES_CM_128_HMAC_SHA1_80"},
+    {"suite", "\"AEAD_AES_256_GCM\"", "key", "takes 44"},
+    {"key", NULL, "key", "base64"},
+    {"key", "\"not base64!\"", "key", "base64"},
+    {"key", "\"\"", "key", "takes 30"},
+    {"key", "7", "key", "base64"},
+    {"key", "\"" LONG_KEY "\"", "key", "takes 30"},
+    {"key", "\"" LONG_KEY LONG_KEY "\"", "key", "more than 46 octets"},
+
+    {"key", "\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"", "key", "a key is random"},
+    {"mki", "\"\"", "mki", "1 to 128 octets"},
+    {"mki", "\"1\"", "mki", "two hex digits"},
+    {"mki", "\"zz\"", "mki", "two hex digits"},
+    {"mki", "\"\\u0010\\u0011\"", "mki", "two hex digits"},
+    {"mki", "257", "mki", "two hex digits"},
+    {"mki", "\"" HEX_128 HEX_128 "00\"", "mki", "1 to 128 octets"},
+    {"lifetime", "0", "lifetime", "1 to 281474976710656"},
+    {"lifetime", "-5", "lifetime", "1 to 281474976710656"},
+    {"lifetime", "281474976710657", "lifetime", "1 to 281474976710656"},
+    {"lifetime", "\"5\"", "lifetime", "1 to 281474976710656"},
+    {"lifetime", "5.5", "lifetime", "1 to 281474976710656"},
+};
+
+START_TEST(test_wrong_rekey)
+{
+    json_t *request = rekey_request(1), *reply;
+    const char *member = wrong_rekeys[_i].member;
+    const struct sa *sa;
+    struct srtp_session *session;
+
+    add(1);
+    sa = inner_find_sa(&relay.core, 1);
+    session = sa->srtp;
+    if (wrong_rekeys[_i].value)
+        json_object_set_new(request, member,
+                            json_loads(wrong_rekeys[_i].value, JSON_DECODE_ANY, NULL));
+    else
+        json_object_del(request, member);
+    check_refused(request, wrong_rekeys[_i].field);
+    reply = ask(request);
+    ck_assert_msg(strstr(text_of(reply, "error"), wrong_rekeys[_i].right) != NULL, "%s",
+                  members_text(reply));
+    ck_assert_ptr_eq(sa->srtp, session);
+    ck_assert_ptr_null(sa->old);
+    ck_assert_uint_eq(sa->generation, 1);
+    ck_assert_uint_eq(core.changed, 1);
+    json_decref(reply);
+    json_decref(request);
+}
+END_TEST
+
+static json_t *shown(json_int_t id)
+{
+    json_t *reply = ask_about("sa-show", id), *sa = json_incref(json_object_get(reply, "sa"));
+
+    json_decref(reply);
+    members_are(sa, SHOW_MEMBERS);
+    return sa;
+}
+
+static void check_generation(const json_t *request, json_int_t generation)
+{
+    json_t *reply = ask(request);
+
+    ck_assert_msg(is_ok(reply), "%s", members_text(reply));
+    members_are(reply, "ok generation");
+    ck_assert_int_eq(number_of(reply, "generation"), generation);
+    json_decref(reply);
+}
+
+START_TEST(test_rekey)
+{
+    json_t *request = rekey_request(1), *sa;
+    unsigned kicked;
+
+    add(1);
+    sa = shown(1);
+    ck_assert_int_eq(number_of(sa, "generation"), 1);
+    ck_assert(json_is_null(json_object_get(sa, "old_key")));
+    ck_assert(json_is_null(json_object_get(sa, "mki")));
+    ck_assert(json_is_null(json_object_get(sa, "lifetime")));
+    json_decref(sa);
+    kicked = core.kicked[0];
+    check_generation(request, 2);
+    ck_assert_uint_eq(core.kicked[0], kicked + 1);
+    ck_assert_uint_eq(core.changed, 2);
+    sa = shown(1);
+    ck_assert_int_eq(number_of(sa, "generation"), 2);
+    ck_assert(json_real_value(json_object_get(sa, "old_key")) > 0);
+    ck_assert(json_real_value(json_object_get(sa, "old_key")) <= 5);
+    ck_assert_str_eq(text_of(sa, "mki"), "01ff");
+    ck_assert_int_eq(number_of(sa, "lifetime"), 1000);
+    json_decref(sa);
+    /* The same again: no new key. */
+    check_generation(request, 2);
+    ck_assert_uint_eq(core.changed, 2);
+    json_decref(request);
+}
+END_TEST
+
+START_TEST(test_rekey_other_suite)
+{
+    json_t *request = rekey_request(1), *sa;
+
+    add(1);
+    json_object_set_new(request, "suite", json_string("AEAD_AES_256_GCM"));
+    json_object_set_new(request, "key", json_string(LONG_KEY));
+    json_object_set_new(request, "mki", json_null());
+    json_object_del(request, "lifetime");
+    check_generation(request, 2);
+    sa = shown(1);
+    ck_assert_str_eq(text_of(sa, "suite"), "AEAD_AES_256_GCM");
+    ck_assert(json_is_null(json_object_get(sa, "mki")));
+    ck_assert(json_is_null(json_object_get(sa, "lifetime")));
+    json_decref(sa);
+    json_decref(request);
+}
+END_TEST
+
+START_TEST(test_add_with_mki_and_lifetime)
+{
+    json_t *request = good_request(1), *reply, *sa;
+
+    json_object_set_new(request, "mki", json_string(HEX_128 HEX_128));
+    json_object_set_new(request, "lifetime", json_integer((json_int_t)1 << 48));
+    reply = ask(request);
+    ck_assert_msg(is_ok(reply), "%s", members_text(reply));
+    json_decref(reply);
+    sa = shown(1);
+    ck_assert_int_eq(strcasecmp(text_of(sa, "mki"), HEX_128 HEX_128), 0);
+    ck_assert(json_is_null(json_object_get(sa, "lifetime"))); /* no shorter than any */
+    json_decref(sa);
+    json_decref(request);
 }
 END_TEST
 
@@ -659,6 +837,10 @@ int main(void)
     tcase_add_test(tc, test_list);
     tcase_add_test(tc, test_show);
     tcase_add_test(tc, test_no_keys);
+    tcase_add_loop_test(tc, test_wrong_rekey, 0, ROWS(wrong_rekeys));
+    tcase_add_test(tc, test_rekey);
+    tcase_add_test(tc, test_rekey_other_suite);
+    tcase_add_test(tc, test_add_with_mki_and_lifetime);
     tcase_add_loop_test(tc, test_bad_id, 0, ROWS(bad_ids));
     tcase_add_test(tc, test_delete);
     tcase_add_test(tc, test_status);

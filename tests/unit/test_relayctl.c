@@ -93,9 +93,9 @@ static json_t *answer(void *ctx, const json_t *request)
 }
 
 static const struct control_command commands[] = {
-    {"status", answer},  {"stats", answer},  {"sa-list", answer},
-    {"sa-show", answer}, {"sa-add", answer}, {"sa-delete", answer},
-    {"reload", answer},  {"debug", answer},  {NULL, NULL},
+    {"status", answer}, {"stats", answer},     {"sa-list", answer}, {"sa-show", answer},
+    {"sa-add", answer}, {"sa-delete", answer}, {"reload", answer},  {"sa-rekey", answer},
+    {"debug", answer},  {NULL, NULL},
 };
 
 static void set_up(void)
@@ -346,6 +346,7 @@ static const struct {
      "\"destination_rtcp\":\"10.0.0.7:5005\",\"destination_mux\":true,\"encap_in\":\"rtp\","
      "\"encap_out\":\"rtp\",\"rate\":8000,\"listener\":\"main\",\"to_listener\":null,"
      "\"reverse\":18,\"media_timeout\":0,\"refused\":null,\"key\":\"verify-only\","
+     "\"mki\":\"00000001\",\"lifetime\":1048576,\"old_key\":3.4,"
      "\"streams\":[{\"ssrc\":1,\"origin\":\"signalled\",\"roc\":0,\"highest\":999,\"lost\":3,"
      "\"jitter\":1.26,"
      "\"received\":1000}],\"verdicts\":{\"accepted\":1000,\"replay\":2}}}",
@@ -370,6 +371,9 @@ static const struct {
      "encapsulation out  rtp\n"
      "suite              AES_CM_128_HMAC_SHA1_80\n"
      "key                verify-only\n"
+     "MKI                00000001\n"
+     "packets left       1048576\n"
+     "key before         3 s more\n"
      "SSRC               0x00000001,0xffffffff\n"
      "label              0x00000001\n"
      "other direction    18\n"
@@ -387,6 +391,11 @@ static const struct {
      "  accepted                 1000  authenticated and handed on\n"
      "  replay                      2  this index was received before, or is older than the replay "
      "window\n"},
+    {"sa show 17", "{\"command\":\"sa-show\",\"id\":17}",
+     "{\"ok\":true,\"sa\":{\"mki\":null,\"lifetime\":null,\"old_key\":null}}", RELAYCTL_DONE,
+     "MKI                -\n"
+     "packets left       -\n"
+     "key before         -\n"},
     {"sa delete 17", "{\"command\":\"sa-delete\",\"id\":17}", "{\"ok\":true}", RELAYCTL_DONE,
      "deleted\n"},
     {"reload", "{\"command\":\"reload\"}", "{\"ok\":true,\"changed\":[],\"restart_needed\":[]}",
@@ -418,8 +427,9 @@ END_TEST
 /* What is missing or of another type is shown as "-" or left out: an older daemon is no crash. */
 START_TEST(shows_what_lacks_members)
 {
-    static const char *const commands_of[] = {"status", "stats", "sa list",    "sa show 1",
-                                              "reload", "debug", "sa delete 1"};
+    static const char *const commands_of[] = {
+        "status", "stats", "sa list",     "sa show 1",
+        "reload", "debug", "sa delete 1", "sa rekey 1 --suite AES_CM_128_HMAC_SHA1_80 --key " KEY};
     static const char *const replies[] = {
         "{\"ok\":true}",
         "{\"ok\":true,\"tunnels\":[1,{}],\"listeners\":[{}],\"places\":[{}],\"sas\":[{}],"
@@ -428,11 +438,12 @@ START_TEST(shows_what_lacks_members)
         "\"counters\":[],\"changed\":{},\"restart_needed\":null,\"level\":{}}",
         "{\"ok\":true,\"sas\":[{\"id\":{},\"ssrc\":[{},[]],\"label\":\"x\",\"octets\":-5,"
         "\"last_packet\":1e300}],\"sa\":{\"ssrc\":1,\"created\":9223372036854775807,"
-        "\"verdicts\":{\"x\":[]},\"streams\":[[]]}}",
+        "\"verdicts\":{\"x\":[]},\"streams\":[[]],\"old_key\":-1e300,\"mki\":{}},"
+        "\"generation\":[]}",
     };
 
     for (size_t i = 0; i < sizeof(replies) / sizeof(replies[0]); i++) {
-        char words[64];
+        char words[256];
 
         place.reply = replies[i];
         snprintf(words, sizeof(words), "-s @SOCKET %s", commands_of[_i]);
@@ -612,6 +623,14 @@ START_TEST(refusals_name_the_field)
         "--key " KEY " --ssrc 1 --to 10.0.0.7:2");
     check_exit(RELAYCTL_REFUSED);
     ck_assert_str_eq(place.err, "relayctl: refused: --source-rtcp: in use\n");
+    place.reply = "{\"ok\":false,\"error\":\"too long\",\"field\":\"mki\"}";
+    run("-s @SOCKET sa rekey 17 --suite AES_CM_128_HMAC_SHA1_80 --mki 00 --key " KEY);
+    check_exit(RELAYCTL_REFUSED);
+    ck_assert_str_eq(place.err, "relayctl: refused: --mki: too long\n");
+    place.reply = "{\"ok\":false,\"error\":\"there is no SA 17\",\"field\":\"id\"}";
+    run("-s @SOCKET sa rekey 17 --suite AES_CM_128_HMAC_SHA1_80 --key " KEY);
+    check_exit(RELAYCTL_REFUSED);
+    ck_assert_str_eq(place.err, "relayctl: refused: id: there is no SA 17\n");
 }
 END_TEST
 
@@ -620,7 +639,7 @@ static const struct {
 } usage[] = {
     {"", "a command is missing"},
     {"stat", "there is no command \"stat\""},
-    {"sa", "list, show, add or delete"},
+    {"sa", "list, show, add, rekey or delete"},
     {"sa lost", "not lost"},
     {"sa show", "ID is missing"},
     {"sa show x", "\"x\" is no ID"},
@@ -633,7 +652,11 @@ static const struct {
     {"debug loud", "\"loud\" is no level"},
     {"debug info info", "one argument too many"},
     {"status --mux", "--mux belongs to \"sa add\""},
-    {"sa show 1 --key " KEY, "--key belongs to \"sa add\""},
+    {"sa show 1 --key " KEY, "--key belongs to \"sa add\" and \"sa rekey\""},
+    {"sa delete 1 --mki 00", "--mki belongs to \"sa add\" and \"sa rekey\""},
+    {"sa rekey --key " KEY, "ID is missing"},
+    {"sa rekey 1 2 --key " KEY, "\"2\" is one argument too many"},
+    {"sa rekey 1 --ssrc 1 --key " KEY, "--ssrc belongs to \"sa add\"\n"},
     {"status --nonsense", "--nonsense is not an option"},
     {"status --nonsense=" KEY, "--nonsense is not an option"},
     {"status -x", "-x is not an option"},
@@ -717,7 +740,11 @@ static const struct {
     {SIDE SOURCE SUITE TO SSRC " --key inline:" KEY,
      SIDE_JSON SOURCE_JSON SUITE_JSON TO_JSON SSRC_JSON KEY_JSON "}"},
     {SIDE SOURCE SUITE TO SSRC " --key inline:" KEY "|2^48",
-     SIDE_JSON SOURCE_JSON SUITE_JSON TO_JSON SSRC_JSON KEY_JSON "}"},
+     SIDE_JSON SOURCE_JSON SUITE_JSON TO_JSON SSRC_JSON "\"lifetime\":281474976710656," KEY_JSON
+                                                        "}"},
+    {SIDE SOURCE SUITE TO SSRC " --mki 00fF --lifetime 281474976710656 --key " KEY,
+     SIDE_JSON SOURCE_JSON SUITE_JSON TO_JSON SSRC_JSON
+     "\"mki\":\"00fF\",\"lifetime\":281474976710656," KEY_JSON "}"},
     {SIDE SOURCE " --suite AEAD_AES_128_GCM" TO SSRC
                  " --key AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGw==",
      SIDE_JSON SOURCE_JSON "\"suite\":\"AEAD_AES_128_GCM\"," TO_JSON SSRC_JSON
@@ -804,10 +831,6 @@ static const struct {
     {SIDE SOURCE SUITE TO SSRC " --key " KEY KEY KEY KEY KEY KEY KEY, "octets or more"},
     {SIDE SOURCE SUITE TO SSRC " --key AAECAwQF!", "--key: is not base64"},
     {SIDE SOURCE SUITE TO SSRC " --key=", "--key: has 0 octets"},
-    {SIDE SOURCE SUITE TO SSRC " --key inline:" KEY "|2^20|1:4", "an MKI"},
-    {SIDE SOURCE SUITE TO SSRC " --key inline:" KEY "|1:4", "an MKI"},
-    {SIDE SOURCE SUITE TO SSRC " --key inline:" KEY "|1048576", "no lifetime such as"},
-    {SIDE SOURCE SUITE TO SSRC " --key inline:" KEY "|", "no lifetime such as"},
     {SIDE SOURCE SUITE TO SSRC " --key-file @KEY", "--key-file: "},
     {SIDE SOURCE SUITE TO SSRC " --key-file -", "--key-file: has 0 octets"},
     {SIDE SOURCE SUITE TO SSRC " --key " KEY " more", "\"more\" is one argument too many"},
@@ -835,7 +858,6 @@ static const struct {
     {KEY "\n", NULL},
     {KEY "\r\n", NULL},
     {"inline:" KEY "|2^20\n", NULL},
-    {"inline:" KEY "|2^20|1:4\n", "an MKI"},
     {KEY "\n" KEY "\n", "more than one line"},
     {"\n" KEY "\n", "more than one line"},
     {"", "has 0 octets"},
@@ -859,7 +881,10 @@ START_TEST(sa_add_key_from_file_and_standard_input)
         }
         check_exit(RELAYCTL_DONE);
         ck_assert_str_eq(place.err, "");
-        check_request(SIDE_JSON SOURCE_JSON SUITE_JSON TO_JSON SSRC_JSON KEY_JSON "}");
+        check_request(strstr(key_texts[_i].text, "2^20")
+                          ? SIDE_JSON SOURCE_JSON SUITE_JSON TO_JSON SSRC_JSON
+                          "\"lifetime\":1048576," KEY_JSON "}"
+                          : SIDE_JSON SOURCE_JSON SUITE_JSON TO_JSON SSRC_JSON KEY_JSON "}");
     }
 }
 END_TEST
@@ -872,6 +897,119 @@ START_TEST(sa_add_warns_of_readable_key_file)
     check_has(place.err, "warning: others can read ");
     check_has(place.err, "mode 0644");
     ck_assert_ptr_nonnull(place.request);
+}
+END_TEST
+
+/* ---------------------------------------------------------------- sa rekey */
+
+#define REKEY_JSON "{\"command\":\"sa-rekey\",\"id\":17," SUITE_JSON
+
+static const struct {
+    const char *words, *request;
+} rekeys[] = {
+    {SUITE " --key " KEY, REKEY_JSON KEY_JSON "}"},
+    {SUITE " --mki 01 --lifetime 1 --key " KEY,
+     REKEY_JSON "\"mki\":\"01\",\"lifetime\":1," KEY_JSON "}"},
+    {SUITE " --key inline:" KEY "|2^20|1:4",
+     REKEY_JSON "\"mki\":\"00000001\",\"lifetime\":1048576," KEY_JSON "}"},
+    {SUITE " --key inline:" KEY "|1048577", REKEY_JSON "\"lifetime\":1048577," KEY_JSON "}"},
+    {SUITE " --key inline:" KEY "|2^0|255:1",
+     REKEY_JSON "\"mki\":\"ff\",\"lifetime\":1," KEY_JSON "}"},
+    {SUITE " --lifetime 5 --key inline:" KEY "|18446744073709551615:10",
+     REKEY_JSON "\"mki\":\"0000ffffffffffffffff\",\"lifetime\":5," KEY_JSON "}"},
+    {SUITE " --mki 02 --key inline:" KEY "|2^31",
+     REKEY_JSON "\"mki\":\"02\",\"lifetime\":2147483648," KEY_JSON "}"},
+    {" --suite AEAD_AES_128_GCM --key AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGw==",
+     "{\"command\":\"sa-rekey\",\"id\":17,\"suite\":\"AEAD_AES_128_GCM\","
+     "\"key\":\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGw==\"}"},
+};
+
+START_TEST(sa_rekey)
+{
+    char words[1024];
+
+    place.reply = "{\"ok\":true,\"generation\":3}";
+    snprintf(words, sizeof(words), "-s @SOCKET sa rekey 17%s", rekeys[_i].words);
+    run(words);
+    check_exit(RELAYCTL_DONE);
+    check_request(rekeys[_i].request);
+    ck_assert_str_eq(place.err, "");
+    ck_assert_str_eq(place.out, "rekeyed, generation 3\n");
+    check_has(place.command_line, "--suite");
+    ck_assert_ptr_null(strstr(place.command_line, "AAECAwQF"));
+}
+END_TEST
+
+#define HEX_64 "0123456789abcdef0123456789ABCDEF0123456789abcdef0123456789abcdef"
+
+/* Each is wrong for "sa add", too. */
+static const struct {
+    const char *words, *complaint;
+} bad_keys[] = {
+    {" --key " KEY, "--suite: is missing"},
+    {" --suite AES --key " KEY, "--suite: there is no suite \"AES\""},
+    {SUITE, "--key: is missing"},
+    {SUITE " --key AAAA", "takes 30 (key 16, salt 14)"},
+    {SUITE " --key AAECAwQF!", "--key: is not base64"},
+    {SUITE " --key " KEY " --key-file -", "--key-file: does not go with"},
+    {SUITE " --key-file @KEY", "--key-file: "},
+    {SUITE " --mki= --key " KEY, "--mki: \"\" is no MKI; 1 to 128 octets"},
+    {SUITE " --mki 0 --key " KEY, "--mki: \"0\" is no MKI"},
+    {SUITE " --mki 0x01 --key " KEY, "--mki: \"0x01\" is no MKI"},
+    {SUITE " --mki 00g0 --key " KEY, "--mki: \"00g0\" is no MKI"},
+    {SUITE " --mki " HEX_64 HEX_64 HEX_64 HEX_64 "00 --key " KEY, "1 to 128 octets"},
+    {SUITE " --lifetime 0 --key " KEY, "--lifetime: \"0\" is not a number from 1"},
+    {SUITE " --lifetime 281474976710657 --key " KEY, "to 281474976710656"},
+    {SUITE " --lifetime 2^20 --key " KEY, "--lifetime: \"2^20\""},
+    {SUITE " --lifetime -1 --key " KEY, "--lifetime: \"-1\""},
+    {SUITE " --key inline:" KEY "|", "--key: what stands behind the key is no lifetime"},
+    {SUITE " --key inline:" KEY "|0", "is no lifetime"},
+    {SUITE " --key inline:" KEY "|2^", "is no lifetime"},
+    {SUITE " --key inline:" KEY "|2^49", "is no lifetime"},
+    {SUITE " --key inline:" KEY "|281474976710657", "is no lifetime"},
+    {SUITE " --key inline:" KEY "|x", "is no lifetime"},
+    {SUITE " --key inline:" KEY "|:", "is no MKI such as 1:4"},
+    {SUITE " --key inline:" KEY "|1:", "is no MKI"},
+    {SUITE " --key inline:" KEY "|:4", "is no MKI"},
+    {SUITE " --key inline:" KEY "|1:0", "is no MKI"},
+    {SUITE " --key inline:" KEY "|1:129", "is no MKI"},
+    {SUITE " --key inline:" KEY "|256:1", "is no MKI"},
+    {SUITE " --key inline:" KEY "|72057594037927936:7", "is no MKI"},
+    {SUITE " --key inline:" KEY "|18446744073709551616:8", "is no MKI"},
+    {SUITE " --key inline:" KEY "|1:4:4", "is no MKI"},
+    {SUITE " --key inline:" KEY "|2^20|2^20", "--lifetime: is given behind the key too"},
+    {SUITE " --key inline:" KEY "|1:4|1:4", "--mki: is given behind the key too"},
+    {SUITE " --lifetime 5 --key inline:" KEY "|2^20", "--lifetime: is given behind the key too"},
+    {SUITE " --mki 01 --key inline:" KEY "|2^20|1:1", "--mki: is given behind the key too"},
+};
+
+START_TEST(key_errors)
+{
+    static const char *const before[] = {"sa rekey 17", "sa add" SIDE SOURCE TO SSRC};
+
+    for (int i = 0; i < 2; i++) {
+        char words[1024];
+
+        snprintf(words, sizeof(words), "-s @SOCKET %s%s", before[i], bad_keys[_i].words);
+        run(words);
+        check_exit(RELAYCTL_USAGE);
+        check_has(place.err, bad_keys[_i].complaint);
+        ck_assert_ptr_null(strstr(place.err, "AAECAwQF"));
+        ck_assert_ptr_null(place.request);
+    }
+}
+END_TEST
+
+START_TEST(sa_rekey_wrong_id)
+{
+    static const char *const ids[] = {"x", "1x", "0x11", "9223372036854775808"};
+    char words[1024];
+
+    snprintf(words, sizeof(words), "-s @SOCKET sa rekey %s" SUITE " --key " KEY, ids[_i]);
+    run(words);
+    check_exit(RELAYCTL_USAGE);
+    check_has(place.err, "is no ID");
+    ck_assert_ptr_null(place.request);
 }
 END_TEST
 
@@ -1027,7 +1165,7 @@ static bool page_has(const char *page, const char *word)
 }
 
 static const char *const option_words[] = {
-#define X(name, word, letter, argument, sa_add, help) "--" word,
+#define X(name, word, letter, argument, group, help) "--" word,
     RELAYCTL_OPTION_LIST(X)
 #undef X
 };
@@ -1081,7 +1219,7 @@ START_TEST(page_has_every_command)
             '\0';
         ck_assert_msg(strstr(page, name) != NULL, "%s\" has no paragraph in relayctl.8", name);
     }
-    ck_assert_int_eq(count, 8);
+    ck_assert_int_eq(count, 9);
     free(page);
 }
 END_TEST
@@ -1095,7 +1233,7 @@ static TCase *show_case(void)
     tcase_set_timeout(tcase, 120);
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_loop_test(tcase, shows, 0, ROWS(human));
-    tcase_add_loop_test(tcase, shows_what_lacks_members, 0, 7);
+    tcase_add_loop_test(tcase, shows_what_lacks_members, 0, 8);
     tcase_add_test(tcase, control_characters_are_replaced);
     tcase_add_test(tcase, many_sas);
     tcase_add_loop_test(tcase, several_requests, 0, ROWS(several));
@@ -1132,6 +1270,18 @@ static TCase *sa_add_case(void)
     return tcase;
 }
 
+static TCase *sa_rekey_case(void)
+{
+    TCase *tcase = tcase_create("sa rekey");
+
+    tcase_set_timeout(tcase, 120);
+    tcase_add_checked_fixture(tcase, set_up, tear_down);
+    tcase_add_loop_test(tcase, sa_rekey, 0, ROWS(rekeys));
+    tcase_add_loop_test(tcase, key_errors, 0, ROWS(bad_keys));
+    tcase_add_loop_test(tcase, sa_rekey_wrong_id, 0, 4);
+    return tcase;
+}
+
 static TCase *no_daemon_case(void)
 {
     TCase *tcase = tcase_create("no daemon");
@@ -1153,6 +1303,7 @@ int main(void)
     suite_add_tcase(suite, show_case());
     suite_add_tcase(suite, usage_case());
     suite_add_tcase(suite, sa_add_case());
+    suite_add_tcase(suite, sa_rekey_case());
     suite_add_tcase(suite, no_daemon_case());
     return unit_run(suite);
 }

@@ -85,6 +85,8 @@ none() {
     search "$2"
     is "$1: $FOUND of $TOTAL" "$FOUND" 0 || sed -n '1,10s/^/#   /p' "$W/found"
 }
+has_none() { search "$1" && [ "$FOUND" = 0 ]; }
+has_all() { search "$1" && [ "$FOUND" = "$(wc -l <"$W/needles")" ]; }
 # all TEXT DAEMON: each of them.
 all() {
     search "$2"
@@ -175,6 +177,28 @@ needles decryption "${CALLS[@]}"
 none "dmz-relay after a resync: what decrypts" dmz
 needles authentication $(those media)
 all "dmz-relay after a resync: the authentication keys" dmz
+
+say "a new key in the middle of a call"
+name=media-AES_CM_128_HMAC_SHA1_80-1
+stop $name TERM
+SUITE[before]=${SUITE[$name]} KEY[before]=${KEY[$name]} # what the old key was; no call of its own
+CALLS+=(before)
+KEY[$name]=$(new_key "${SUITE[$name]}")
+check "the call has a new key" ctl inner sa rekey "${ID[$name]}" --suite "${SUITE[$name]}" \
+    --key "${KEY[$name]}"
+media $name --count 0 --rate 50 --rtcp-every 5 --seq 40000
+needles masters before
+all "inner-relay: the old master key, for packets that are on their way" inner
+needles authentication $name
+wait_for 3 has_all dmz || not_ok "the new authentication keys did not come"
+needles authentication before
+all "dmz-relay: the old authentication keys" dmz
+# 5 s, and a little for who takes them away.
+needles everything before
+check "inner-relay: nothing of the old key after a while" wait_for 8 has_none inner
+check "dmz-relay: nothing of the old key after a while" wait_for 3 has_none dmz
+needles decryption $name
+none "dmz-relay: what decrypts, of the new key" dmz
 
 for name in $(those media) $(those inside); do stop "$name" TERM; done
 delete $(those '')

@@ -115,7 +115,7 @@ struct session *inner_link_open(struct inner_link *link, uint64_t wall_us, uint6
     const struct inner_options *options = &link->inner->options;
     struct hello hello = {.version_min = PROTOCOL_VERSION_MIN,
                           .version_max = PROTOCOL_VERSION_MAX,
-                          .features = FEATURE_DELTA | options->features,
+                          .features = FEATURE_DELTA | FEATURE_REKEY | options->features,
                           .epoch = link->authority.epoch,
                           .sa_version = link->authority.version};
 

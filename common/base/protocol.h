@@ -41,6 +41,7 @@ enum {
     FEATURE_DELTA = 1u << 0,
     FEATURE_VERIFY_ONLY = 1u << 1, /* verifies with authentication keys alone */
     FEATURE_KEYLESS = 1u << 2,     /* takes external senders without a key */
+    FEATURE_REKEY = 1u << 3,       /* keeps the old key of an SA for OLD_KEY_US */
 };
 
 /* Tags of the fields of HELLO, HELLO-ACK, PING, PONG, BYE, SYNC-BEGIN, SYNC-END. */

@@ -1,6 +1,5 @@
 #include "tests/pair/pair.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include "common/tunnel/frame.h"
 #include "inner-relay/state.h"
 #include "tests/unit/sample.h"
+#include "tests/unit/unit.h"
 
 #define START_US  UINT64_C(1000000000)
 #define WALL_US   UINT64_C(1700000000000000)

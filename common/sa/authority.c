@@ -104,11 +104,15 @@ void authority_fini(struct authority *authority)
 }
 
 /* A deletion that the replica has yet to be told cannot be forgotten. */
+static bool is_told(const struct authority *authority, const struct tombstone *dead)
+{
+    return dead != authority->live_dead && dead != authority->sync_dead;
+}
+
 static bool may_forget(const struct authority *authority, const struct tombstone *dead,
                        uint64_t now_us)
 {
-    return dead != authority->live_dead && dead != authority->sync_dead &&
-           now_us >= dead->died_us + LABEL_REST_US;
+    return is_told(authority, dead) && now_us >= dead->died_us + LABEL_REST_US;
 }
 
 bool authority_tick(struct authority *authority, uint64_t now_us)
@@ -129,6 +133,10 @@ static void bury(struct authority *authority, const struct sa *sa, uint64_t now_
     struct tombstone **bucket = resting_bucket(authority, sa->label);
 
     authority->version++;
+    /* So many calls end that labels cannot rest their full time. */
+    if (authority->dead_count > authority->resting_mask &&
+        is_told(authority, authority->oldest_dead))
+        forget_oldest(authority);
     if (!dead || authority->dead_count > authority->resting_mask) {
         /* A replica that misses this one has to be swept: break the delta. */
         free(dead);

@@ -479,6 +479,37 @@ START_TEST(test_too_many_tombstones)
 }
 END_TEST
 
+/* More deletions than tombstones, but all were sent: no sync begins, labels rest less long. */
+START_TEST(test_many_told_deletions)
+{
+    struct fixture f;
+    uint64_t before;
+
+    setup(&f, 16);
+    authority_connected(&f.a, 0, 0);
+    drain(&f);
+    for (uint64_t id = 100; id < 1100; id++) {
+        add(&f, id);
+        removed(&f, id, 0);
+        drain(&f);
+        ck_assert_int_eq(f.a.sync, AUTHORITY_SYNCED);
+        ck_assert_uint_le(f.a.dead_count, 16);
+    }
+    ck_assert_uint_ne(authority_label(&f.a, 1099), 1099);
+    ck_assert_uint_ne(authority_label(&f.a, 1084), 1084);
+    ck_assert_uint_eq(authority_label(&f.a, 1083), 1083);
+    /* A delta builds on what is still known, no more. */
+    before = f.a.forgotten;
+    authority_disconnected(&f.a);
+    authority_connected(&f.a, f.a.epoch, before);
+    expect_sync(&f, "delta");
+    authority_disconnected(&f.a);
+    authority_connected(&f.a, f.a.epoch, before - 1);
+    expect_sync(&f, "snapshot");
+    teardown(&f);
+}
+END_TEST
+
 /* ------------------------------------------------------------ a second life */
 
 static struct sa *restore(struct fixture *f, uint64_t id, uint64_t version)
@@ -673,6 +704,7 @@ int main(void)
     tcase_add_test(tc, test_label_clash_gets_another);
     tcase_add_test(tc, test_unsent_deletions_stay);
     tcase_add_test(tc, test_too_many_tombstones);
+    tcase_add_test(tc, test_many_told_deletions);
     tcase_add_test(tc, test_restored);
     tcase_add_test(tc, test_restored_knows_no_unsaved_changes);
     tcase_add_test(tc, test_restored_versions_rise);

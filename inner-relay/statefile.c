@@ -21,6 +21,8 @@
 enum {
     /* What one turn of the loop writes: about 100 SAs, well under a millisecond. */
     PIECE_OCTETS = 48 * 1024,
+    /* To free the pages of a file with 20,000 SAs takes half a millisecond: not all in one turn. */
+    SHRINK_OCTETS = 1024 * 1024,
     FILE_MAX_OCTETS = 1 << 30,
 };
 
@@ -34,7 +36,9 @@ struct statefile {
     char path_new[PATH_MAX];
     double interval_s;
     ev_timer timer;
-    int fd;       /* of the new file while it is written; -1 otherwise */
+    int fd;  /* of the new file while it is written; -1 otherwise */
+    int old; /* of the file whose place it took, while that shrinks; -1 otherwise */
+    off_t old_size;
     bool changed; /* since the writing began */
     bool failing; /* the last attempt failed, and was reported */
     struct state_writer writer;
@@ -46,6 +50,13 @@ static void wait_for(struct statefile *statefile, double seconds)
     ev_timer_stop(statefile->loop, &statefile->timer);
     ev_timer_set(&statefile->timer, seconds, 0.);
     ev_timer_start(statefile->loop, &statefile->timer);
+}
+
+static void let_old_go(struct statefile *statefile)
+{
+    if (statefile->old >= 0)
+        close(statefile->old);
+    statefile->old = -1;
 }
 
 /* ------------------------------------------------------------ writing */
@@ -84,18 +95,50 @@ static bool write_piece(struct statefile *statefile, struct writer *w)
     return ok;
 }
 
+/* Without the descriptor the file would go with its name, all at once. */
+static void hold_old(struct statefile *statefile)
+{
+    struct stat st;
+
+    statefile->old =
+        open(statefile->path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    /* One that has another name as well is not only ours. */
+    if (statefile->old >= 0 && fstat(statefile->old, &st) == 0 && S_ISREG(st.st_mode) &&
+        st.st_nlink == 1)
+        statefile->old_size = st.st_size;
+    else
+        let_old_go(statefile);
+}
+
+/* Nobody finds that file any more: its name is the new one's. */
+static void shrink_old(struct statefile *statefile)
+{
+    statefile->old_size -= SHRINK_OCTETS;
+    if (statefile->old_size > 0 && ftruncate(statefile->old, statefile->old_size) == 0) {
+        wait_for(statefile, NEXT_PIECE_S);
+        return;
+    }
+    let_old_go(statefile);
+    wait_for(statefile, statefile->changed ? SOON_S : statefile->interval_s);
+}
+
 static void finish(struct statefile *statefile)
 {
     int fd = statefile->fd;
 
     statefile->fd = -1;
     state_end(&statefile->writer);
+    hold_old(statefile);
     if (close(fd) < 0 || rename(statefile->path_new, statefile->path) < 0) {
+        let_old_go(statefile);
         give_up(statefile, "cannot be put into place");
         return;
     }
     statefile->failing = false;
-    wait_for(statefile, statefile->changed ? SOON_S : statefile->interval_s);
+    if (statefile->old >= 0)
+        wait_for(statefile, NEXT_PIECE_S);
+    else
+        wait_for(statefile, statefile->changed ? SOON_S : statefile->interval_s);
 }
 
 static void more(struct statefile *statefile, struct writer *w)
@@ -134,7 +177,9 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
     (void)loop;
     (void)events;
     writer_init(&w, statefile->piece, sizeof(statefile->piece));
-    if (statefile->fd >= 0)
+    if (statefile->old >= 0)
+        shrink_old(statefile);
+    else if (statefile->fd >= 0)
         more(statefile, &w);
     else if (statefile->changed || table_count(statefile->inner->table) > 0)
         begin(statefile, &w);
@@ -148,7 +193,7 @@ void statefile_changed(struct statefile *statefile)
         return;
     statefile->changed = true;
     /* A file that is being written is followed by another one. */
-    if (statefile->fd < 0 && !statefile->failing)
+    if (statefile->fd < 0 && statefile->old < 0 && !statefile->failing)
         wait_for(statefile, SOON_S);
 }
 
@@ -249,7 +294,7 @@ struct statefile *statefile_open(struct ev_loop *loop, struct inner *inner, cons
     statefile->loop = loop;
     statefile->inner = inner;
     statefile->path = path;
-    statefile->fd = -1;
+    statefile->fd = statefile->old = -1;
     statefile_set_interval(statefile, interval_us);
     snprintf(statefile->path_new, sizeof(statefile->path_new), "%s.new", path);
     ev_timer_init(&statefile->timer, on_timer, SOON_S, 0.);
@@ -266,6 +311,7 @@ void statefile_close(struct statefile *statefile, bool keep)
     ev_timer_stop(statefile->loop, &statefile->timer);
     if (statefile->fd >= 0)
         close(statefile->fd);
+    let_old_go(statefile);
     unlink(statefile->path_new);
     if (!keep)
         unlink(statefile->path);

@@ -299,6 +299,37 @@ START_TEST(test_interval)
 }
 END_TEST
 
+enum { OLD_OCTETS = 3500000, PIECE = 1024 * 1024 };
+
+/* Whatever lies there is replaced; its pages are given back piece by piece, but for another name's.
+ */
+START_TEST(test_old_file_shrinks)
+{
+    bool linked = _i;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    off_t size = OLD_OCTETS;
+    struct stat st;
+
+    ck_assert_int_eq(ftruncate(fd, OLD_OCTETS), 0);
+    if (linked)
+        ck_assert_int_eq(link(path, "linked"), 0);
+    open_file();
+    add(0);
+    while (fstat(fd, &st) == 0 && st.st_nlink > (nlink_t)linked)
+        ev_run(loop, EVRUN_ONCE);
+    ck_assert(holds_all());
+    add(1);
+    while (!holds_all()) {
+        ev_run(loop, EVRUN_ONCE);
+        ck_assert_int_eq(fstat(fd, &st), 0);
+        ck_assert_int_ge(st.st_size, size - PIECE);
+        size = st.st_size;
+    }
+    ck_assert_int_eq(size, linked ? OLD_OCTETS : OLD_OCTETS - 3 * PIECE);
+    close(fd);
+}
+END_TEST
+
 /* ------------------------------------------------------------ trouble */
 
 static unsigned turns;
@@ -540,6 +571,7 @@ int main(void)
     tcase_add_test(tc, test_deleted_meanwhile);
     tcase_add_test(tc, test_closed_meanwhile);
     tcase_add_test(tc, test_interval);
+    tcase_add_loop_test(tc, test_old_file_shrinks, 0, 2);
     tcase_add_test(tc, test_folder_that_is_away);
     tcase_add_test(tc, test_folder_in_the_way);
     tcase_add_test(tc, test_link_in_the_way);

@@ -87,7 +87,7 @@ static void kick(void *ctx, struct inner_link *link)
     struct conn *conn = connector ? connector_conn(connector) : NULL;
 
     if (conn)
-        conn_flush(conn);
+        conn_flush_soon(conn);
 }
 
 static void changed(void *ctx)

@@ -4,6 +4,8 @@
 #include "common/daemon/daemon.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -529,6 +531,17 @@ static int run(struct daemon *daemon)
     return OPTIONS_EXIT_CLEAN;
 }
 
+/*
+ * What glibc puts off, it does in one turn of the event loop: after 20,000 SAs
+ * were deleted, one free() took 2 ms. So small pieces are joined when they are
+ * freed, and the heap keeps its size: it is needed again.
+ */
+static void steady_heap(void)
+{
+    mallopt(M_MXFAST, 0);
+    mallopt(M_TRIM_THRESHOLD, INT_MAX);
+}
+
 static int act(struct daemon *daemon)
 {
     switch (daemon->options.action) {
@@ -549,6 +562,7 @@ int daemon_main(const struct daemon_kind *kind, int argc, char **argv)
     int result;
 
     control_wipe_json();
+    steady_heap();
     if (options_read(&daemon.options, kind->default_config, argc, argv, error, sizeof(error)) < 0) {
         fprintf(stderr, "%s: %s\n", kind->name, error);
         return OPTIONS_EXIT_USAGE;

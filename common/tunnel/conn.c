@@ -207,6 +207,14 @@ void conn_flush(struct conn *conn)
     leave(conn);
 }
 
+void conn_flush_soon(struct conn *conn)
+{
+    if (!conn->session || ev_is_active(&conn->more))
+        return;
+    ev_timer_set(&conn->more, 0., 0.);
+    ev_timer_start(conn->loop, &conn->more);
+}
+
 /* ------------------------------------------------------------ reading */
 
 static void take(struct conn *conn, size_t count)

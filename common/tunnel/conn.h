@@ -41,6 +41,8 @@ struct conn *conn_new(struct ev_loop *loop, int fd, struct tls_context *context,
                       void *ctx);
 /* Sends what the session has to say, as far as the socket takes it. Call after each batch. */
 void conn_flush(struct conn *conn);
+/* The same in the next turn of the loop: what many commands of one turn make goes out together. */
+void conn_flush_soon(struct conn *conn);
 /* Says BYE with this reason and ends. From within a hook the end comes right after it. */
 void conn_close(struct conn *conn, const char *reason);
 /*

@@ -548,6 +548,40 @@ START_TEST(test_slow_frames)
 }
 END_TEST
 
+/* However often it is asked for in one turn. */
+START_TEST(test_flush_soon)
+{
+    struct end *inner = &ends[INNER], *dmz = &ends[DMZ];
+
+    pair_open();
+    pump(PUMP_INNER);
+    for (unsigned i = 0; i < 10; i++) {
+        uint64_t frames = session_counters(inner->session)->frames_out;
+
+        for (unsigned k = 0; k < 3; k++) {
+            inner->changes++;
+            conn_flush_soon(inner->conn);
+        }
+        ck_assert_uint_eq(session_counters(inner->session)->frames_out, frames);
+        pump(PUMP_INNER);
+        ck_assert_uint_eq(inner->changes_sent, inner->changes);
+    }
+    PUMP_UNTIL(PUMP_BOTH, dmz->changes_got == inner->changes);
+    pair_close();
+}
+END_TEST
+
+/* The timer goes with the connection. */
+START_TEST(test_flush_soon_at_any_time)
+{
+    pair_open();
+    conn_flush_soon(ends[INNER].conn);
+    pair_close();
+    pump(PUMP_BOTH);
+    ck_assert_uint_eq(ends[INNER].closed, 1);
+}
+END_TEST
+
 /* What waits when the connection ends is counted: the verdicts add up. */
 START_TEST(test_closed_while_blocked)
 {
@@ -1037,6 +1071,8 @@ int main(void)
     tcase_add_test(tc, test_frame_that_may_not_come);
     tcase_add_loop_test(tc, test_slow_reader, 0, ROWS(readers));
     tcase_add_test(tc, test_slow_frames);
+    tcase_add_test(tc, test_flush_soon);
+    tcase_add_test(tc, test_flush_soon_at_any_time);
     tcase_add_test(tc, test_closed_while_blocked);
 
     tc = add_case(suite, "acceptor");

@@ -39,10 +39,10 @@ json_t *report_stats(const struct daemon *daemon, json_t *places);
 json_t *report_sa(const struct sa *sa, const char *home, const char *home_name, bool full);
 
 /*
- * The reply of `sa list`: a page. To make a row takes about 10 us, and a turn of the event loop is
- * to be short. home_name: of an SA's owner.
+ * The reply of `sa list`: a page. To make a row takes more than 10 us, and a turn of the event loop
+ * is to be short. home_name: of an SA's owner.
  */
-enum { REPORT_PAGE_SAS = 32 };
+enum { REPORT_PAGE_SAS = 16 };
 json_t *report_sa_list(const struct table *table, const json_t *request, const char *home,
                        const char *(*home_name)(const void *ctx, unsigned owner), const void *ctx);
 /* The whole reply of `sa show`; sa NULL: there is none of that id. */

@@ -79,6 +79,7 @@ void flow_open(struct flow *flow)
     flow->sent_ns = need(flow->total, sizeof(*flow->sent_ns));
     flow->arrived = need(flow->total, sizeof(*flow->arrived));
     flow->delays = need(FLOW_DELAYS, sizeof(*flow->delays));
+    flow->last_ns = need(plan->streams, sizeof(*flow->last_ns));
     for (unsigned n = 0; n < plan->streams; n++)
         make_stream(flow, n);
     flow->fds = need(plan->sources, sizeof(*flow->fds));
@@ -103,6 +104,7 @@ void flow_close(struct flow *flow)
     free(flow->sent_ns);
     free(flow->arrived);
     free(flow->delays);
+    free(flow->last_ns);
 }
 
 /* ---------------------------------------------------------------- send */
@@ -221,6 +223,15 @@ static void note_delay(struct flow *flow, uint64_t number, uint64_t stamp_ns)
     flow->max_delay_us = us > flow->max_delay_us ? us : flow->max_delay_us;
 }
 
+static void note_gap(struct flow *flow, uint64_t number, uint64_t stamp_ns)
+{
+    uint64_t *last_ns = &flow->last_ns[number % flow->plan->streams];
+
+    if (*last_ns > 0 && stamp_ns > *last_ns && (stamp_ns - *last_ns) / 1000 > flow->max_gap_us)
+        flow->max_gap_us = (stamp_ns - *last_ns) / 1000;
+    *last_ns = stamp_ns;
+}
+
 static void note_packet(struct flow *flow, const uint8_t *data, size_t length, uint64_t stamp_ns)
 {
     struct rtp_view view;
@@ -237,6 +248,7 @@ static void note_packet(struct flow *flow, const uint8_t *data, size_t length, u
     if (flow->arrived[number] == 0) {
         flow->distinct++;
         note_delay(flow, number, stamp_ns);
+        note_gap(flow, number, stamp_ns);
     }
     if (flow->arrived[number] < UINT8_MAX)
         flow->arrived[number]++;

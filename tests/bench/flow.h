@@ -45,6 +45,8 @@ struct flow {
     uint64_t late_ns; /* the most that a packet went out behind its time */
     uint32_t *delays; /* FLOW_DELAYS counts */
     uint64_t max_delay_us;
+    uint64_t *last_ns; /* when each stream's last packet came; 0: none yet */
+    uint64_t max_gap_us;
 };
 
 /* plan, name, from, sink and first_ssrc are set. Ends the program when it cannot be done. */

@@ -233,8 +233,10 @@ static json_t *add_request(const struct bench *b, const struct flow *flow, unsig
                      allowed_kbit(b));
 }
 
-static void add_sas(struct bench *b, struct ctl *ctl, json_t *ids)
+static void add_sas(struct bench *b, json_t *ids)
 {
+    struct ctl *ctl = ctl_open(b->control);
+
     for (unsigned f = 0; f < b->flow_count; f++)
         for (unsigned n = 0; n < b->plan.streams; n++) {
             json_t *reply = ctl_ask(ctl, add_request(b, &b->flows[f], n));
@@ -245,10 +247,13 @@ static void add_sas(struct bench *b, struct ctl *ctl, json_t *ids)
             json_array_append(ids, json_object_get(reply, "id"));
             json_decref(reply);
         }
+    ctl_close(ctl);
 }
 
-static void delete_sas(struct ctl *ctl, const json_t *ids)
+/* Over a new connection: the relay may have been started anew in between. */
+static void delete_sas(const struct bench *b, const json_t *ids)
 {
+    struct ctl *ctl = ctl_open(b->control);
     size_t i;
     json_t *id;
 
@@ -256,6 +261,7 @@ static void delete_sas(struct ctl *ctl, const json_t *ids)
     {
         json_decref(ctl_ask(ctl, json_pack("{s:s, s:O}", "command", "sa-delete", "id", id)));
     }
+    ctl_close(ctl);
 }
 
 /* ---------------------------------------------------------------- the run */
@@ -383,7 +389,7 @@ static double cpu_us(const struct bench *b, const struct process *process)
 static json_t *flow_json(const struct bench *b, const struct flow *flow)
 {
     return json_pack(
-        "{s:s, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:I, s:f, s:f, s:{s:I, s:I, s:I, s:I}, s:f}",
+        "{s:s, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:I, s:f, s:f, s:{s:I, s:I, s:I, s:I}, s:I, s:f}",
         "direction", flow->name, "sent", (json_int_t)flow->sent, "refused",
         (json_int_t)flow->refused, "received", (json_int_t)flow->received, "lost",
         (json_int_t)(flow->sent - flow->distinct), "loss_percent", loss_percent(flow), "duplicates",
@@ -392,7 +398,8 @@ static json_t *flow_json(const struct bench *b, const struct flow *flow)
         (double)flow->sent / b->took, "received_per_second", (double)flow->distinct / b->took,
         "delay_us", "p50", (json_int_t)flow_percentile(flow, 0.5), "p99",
         (json_int_t)flow_percentile(flow, 0.99), "p99.9", (json_int_t)flow_percentile(flow, 0.999),
-        "max", (json_int_t)flow->max_delay_us, "generator_late_ms", (double)flow->late_ns / 1e6);
+        "max", (json_int_t)flow->max_delay_us, "longest_gap_us", (json_int_t)flow->max_gap_us,
+        "generator_late_ms", (double)flow->late_ns / 1e6);
 }
 
 static void print_json(const struct bench *b)
@@ -446,7 +453,6 @@ static bool good(const struct bench *b)
 int main(int argc, char **argv)
 {
     static struct bench b;
-    struct ctl *ctl = NULL;
     json_t *ids = json_array();
     bool result;
 
@@ -458,19 +464,16 @@ int main(int argc, char **argv)
     add_flow(&b, "in", &b.outside, &b.inside, 0x10000000);
     if (b.back)
         add_flow(&b, "back", &b.inside, &b.outside, 0x20000000);
-    if (b.control) {
-        ctl = ctl_open(b.control);
-        add_sas(&b, ctl, ids);
-    }
+    if (b.control)
+        add_sas(&b, ids);
     run(&b);
-    if (ctl)
-        delete_sas(ctl, ids);
+    if (b.control)
+        delete_sas(&b, ids);
     if (b.table)
         print_table(&b);
     else
         print_json(&b);
     result = good(&b);
-    ctl_close(ctl);
     json_decref(ids);
     for (unsigned f = 0; f < b.flow_count; f++)
         flow_close(&b.flows[f]);

@@ -177,7 +177,7 @@ enum { PAGED = 40 };
 static const struct {
     const char *limit;
     size_t rows; /* that a full page has */
-} pages[] = {{"", 32}, {",\"limit\":1", 1}, {",\"limit\":7", 7}, {",\"limit\":100000", 32}};
+} pages[] = {{"", 16}, {",\"limit\":1", 1}, {",\"limit\":7", 7}, {",\"limit\":100000", 16}};
 
 static json_t *ask_page(const char *limit, json_int_t after)
 {

@@ -1,0 +1,121 @@
+#!/bin/sh
+# 20,000 SAs are added to a pair of relays on loopback, deleted, and synced again when one of the
+# two was killed, while 10 calls run through it. "make bench-churn" runs it.
+#   BENCH_SAS       how many (default 20000)
+#   BENCH_SUITE     default AES_CM_128_HMAC_SHA1_80
+#   BENCH_CHRT      see pair.sh
+set -eu
+sas=${BENCH_SAS:-20000}
+suite=${BENCH_SUITE:-AES_CM_128_HMAC_SHA1_80}
+calls=10
+max_sas=$((sas + 4 * calls + 2000))
+. "${BENCH_SRCDIR:?run this by make bench-churn}/tests/bench/pair.sh"
+churn=$BENCH_BUILDDIR/tests/bench/churnbench
+media=$BENCH_BUILDDIR/tests/bench/relaybench
+
+# turns NAME: "TURNS OVER-1MS LONGEST" of a daemon.
+turns() { "$churn" "$work/$1.sock" turns; }
+
+# Starts the calls, which last for the rest of the step, and notes the counters.
+begin() {
+    "$media" --control "$work/inner.sock" --streams $calls --rate 50 --back --seconds "$1" \
+        --suite "$suite" >"$work/media.json" 2>"$work/media.log" &
+    media_pid=$!
+    until grep -q '"sas":[1-9]' "$work/held" 2>/dev/null; do
+        "$ctl" -s "$work/dmz.sock" --json status >"$work/held"
+        sleep 0.05
+    done
+    sleep 0.5
+    before_dmz=$(turns dmz)
+    before_inner=$(turns inner)
+}
+
+# field N WORDS...
+field() {
+    shift "$1"
+    echo "$1"
+}
+
+# over BEFORE AFTER: the turns above 1 ms in between; a daemon that is new began with 0.
+over() {
+    was=$(field 2 $1)
+    is=$(field 2 $2)
+    [ "$(field 1 $2)" -ge "$(field 1 $1)" ] || was=0
+    echo $((is - was))
+}
+
+# number NAME: of each direction of the calls.
+number() {
+    tr ',{}' '\n\n\n' <"$work/media.json" | sed -n "s/^ *\"$1\": *//p" | tr '\n' ' '
+}
+
+# end STEP WHAT-IT-PRINTED: a row of the table.
+end() {
+    wait "$media_pid" || fail "the calls failed: $(cat "$work/media.log")"
+    after_dmz=$(turns dmz)
+    after_inner=$(turns inner)
+    rm -f "$work/held"
+    printf '%-26s %-14s %8s %8s %8s %8s %12s %16s %16s\n' "$1" "$2" \
+        "$(over "$before_dmz" "$after_dmz")" "$(field 3 $after_dmz)" \
+        "$(over "$before_inner" "$after_inner")" "$(field 3 $after_inner)" \
+        "$(number lost)" "$(number max)" "$(number longest_gap_us)"
+}
+
+head_of_table() {
+    echo "$sas SAs, $suite, $calls calls of 50 packets/s each way. Seconds of each step; turns of the"
+    echo "event loop above 1 ms in it and the longest since the daemon's start (us), in which is what"
+    echo "other processes took; of the calls (in, back): packets lost, longest delay and gap (us)."
+    printf '%-26s %-14s %8s %8s %8s %8s %12s %16s %16s\n' \
+        step seconds "dmz>1ms" longest "inn>1ms" longest lost delay gap
+}
+
+# restart NAME PROGRAM PID: kills it, sets pid, and puts into times how long the SAs were away.
+restart() {
+    ${BENCH_CHRT:-} "$churn" "$work/inner.sock" resync "$work/dmz.sock" $((sas + 2 * calls)) >"$work/times" &
+    resync_pid=$!
+    sleep 0.2
+    kill -9 "$3"
+    wait "$3" 2>/dev/null || :
+    rm -f "$work/$1.sock"
+    start "$1" "$2"
+    wait $resync_pid || fail "no sync"
+    times=$(cat "$work/times")
+}
+
+make_certs
+# As in service: a file system in memory.
+state=$work/state
+[ ! -w /dev/shm ] || state=/dev/shm/${work##*/}.state
+write_configs "$state"
+start dmz dmz-relay
+dmz=$pid
+start inner inner-relay
+inner=$pid
+wait_for_tunnel
+head_of_table
+
+begin 4
+end "nothing" ""
+begin 5
+end "add" "$("$churn" "$work/inner.sock" add "$sas" "$suite")"
+begin 5
+end "delete" "$("$churn" "$work/inner.sock" delete)"
+begin 5
+end "add again" "$("$churn" "$work/inner.sock" add "$sas" "$suite")"
+begin 5
+end "list (inner)" "$("$churn" "$work/inner.sock" list)"
+begin 5
+end "list (dmz)" "$("$churn" "$work/dmz.sock" list)"
+begin 6
+restart dmz dmz-relay "$dmz"
+dmz=$pid
+end "new dmz-relay: up, synced" "$times"
+# Its state file has all SAs by then. The dmz-relay has them still, and takes them once more.
+begin 6
+restart inner inner-relay "$inner"
+inner=$pid
+end "new inner-relay: the same" "$times"
+begin 6
+trips=$("$churn" "$work/inner.sock" trips "$suite")
+end "2000 adds, deletes" ""
+echo "round trips, us (median, 99th percentile): $(echo "$trips" | tr '\n' ' ')"

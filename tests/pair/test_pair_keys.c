@@ -295,6 +295,52 @@ START_TEST(test_other_keys_after_a_restart)
 }
 END_TEST
 
+/* A new key in the middle of the call; packets of the old one are still on their way. */
+START_TEST(test_new_key)
+{
+    bool keyless = all_keys[_i / SUITE_COUNT] == WIRE_REPLICA_KEYLESS;
+    struct pair *pair;
+    struct pair_sender *sender = call_with(&pair, _i);
+    struct protect *old = sender->protect;
+    const struct suite *suite = sender->request.suite;
+    const struct verdict_counts *inner = &pair->site[0].inner->links[0].counts;
+    struct srtp_key key;
+    struct admit_error error;
+    enum srtp_key_kind kind;
+
+    (void)pair_run_until_synced(pair);
+    pair_expect_one_way(sender);
+    kind = at_dmz(sender)->srtp ? srtp_session_kind(at_dmz(sender)->srtp) : SRTP_KEY_NONE;
+    key = sender->request.key;
+    key.octets[0] ^= 1;
+    ck_assert_int_eq(admit_rekey(pair->site[0].inner,
+                                 inner_find_sa(pair->site[0].inner, sender->id), suite, &key,
+                                 pair->now_us, &error),
+                     0);
+    (void)pair_run_until_synced(pair);
+    pair_run(pair, 50 * PAIR_MS);
+    ck_assert_int_eq(at_dmz(sender)->srtp ? srtp_session_kind(at_dmz(sender)->srtp) : SRTP_KEY_NONE,
+                     kind);
+    pair_expect_one_way(sender); /* the old one */
+    sender->protect = protect_new(suite, key.octets, sender->request.ssrc[0]);
+    ck_assert_ptr_nonnull(sender->protect);
+    pair_expect_one_way(sender);
+    pair_run(pair, OLD_KEY_US + 2 * PAIR_SECOND);
+    pair_expect_one_way(sender);
+    ck_assert_uint_eq(pair_dmz_verdict(pair, VERDICT_AUTH_FAIL) + inner->n[VERDICT_AUTH_FAIL], 0);
+    protect_free(sender->protect);
+    sender->protect = old;
+    pair->site[0].out.count = 0;
+    pair_send_rtp(sender);
+    pair_run(pair, 50 * PAIR_MS);
+    ck_assert_uint_eq(pair->site[0].out.count, 0);
+    ck_assert_uint_eq(pair_dmz_verdict(pair, VERDICT_AUTH_FAIL), !keyless);
+    ck_assert_uint_eq(inner->n[VERDICT_AUTH_FAIL], keyless);
+    pair_sender_free(sender);
+    pair_free(pair);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("pair keys");
@@ -309,6 +355,7 @@ int main(void)
     tcase_add_loop_test(tc, test_harmed_packets, 0, CASES);
     tcase_add_loop_test(tc, test_forged_flood, 0, CASES);
     tcase_add_loop_test(tc, test_other_keys_after_a_restart, 0, CASES);
+    tcase_add_loop_test(tc, test_new_key, 0, CASES);
     suite_add_tcase(suite, tc);
     result = unit_run(suite);
     sample_engine_stop();

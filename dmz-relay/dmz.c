@@ -80,7 +80,6 @@ void dmz_fini(struct dmz *dmz)
 
 void dmz_tick(struct dmz *dmz, uint64_t now_us)
 {
-    (void)rekey_tick(table_old_keys(dmz->table), now_us, OLD_KEYS_PIECE);
     for (size_t i = 0; i < dmz->site_count; i++) {
         struct dmz_site *site = &dmz->sites[i];
 
@@ -94,7 +93,7 @@ void dmz_tick(struct dmz *dmz, uint64_t now_us)
     }
 }
 
-bool dmz_work(struct dmz *dmz)
+bool dmz_work(struct dmz *dmz, uint64_t now_us)
 {
     unsigned left = SWEEP_PIECE;
 
@@ -102,7 +101,7 @@ bool dmz_work(struct dmz *dmz)
     dmz->out.flush(dmz->out.ctx);
     for (size_t i = 0; i < dmz->site_count && left > 0; i++)
         left -= replica_sweep(&dmz->sites[i].replica, left);
-    return left == 0;
+    return rekey_tick(table_old_keys(dmz->table), now_us, OLD_KEYS_PIECE) || left == 0;
 }
 
 bool dmz_has_work(const struct dmz *dmz)

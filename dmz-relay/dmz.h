@@ -85,8 +85,11 @@ void dmz_fini(struct dmz *dmz);
 void dmz_tick(struct dmz *dmz, uint64_t now_us);
 /* SAs that a sync or dmz_tick left behind are there to be deleted. */
 bool dmz_has_work(const struct dmz *dmz);
-/* Deletes some of them, in much less than a millisecond. False: no more are left. */
-bool dmz_work(struct dmz *dmz);
+/*
+ * A piece of what is due, much less than a millisecond: deletes some of them, and
+ * old keys whose time is over. False: nothing is left.
+ */
+bool dmz_work(struct dmz *dmz, uint64_t now_us);
 
 /* --- site.c: links. NULL for a name that is no site's, or without memory. */
 struct dmz_link *dmz_link_new(struct dmz *dmz, const char *name, uint64_t now_us);

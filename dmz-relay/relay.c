@@ -186,8 +186,7 @@ static void tick(struct daemon *daemon, uint64_t now_us)
 
 static bool work(struct daemon *daemon, uint64_t now_us)
 {
-    (void)now_us;
-    return dmz_work(&relay_of(daemon)->core);
+    return dmz_work(&relay_of(daemon)->core, now_us);
 }
 
 static void share(const void *conf, struct daemon_shared *shared)

@@ -73,7 +73,8 @@ head_of_table() {
 restart() {
     ${BENCH_CHRT:-} "$churn" "$work/inner.sock" resync "$work/dmz.sock" $((sas + 2 * calls)) >"$work/times" &
     resync_pid=$!
-    sleep 0.2
+    # The state file takes a tenth of a second, and a millisecond for about 150 SAs.
+    sleep $((1 + sas / 50000))
     kill -9 "$3"
     wait "$3" 2>/dev/null || :
     rm -f "$work/$1.sock"

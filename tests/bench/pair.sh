@@ -1,6 +1,7 @@
 # Sourced by the scripts beside it: a pair of relays on loopback, in a folder of its own that is
 # removed at the end.
 #   BENCH_CHRT      "chrt -f 10" runs the relays in front of all else, where others use the machine
+#                   (the kernel still takes 50 ms of each second from one that never waits)
 LC_ALL=C
 export LC_ALL
 : "${BENCH_SRCDIR:?run this by make bench}" "${BENCH_BUILDDIR:?}"

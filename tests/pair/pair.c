@@ -291,8 +291,8 @@ static void turn(struct pair *pair)
             turn_dmz(tunnel);
         pass_on_close(tunnel);
     }
-    if (pair->dmz && dmz_has_work(pair->dmz))
-        (void)dmz_work(pair->dmz);
+    if (pair->dmz)
+        (void)dmz_work(pair->dmz, pair->now_us);
     for (unsigned i = 0; i < pair->site_count; i++) {
         if (pair->site[i].inner)
             (void)inner_work(pair->site[i].inner, pair->now_us);

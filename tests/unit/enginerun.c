@@ -616,12 +616,12 @@ static bool send_unknown(struct enginerun *run, struct key *key, bool rtcp)
 
 /* ------------------------------------------------------------ forgeries */
 
+/* Where there are no such octets, one of the header's. */
 static void flip(struct enginerun *run, struct packet *packet, size_t from, size_t octets)
 {
-    if (octets > 0)
-        packet->octets[from + below(run, octets)] ^= (uint8_t)(1u << below(run, 8));
-    else
-        packet->octets[packet->length - 1] ^= 1;
+    size_t at = octets > 0 ? from + below(run, octets) : 5;
+
+    packet->octets[at] ^= (uint8_t)(1u << below(run, 8));
 }
 
 /* Where things stand in a packet of this key. */

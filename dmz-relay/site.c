@@ -67,7 +67,7 @@ static void on_up(void *ctx, const struct hello *theirs)
     site->link = link;
     site->connects++;
     memcpy(site->engine, theirs->engine, sizeof(site->engine));
-    site->changed_us = session_up_since(link->session);
+    site->changed_us = site->replica.now_us = session_up_since(link->session);
     log_info("site %s is up (%s, %zu SAs held)", site->name, theirs->software,
              table_count_owner(link->dmz->table, link->site));
 }

@@ -138,6 +138,14 @@ static bool same_transport(const struct sa_transport *a, const struct sa_transpo
     return addr_equal(&a->rtp, &b->rtp) && addr_equal(&a->rtcp, &b->rtcp) && a->mux == b->mux;
 }
 
+/* Where a stream has not started, highest is a hint of the key before, which stays at home. */
+static bool same_index(const struct srtp_index *a, const struct srtp_index *b)
+{
+    return a->started == b->started && (!a->started || a->highest == b->highest) &&
+           a->rtcp_started == b->rtcp_started &&
+           (!a->rtcp_started || a->rtcp_highest == b->rtcp_highest);
+}
+
 static bool same_streams(const struct sa *a, const struct sa *b)
 {
     if (a->stream_count != b->stream_count)
@@ -146,10 +154,7 @@ static bool same_streams(const struct sa *a, const struct sa *b)
         const struct sa_stream *x = &a->stream[i];
         const struct sa_stream *y = sa_stream((struct sa *)(uintptr_t)b, x->ssrc);
 
-        if (!y || x->origin != y->origin || x->index.started != y->index.started ||
-            x->index.highest != y->index.highest ||
-            x->index.rtcp_started != y->index.rtcp_started ||
-            x->index.rtcp_highest != y->index.rtcp_highest)
+        if (!y || x->origin != y->origin || !same_index(&x->index, &y->index))
             return false;
     }
     return true;

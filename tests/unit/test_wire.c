@@ -672,6 +672,7 @@ int main(void)
 {
     Suite *suite = suite_create("wire");
     TCase *tc = tcase_create("wire");
+    int result;
 
     tcase_add_loop_test(tc, test_round_trip, 0, ROUND_TRIPS);
     tcase_add_test(tc, test_round_trip_all_suites);
@@ -688,5 +689,7 @@ int main(void)
     tcase_add_test(tc, test_nak);
     tcase_add_test(tc, test_sync);
     suite_add_tcase(suite, tc);
-    return unit_run(suite);
+    result = unit_run(suite);
+    sample_engine_stop();
+    return result;
 }

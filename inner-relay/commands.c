@@ -219,7 +219,8 @@ static void read_mki(struct reading *reading, struct srtp_key *key)
         int high = hex_digit(text[i]), low = hex_digit(text[i + 1]);
 
         ok = high >= 0 && low >= 0;
-        key->mki[i / 2] = (uint8_t)(high << 4 | low);
+        if (ok)
+            key->mki[i / 2] = (uint8_t)(high << 4 | low);
     }
     if (!ok)
         complain(reading, "mki", "1 to 128 octets are expected, two hex digits for each");

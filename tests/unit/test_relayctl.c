@@ -428,8 +428,10 @@ END_TEST
 START_TEST(shows_what_lacks_members)
 {
     static const char *const commands_of[] = {
-        "status", "stats", "sa list",     "sa show 1",
-        "reload", "debug", "sa delete 1", "sa rekey 1 --suite AES_CM_128_HMAC_SHA1_80 --key " KEY};
+        "status",      "stats",
+        "sa list",     "sa show 1",
+        "reload",      "debug",
+        "sa delete 1", ("sa rekey 1 --suite AES_CM_128_HMAC_SHA1_80 --key " KEY)};
     static const char *const replies[] = {
         "{\"ok\":true}",
         "{\"ok\":true,\"tunnels\":[1,{}],\"listeners\":[{}],\"places\":[{}],\"sas\":[{}],"

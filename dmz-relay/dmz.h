@@ -100,9 +100,9 @@ void dmz_link_closed(struct dmz_link *link, const char *reason, uint64_t now_us)
 void inbound_packets(struct dmz *dmz, unsigned listener, bool rtcp_port,
                      const struct udp_packet *packets, size_t count, uint64_t now_us);
 
-/* --- outbound.c: a frame from the tunnel, on its way out. */
-void outbound_frame(struct dmz_site *site, struct dmz *dmz, uint32_t label, const uint8_t *packet,
-                    size_t length);
+/* --- outbound.c: packets from the tunnel, at most SESSION_GROUP, on their way out. */
+void outbound_frames(struct dmz_site *site, struct dmz *dmz, const struct session_packet *packets,
+                     size_t count);
 /* What became of a packet that went to dmz.out; tag is what came with it, error an errno or 0. */
 void outbound_sent(struct dmz *dmz, unsigned listener, bool rtcp_port, void *tag, int error);
 

@@ -85,13 +85,12 @@ static int on_control(void *ctx, uint8_t type, struct reader *body)
     return replica_frame(&site_of(link)->replica, type, body);
 }
 
-static void on_media(void *ctx, uint32_t label, const uint8_t *packet, size_t length,
-                     uint64_t now_us)
+static void on_media(void *ctx, const struct session_packet *packets, size_t count, uint64_t now_us)
 {
     struct dmz_link *link = ctx;
 
     (void)now_us;
-    outbound_frame(site_of(link), link->dmz, label, packet, length);
+    outbound_frames(site_of(link), link->dmz, packets, count);
 }
 
 /* The replica has nothing of its own to say yet but NAKs, which are urgent. */

@@ -1,4 +1,3 @@
-#include "common/sa/table.h"
 #include "common/sa/verify.h"
 #include "inner-relay/inner.h"
 
@@ -6,11 +5,12 @@
  * The dmz-relay has verified the packet already, but it stands where it can be
  * broken into: nothing that it says is taken on trust.
  */
-static enum verdict admit(struct sa *sa, struct inner *inner, const uint8_t *packet, size_t length,
-                          uint64_t now_us, struct path_hop *hop)
+static enum verdict admit(const struct path_found *found, struct inner *inner,
+                          const struct session_packet *packet, uint64_t now_us,
+                          struct path_hop *hop)
 {
-    struct rtp_view view;
-    enum verdict verdict = classify(packet, length, &view);
+    struct sa *sa = found->sa;
+    enum verdict verdict = found->verdict;
 
     if (verdict == VERDICT_ACCEPTED && sa->side != SA_SIDE_EXTERNAL)
         verdict = VERDICT_WRONG_SIDE;
@@ -18,31 +18,41 @@ static enum verdict admit(struct sa *sa, struct inner *inner, const uint8_t *pac
         verify_count(sa, verdict);
         return verdict;
     }
-    verdict = verify_packet(sa, &view, packet, length, now_us);
+    verdict = verify_packet(sa, &found->view, packet->data, packet->length, now_us);
     if (verdict != VERDICT_ACCEPTED)
         return verdict;
-    verdict =
-        path_route(sa, view.shape == RTP_SHAPE_RTCP, inner->listeners, inner->listener_count, hop);
+    verdict = path_route(sa, found->view.shape == RTP_SHAPE_RTCP, inner->listeners,
+                         inner->listener_count, hop);
     if (verdict != VERDICT_ACCEPTED)
         verify_count(sa, verdict);
     return verdict;
 }
 
-void inbound_frame(struct inner_link *link, uint32_t label, const uint8_t *packet, size_t length,
-                   uint64_t now_us)
+static void take(struct inner_link *link, const struct path_found *found,
+                 const struct session_packet *packet, uint64_t now_us)
 {
-    struct inner *inner = link->inner;
-    struct sa *sa = table_by_label(inner->table, link->number, label);
+    const struct path_out *out = &link->inner->out;
     enum verdict verdict = VERDICT_NO_SA;
     struct path_hop hop;
 
     link->counts.received++;
-    if (sa)
-        verdict = admit(sa, inner, packet, length, now_us, &hop);
+    if (found->sa)
+        verdict = admit(found, link->inner, packet, now_us, &hop);
     if (verdict == VERDICT_ACCEPTED)
-        inner->out.send(inner->out.ctx, hop.listener, hop.rtcp_port, hop.to, packet, length, sa);
+        out->send(out->ctx, hop.listener, hop.rtcp_port, hop.to, packet->data, packet->length,
+                  found->sa);
     else
         verdict_count(&link->counts, verdict);
+}
+
+void inbound_frames(struct inner_link *link, const struct session_packet *packets, size_t count,
+                    uint64_t now_us)
+{
+    struct path_found found[PATH_GROUP];
+
+    path_find_labels(link->inner->table, link->number, packets, count, found);
+    for (size_t i = 0; i < count; i++)
+        take(link, &found[i], &packets[i], now_us);
 }
 
 void inbound_sent(struct inner *inner, unsigned listener, bool rtcp_port, void *tag, int error)

@@ -106,9 +106,9 @@ const struct hello_listener *inner_link_listener(const struct inner_link *link, 
 void outbound_packets(struct inner *inner, unsigned listener, bool rtcp_port,
                       const struct udp_packet *packets, size_t count, uint64_t now_us);
 
-/* --- inbound.c: a frame from the tunnel, on its way to a phone. */
-void inbound_frame(struct inner_link *link, uint32_t label, const uint8_t *packet, size_t length,
-                   uint64_t now_us);
+/* --- inbound.c: packets from the tunnel, at most SESSION_GROUP, on their way to phones. */
+void inbound_frames(struct inner_link *link, const struct session_packet *packets, size_t count,
+                    uint64_t now_us);
 /* What became of a packet that went to inner.out; tag is what came with it, error an errno or 0. */
 void inbound_sent(struct inner *inner, unsigned listener, bool rtcp_port, void *tag, int error);
 

@@ -64,10 +64,9 @@ static int on_control(void *ctx, uint8_t type, struct reader *body)
     return authority_nak(&link->authority, body);
 }
 
-static void on_media(void *ctx, uint32_t label, const uint8_t *packet, size_t length,
-                     uint64_t now_us)
+static void on_media(void *ctx, const struct session_packet *packets, size_t count, uint64_t now_us)
 {
-    inbound_frame(ctx, label, packet, length, now_us);
+    inbound_frames(ctx, packets, count, now_us);
 }
 
 static bool pull_live(void *ctx, uint8_t *type, struct writer *body)

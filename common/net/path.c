@@ -25,6 +25,20 @@ static void look_at(const struct udp_packet *packet, struct path_found *found,
     lookup->ssrc = found->view.ssrc;
 }
 
+/* What was found is also fetched, for verifying. */
+static void take_over(const struct table_lookup *lookups, size_t count, struct path_found *found)
+{
+    for (size_t i = 0; i < count; i++) {
+        found[i].sa = lookups[i].sa;
+        if (found[i].sa)
+            verify_prefetch(found[i].sa, &found[i].view);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (found[i].sa)
+            verify_prefetch_more(found[i].sa);
+    }
+}
+
 void path_find(struct table *table, enum sa_side side, const struct udp_packet *packets,
                size_t count, struct path_found *found)
 {
@@ -33,17 +47,24 @@ void path_find(struct table *table, enum sa_side side, const struct udp_packet *
     for (size_t i = 0; i < count; i++)
         look_at(&packets[i], &found[i], &lookups[i]);
     table_by_sources(table, side, lookups, count);
+    take_over(lookups, count, found);
     for (size_t i = 0; i < count; i++) {
-        found[i].sa = lookups[i].sa;
-        if (found[i].sa)
-            verify_prefetch(found[i].sa, &found[i].view);
-        else if (found[i].verdict == VERDICT_ACCEPTED)
+        if (!found[i].sa && found[i].verdict == VERDICT_ACCEPTED)
             found[i].verdict = VERDICT_NO_SA;
     }
+}
+
+void path_find_labels(struct table *table, unsigned owner, const struct session_packet *packets,
+                      size_t count, struct path_found *found)
+{
+    struct table_lookup lookups[PATH_GROUP];
+
     for (size_t i = 0; i < count; i++) {
-        if (found[i].sa)
-            verify_prefetch_more(found[i].sa);
+        found[i].verdict = classify(packets[i].data, packets[i].length, &found[i].view);
+        lookups[i].ssrc = packets[i].label;
     }
+    table_by_labels(table, owner, lookups, count);
+    take_over(lookups, count, found);
 }
 
 enum verdict path_verify(const struct path_found *found, bool rtcp_port,

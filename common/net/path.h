@@ -14,6 +14,7 @@
 #include "common/net/udp.h"
 #include "common/rtp/classify.h"
 #include "common/sa/sa.h"
+#include "common/tunnel/session.h"
 
 struct table;
 
@@ -52,7 +53,7 @@ struct path_found {
  * up to PATH_GROUP at once (see table_by_sources()). Nothing may be removed from the table until
  * path_verify() has had the last of them.
  */
-enum { PATH_GROUP = 8 };
+enum { PATH_GROUP = SESSION_GROUP };
 void path_find(struct table *table, enum sa_side side, const struct udp_packet *packets,
                size_t count, struct path_found *found);
 /*
@@ -61,6 +62,13 @@ void path_find(struct table *table, enum sa_side side, const struct udp_packet *
  */
 enum verdict path_verify(const struct path_found *found, bool rtcp_port,
                          const struct udp_packet *packet, uint64_t now_us);
+/*
+ * The same for packets from the tunnel: verdict is what classify() says, and sa the SA of that
+ * owner with the packet's label, whatever the verdict. Which verdict it becomes is the caller's
+ * business.
+ */
+void path_find_labels(struct table *table, unsigned owner, const struct session_packet *packets,
+                      size_t count, struct path_found *found);
 
 /*
  * Where a packet of this SA leaves to. VERDICT_ACCEPTED, or VERDICT_NO_DESTINATION. listeners:

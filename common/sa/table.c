@@ -382,16 +382,21 @@ struct sa *table_by_id(struct table *table, unsigned owner, uint64_t id)
     return NULL;
 }
 
-struct sa *table_by_label(struct table *table, unsigned owner, uint32_t label)
+static struct sa *find_label(const struct table *table, uint32_t ref, unsigned owner,
+                             uint32_t label)
 {
-    for (uint32_t ref = *bucket_number(table, INDEX_LABEL, owner, label); ref;
-         ref = next_of(table, INDEX_LABEL, ref)) {
+    for (; ref; ref = next_of(table, INDEX_LABEL, ref)) {
         struct sa *sa = sa_of(table, ref);
 
         if (sa->label == label && sa->owner == owner)
             return sa;
     }
     return NULL;
+}
+
+struct sa *table_by_label(struct table *table, unsigned owner, uint32_t label)
+{
+    return find_label(table, *bucket_number(table, INDEX_LABEL, owner, label), owner, label);
 }
 
 /* One alone is found whatever the SSRC. */
@@ -420,17 +425,9 @@ struct sa *table_by_source(struct table *table, enum sa_side side, const struct 
 }
 
 /* Each loop fetches what the next one reads: bucket, slot, SA, stream. */
-static void prefetch_lookups(struct table *table, enum sa_side side, struct table_lookup *lookups,
+static void prefetch_lookups(const struct table *table, const struct table_lookup *lookups,
                              size_t count)
 {
-    static const uint32_t none;
-
-    for (size_t i = 0; i < count; i++) {
-        struct table_lookup *at = &lookups[i];
-
-        at->bucket = at->source ? bucket_stream(table, side, at->source, at->ssrc) : &none;
-        __builtin_prefetch(at->bucket);
-    }
     for (size_t i = 0; i < count; i++)
         __builtin_prefetch(&table->slot[*lookups[i].bucket / REF_SLOT]);
     for (size_t i = 0; i < count; i++) {
@@ -446,7 +443,15 @@ static void prefetch_lookups(struct table *table, enum sa_side side, struct tabl
 void table_by_sources(struct table *table, enum sa_side side, struct table_lookup *lookups,
                       size_t count)
 {
-    prefetch_lookups(table, side, lookups, count);
+    static const uint32_t none;
+
+    for (size_t i = 0; i < count; i++) {
+        struct table_lookup *at = &lookups[i];
+
+        at->bucket = at->source ? bucket_stream(table, side, at->source, at->ssrc) : &none;
+        __builtin_prefetch(at->bucket);
+    }
+    prefetch_lookups(table, lookups, count);
     for (size_t i = 0; i < count; i++) {
         struct table_lookup *at = &lookups[i];
 
@@ -454,6 +459,18 @@ void table_by_sources(struct table *table, enum sa_side side, struct table_looku
         if (at->source && !at->sa)
             at->sa = find_alone(table, side, at->source);
     }
+}
+
+void table_by_labels(struct table *table, unsigned owner, struct table_lookup *lookups,
+                     size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        lookups[i].bucket = bucket_number(table, INDEX_LABEL, owner, lookups[i].ssrc);
+        __builtin_prefetch(lookups[i].bucket);
+    }
+    prefetch_lookups(table, lookups, count);
+    for (size_t i = 0; i < count; i++)
+        lookups[i].sa = find_label(table, *lookups[i].bucket, owner, lookups[i].ssrc);
 }
 
 static struct sa *find_source(struct table *table, enum sa_side side, const struct addr *source,

@@ -58,17 +58,19 @@ struct sa *table_by_source(struct table *table, enum sa_side side, const struct 
                            uint32_t ssrc);
 
 /*
- * table_by_source() for several packets at once. With many SAs a search mostly waits for memory;
- * here all of them wait at the same time.
+ * table_by_source() and table_by_label() for several packets at once. With many SAs a search mostly
+ * waits for memory; here all of them wait at the same time.
  */
 struct table_lookup {
-    const struct addr *source; /* NULL: nothing is sought */
-    uint32_t ssrc;
-    const uint32_t *bucket; /* the table's */
-    struct sa *sa;          /* the result */
+    const struct addr *source; /* NULL: nothing is sought; not looked at for labels */
+    uint32_t ssrc;             /* or label */
+    const uint32_t *bucket;    /* the table's */
+    struct sa *sa;             /* the result */
 };
 void table_by_sources(struct table *table, enum sa_side side, struct table_lookup *lookups,
                       size_t count);
+void table_by_labels(struct table *table, unsigned owner, struct table_lookup *lookups,
+                     size_t count);
 
 /*
  * The SAs whose sender on that side has this SSRC, one by one: the first for after = NULL, then the

@@ -275,16 +275,31 @@ static int on_pong(struct session *session, struct reader *body, uint64_t now_us
     return 0;
 }
 
-static int on_media(struct session *session, struct reader *body, uint64_t now_us)
-{
-    uint32_t label;
-    const uint8_t *packet;
-    size_t length;
+/* Media frames that came one after another, and lie in the input still. */
+struct run {
+    struct session_packet packets[SESSION_GROUP];
+    size_t count;
+};
 
-    if (frame_media(body, &label, &packet, &length) < 0)
+static void end_run(struct session *session, struct run *run, uint64_t now_us)
+{
+    if (run->count > 0)
+        session->hooks->media(session->ctx, run->packets, run->count, now_us);
+    run->count = 0;
+}
+
+static int on_media(struct session *session, struct reader *body, struct run *run, uint64_t now_us)
+{
+    struct session_packet *packet = &run->packets[run->count];
+
+    if (frame_media(body, &packet->label, &packet->data, &packet->length) < 0) {
+        end_run(session, run, now_us);
         return protocol_error(session, "media frame too short or too long");
+    }
+    session->counters.frames_in++;
     session->counters.media_in++;
-    session->hooks->media(session->ctx, label, packet, length, now_us);
+    if (++run->count == SESSION_GROUP)
+        end_run(session, run, now_us);
     return 0;
 }
 
@@ -307,8 +322,6 @@ static bool may_come(const struct session *session, uint8_t type)
 static int on_frame_up(struct session *session, struct frame *frame, uint64_t now_us)
 {
     switch (frame->type) {
-    case FRAME_MEDIA:
-        return on_media(session, &frame->body, now_us);
     case FRAME_PING:
         return on_ping(session, &frame->body);
     case FRAME_PONG:
@@ -323,10 +336,15 @@ static int on_frame_up(struct session *session, struct frame *frame, uint64_t no
     return session->state == SESSION_ENDED ? ERR_CLOSED : 0;
 }
 
-static int on_frame(struct session *session, struct frame *frame, uint64_t now_us)
+static int on_frame(struct session *session, struct frame *frame, struct run *run, uint64_t now_us)
 {
     uint8_t awaited = session->role == SESSION_DMZ ? FRAME_HELLO : FRAME_HELLO_ACK;
 
+    if (frame->type == FRAME_MEDIA && session->state == SESSION_UP)
+        return on_media(session, &frame->body, run, now_us);
+    end_run(session, run, now_us);
+    if (session->state == SESSION_ENDED)
+        return ERR_CLOSED;
     session->counters.frames_in++;
     if (frame->type == FRAME_BYE)
         return on_bye(session, &frame->body);
@@ -360,6 +378,7 @@ static void drop_input(struct session *session, size_t octets)
 
 int session_received(struct session *session, size_t count, uint64_t now_us)
 {
+    struct run run = {.count = 0};
     size_t at = 0;
     unsigned done = 0;
 
@@ -369,18 +388,21 @@ int session_received(struct session *session, size_t count, uint64_t now_us)
         struct frame frame;
         int taken = frame_parse(session->input + at, session->input_length - at, &frame);
 
-        if (taken < 0)
+        if (taken < 0) {
+            end_run(session, &run, now_us);
             return protocol_error(session, "a frame of a length that may not be");
+        }
         if (taken == 0)
             break;
         at += (size_t)taken;
         done += frame.type == FRAME_MEDIA ? 1 : SA_FRAME_COST;
         session->heard_us = now_us;
-        if (on_frame(session, &frame, now_us) < 0)
+        if (on_frame(session, &frame, &run, now_us) < 0)
             return ERR_CLOSED;
         if (frame.type != FRAME_MEDIA)
             wipe(session->input + at - taken, (size_t)taken);
     }
+    end_run(session, &run, now_us);
     if (session->state == SESSION_ENDED)
         return ERR_CLOSED;
     drop_input(session, at);

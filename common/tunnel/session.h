@@ -28,6 +28,15 @@ enum session_state {
     SESSION_ENDED, /* session_reason() says why */
 };
 
+/* A packet that came out of the tunnel; the octets are valid until the hook returns. */
+struct session_packet {
+    uint32_t label;
+    const uint8_t *data;
+    size_t length;
+};
+
+enum { SESSION_GROUP = 8 };
+
 /* What a session asks of its daemon. All are called from within session_received and
  * session_output. */
 struct session_hooks {
@@ -40,7 +49,8 @@ struct session_hooks {
     void (*up)(void *ctx, const struct hello *theirs);
     /* SA and sync frames. A negative code ends the session as a protocol error. */
     int (*control)(void *ctx, uint8_t type, struct reader *body);
-    void (*media)(void *ctx, uint32_t label, const uint8_t *packet, size_t length, uint64_t now_us);
+    /* 1 to SESSION_GROUP packets that came one after another. */
+    void (*media)(void *ctx, const struct session_packet *packets, size_t count, uint64_t now_us);
     /* Frames that are due; false when none is. body has room for a whole frame. */
     bool (*pull_live)(void *ctx, uint8_t *type, struct writer *body);
     bool (*pull_bulk)(void *ctx, uint8_t *type, struct writer *body);

@@ -69,8 +69,8 @@ static int on_control(void *ctx, uint8_t type, struct reader *body)
     return reader_u8(body) == 0xff ? -1 : 0;
 }
 
-static void on_media(void *ctx, uint32_t label, const uint8_t *packet, size_t length,
-                     uint64_t now_us)
+static void on_packet(void *ctx, uint32_t label, const uint8_t *packet, size_t length,
+                      uint64_t now_us)
 {
     struct run *run = ctx;
     uint8_t sum = 0;
@@ -87,6 +87,13 @@ static void on_media(void *ctx, uint32_t label, const uint8_t *packet, size_t le
         run->counts.received++;
         session_media(run->session, label ^ sum, packet, length, &run->counts, now_us);
     }
+}
+
+static void on_media(void *ctx, const struct session_packet *packets, size_t count, uint64_t now_us)
+{
+    expect(count >= 1 && count <= SESSION_GROUP);
+    for (size_t i = 0; i < count; i++)
+        on_packet(ctx, packets[i].label, packets[i].data, packets[i].length, now_us);
 }
 
 static bool pull_nothing(void *ctx, uint8_t *type, struct writer *body)

@@ -128,6 +128,7 @@ static const struct sa *list_by_source(const struct model *m, enum sa_side side,
 static void compare_owner(struct model *m, unsigned owner)
 {
     const struct sa *by_id[IDS] = {NULL}, *by_label[LABELS] = {NULL};
+    struct table_lookup lookups[LABELS] = {0};
     size_t count = 0;
 
     for (unsigned i = 0; i < HELD_MAX; i++) {
@@ -141,8 +142,13 @@ static void compare_owner(struct model *m, unsigned owner)
     expect(m, table_count_owner(m->table, owner) == count, "count of an owner");
     for (unsigned i = 0; i < IDS; i++)
         expect(m, table_by_id(m->table, owner, i) == by_id[i], "by id");
-    for (unsigned i = 0; i < LABELS; i++)
+    for (unsigned i = 0; i < LABELS; i++) {
         expect(m, table_by_label(m->table, owner, i) == by_label[i], "by label");
+        lookups[i].ssrc = i;
+    }
+    table_by_labels(m->table, owner, lookups, LABELS);
+    for (unsigned i = 0; i < LABELS; i++)
+        expect(m, lookups[i].sa == by_label[i], "by labels");
 }
 
 static void compare_ssrc(struct model *m, enum sa_side side, uint32_t ssrc)

@@ -139,8 +139,8 @@ static int on_control(void *ctx, uint8_t type, struct reader *body)
     return 0;
 }
 
-static void on_media(void *ctx, uint32_t label, const uint8_t *packet, size_t length,
-                     uint64_t now_us)
+static void on_packet(void *ctx, uint32_t label, const uint8_t *packet, size_t length,
+                      uint64_t now_us)
 {
     struct end *end = ctx;
 
@@ -150,6 +150,13 @@ static void on_media(void *ctx, uint32_t label, const uint8_t *packet, size_t le
     ck_assert_uint_gt(label, end->media_last);
     end->media_last = label;
     end->media_got++;
+}
+
+static void on_media(void *ctx, const struct session_packet *packets, size_t count, uint64_t now_us)
+{
+    ck_assert(count >= 1 && count <= SESSION_GROUP);
+    for (size_t i = 0; i < count; i++)
+        on_packet(ctx, packets[i].label, packets[i].data, packets[i].length, now_us);
 }
 
 static bool pull_live(void *ctx, uint8_t *type, struct writer *body)

@@ -23,6 +23,7 @@ struct end {
     unsigned live_pulled, bulk_pulled;
     unsigned dropped[VERDICT_COUNT];
     int hello_result, control_result;
+    char came[64]; /* m: media; c: control; the end of a group is a stroke */
     uint8_t last_type;
     uint32_t last_label;
     size_t last_length;
@@ -48,18 +49,27 @@ static void on_up(void *ctx, const struct hello *theirs)
     ((struct end *)ctx)->ups++;
 }
 
+static void note(struct end *end, char what)
+{
+    size_t length = strlen(end->came);
+
+    if (length + 1 < sizeof(end->came))
+        end->came[length] = what;
+}
+
 static int on_control(void *ctx, uint8_t type, struct reader *body)
 {
     struct end *end = ctx;
 
     end->controls++;
+    note(end, 'c');
     end->last_type = type;
     end->last_length = reader_left(body);
     return end->control_result;
 }
 
-static void on_media(void *ctx, uint32_t label, const uint8_t *packet, size_t length,
-                     uint64_t now_us)
+static void on_packet(void *ctx, uint32_t label, const uint8_t *packet, size_t length,
+                      uint64_t now_us)
 {
     struct end *end = ctx;
     bool right = true;
@@ -71,6 +81,16 @@ static void on_media(void *ctx, uint32_t label, const uint8_t *packet, size_t le
     for (size_t i = 0; i < length; i++)
         right = right && packet[i] == (label & 0xff);
     ck_assert(right);
+}
+
+static void on_media(void *ctx, const struct session_packet *packets, size_t count, uint64_t now_us)
+{
+    ck_assert(count >= 1 && count <= SESSION_GROUP);
+    for (size_t i = 0; i < count; i++) {
+        on_packet(ctx, packets[i].label, packets[i].data, packets[i].length, now_us);
+        note(ctx, 'm');
+    }
+    note(ctx, '/');
 }
 
 /* SA-DELETE bodies of 24 octets. */
@@ -540,6 +560,66 @@ START_TEST(test_dead_peer)
 }
 END_TEST
 
+/* Groups are of packets in a row, and what came in front of a frame is handed over before it. */
+static const struct {
+    const char *sent; /* m, c, PING (p), BYE (b), a frame that may not be (x), cut short (s) */
+    const char *came;
+} groups[] = {
+    {"m", "m/"},
+    {"mmm", "mmm/"},
+    {"mmmmmmmm", "mmmmmmmm/"},
+    {"mmmmmmmmmm", "mmmmmmmm/mm/"},
+    {"mmcmcc", "mm/cm/cc"},
+    {"mmpm", "mm/m/"},
+    {"mmb", "mm/"},
+    {"mmx", "mm/"},
+    {"mmxmm", "mm/"},
+    {"ms", "m/"},
+    {"mmmmmmmmcm", "mmmmmmmm/cm/"},
+};
+
+static size_t make_one(uint8_t *memory, char what)
+{
+    static const uint8_t no_label[] = {0, 2, FRAME_MEDIA, 1};
+    size_t length;
+
+    switch (what) {
+    case 'm':
+        return make_frame(memory, FRAME_MEDIA);
+    case 'c':
+        return make_frame(memory, FRAME_SA_DELETE);
+    case 'p':
+        return make_frame(memory, FRAME_PING);
+    case 'b':
+        return make_frame(memory, FRAME_BYE);
+    case 'x':
+        memcpy(memory, no_label, sizeof(no_label));
+        return sizeof(no_label);
+    default:
+        length = make_frame(memory, FRAME_MEDIA);
+        return length - 1;
+    }
+}
+
+START_TEST(test_groups)
+{
+    const char *sent = groups[_i].sent;
+    bool ends = strpbrk(sent, "bx") != NULL;
+    uint8_t memory[2 * FRAME_MAX_OCTETS];
+    struct end inner, dmz;
+    size_t length = 0;
+
+    pair_up(&inner, &dmz);
+    for (size_t i = 0; sent[i]; i++)
+        length += make_one(memory + length, sent[i]);
+    ck_assert_int_eq(receive(&dmz, memory, length, SIZE_MAX, START_US), ends ? ERR_CLOSED : 0);
+    ck_assert_str_eq(dmz.came, groups[_i].came);
+    ck_assert_uint_eq(session_counters(dmz.session)->media_in, dmz.media);
+    close_end(&inner);
+    close_end(&dmz);
+}
+END_TEST
+
 /* Any frame is life, half of one is none. */
 START_TEST(test_life)
 {
@@ -996,6 +1076,7 @@ int main(void)
     tcase_add_test(tc, test_bye);
     tcase_add_test(tc, test_heartbeat);
     tcase_add_test(tc, test_dead_peer);
+    tcase_add_loop_test(tc, test_groups, 0, sizeof(groups) / sizeof(groups[0]));
     tcase_add_test(tc, test_life);
     tcase_add_test(tc, test_clock_behind);
     tcase_add_test(tc, test_media);

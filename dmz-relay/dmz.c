@@ -83,7 +83,6 @@ void dmz_tick(struct dmz *dmz, uint64_t now_us)
     for (size_t i = 0; i < dmz->site_count; i++) {
         struct dmz_site *site = &dmz->sites[i];
 
-        site->replica.now_us = now_us;
         if (site->link || replica_is_empty(&site->replica) ||
             now_us - site->left_us < dmz->options.stale_hold_us)
             continue;

@@ -67,12 +67,12 @@ static void on_up(void *ctx, const struct hello *theirs)
     site->link = link;
     site->connects++;
     memcpy(site->engine, theirs->engine, sizeof(site->engine));
-    site->changed_us = site->replica.now_us = session_up_since(link->session);
+    site->changed_us = session_up_since(link->session);
     log_info("site %s is up (%s, %zu SAs held)", site->name, theirs->software,
              table_count_owner(link->dmz->table, link->site));
 }
 
-static int on_control(void *ctx, uint8_t type, struct reader *body)
+static int on_control(void *ctx, uint8_t type, struct reader *body, uint64_t now_us)
 {
     struct dmz_link *link = ctx;
 
@@ -82,6 +82,7 @@ static int on_control(void *ctx, uint8_t type, struct reader *body)
     link->spoke = true;
     /* Packets that wait to be sent hold their SA, and it may go now. */
     link->dmz->out.flush(link->dmz->out.ctx);
+    site_of(link)->replica.now_us = now_us;
     return replica_frame(&site_of(link)->replica, type, body);
 }
 

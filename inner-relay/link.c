@@ -56,11 +56,12 @@ static void on_up(void *ctx, const struct hello *theirs)
         log_warning("dmz %s takes %u SAs of this site, and it has more", link->name, theirs->quota);
 }
 
-static int on_control(void *ctx, uint8_t type, struct reader *body)
+static int on_control(void *ctx, uint8_t type, struct reader *body, uint64_t now_us)
 {
     struct inner_link *link = ctx;
 
     (void)type; /* SA-NAK: the session lets nothing else through to this side */
+    (void)now_us;
     return authority_nak(&link->authority, body);
 }
 

@@ -111,6 +111,7 @@ enum ssrc_tag {
     SSRC_TAG_ORIGIN = 2,     /* u8, enum ssrc_origin */
     SSRC_TAG_INDEX = 3,      /* u64, highest RTP index verified: ROC * 2^16 + SEQ */
     SSRC_TAG_RTCP_INDEX = 4, /* u32, highest SRTCP index verified */
+    SSRC_TAG_OLD_INDEX = 5,  /* u64, highest RTP index under the key before: the ROC may go on */
 };
 
 enum {

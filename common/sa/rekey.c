@@ -43,11 +43,50 @@ static struct sa_old *old_new(struct srtp_session *session, const struct sa_stre
     return old;
 }
 
+static const struct srtp_index *index_of(const struct sa_stream *streams, unsigned count,
+                                         uint32_t ssrc)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (streams[i].ssrc == ssrc)
+            return &streams[i].index;
+    }
+    return NULL;
+}
+
+/* before: where it stood under the key that goes; NULL: it is new. */
+static void begin(struct sa_stream *stream, const struct srtp_index *before)
+{
+    bool in_place = before == &stream->index;
+
+    /* Else the authority knows more already than that the key is new. */
+    if (before && (in_place || (!stream->index.started && (before->started || before->hinted))))
+        index_rekey(&stream->index, before);
+}
+
+/* The new key is the one before the last: it goes on where it stood, or its packets came again. */
+static void take_back(struct sa *sa, struct sa_old *older)
+{
+    struct srtp_session *made = sa->srtp;
+
+    sa->srtp = older->session;
+    older->session = made;
+    for (unsigned i = 0; i < older->count; i++) {
+        struct sa_stream *stream = sa_stream(sa, older->stream[i].ssrc);
+
+        if (stream)
+            stream->index = older->stream[i].index;
+    }
+}
+
 void rekey(struct rekey_queue *queue, struct sa *sa, struct srtp_session *session,
            const struct sa_stream *streams, unsigned count, uint64_t now_us)
 {
     struct sa_old *old = old_new(session, streams, count);
 
+    for (unsigned i = 0; i < sa->stream_count; i++)
+        begin(&sa->stream[i], index_of(streams, count, sa->stream[i].ssrc));
+    if (sa->old && srtp_session_equal(sa->old->session, sa->srtp))
+        take_back(sa, sa->old);
     rekey_end(sa);
     if (!old) {
         srtp_session_free(session);
@@ -58,13 +97,6 @@ void rekey(struct rekey_queue *queue, struct sa *sa, struct srtp_session *sessio
     old->end_us = now_us + OLD_KEY_US;
     TAILQ_INSERT_TAIL(queue, old, link);
     sa->old = old;
-    for (unsigned i = 0; i < sa->stream_count; i++) {
-        const struct old_stream *before = old_stream(old, sa->stream[i].ssrc);
-
-        /* Else the authority knows more already than that the key is new. */
-        if (before && (streams == sa->stream || !sa->stream[i].index.started))
-            index_rekey(&sa->stream[i].index, &before->index);
-    }
 }
 
 uint64_t rekey_left_us(const struct sa *sa, uint64_t now_us)
@@ -109,14 +141,30 @@ bool rekey_tick(struct rekey_queue *queue, uint64_t now_us, size_t limit)
  * The new key's verdict says why, but where it took a packet of the old key for a
  * forged one that the old key has seen before.
  */
-enum verdict rekey_verify(struct sa *sa, enum verdict verdict, const struct rtp_view *view,
-                          const uint8_t *packet, size_t length)
+static enum verdict final(enum verdict verdict, enum verdict before)
 {
-    struct old_stream *stream = old_stream(sa->old, view->ssrc);
-    enum verdict before =
-        srtp_verify(sa->old->session, stream ? &stream->index : NULL, view, packet, length);
+    bool unknown = verdict == VERDICT_AUTH_FAIL || verdict == VERDICT_MALFORMED;
 
-    if (before == VERDICT_ACCEPTED)
-        return before;
-    return verdict == VERDICT_AUTH_FAIL && before == VERDICT_REPLAY ? before : verdict;
+    return unknown && before == VERDICT_REPLAY ? before : verdict;
+}
+
+enum verdict rekey_verify(struct sa *sa, struct sa_stream *stream, enum verdict verdict,
+                          const struct rtp_view *view, const uint8_t *packet, size_t length,
+                          uint64_t now_us)
+{
+    struct old_stream *known = old_stream(sa->old, view->ssrc);
+    enum verdict before;
+
+    if (now_us >= sa->old->end_us)
+        return verdict;
+    before = srtp_verify(sa->old->session, known ? &known->index : NULL, view, packet, length);
+    if (before != VERDICT_ACCEPTED)
+        return final(verdict, before);
+    /* Without a window of its own, such a packet could come any number of times. */
+    if (!known || !stream)
+        return VERDICT_SSRC_MISMATCH;
+    /* The sender may change over when the ROC is another than it was. */
+    if (known->index.started)
+        index_hint(&stream->index, known->index.highest);
+    return VERDICT_ACCEPTED;
 }

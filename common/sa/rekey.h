@@ -20,8 +20,8 @@ TAILQ_HEAD(rekey_queue, sa_old);
 /*
  * Takes over session, the one that sa had until now, with the streams as they
  * stood; sa has its new one already. The streams of sa begin anew, with the ROC
- * of the old ones as a hint. An old key that sa still has ends. Without memory
- * the old key ends at once.
+ * of the old ones as a hint. An old key that sa still has ends, or, when it is
+ * the new one again, goes on. Without memory the old key ends at once.
  */
 void rekey(struct rekey_queue *queue, struct sa *sa, struct srtp_session *session,
            const struct sa_stream *streams, unsigned count, uint64_t now_us);
@@ -34,8 +34,12 @@ void rekey_move(struct sa *from, struct sa *to);
 /* Ends the old keys that are due, limit at most: true when more are. */
 bool rekey_tick(struct rekey_queue *queue, uint64_t now_us, size_t limit);
 
-/* A packet that failed under the new key, with this verdict: the final one. */
-enum verdict rekey_verify(struct sa *sa, enum verdict verdict, const struct rtp_view *view,
-                          const uint8_t *packet, size_t length);
+/*
+ * A packet that failed under the new key, with this verdict: the final one. stream is that of its
+ * SSRC in sa, or NULL; sa has an old key.
+ */
+enum verdict rekey_verify(struct sa *sa, struct sa_stream *stream, enum verdict verdict,
+                          const struct rtp_view *view, const uint8_t *packet, size_t length,
+                          uint64_t now_us);
 
 #endif

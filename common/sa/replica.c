@@ -130,6 +130,7 @@ static void merge(struct sa *held, struct sa *put)
     char *texts = held->texts;
 
     held->version = put->version;
+    held->generation = put->generation;
     held->texts = put->texts;
     put->texts = texts;
     held->destination = put->destination;
@@ -138,13 +139,9 @@ static void merge(struct sa *held, struct sa *put)
         rate_init(&held->rate, put->rate.octets_per_second);
 }
 
-/*
- * Another key under the same id and generation comes from an authority that
- * lost its state: the numbers are those of another call.
- */
 static bool same_sender(const struct sa *a, const struct sa *b)
 {
-    return a->generation == b->generation && a->side == b->side && a->suite == b->suite;
+    return a->side == b->side && a->suite == b->suite;
 }
 
 /* Is what is held what was put, down to the form of the key? */
@@ -198,25 +195,26 @@ static void keep_history(struct sa *sa, const struct sa *held)
     memcpy(sa->verdicts, held->verdicts, sizeof(sa->verdicts));
 }
 
-static void keep_stream(struct sa_stream *stream, const struct sa_stream *known)
+static void keep_stream(struct sa_stream *stream, const struct sa_stream *known, bool index)
 {
     stream->origin = known->origin;
-    stream->index = known->index;
     stream->stats = known->stats;
+    if (index)
+        stream->index = known->index;
 }
 
-/* The same key keeps its replay window and its ROC, whatever the address. */
-static void keep_streams(struct sa *sa, const struct sa *held)
+/* index: with the same key they keep replay window and ROC, whatever the address. */
+static void keep_streams(struct sa *sa, const struct sa *held, bool index)
 {
     for (unsigned i = 0; i < held->stream_count; i++) {
         const struct sa_stream *known = &held->stream[i];
         struct sa_stream *stream = sa_stream(sa, known->ssrc);
 
         if (stream)
-            keep_stream(stream, known);
+            keep_stream(stream, known, index);
         else if (known->origin == SSRC_ORIGIN_LEARNED &&
                  sa_stream_add(sa, known->ssrc, known->origin) == 0)
-            keep_stream(&sa->stream[sa->stream_count - 1], known);
+            keep_stream(&sa->stream[sa->stream_count - 1], known, index);
     }
 }
 
@@ -228,6 +226,8 @@ static void change_keys(struct replica *replica, struct sa *sa, struct sa *held)
 {
     if (sa->generation <= held->generation || !held->srtp || !sa->srtp)
         return;
+    keep_streams(sa, held, false);
+    rekey_move(held, sa);
     rekey(table_old_keys(replica->table), sa, held->srtp, held->stream, held->stream_count,
           replica->now_us);
     held->srtp = NULL;
@@ -245,7 +245,7 @@ static void take_over(struct replica *replica, struct sa *sa, struct sa *held, b
         change_keys(replica, sa, held);
         return;
     }
-    keep_streams(sa, held);
+    keep_streams(sa, held, true);
     rekey_move(held, sa);
     if (!same)
         return;

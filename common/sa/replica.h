@@ -39,7 +39,7 @@ struct replica {
     const struct replica_hooks *hooks;
     void *ctx;
 
-    uint64_t now_us;         /* monotonic; the daemon keeps it, exact to a second or two */
+    uint64_t now_us;         /* monotonic; the daemon sets it before each replica_frame */
     uint64_t epoch, version; /* what is held; 0, 0: nothing that a delta could build on */
     bool syncing;
     uint8_t kind;               /* enum sync_kind, while syncing */

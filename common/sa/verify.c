@@ -5,14 +5,15 @@
 #include "common/srtp/srtp.h"
 
 static enum verdict authenticate(struct sa *sa, struct sa_stream *stream,
-                                 const struct rtp_view *view, const uint8_t *packet, size_t length)
+                                 const struct rtp_view *view, const uint8_t *packet, size_t length,
+                                 uint64_t now_us)
 {
     struct srtp_index *index = stream ? &stream->index : NULL;
     enum verdict verdict;
 
     verdict = srtp_verify(sa->srtp, index, view, packet, length);
-    if (sa->old && verdict != VERDICT_ACCEPTED && verdict != VERDICT_MALFORMED)
-        verdict = rekey_verify(sa, verdict, view, packet, length);
+    if (sa->old && verdict != VERDICT_ACCEPTED)
+        verdict = rekey_verify(sa, stream, verdict, view, packet, length, now_us);
     if (view->shape == RTP_SHAPE_RTP)
         return verdict;
     /* Afterwards: now and then the ciphertext of a good packet looks like lengths that add up. */
@@ -33,24 +34,35 @@ static enum verdict look_at(const struct sa *sa, const struct sa_stream *stream,
     return stream ? VERDICT_ACCEPTED : VERDICT_SSRC_MISMATCH;
 }
 
+/*
+ * Where the stream's statistics stand. A late packet's index is estimated from the state that it
+ * has moved already: the same value. Under a new key the ROC may begin anew, the counts do not.
+ */
+static uint64_t stats_index(const struct sa_stream *stream, uint16_t sequence)
+{
+    uint64_t at = index_estimate(&stream->index, sequence);
+
+    if (stream->stats.started && at + 0x8000 < stream->stats.highest_index)
+        at = index_near(stream->stats.highest_index, sequence);
+    return at;
+}
+
 static void note_arrival(struct sa *sa, struct sa_stream *stream, const struct rtp_view *view,
                          size_t length, uint64_t now_us)
 {
     sa->packets++;
     sa->octets += length;
     sa->last_packet_us = now_us;
-    /* A late packet's index is estimated from the state that it has moved already: the same value.
-     */
     if (view->shape == RTP_SHAPE_RTP && sa->srtp)
-        rtp_stats_packet(&stream->stats, index_estimate(&stream->index, view->sequence),
-                         view->timestamp, now_us);
+        rtp_stats_packet(&stream->stats, stats_index(stream, view->sequence), view->timestamp,
+                         now_us);
 }
 
 enum verdict verify_packet(struct sa *sa, const struct rtp_view *view, const uint8_t *packet,
                            size_t length, uint64_t now_us)
 {
     struct sa_stream *stream = sa_stream(sa, view->ssrc);
-    enum verdict verdict = sa->srtp ? authenticate(sa, stream, view, packet, length)
+    enum verdict verdict = sa->srtp ? authenticate(sa, stream, view, packet, length, now_us)
                                     : look_at(sa, stream, view, length);
 
     if (verdict == VERDICT_ACCEPTED && !stream)

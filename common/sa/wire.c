@@ -40,6 +40,8 @@ static void put_stream(struct writer *w, const struct sa_stream *stream)
         tlv_put_u64(&fields, SSRC_TAG_INDEX, stream->index.highest);
     if (stream->index.rtcp_started)
         tlv_put_u32(&fields, SSRC_TAG_RTCP_INDEX, stream->index.rtcp_highest);
+    if (stream->index.hinted)
+        tlv_put_u64(&fields, SSRC_TAG_OLD_INDEX, stream->index.highest);
     w->failed = w->failed || fields.failed;
     tlv_put_bytes(w, SA_TAG_SSRC | TLV_CRITICAL, memory, writer_length(&fields));
 }
@@ -130,7 +132,7 @@ static bool get_stream(const struct tlv *field, struct reading *reading)
     struct sa_stream stream = {.origin = SSRC_ORIGIN_SIGNALLED};
     struct tlv inner;
     uint8_t origin = SSRC_ORIGIN_SIGNALLED;
-    uint64_t index = 0;
+    uint64_t index = 0, old_index = 0;
     uint32_t rtcp_index = 0;
     bool ok = true, has_ssrc = false;
     int result;
@@ -151,6 +153,10 @@ static bool get_stream(const struct tlv *field, struct reading *reading)
         case SSRC_TAG_RTCP_INDEX:
             ok = tlv_get_u32(&inner, &rtcp_index) && rtcp_index >> 31 == 0;
             index_resume_rtcp(&stream.index, rtcp_index);
+            break;
+        case SSRC_TAG_OLD_INDEX:
+            ok = tlv_get_u64(&inner, &old_index) && old_index >> 48 == 0;
+            index_hint(&stream.index, old_index);
             break;
         default:
             ok = !inner.critical;

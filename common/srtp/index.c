@@ -5,13 +5,11 @@
 #define INDEX_TURN  ((uint64_t)1 << 16)
 #define INDEX_LIMIT ((uint64_t)1 << 48)
 
-uint64_t index_estimate(const struct srtp_index *state, uint16_t sequence)
+uint64_t index_near(uint64_t highest, uint16_t sequence)
 {
-    uint32_t roc = index_roc(state->highest);
-    uint16_t last = (uint16_t)state->highest;
+    uint32_t roc = index_roc(highest);
+    uint16_t last = (uint16_t)highest;
 
-    if (!state->started && !state->hinted)
-        return sequence;
     if (last < 0x8000) {
         if (sequence - last > 0x8000 && roc > 0)
             roc--;
@@ -19,6 +17,11 @@ uint64_t index_estimate(const struct srtp_index *state, uint16_t sequence)
         roc++;
     }
     return (uint64_t)roc << 16 | sequence;
+}
+
+uint64_t index_estimate(const struct srtp_index *state, uint16_t sequence)
+{
+    return state->started || state->hinted ? index_near(state->highest, sequence) : sequence;
 }
 
 /* ------------------------------------------------------------ replay windows */
@@ -124,6 +127,14 @@ void index_rekey(struct srtp_index *state, const struct srtp_index *old)
 
     memset(state, 0, sizeof(*state));
     state->hinted = hinted;
+    state->highest = highest;
+}
+
+void index_hint(struct srtp_index *state, uint64_t highest)
+{
+    if (state->started)
+        return;
+    state->hinted = true;
     state->highest = highest;
 }
 

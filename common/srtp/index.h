@@ -29,6 +29,8 @@ struct srtp_index {
     struct srtp_window rtp, rtcp;
 };
 
+/* The index nearest to highest that has this sequence number. Always below 2^48. */
+uint64_t index_near(uint64_t highest, uint16_t sequence);
 /* The index that a packet with this sequence number has most likely. Always below 2^48. */
 uint64_t index_estimate(const struct srtp_index *state, uint16_t sequence);
 
@@ -52,6 +54,9 @@ void index_resume_rtcp(struct srtp_index *state, uint32_t highest);
  * may be state.
  */
 void index_rekey(struct srtp_index *state, const struct srtp_index *old);
+
+/* Where the stream stood under an older key; nothing, once it has started. */
+void index_hint(struct srtp_index *state, uint64_t highest);
 
 /*
  * A packet failed at index at: is there a second index to try (RFC 3711 does not

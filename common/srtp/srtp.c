@@ -269,6 +269,13 @@ bool srtp_session_is(const struct srtp_session *session, const struct suite *sui
            (!session->mki || memcmp(session->mki, key->mki, session->mki_length) == 0);
 }
 
+bool srtp_session_equal(const struct srtp_session *a, const struct srtp_session *b)
+{
+    return a->suite == b->suite && a->kind == b->kind && a->length == b->length &&
+           a->mki_length == b->mki_length && memcmp(a->octets, b->octets, a->length) == 0 &&
+           (!a->mki || memcmp(a->mki, b->mki, a->mki_length) == 0);
+}
+
 /* ------------------------------------------------------------ packets */
 
 size_t srtp_trailer_octets(const struct suite *suite, enum rtp_shape shape, size_t mki_length)

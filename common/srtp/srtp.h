@@ -97,6 +97,8 @@ const uint8_t *srtp_session_mki(const struct srtp_session *session, size_t *leng
 /* Was it made from this key (octets and MKI)? */
 bool srtp_session_is(const struct srtp_session *session, const struct suite *suite,
                      const struct srtp_key *key);
+/* Were both made from the same key (octets and MKI), in the same form? */
+bool srtp_session_equal(const struct srtp_session *a, const struct srtp_session *b);
 
 /*
  * Verifies a packet. view is what classify() said of it. index is the state of

@@ -331,7 +331,7 @@ static int on_frame_up(struct session *session, struct frame *frame, uint64_t no
     }
     if (!may_come(session, frame->type))
         return protocol_error(session, "a frame of a type that may not come");
-    if (session->hooks->control(session->ctx, frame->type, &frame->body) < 0)
+    if (session->hooks->control(session->ctx, frame->type, &frame->body, now_us) < 0)
         return protocol_error(session, "an SA or sync frame cannot be read");
     return session->state == SESSION_ENDED ? ERR_CLOSED : 0;
 }

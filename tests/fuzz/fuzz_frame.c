@@ -55,10 +55,11 @@ static void on_up(void *ctx, const struct hello *theirs)
     expect(theirs->listener_count <= HELLO_LISTENERS_MAX);
 }
 
-static int on_control(void *ctx, uint8_t type, struct reader *body)
+static int on_control(void *ctx, uint8_t type, struct reader *body, uint64_t now_us)
 {
     struct run *run = ctx;
 
+    (void)now_us;
     expect_alive(run);
     if (run->flags & INNER)
         expect(type == FRAME_SA_NAK);

@@ -138,10 +138,10 @@ static bool same_transport(const struct sa_transport *a, const struct sa_transpo
     return addr_equal(&a->rtp, &b->rtp) && addr_equal(&a->rtcp, &b->rtcp) && a->mux == b->mux;
 }
 
-/* Where a stream has not started, highest is a hint of the key before, which stays at home. */
 static bool same_index(const struct srtp_index *a, const struct srtp_index *b)
 {
-    return a->started == b->started && (!a->started || a->highest == b->highest) &&
+    return a->started == b->started && a->hinted == b->hinted &&
+           ((!a->started && !a->hinted) || a->highest == b->highest) &&
            a->rtcp_started == b->rtcp_started &&
            (!a->rtcp_started || a->rtcp_highest == b->rtcp_highest);
 }

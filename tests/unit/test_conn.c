@@ -126,11 +126,12 @@ static void on_up(void *ctx, const struct hello *theirs)
     end->up++;
 }
 
-static int on_control(void *ctx, uint8_t type, struct reader *body)
+static int on_control(void *ctx, uint8_t type, struct reader *body, uint64_t now_us)
 {
     struct end *end = ctx;
     uint64_t began_us = clock_now_us();
 
+    (void)now_us;
     while (clock_now_us() - began_us < end->slow_us)
         ;
     ck_assert_uint_eq(type, FRAME_SA_DELETE);

@@ -7,8 +7,8 @@
 #include "common/base/err.h"
 #include "common/sa/rekey.h"
 #include "common/sa/table.h"
-#include "common/srtp/srtp.h"
 #include "common/sa/verify.h"
+#include "common/srtp/srtp.h"
 #include "tests/unit/protect.h"
 #include "tests/unit/sample.h"
 #include "tests/unit/unit.h"
@@ -826,12 +826,15 @@ START_TEST(test_merge_takes_what_changed)
 
     setup_merging(&m);
     m.sa->version = 99;
+    m.sa->generation = 7; /* two changes of keys, and the same in the end: only that is seen here */
     m.sa->reverse = 6;
     m.sa->rate.octets_per_second = 4242;
     sample_text(m.sa, SA_CALL_ID, "renamed");
     ck_assert_int_eq(put_frame(&m.f.replica, m.sa), 0);
     sa = held(&m.f, 5);
     ck_assert_uint_eq(sa->version, 99);
+    ck_assert_uint_eq(sa->generation, 7);
+    ck_assert_ptr_null(sa->old);
     ck_assert_uint_eq(sa->reverse, 6);
     ck_assert_uint_eq(sa->rate.octets_per_second, 4242);
     ck_assert_str_eq(sa_text(sa, SA_CALL_ID), "renamed");
@@ -946,6 +949,181 @@ START_TEST(test_merge_new_key)
     ck_assert(!rekey_tick(table_old_keys(m.f.table), OLD_KEY_US, 1));
     ck_assert_ptr_null(held(&m.f, 5)->old);
     ck_assert_int_eq(packet(&m.f, m.again, 0x20009, 5), VERDICT_AUTH_FAIL);
+    protect_free(fresh);
+    teardown_merging(&m);
+}
+END_TEST
+
+/* The key that the flag makes; the sender of it. */
+static struct protect *put_key(struct merging *m, uint8_t flag, uint32_t generation)
+{
+    uint8_t material[SUITE_KEY_MAX_OCTETS];
+
+    sample_material(m->sa, material);
+    material[0] ^= flag;
+    sample_set_key(m->sa, material);
+    m->sa->generation = generation;
+    m->sa->stream[0].index = (struct srtp_index){0};
+    ck_assert_int_eq(put_frame(&m->f.replica, m->sa), 0);
+    expect_no_nak(&m->f);
+    return sender_of(m->sa);
+}
+
+static struct protect *rekeyed(struct merging *m)
+{
+    return put_key(m, 1, m->sa->generation + 1);
+}
+
+/* From the time at which the frame came; with the counts, and the SSRCs that were learned. */
+START_TEST(test_rekey)
+{
+    struct merging m;
+    struct protect *fresh;
+    struct sa *sa;
+
+    setup_merging(&m);
+    ck_assert_int_eq(sa_stream_add(held(&m.f, 5), 7, SSRC_ORIGIN_LEARNED), 0);
+    m.f.replica.now_us = 7000000;
+    fresh = rekeyed(&m);
+    sa = held(&m.f, 5);
+    expect_history_kept(&m);
+    ck_assert_uint_eq(rekey_left_us(sa, 7000000), OLD_KEY_US);
+    ck_assert_uint_eq(sa->stream[0].stats.received, 2);
+    ck_assert_int_eq(sa_stream(sa, 7)->origin, SSRC_ORIGIN_LEARNED);
+    ck_assert_int_eq(packet(&m.f, fresh, 0x20006, 5), VERDICT_ACCEPTED);
+    ck_assert_int_eq(packet(&m.f, m.again, 0x20001, 5), VERDICT_REPLAY);
+    ck_assert_int_eq(packet(&m.f, m.again, 0x20007, 5), VERDICT_ACCEPTED);
+    ck_assert_uint_eq(sa->stream[0].stats.received, 4);
+    ck_assert(!rekey_tick(table_old_keys(m.f.table), 7000000 + OLD_KEY_US - 1, 1));
+    ck_assert_ptr_nonnull(sa->old);
+    ck_assert(!rekey_tick(table_old_keys(m.f.table), 7000000 + OLD_KEY_US, 1));
+    ck_assert_ptr_null(sa->old);
+    protect_free(fresh);
+    teardown_merging(&m);
+}
+END_TEST
+
+/* While the old key is good: back to it, on to a third, or the same again. */
+START_TEST(test_rekey_again)
+{
+    struct merging m;
+    struct protect *fresh, *third;
+
+    setup_merging(&m);
+    fresh = rekeyed(&m);
+    ck_assert_int_eq(packet(&m.f, fresh, 0x20006, 5), VERDICT_ACCEPTED);
+    if (_i == 0) {
+        third = put_key(&m, 1, 3); /* the first again */
+        ck_assert_int_eq(packet(&m.f, third, 0x20001, 5), VERDICT_REPLAY);
+        ck_assert_int_eq(packet(&m.f, third, 0x20005, 5), VERDICT_REPLAY);
+        ck_assert_int_eq(packet(&m.f, third, 0x20007, 5), VERDICT_ACCEPTED);
+        ck_assert_int_eq(packet(&m.f, fresh, 0x20007, 5), VERDICT_ACCEPTED);
+    } else if (_i == 1) {
+        third = put_key(&m, 2, 3);
+        ck_assert_int_eq(packet(&m.f, m.again, 0x20007, 5), VERDICT_AUTH_FAIL);
+        ck_assert_int_eq(packet(&m.f, third, 0x20007, 5), VERDICT_ACCEPTED);
+        ck_assert_int_eq(packet(&m.f, fresh, 0x20007, 5), VERDICT_ACCEPTED);
+    } else {
+        third = put_key(&m, 0, _i == 2 ? 3 : 2);
+        ck_assert_int_eq(packet(&m.f, third, 0x20006, 5), VERDICT_REPLAY);
+        ck_assert_int_eq(packet(&m.f, third, 0x20007, 5), VERDICT_ACCEPTED);
+        ck_assert_int_eq(packet(&m.f, m.again, 0x20001, 5), VERDICT_REPLAY);
+        ck_assert_int_eq(packet(&m.f, m.again, 0x20007, 5), VERDICT_ACCEPTED);
+    }
+    protect_free(third);
+    protect_free(fresh);
+    teardown_merging(&m);
+}
+END_TEST
+
+/* The SA moves while the old key is good. */
+START_TEST(test_rekey_and_move)
+{
+    struct merging m;
+    struct protect *fresh;
+
+    setup_merging(&m);
+    fresh = rekeyed(&m);
+    m.sa->source.rtp = sample_addr("9.9.9.9:4000");
+    ck_assert_int_eq(put_frame(&m.f.replica, m.sa), 0);
+    ck_assert_int_eq(packet(&m.f, fresh, 0x20006, 5), VERDICT_ACCEPTED);
+    ck_assert_int_eq(packet(&m.f, m.again, 0x20001, 5), VERDICT_REPLAY);
+    ck_assert_int_eq(packet(&m.f, m.again, 0x20007, 5), VERDICT_ACCEPTED);
+    ck_assert_uint_eq(rekey_left_us(held(&m.f, 5), 0), OLD_KEY_US);
+    ck_assert(!rekey_tick(table_old_keys(m.f.table), OLD_KEY_US, 1));
+    ck_assert_int_eq(packet(&m.f, m.again, 0x20008, 5), VERDICT_AUTH_FAIL);
+    protect_free(fresh);
+    teardown_merging(&m);
+}
+END_TEST
+
+/* What cannot be done changes no key: here a third one comes with the place of another site. */
+START_TEST(test_rekey_refused)
+{
+    uint8_t material[SUITE_KEY_MAX_OCTETS];
+    struct merging m;
+    struct protect *fresh;
+    struct sa *theirs = sample_keyed_sa(SA_SIDE_EXTERNAL, 5, 5);
+
+    setup_merging(&m);
+    theirs->source.rtp = sample_addr("9.9.9.9:4000");
+    theirs->source.rtcp = sample_addr("9.9.9.9:4001");
+    ck_assert_int_eq(put_frame(&m.f.other, theirs), 0);
+    fresh = rekeyed(&m);
+    sample_material(m.sa, material);
+    material[0] ^= 2;
+    sample_set_key(m.sa, material);
+    m.sa->generation++;
+    m.sa->source = theirs->source;
+    ck_assert_int_eq(put_frame(&m.f.replica, m.sa), 0);
+    expect_nak(&m.f, ERR_EXISTS, "another site");
+    ck_assert_uint_eq(held(&m.f, 5)->generation, 2);
+    ck_assert_int_eq(packet(&m.f, fresh, 0x20006, 5), VERDICT_ACCEPTED);
+    ck_assert_int_eq(packet(&m.f, m.again, 0x20006, 5), VERDICT_ACCEPTED);
+    sa_free(theirs);
+    protect_free(fresh);
+    teardown_merging(&m);
+}
+END_TEST
+
+/* Without a key here there is nothing to change: the SA stays as it is. */
+START_TEST(test_rekey_internal)
+{
+    struct sa *sa = sample_keyed_sa(SA_SIDE_INTERNAL, 4, 4), *before;
+    struct fixture f;
+
+    setup(&f);
+    ck_assert_int_eq(put_frame(&f.replica, sa), 0);
+    before = held(&f, 4);
+    sa->generation = 2;
+    ck_assert_int_eq(put_frame(&f.replica, sa), 0);
+    ck_assert_ptr_eq(held(&f, 4), before);
+    ck_assert_uint_eq(before->generation, 2);
+    ck_assert_ptr_null(before->old);
+    expect_no_nak(&f);
+    sa_free(sa);
+    teardown(&f);
+}
+END_TEST
+
+/* A replica that did not hold the SA: only the new key, and where its ROC may go on. */
+START_TEST(test_rekeyed_elsewhere)
+{
+    struct merging m;
+    struct protect *fresh;
+    uint64_t at = (uint64_t)4711 << 16;
+
+    setup_merging(&m);
+    table_remove(m.f.table, held(&m.f, 5));
+    sa_free(m.f.replica.oldest);
+    m.f.replica.oldest = m.f.replica.newest = NULL;
+    sample_set_key(m.sa, (const uint8_t *)"0123456789012345678901234567890123456789012345");
+    m.sa->generation = 2;
+    m.sa->stream[0].index = (struct srtp_index){.hinted = true, .highest = at + 5};
+    ck_assert_int_eq(put_frame(&m.f.replica, m.sa), 0);
+    fresh = sender_of(m.sa);
+    ck_assert_int_eq(packet(&m.f, m.sender, at + 6, 5), VERDICT_AUTH_FAIL);
+    ck_assert_int_eq(packet(&m.f, fresh, _i ? 3 : at + 6, 5), VERDICT_ACCEPTED);
     protect_free(fresh);
     teardown_merging(&m);
 }
@@ -1180,6 +1358,12 @@ int main(void)
     tcase_add_test(tc, test_merge_label);
     tcase_add_test(tc, test_merge_ssrcs);
     tcase_add_loop_test(tc, test_merge_new_key, 0, 2);
+    tcase_add_test(tc, test_rekey);
+    tcase_add_loop_test(tc, test_rekey_again, 0, 4);
+    tcase_add_test(tc, test_rekey_and_move);
+    tcase_add_test(tc, test_rekey_refused);
+    tcase_add_test(tc, test_rekey_internal);
+    tcase_add_loop_test(tc, test_rekeyed_elsewhere, 0, 2);
     tcase_add_loop_test(tc, test_key_in_another_form, 0, sizeof(forms) / sizeof(forms[0]));
     tcase_add_test(tc, test_roc_comes_with_the_sa);
     tcase_add_test(tc, test_own_left_over_goes);

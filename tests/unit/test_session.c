@@ -57,10 +57,11 @@ static void note(struct end *end, char what)
         end->came[length] = what;
 }
 
-static int on_control(void *ctx, uint8_t type, struct reader *body)
+static int on_control(void *ctx, uint8_t type, struct reader *body, uint64_t now_us)
 {
     struct end *end = ctx;
 
+    (void)now_us;
     end->controls++;
     note(end, 'c');
     end->last_type = type;

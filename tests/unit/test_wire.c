@@ -39,7 +39,8 @@ static struct sa *full_sa(enum sa_side side)
         ck_assert_int_eq(sa_stream_add(sa, i, (enum ssrc_origin)(1 + i % 3)), 0);
         sa->stream[i].index = (struct srtp_index){
             .started = i % 2, .rtcp_started = i % 3 == 0, .highest = 0, .rtcp_highest = 0};
-        if (sa->stream[i].index.started)
+        sa->stream[i].index.hinted = i == 4;
+        if (sa->stream[i].index.started || sa->stream[i].index.hinted)
             sa->stream[i].index.highest = ((uint64_t)1 << 48) - i;
         if (sa->stream[i].index.rtcp_started)
             sa->stream[i].index.rtcp_highest = 0x7fffffff - i;
@@ -243,6 +244,54 @@ START_TEST(test_mki_and_lifetime)
         sa_free(sa);
         sa_free(back);
     }
+}
+END_TEST
+
+/* Where the stream stood under the key before; INDEX is worth more, whichever comes first. */
+static const struct {
+    uint64_t old_index, index; /* 0: not there */
+    bool index_first;
+    int result;
+    bool started, hinted;
+} old_indexes[] = {
+    {0, 0, false, 0, false, false},
+    {0x50007, 0, false, 0, false, true},
+    {0xffffffffffff, 0, false, 0, false, true},
+    {0x1000000000000, 0, false, ERR_PROTOCOL, false, false},
+    {0x50007, 0x60008, false, 0, true, false},
+    {0x50007, 0x60008, true, 0, true, false},
+    {UINT64_MAX, 0x60008, true, ERR_PROTOCOL, false, false},
+};
+
+START_TEST(test_old_index)
+{
+    struct sa *sa = sample_sa(SA_SIDE_INTERNAL, 77, 5), *back;
+    uint8_t memory[FRAME_MAX_OCTETS], stream[64];
+    struct writer w, fields;
+
+    writer_init(&fields, stream, sizeof(stream));
+    tlv_put_u32(&fields, SSRC_TAG_SSRC, 99);
+    for (int i = 0; i < 2; i++) {
+        bool index = old_indexes[_i].index_first ? i == 0 : i == 1;
+
+        if (index && old_indexes[_i].index)
+            tlv_put_u64(&fields, SSRC_TAG_INDEX, old_indexes[_i].index);
+        else if (!index && old_indexes[_i].old_index)
+            tlv_put_u64(&fields, SSRC_TAG_OLD_INDEX, old_indexes[_i].old_index);
+    }
+    writer_init(&w, memory, sizeof(memory));
+    wire_put_sa(&w, sa, WIRE_REPLICA_FULL);
+    tlv_put_bytes(&w, SA_TAG_SSRC, stream, writer_length(&fields));
+    ck_assert_int_eq(get(memory, writer_length(&w), &back), old_indexes[_i].result);
+    if (old_indexes[_i].result == 0) {
+        const struct srtp_index *at = &sa_stream(back, 99)->index;
+
+        ck_assert(at->started == old_indexes[_i].started && at->hinted == old_indexes[_i].hinted);
+        ck_assert_uint_eq(at->highest,
+                          at->started ? old_indexes[_i].index : old_indexes[_i].old_index);
+    }
+    sa_free(sa);
+    sa_free(back);
 }
 END_TEST
 
@@ -679,6 +728,7 @@ int main(void)
     tcase_add_loop_test(tc, test_keys_of_views, 0, SUITE_COUNT);
     tcase_add_test(tc, test_mki_and_lifetime);
     tcase_add_loop_test(tc, test_keys_together, 0, sizeof(together) / sizeof(together[0]));
+    tcase_add_loop_test(tc, test_old_index, 0, sizeof(old_indexes) / sizeof(old_indexes[0]));
     tcase_add_test(tc, test_replica_view_is_the_least);
     tcase_add_loop_test(tc, test_truncated, 0, ROUND_TRIPS);
     tcase_add_loop_test(tc, test_every_bit_flipped, 0, ROUND_TRIPS);

@@ -396,6 +396,23 @@ START_TEST(test_quota_in_a_sweep)
 }
 END_TEST
 
+/* A reload made the quota smaller: what comes in the place of the oldest needs more room than that.
+ */
+START_TEST(test_smaller_quota_in_a_sweep)
+{
+    struct fixture f;
+
+    setup(&f);
+    leave_behind(&f.replica, QUOTA);
+    f.replica.quota = 3;
+    put(&f.replica, sample_sa(SA_SIDE_EXTERNAL, 1, 30));
+    expect_no_nak(&f);
+    ck_assert_uint_eq(held(&f, 1)->label, 30);
+    ck_assert_uint_eq(table_count(f.table), 3);
+    teardown(&f);
+}
+END_TEST
+
 /* What is in the way as well as what is to be swept is no room: it comes back when there is none.
  */
 START_TEST(test_refused_in_a_sweep)
@@ -1341,6 +1358,7 @@ int main(void)
     tcase_add_test(tc, test_delta_in_a_sweep);
     tcase_add_test(tc, test_snapshot_in_a_sweep);
     tcase_add_test(tc, test_quota_in_a_sweep);
+    tcase_add_test(tc, test_smaller_quota_in_a_sweep);
     tcase_add_test(tc, test_refused_in_a_sweep);
     tcase_add_test(tc, test_other_site_in_a_sweep);
     tcase_add_test(tc, test_back_in_a_clearing);

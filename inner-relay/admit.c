@@ -263,7 +263,9 @@ static int check_alone(const struct inner *inner, const struct sa *sa, struct ad
 
     if (inner->options.dmz_keys != WIRE_REPLICA_KEYLESS || sa->side != SA_SIDE_EXTERNAL)
         return 0;
-    other = table_shares_source(inner->table, sa);
+    other = table_shares_source(inner->table, sa, false);
+    if (!other)
+        other = table_shares_source(inner->table, sa, true);
     return other ? refuse(error, ERR_EXISTS, "source",
                           "SA %llu has this source, and with dmz-keys = keyless a source has no "
                           "more than one",

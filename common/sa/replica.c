@@ -261,14 +261,24 @@ struct placing {
     bool keyless;         /* a sender outside, and no key */
 };
 
+/* Those at one address all have a key, or there is only one. */
+static struct sa *neighbour_at(const struct replica *replica, const struct placing *placing,
+                               bool rtcp)
+{
+    struct sa *other = table_shares_source(replica->table, placing->sa, rtcp);
+
+    return other && (placing->keyless || !other->srtp) ? other : NULL;
+}
+
 /* A sender without a key is told by its source: it must have that to itself. */
 static struct sa *neighbour(const struct replica *replica, const struct placing *placing)
 {
-    struct sa *other = NULL;
+    struct sa *other;
 
-    if (placing->sa->side == SA_SIDE_EXTERNAL)
-        other = table_shares_source(replica->table, placing->sa);
-    return other && (placing->keyless || !other->srtp) ? other : NULL;
+    if (placing->sa->side != SA_SIDE_EXTERNAL)
+        return NULL;
+    other = neighbour_at(replica, placing, false);
+    return other ? other : neighbour_at(replica, placing, true);
 }
 
 /* A sweep has yet to reach it, or a snapshot under way has yet to name it. */

@@ -486,15 +486,11 @@ static struct sa *find_source(struct table *table, enum sa_side side, const stru
     return NULL;
 }
 
-struct sa *table_shares_source(struct table *table, const struct sa *sa)
+struct sa *table_shares_source(struct table *table, const struct sa *sa, bool rtcp)
 {
-    struct sa *other = NULL;
-
-    if (sa->source.rtp.family)
-        other = find_source(table, sa->side, &sa->source.rtp, sa);
-    if (!other && has_own_rtcp(sa))
-        other = find_source(table, sa->side, &sa->source.rtcp, sa);
-    return other;
+    if (rtcp ? !has_own_rtcp(sa) : !sa->source.rtp.family)
+        return NULL;
+    return find_source(table, sa->side, rtcp ? &sa->source.rtcp : &sa->source.rtp, sa);
 }
 
 struct sa *table_by_ssrc(struct table *table, enum sa_side side, uint32_t ssrc, struct sa *after)

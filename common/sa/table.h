@@ -41,10 +41,10 @@ void table_remove(struct table *table, struct sa *sa);
  */
 struct sa *table_conflict(struct table *table, const struct sa *sa);
 
-/* Another SA of the same side with one of the source addresses of sa, whatever its SSRCs; NULL:
- * none.
+/* Another SA of the same side with the RTP (RTCP) source address of sa, whatever its SSRCs; NULL:
+ * none, or sa has no RTCP address of its own.
  */
-struct sa *table_shares_source(struct table *table, const struct sa *sa);
+struct sa *table_shares_source(struct table *table, const struct sa *sa, bool rtcp);
 
 /* All of these return NULL when there is none; the table keeps what they return. */
 struct sa *table_by_id(struct table *table, unsigned owner, uint64_t id);

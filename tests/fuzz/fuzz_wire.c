@@ -93,7 +93,8 @@ static void expect_sound(void *ctx, struct sa *sa)
     expect(table_conflict(run->table, sa) == NULL);
     if (sa->side == SA_SIDE_EXTERNAL) {
         expect(sa->suite && sa->source.rtp.family);
-        expect(sa->srtp || !table_shares_source(run->table, sa));
+        for (int rtcp = 0; rtcp < 2; rtcp++)
+            expect(sa->srtp || !table_shares_source(run->table, sa, rtcp));
     } else {
         for (int rtcp = 0; rtcp < 2; rtcp++) {
             const struct addr *to = sa_transport_addr(&sa->destination, rtcp);

@@ -1290,6 +1290,30 @@ START_TEST(test_keyless_alone)
 }
 END_TEST
 
+/* Its RTP comes from where another keyed one's does; that does not hide whom its RTCP would meet.
+ */
+START_TEST(test_keyless_alone_at_both_ports)
+{
+    struct sa *keyed = sample_keyed_sa(SA_SIDE_EXTERNAL, 1, 2);
+    struct sa *keyless = sample_keyed_sa(SA_SIDE_EXTERNAL, 2, 4);
+    struct sa *both = sample_keyed_sa(SA_SIDE_EXTERNAL, 3, 6);
+    struct fixture f;
+
+    setup(&f);
+    both->source = (struct sa_transport){.rtp = keyed->source.rtp, .rtcp = keyless->source.rtcp};
+    ck_assert_int_eq(put_frame(&f.other, keyed), 0);
+    ck_assert_int_eq(put_view(&f.other, keyless, WIRE_REPLICA_KEYLESS), 0);
+    expect_no_nak(&f);
+    ck_assert_int_eq(put_frame(&f.replica, both), 0);
+    expect_nak(&f, ERR_EXISTS, "must have its source to itself");
+    ck_assert_ptr_null(held(&f, 3));
+    sa_free(keyed);
+    sa_free(keyless);
+    sa_free(both);
+    teardown(&f);
+}
+END_TEST
+
 /* Another site's SA stands in the way: nothing changes, neither there nor here. */
 START_TEST(test_foreign_sa_is_not_touched)
 {
@@ -1386,6 +1410,7 @@ int main(void)
     tcase_add_test(tc, test_roc_comes_with_the_sa);
     tcase_add_test(tc, test_own_left_over_goes);
     tcase_add_loop_test(tc, test_keyless_alone, 0, sizeof(neighbours) / sizeof(neighbours[0]));
+    tcase_add_test(tc, test_keyless_alone_at_both_ports);
     tcase_add_test(tc, test_foreign_sa_is_not_touched);
     suite_add_tcase(suite, tc);
     result = unit_run(suite);

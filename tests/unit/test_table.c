@@ -224,43 +224,53 @@ END_TEST
 
 /* All calls of a gateway come from one port; a walk through them would take longer than a test may.
  */
-/* Against a sender at 8.8.8.8, ports 4000 and 4001. */
+/* Against a sender at 8.8.8.8, ports 4000 and 4001: which of its own addresses another one shares
+ * with it, and which of that sender's are shared. */
 static const struct {
     const char *rtp, *rtcp;
     bool mux;
     enum sa_side side;
-    bool shares;
+    bool shares[2], shared[2];
 } neighbours[] = {
-    {"8.8.8.8:4000", "8.8.8.8:6001", false, SA_SIDE_EXTERNAL, true},
-    {"8.8.8.8:4001", "8.8.8.8:4002", false, SA_SIDE_EXTERNAL, true},
-    {"8.8.8.8:3999", "8.8.8.8:4000", false, SA_SIDE_EXTERNAL, true},
-    {"8.8.8.8:3999", "8.8.8.8:4001", false, SA_SIDE_EXTERNAL, true},
-    {"8.8.8.8:3999", "8.8.8.8:4000", true, SA_SIDE_EXTERNAL, false},
-    {"8.8.8.8:4002", "8.8.8.8:4003", false, SA_SIDE_EXTERNAL, false},
-    {"8.8.8.9:4000", "8.8.8.9:4001", false, SA_SIDE_EXTERNAL, false},
-    {"8.8.8.8:4000", "8.8.8.8:4001", false, SA_SIDE_INTERNAL, false},
-    {"", "", false, SA_SIDE_EXTERNAL, false},
+    {"8.8.8.8:4000", "8.8.8.8:6001", false, SA_SIDE_EXTERNAL, {true, false}, {true, false}},
+    {"8.8.8.8:4000", "8.8.8.8:4001", false, SA_SIDE_EXTERNAL, {true, true}, {true, true}},
+    {"8.8.8.8:4001", "8.8.8.8:4002", false, SA_SIDE_EXTERNAL, {true, false}, {false, true}},
+    {"8.8.8.8:3999", "8.8.8.8:4000", false, SA_SIDE_EXTERNAL, {false, true}, {true, false}},
+    {"8.8.8.8:3999", "8.8.8.8:4001", false, SA_SIDE_EXTERNAL, {false, true}, {false, true}},
+    {"8.8.8.8:3999", "8.8.8.8:4000", true, SA_SIDE_EXTERNAL, {false}, {false}},
+    {"8.8.8.8:4002", "8.8.8.8:4003", false, SA_SIDE_EXTERNAL, {false}, {false}},
+    {"8.8.8.9:4000", "8.8.8.9:4001", false, SA_SIDE_EXTERNAL, {false}, {false}},
+    {"8.8.8.8:4000", "8.8.8.8:4001", false, SA_SIDE_INTERNAL, {false}, {false}},
+    {"", "", false, SA_SIDE_EXTERNAL, {false}, {false}},
 };
+
+static void expect_shares(struct table *table, const struct sa *sa, const bool shares[2],
+                          const struct sa *other)
+{
+    for (int rtcp = 0; rtcp < 2; rtcp++)
+        ck_assert_ptr_eq(table_shares_source(table, sa, rtcp), shares[rtcp] ? other : NULL);
+}
 
 START_TEST(test_shares_source)
 {
+    static const bool none[2];
     struct table *table = table_new(8);
     struct sa *sa = sample_sa(SA_SIDE_EXTERNAL, 1, 2), *other;
 
     sa->source = (struct sa_transport){.rtp = sample_addr("8.8.8.8:4000"),
                                        .rtcp = sample_addr("8.8.8.8:4001")};
     must_insert(table, sa);
-    ck_assert_ptr_null(table_shares_source(table, sa));
+    expect_shares(table, sa, none, NULL);
     other = sample_sa(neighbours[_i].side, 2, 4);
     other->source = (struct sa_transport){.rtp = sample_addr(neighbours[_i].rtp),
                                           .rtcp = sample_addr(neighbours[_i].rtcp),
                                           .mux = neighbours[_i].mux};
-    ck_assert_ptr_eq(table_shares_source(table, other), neighbours[_i].shares ? sa : NULL);
+    expect_shares(table, other, neighbours[_i].shares, sa);
     must_insert(table, other);
-    ck_assert_ptr_eq(table_shares_source(table, other), neighbours[_i].shares ? sa : NULL);
-    ck_assert_ptr_eq(table_shares_source(table, sa), neighbours[_i].shares ? other : NULL);
+    expect_shares(table, other, neighbours[_i].shares, sa);
+    expect_shares(table, sa, neighbours[_i].shared, other);
     discard(table, other);
-    ck_assert_ptr_null(table_shares_source(table, sa));
+    expect_shares(table, sa, none, NULL);
     table_free(table);
 }
 END_TEST

@@ -8,7 +8,8 @@
 #include "common/sa/rekey.h"
 #include "common/sa/table.h"
 
-enum { SWEEP_PIECE = 16 };
+/* What one call of dmz_work deletes at most. */
+enum { SWEEP_PIECE = 4 };
 
 static void nak(void *ctx, const struct wire_nak *refused)
 {

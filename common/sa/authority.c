@@ -15,8 +15,8 @@
 enum { FORGET_PIECE = 64 };
 
 struct tombstone {
-    struct tombstone *newer; /* by version */
-    struct tombstone *next;  /* in the hash of labels */
+    struct tombstone *older, *newer; /* by version */
+    struct tombstone *next;          /* in the hash of labels */
     uint64_t id, version;
     uint32_t label;
     uint64_t died_us;
@@ -87,8 +87,7 @@ static void forget_oldest(struct authority *authority)
     if (authority->live_dead == dead)
         authority->live_dead = dead->newer;
     authority->oldest_dead = dead->newer;
-    if (!authority->oldest_dead)
-        authority->newest_dead = NULL;
+    *(dead->newer ? &dead->newer->older : &authority->newest_dead) = NULL;
     if (authority->forgotten < dead->version)
         authority->forgotten = dead->version;
     authority->dead_count--;
@@ -145,7 +144,8 @@ static void bury(struct authority *authority, const struct sa *sa, uint64_t now_
             authority_connected(authority, 0, 0);
         return;
     }
-    *dead = (struct tombstone){.next = *bucket,
+    *dead = (struct tombstone){.older = authority->newest_dead,
+                               .next = *bucket,
                                .id = sa->id,
                                .version = authority->version,
                                .label = sa->label,
@@ -249,6 +249,17 @@ static bool delta_possible(const struct authority *authority, uint64_t epoch, ui
            version <= authority->version;
 }
 
+/* From the newest on: of the older ones, which the replica knows, there may be many. */
+static struct tombstone *first_dead_after(const struct authority *authority, uint64_t version)
+{
+    struct tombstone *first = NULL;
+
+    for (struct tombstone *dead = authority->newest_dead; dead && dead->version > version;
+         dead = dead->older)
+        first = dead;
+    return first;
+}
+
 void authority_connected(struct authority *authority, uint64_t replica_epoch,
                          uint64_t replica_version)
 {
@@ -261,9 +272,7 @@ void authority_connected(struct authority *authority, uint64_t replica_epoch,
     authority->sync_version = authority->version;
     authority->sync_next = authority->newest;
     /* A snapshot sweeps what it does not name: tombstones add nothing to it. */
-    authority->sync_dead = delta ? authority->oldest_dead : NULL;
-    while (authority->sync_dead && authority->sync_dead->version <= replica_version)
-        authority->sync_dead = authority->sync_dead->newer;
+    authority->sync_dead = delta ? first_dead_after(authority, replica_version) : NULL;
     authority->live_next = NULL;
     authority->live_dead = NULL;
 }

@@ -457,7 +457,7 @@ bool pair_synced(const struct pair *pair, unsigned site)
     const struct replica *replica = &pair->dmz->sites[site].replica;
 
     return link->authority.sync == AUTHORITY_SYNCED && replica->epoch == link->authority.epoch &&
-           replica->version == link->authority.version;
+           replica->version == link->authority.version && !replica_sweep_due(replica);
 }
 
 uint64_t pair_run_until_synced(struct pair *pair)

@@ -500,6 +500,47 @@ START_TEST(test_label)
 }
 END_TEST
 
+enum { MANY = 60 };
+
+/* A call lives while one of its directions is heard; looking takes turns, deleting more of them. */
+START_TEST(test_media_timeout)
+{
+    uint64_t now_us = 1000 * (uint64_t)1000000;
+    struct admit_request request;
+    struct sa *sa[MANY];
+    unsigned pieces = 0;
+    bool more = true;
+
+    core_fini(&core);
+    ck_assert(core_init(&core, MANY));
+    for (unsigned n = 0; n < MANY; n++) {
+        core_request(&request, n);
+        request.media_timeout_s = n == 2 ? 0 : 30;
+        sa[n] = core_add(&core, &request);
+        sa[n]->installed_us = now_us;
+    }
+    sa[3]->reverse = sa[4]->id;
+    sa[4]->last_packet_us = sa[5]->last_packet_us = now_us + 1;
+    now_us += 30 * (uint64_t)1000000;
+    inner_tick(&core.inner);
+    ck_assert(!inner_work(&core.inner, now_us - 1));
+    ck_assert_uint_eq(table_count(core.inner.table), MANY);
+    inner_tick(&core.inner);
+    for (; more; pieces++) {
+        size_t before = table_count(core.inner.table);
+
+        /* A second that passes meanwhile does not begin the round anew. */
+        inner_tick(&core.inner);
+        more = inner_work(&core.inner, now_us);
+        ck_assert_uint_ge(table_count(core.inner.table) + 4, before);
+    }
+    ck_assert_uint_ge(pieces, (MANY - 4) / 4);
+    ck_assert_uint_eq(table_count(core.inner.table), 4);
+    for (unsigned n = 2; n <= 5; n++)
+        ck_assert_ptr_eq(inner_find_sa(&core.inner, n + 1), sa[n]);
+}
+END_TEST
+
 /* Whichever of the two is added second ties both, and the dmz-relay of the first is told. */
 START_TEST(test_reverse)
 {
@@ -553,6 +594,7 @@ int main(void)
     tcase_add_loop_test(tc, test_source_alone, 0, 5);
     tcase_add_test(tc, test_defaults);
     tcase_add_test(tc, test_label);
+    tcase_add_test(tc, test_media_timeout);
     tcase_add_test(tc, test_reverse);
     return unit_run(suite);
 }

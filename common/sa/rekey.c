@@ -14,7 +14,8 @@ struct sa_old {
     TAILQ_ENTRY(sa_old) link;
     struct rekey_queue *queue;
     struct sa *sa;
-    struct srtp_session *session;
+    struct srtp_session *session; /* NULL where this host has no keys */
+    const struct suite *suite;    /* then */
     uint64_t end_us;
     unsigned count;
     struct old_stream stream[];
@@ -41,6 +42,15 @@ static struct sa_old *old_new(struct srtp_session *session, const struct sa_stre
     for (unsigned i = 0; i < count; i++)
         old->stream[i] = (struct old_stream){streams[i].ssrc, streams[i].index};
     return old;
+}
+
+static void keep(struct rekey_queue *queue, struct sa *sa, struct sa_old *old, uint64_t now_us)
+{
+    old->queue = queue;
+    old->sa = sa;
+    old->end_us = now_us + OLD_KEY_US;
+    TAILQ_INSERT_TAIL(queue, old, link);
+    sa->old = old;
 }
 
 static const struct srtp_index *index_of(const struct sa_stream *streams, unsigned count,
@@ -88,15 +98,32 @@ void rekey(struct rekey_queue *queue, struct sa *sa, struct srtp_session *sessio
     if (sa->old && srtp_session_equal(sa->old->session, sa->srtp))
         take_back(sa, sa->old);
     rekey_end(sa);
-    if (!old) {
+    if (old)
+        keep(queue, sa, old, now_us);
+    else
         srtp_session_free(session);
+}
+
+void rekey_suite(struct rekey_queue *queue, struct sa *sa, const struct suite *before,
+                 uint64_t now_us)
+{
+    struct sa_old *old = old_new(NULL, NULL, 0);
+
+    rekey_end(sa);
+    if (!old)
         return;
-    }
-    old->queue = queue;
-    old->sa = sa;
-    old->end_us = now_us + OLD_KEY_US;
-    TAILQ_INSERT_TAIL(queue, old, link);
-    sa->old = old;
+    old->suite = before;
+    keep(queue, sa, old, now_us);
+}
+
+size_t rekey_trailer_octets(const struct sa *sa, enum rtp_shape shape, uint64_t now_us)
+{
+    size_t octets = srtp_trailer_octets(sa->suite, shape, 0), before;
+
+    if (!sa->old || now_us >= sa->old->end_us)
+        return octets;
+    before = srtp_trailer_octets(sa->old->suite, shape, 0);
+    return before < octets ? before : octets;
 }
 
 uint64_t rekey_left_us(const struct sa *sa, uint64_t now_us)

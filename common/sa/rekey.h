@@ -25,6 +25,9 @@ TAILQ_HEAD(rekey_queue, sa_old);
  */
 void rekey(struct rekey_queue *queue, struct sa *sa, struct srtp_session *session,
            const struct sa_stream *streams, unsigned count, uint64_t now_us);
+/* The same where this host has no keys: packets have the shape of one suite or of the other. */
+void rekey_suite(struct rekey_queue *queue, struct sa *sa, const struct suite *before,
+                 uint64_t now_us);
 /* How long the old key of sa is good yet; 0: it has none. */
 uint64_t rekey_left_us(const struct sa *sa, uint64_t now_us);
 /* The old key of sa ends, if there is one, and is wiped. */
@@ -34,6 +37,8 @@ void rekey_move(struct sa *from, struct sa *to);
 /* Ends the old keys that are due, limit at most: true when more are. */
 bool rekey_tick(struct rekey_queue *queue, uint64_t now_us, size_t limit);
 
+/* Of an SA without a session: the least room that a packet has behind its header. */
+size_t rekey_trailer_octets(const struct sa *sa, enum rtp_shape shape, uint64_t now_us);
 /*
  * A packet that failed under the new key, with this verdict: the final one. stream is that of its
  * SSRC in sa, or NULL; sa has an old key.

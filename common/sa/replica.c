@@ -224,13 +224,18 @@ static void keep_streams(struct sa *sa, const struct sa *held, bool index)
  */
 static void change_keys(struct replica *replica, struct sa *sa, struct sa *held)
 {
-    if (sa->generation <= held->generation || !held->srtp || !sa->srtp)
+    struct rekey_queue *queue = table_old_keys(replica->table);
+
+    if (sa->generation <= held->generation)
         return;
-    keep_streams(sa, held, false);
-    rekey_move(held, sa);
-    rekey(table_old_keys(replica->table), sa, held->srtp, held->stream, held->stream_count,
-          replica->now_us);
-    held->srtp = NULL;
+    if (held->srtp && sa->srtp) {
+        keep_streams(sa, held, false);
+        rekey_move(held, sa);
+        rekey(queue, sa, held->srtp, held->stream, held->stream_count, replica->now_us);
+        held->srtp = NULL;
+    } else if (!held->srtp && !sa->srtp && held->suite && sa->suite) {
+        rekey_suite(queue, sa, held->suite, replica->now_us);
+    }
 }
 
 /* held is the earlier form of sa, or NULL; it goes. same: its key is sa's, in the same form. */

@@ -25,9 +25,9 @@ static enum verdict authenticate(struct sa *sa, struct sa_stream *stream,
 
 /* Without a key: what the header alone tells. The inner-relay verifies. */
 static enum verdict look_at(const struct sa *sa, const struct sa_stream *stream,
-                            const struct rtp_view *view, size_t length)
+                            const struct rtp_view *view, size_t length, uint64_t now_us)
 {
-    size_t least = view->header_length + srtp_trailer_octets(sa->suite, view->shape, 0);
+    size_t least = view->header_length + rekey_trailer_octets(sa, view->shape, now_us);
 
     if (length < least)
         return VERDICT_MALFORMED;
@@ -63,7 +63,7 @@ enum verdict verify_packet(struct sa *sa, const struct rtp_view *view, const uin
 {
     struct sa_stream *stream = sa_stream(sa, view->ssrc);
     enum verdict verdict = sa->srtp ? authenticate(sa, stream, view, packet, length, now_us)
-                                    : look_at(sa, stream, view, length);
+                                    : look_at(sa, stream, view, length, now_us);
 
     if (verdict == VERDICT_ACCEPTED && !stream)
         verdict = VERDICT_SSRC_MISMATCH;

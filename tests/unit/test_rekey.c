@@ -784,6 +784,46 @@ START_TEST(test_other_form)
 }
 END_TEST
 
+/* Without a key here: packets that are as short as those of either suite. */
+START_TEST(test_without_key)
+{
+    struct ring a = ring(suite_of(_i), 1);
+
+    for (int to = 0; to < SUITE_COUNT; to++) {
+        const struct suite *suite = suite_of(to);
+        struct packet packets[2] = {rtp(&a, (uint64_t)to), rtcp(&a)};
+
+        set_stage(engines[0], &a, SRTP_LIFETIME_MAX);
+        srtp_session_free(stage.sa->srtp);
+        stage.sa->srtp = NULL;
+        stage.sa->suite = suite;
+        rekey_suite(&stage.queue, stage.sa, a.suite, stage.now_us);
+        for (int n = 0; n < 2; n++) {
+            enum rtp_shape shape = n ? RTP_SHAPE_RTCP : RTP_SHAPE_RTP;
+            bool fits = srtp_trailer_octets(suite, shape, 0) <=
+                        srtp_trailer_octets(a.suite, shape, 0) + (n ? 0 : 1); /* of payload */
+
+            ck_assert_int_eq(come(&packets[n]), VERDICT_ACCEPTED);
+            stage.now_us += OLD_KEY_US - 1;
+            ck_assert_int_eq(come(&packets[n]), VERDICT_ACCEPTED);
+            stage.now_us++;
+            ck_assert_int_eq(come(&packets[n]), fits ? VERDICT_ACCEPTED : VERDICT_MALFORMED);
+            stage.now_us -= OLD_KEY_US;
+            packets[n].length = n ? 8 : 12; /* nothing behind the header */
+            ck_assert_int_eq(come(&packets[n]), VERDICT_MALFORMED);
+        }
+        ck_assert(!rekey_tick(&stage.queue, stage.now_us + OLD_KEY_US, 1));
+        ck_assert_ptr_null(stage.sa->old);
+        calloc_fails = true;
+        rekey_suite(&stage.queue, stage.sa, a.suite, stage.now_us);
+        calloc_fails = false;
+        ck_assert_ptr_null(stage.sa->old);
+        clear_stage();
+    }
+    ring_free(&a);
+}
+END_TEST
+
 /* The old key ends at once; the new one has no windows of the old. */
 START_TEST(test_no_memory)
 {
@@ -882,6 +922,7 @@ int main(void)
         {test_ends, SUITE_COUNT},
         {test_move, SUITE_COUNT},
         {test_other_form, SUITE_COUNT},
+        {test_without_key, SUITE_COUNT},
         {test_no_memory, SUITE_COUNT},
         {test_lifetime, SUITES_OF_ENGINES},
         {test_lifetime_of_both, SUITES_OF_ENGINES},

@@ -191,6 +191,7 @@ static void check_streams(const struct sa *a, const struct sa *b)
         ck_assert_uint_eq(a->stream[i].ssrc, b->stream[i].ssrc);
         ck_assert_int_eq(a->stream[i].origin, b->stream[i].origin);
         ck_assert(x->started == y->started && x->highest == y->highest);
+        ck_assert_int_eq(x->hinted, y->hinted);
         ck_assert(x->rtcp_started == y->rtcp_started && x->rtcp_highest == y->rtcp_highest);
     }
 }
@@ -216,6 +217,8 @@ static void check_same(const struct sa *a, const struct sa *b)
     ck_assert_ptr_eq(a->suite, b->suite);
     ck_assert_int_eq(srtp_session_key(a->srtp, SRTP_KEY_MASTER, &key), 0);
     ck_assert(srtp_session_is(b->srtp, a->suite, &key));
+    ck_assert_uint_eq(srtp_session_lifetime(b->srtp), key.lifetime);
+    ck_assert_ptr_null(b->old);
     ck_assert_uint_eq(a->rate.octets_per_second, b->rate.octets_per_second);
     check_streams(a, b);
     ck_assert_uint_eq(b->installed_us, 5000000);
@@ -389,6 +392,84 @@ START_TEST(test_changed_meanwhile)
         }
     }
     state_end(&state);
+    check_all_same(300);
+}
+END_TEST
+
+/* To the next suite, with MKI and lifetime. */
+static void rekey_one(uint64_t id, unsigned mki_length, uint64_t lifetime)
+{
+    struct sa *sa = inner_find_sa(&core.inner, id);
+    const struct suite *suite = suite_get((sa->suite->id + 1) % SUITE_COUNT);
+    struct srtp_key key = {.kind = SRTP_KEY_MASTER, .lifetime = lifetime};
+    struct admit_error error;
+
+    key.length = suite_material_octets(suite);
+    memset(key.octets, (int)(0x80 + id % 64), key.length);
+    key.mki_length = mki_length;
+    memset(key.mki, 0x4d, mki_length);
+    ck_assert_int_eq(admit_rekey(&core.inner, sa, suite, &key, 3000000, &error), 0);
+}
+
+/* With the new key, its MKI and lifetime, and where the ROC may go on; the old key is gone. */
+START_TEST(test_rekeyed)
+{
+    static const struct {
+        unsigned mki_length;
+        uint64_t lifetime;
+    } rows[] = {{0, SRTP_LIFETIME_MAX}, {4, 4711}, {SRTP_MKI_MAX_OCTETS, 1}};
+    struct srtp_key key;
+    const struct sa *sa;
+    size_t length;
+
+    add(20);
+    rekey_one(1, rows[_i].mki_length, rows[_i].lifetime);
+    write_file();
+    check_all_same(1);
+    sa = inner_find_sa(&other.inner, 1);
+    ck_assert_uint_eq(sa->generation, 2);
+    ck_assert_uint_eq(srtp_session_lifetime(sa->srtp), rows[_i].lifetime);
+    (void)srtp_session_mki(sa->srtp, &length);
+    ck_assert_uint_eq(length, rows[_i].mki_length);
+    ck_assert_int_eq(srtp_session_key(sa->srtp, SRTP_KEY_MASTER, &key), 0);
+    ck_assert_uint_eq(key.octets[0], 0x81);
+    ck_assert(sa->stream[0].index.hinted && !sa->stream[0].index.started);
+    ck_assert_uint_eq(sa->stream[0].index.highest, 20 << 16 | 0xfff0);
+}
+END_TEST
+
+/* A key that has lived its life comes back as one. */
+START_TEST(test_expired)
+{
+    struct sa *sa = add(20);
+    struct srtp_key key;
+
+    ck_assert_int_eq(srtp_session_key(sa->srtp, SRTP_KEY_MASTER, &key), 0);
+    key.lifetime = 0;
+    ck_assert_int_eq(sa_open(sa, core.inner.options.engine, &key), 0);
+    write_file();
+    check_all_same(1);
+    ck_assert_uint_eq(srtp_session_lifetime(inner_find_sa(&other.inner, 1)->srtp), 0);
+}
+END_TEST
+
+/* Some stand in the file with their old key already, some do not yet: the new one counts. */
+START_TEST(test_rekeyed_meanwhile)
+{
+    struct state_writer state;
+    unsigned piece = 0;
+
+    for (unsigned n = 0; n < 300; n++)
+        add(n);
+    for (bool more = true; more; piece++) {
+        more = write_piece(&state, piece == 0);
+        for (uint64_t id = 1; piece == 0 && id <= 300; id += 7)
+            rekey_one(id, 4, 1000 + id);
+        if (piece == 0)
+            rekey_one(300, 1, 5);
+    }
+    state_end(&state);
+    ck_assert_uint_gt(piece, 1);
     check_all_same(300);
 }
 END_TEST
@@ -624,6 +705,9 @@ int main(void)
     tcase_add_test(tc, test_less_room);
     tcase_add_test(tc, test_added_meanwhile);
     tcase_add_test(tc, test_changed_meanwhile);
+    tcase_add_loop_test(tc, test_rekeyed, 0, 3);
+    tcase_add_test(tc, test_expired);
+    tcase_add_test(tc, test_rekeyed_meanwhile);
     tcase_add_test(tc, test_last_one_changed_meanwhile);
     tcase_add_test(tc, test_deleted_meanwhile);
     tcase_add_test(tc, test_replaced_meanwhile);

@@ -17,6 +17,7 @@ struct sa_old {
     struct srtp_session *session; /* NULL where this host has no keys */
     const struct suite *suite;    /* then */
     uint64_t end_us;
+    bool one_key; /* with the new one, but for MKI or suite: sa->stream has the windows of both */
     unsigned count;
     struct old_stream stream[];
 };
@@ -73,13 +74,25 @@ static void begin(struct sa_stream *stream, const struct srtp_index *before)
         index_rekey(&stream->index, before);
 }
 
+/*
+ * The key stays, and only MKI or suite change. What has come under it stays known: an MKI stands in
+ * no tag, and of a tag one can cut off, so who has heard a packet can make the other form of it.
+ */
+static void go_on(struct sa_stream *stream, const struct srtp_index *before)
+{
+    if (before && before != &stream->index)
+        stream->index = *before;
+}
+
 /* The new key is the one before the last: it goes on where it stood, or its packets came again. */
 static void take_back(struct sa *sa, struct sa_old *older)
 {
     struct srtp_session *made = sa->srtp;
 
-    sa->srtp = older->session;
-    older->session = made;
+    if (srtp_session_equal(older->session, made)) {
+        sa->srtp = older->session;
+        older->session = made;
+    }
     for (unsigned i = 0; i < older->count; i++) {
         struct sa_stream *stream = sa_stream(sa, older->stream[i].ssrc);
 
@@ -92,16 +105,25 @@ void rekey(struct rekey_queue *queue, struct sa *sa, struct srtp_session *sessio
            const struct sa_stream *streams, unsigned count, uint64_t now_us)
 {
     struct sa_old *old = old_new(session, streams, count);
+    bool one_key = srtp_session_one_key(session, sa->srtp);
 
-    for (unsigned i = 0; i < sa->stream_count; i++)
-        begin(&sa->stream[i], index_of(streams, count, sa->stream[i].ssrc));
-    if (sa->old && srtp_session_equal(sa->old->session, sa->srtp))
+    for (unsigned i = 0; i < sa->stream_count; i++) {
+        const struct srtp_index *before = index_of(streams, count, sa->stream[i].ssrc);
+
+        if (one_key)
+            go_on(&sa->stream[i], before);
+        else
+            begin(&sa->stream[i], before);
+    }
+    if (sa->old && !one_key && srtp_session_one_key(sa->old->session, sa->srtp))
         take_back(sa, sa->old);
     rekey_end(sa);
-    if (old)
-        keep(queue, sa, old, now_us);
-    else
+    if (!old) {
         srtp_session_free(session);
+        return;
+    }
+    old->one_key = one_key;
+    keep(queue, sa, old, now_us);
 }
 
 void rekey_suite(struct rekey_queue *queue, struct sa *sa, const struct suite *before,
@@ -180,18 +202,21 @@ enum verdict rekey_verify(struct sa *sa, struct sa_stream *stream, enum verdict 
                           uint64_t now_us)
 {
     struct old_stream *known = old_stream(sa->old, view->ssrc);
+    struct srtp_index *index = known ? &known->index : NULL;
     enum verdict before;
 
     if (now_us >= sa->old->end_us)
         return verdict;
-    before = srtp_verify(sa->old->session, known ? &known->index : NULL, view, packet, length);
+    if (sa->old->one_key)
+        index = stream ? &stream->index : NULL;
+    before = srtp_verify(sa->old->session, index, view, packet, length);
     if (before != VERDICT_ACCEPTED)
         return final(verdict, before);
     /* Without a window of its own, such a packet could come any number of times. */
-    if (!known || !stream)
+    if (!index || !stream)
         return VERDICT_SSRC_MISMATCH;
     /* The sender may change over when the ROC is another than it was. */
-    if (known->index.started)
-        index_hint(&stream->index, known->index.highest);
+    if (index->started)
+        index_hint(&stream->index, index->highest);
     return VERDICT_ACCEPTED;
 }

@@ -21,7 +21,8 @@ TAILQ_HEAD(rekey_queue, sa_old);
  * Takes over session, the one that sa had until now, with the streams as they
  * stood; sa has its new one already. The streams of sa begin anew, with the ROC
  * of the old ones as a hint. An old key that sa still has ends, or, when it is
- * the new one again, goes on. Without memory the old key ends at once.
+ * the new one again, goes on. Where only MKI or suite change, the windows go on, and both forms
+ * share them. Without memory the old key ends at once.
  */
 void rekey(struct rekey_queue *queue, struct sa *sa, struct srtp_session *session,
            const struct sa_stream *streams, unsigned count, uint64_t now_us);

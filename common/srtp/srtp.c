@@ -276,6 +276,19 @@ bool srtp_session_equal(const struct srtp_session *a, const struct srtp_session 
            (!a->mki || memcmp(a->mki, b->mki, a->mki_length) == 0);
 }
 
+bool srtp_session_one_key(const struct srtp_session *a, const struct srtp_session *b)
+{
+    enum srtp_key_kind kind =
+        a->kind == b->kind ? (enum srtp_key_kind)a->kind : SRTP_KEY_AUTH; /* both can give that */
+    struct srtp_key one, other;
+    bool same = srtp_session_key(a, kind, &one) == 0 && srtp_session_key(b, kind, &other) == 0 &&
+                one.length == other.length && memcmp(one.octets, other.octets, one.length) == 0;
+
+    wipe(&one, sizeof(one));
+    wipe(&other, sizeof(other));
+    return same;
+}
+
 /* ------------------------------------------------------------ packets */
 
 size_t srtp_trailer_octets(const struct suite *suite, enum rtp_shape shape, size_t mki_length)

@@ -99,6 +99,8 @@ bool srtp_session_is(const struct srtp_session *session, const struct suite *sui
                      const struct srtp_key *key);
 /* Were both made from the same key (octets and MKI), in the same form? */
 bool srtp_session_equal(const struct srtp_session *a, const struct srtp_session *b);
+/* Is the key the same, whatever its form, the MKI and the suite? */
+bool srtp_session_one_key(const struct srtp_session *a, const struct srtp_session *b);
 
 /*
  * Verifies a packet. view is what classify() said of it. index is the state of

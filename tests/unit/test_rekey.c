@@ -576,6 +576,72 @@ START_TEST(test_other_mki)
 }
 END_TEST
 
+/* Each packet has two forms, and whoever has one can make the other; it comes once all the same. */
+static void expect_one_key(const struct ring *a, const struct ring *b)
+{
+    struct packet seen[2] = {rtp(a, 1), rtcp(a)}, other[2] = {rtp(b, 1), rtcp(b)};
+
+    for (int i = 0; i < 2; i++)
+        expect_once(&seen[i]);
+    change(b);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(come(&other[i]), VERDICT_REPLAY);
+        ck_assert_int_eq(come(&seen[i]), VERDICT_REPLAY);
+    }
+    expect_rtp(a, 2);
+    ck_assert_int_eq(send_rtp(b, 2), VERDICT_REPLAY);
+    expect_rtp(b, 3);
+    ck_assert_int_eq(send_rtp(a, 3), VERDICT_REPLAY);
+    change(a);
+    ck_assert_int_eq(come(&seen[0]), VERDICT_REPLAY);
+    ck_assert_int_eq(come(&other[0]), VERDICT_REPLAY);
+    expect_rtp(a, 4);
+    ck_assert_int_eq(send_rtp(b, 4), VERDICT_REPLAY);
+}
+
+/* The MKI is in no tag, and may be changed. */
+START_TEST(test_one_key_other_mki)
+{
+    for (int i = 0; i < SUITES_OF_ENGINES; i++) {
+        struct ring a = ring_with_mki(suite_of(i), 1, mkis[_i].from),
+                    b = ring_with_mki(suite_of(i), 1, mkis[_i].to);
+
+        /* What they say comes from the seed: two of one length would be the same. */
+        if (mkis[_i].from == mkis[_i].to)
+            b.mki_length--;
+        set_stage(engines[i / SUITE_COUNT], &a, SRTP_LIFETIME_MAX);
+        expect_one_key(&a, &b);
+        clear_stage();
+        ring_free(&a);
+        ring_free(&b);
+    }
+}
+END_TEST
+
+/* Of the longer tag one can be cut; and from that key to another, and back with another MKI. */
+START_TEST(test_one_key_other_suite)
+{
+    struct ring a = ring(suite_get(SUITE_AES_CM_128_HMAC_SHA1_80), 1);
+    struct ring b = ring(suite_get(SUITE_AES_CM_128_HMAC_SHA1_32), 1);
+    struct ring c = ring(suite_get(SUITE_AES_CM_128_HMAC_SHA1_80), 2);
+    struct ring d = ring_with_mki(suite_get(SUITE_AES_CM_128_HMAC_SHA1_80), 1, 4);
+
+    set_stage(engines[_i], &a, SRTP_LIFETIME_MAX);
+    expect_one_key(&a, &b);
+    change(&c);
+    expect_rtp(&c, 5);
+    change(&d);
+    ck_assert_int_eq(send_rtp(&d, 4), VERDICT_REPLAY);
+    expect_rtp(&d, 5);
+    expect_rtp(&c, 6);
+    clear_stage();
+    ring_free(&a);
+    ring_free(&b);
+    ring_free(&c);
+    ring_free(&d);
+}
+END_TEST
+
 /* ---------------------------------------------------------------- how long */
 
 START_TEST(test_exact_time)
@@ -915,6 +981,8 @@ int main(void)
         {test_forged, SUITES_OF_ENGINES},
         {test_other_suite, SUITES_OF_ENGINES},
         {test_other_mki, sizeof(mkis) / sizeof(mkis[0])},
+        {test_one_key_other_mki, sizeof(mkis) / sizeof(mkis[0])},
+        {test_one_key_other_suite, 2},
         {test_exact_time, SUITE_COUNT},
         {test_tick, 1},
         {test_second_change, SUITE_COUNT},

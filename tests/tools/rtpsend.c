@@ -27,12 +27,12 @@ enum { TIMESTAMP_STEP = 160, NS_PER_S = 1000000000, PORT_MAX = 65535 };
 struct config {
     struct addr from, to, rtcp_to, rtcp_from;
     bool mux, plain, forge, wrong_key, junk, plain_rtcp, print_keys;
-    const char *suite, *key_text, *save, *resend;
-    struct cli_key key;
+    const char *suite, *key_text, *next_suite, *next_key_text, *save, *resend;
+    struct cli_key key, next_key;
     uint32_t ssrc, roc;
     uint16_t sequence;
     uint8_t payload_type;
-    uint64_t count;
+    uint64_t count, switch_at;
     double rate;
     size_t size;
     unsigned streams, step, replay, rtcp_every;
@@ -97,6 +97,9 @@ static _Noreturn void usage(FILE *to, int status)
             "  --replay N           each packet N times\n"
             "  --forge              spoils the tag of each packet\n"
             "  --wrong-key          protects with another key\n"
+            "  --next-key BASE64    of each stream after --switch-at N RTP packets; the indexes\n"
+            "                       of SRTP go on\n"
+            "  --next-suite NAME    default: as --suite\n"
             "  --save FILE          keeps what was sent: u16 length, then the datagram\n"
             "  --resend FILE        sends what is in such a file instead\n"
             "  --junk               sends what is neither RTP nor RTCP, or not well-formed,\n"
@@ -131,6 +134,9 @@ enum option_id {
     OPT_REPLAY,
     OPT_FORGE,
     OPT_WRONG_KEY,
+    OPT_NEXT_KEY,
+    OPT_NEXT_SUITE,
+    OPT_SWITCH_AT,
     OPT_SAVE,
     OPT_RESEND,
     OPT_JUNK,
@@ -162,6 +168,9 @@ static const struct option options[] = {
     {"replay", required_argument, NULL, OPT_REPLAY},
     {"forge", no_argument, NULL, OPT_FORGE},
     {"wrong-key", no_argument, NULL, OPT_WRONG_KEY},
+    {"next-key", required_argument, NULL, OPT_NEXT_KEY},
+    {"next-suite", required_argument, NULL, OPT_NEXT_SUITE},
+    {"switch-at", required_argument, NULL, OPT_SWITCH_AT},
     {"save", required_argument, NULL, OPT_SAVE},
     {"resend", required_argument, NULL, OPT_RESEND},
     {"junk", no_argument, NULL, OPT_JUNK},
@@ -179,6 +188,8 @@ static void take_number(struct config *c, int id, const char *name, const char *
         c->step = (unsigned)cli_number(name, text, 1, 1000);
     else if (id == OPT_COUNT)
         c->count = cli_number(name, text, 0, UINT32_MAX);
+    else if (id == OPT_SWITCH_AT)
+        c->switch_at = cli_number(name, text, 1, UINT32_MAX);
     else if (id == OPT_RATE)
         c->rate = cli_real(name, text, 0, 1e7);
     else if (id == OPT_SIZE)
@@ -241,6 +252,12 @@ static void take(struct config *c, int id, const char *name, const char *text)
     case OPT_KEY:
         c->key_text = text;
         break;
+    case OPT_NEXT_KEY:
+        c->next_key_text = text;
+        break;
+    case OPT_NEXT_SUITE:
+        c->next_suite = text;
+        break;
     case OPT_SAVE:
         c->save = text;
         break;
@@ -281,6 +298,12 @@ static void check(struct config *c)
     cli_key(&c->key, c->suite, c->key_text);
     if (c->wrong_key)
         c->key.material[0] ^= 0xff;
+    if (!c->next_key_text != (c->switch_at == 0))
+        cli_die("--next-key and --switch-at go together; see --help");
+    if (!c->next_key_text)
+        return;
+    cli_key(&c->next_key, c->next_suite ? c->next_suite : c->suite, c->next_key_text);
+    c->next_key.derive = c->key.derive;
 }
 
 static void parse(struct config *c, int argc, char **argv)
@@ -360,6 +383,17 @@ static void emit_media(struct sender *s, struct stream *stream, bool rtcp, uint8
              length, rtcp ? &s->totals.rtcp : &s->totals.rtp);
 }
 
+static void set_key(struct stream *stream, const struct cli_key *key, unsigned n)
+{
+    uint8_t material[SUITE_KEY_MAX_OCTETS];
+
+    protect_free(stream->protect);
+    cli_key_of(key, n, material);
+    stream->protect = protect_new(key->suite, material, stream->ssrc);
+    if (!stream->protect)
+        cli_die("the SRTP session of stream %u could not be made", n);
+}
+
 static void send_rtp(struct sender *s, struct stream *stream)
 {
     const struct config *c = &s->config;
@@ -367,6 +401,8 @@ static void send_rtp(struct sender *s, struct stream *stream)
     uint8_t packet[PACKET_MAX_OCTETS], payload[PACKET_MAX_OCTETS];
     size_t length;
 
+    if (c->switch_at > 0 && stream->sent == c->switch_at)
+        set_key(stream, &c->next_key, (unsigned)(stream - s->streams));
     for (size_t i = 0; i < c->size; i++)
         payload[i] = (uint8_t)(i + index);
     length = protect_make_rtp(packet, sizeof(packet), c->payload_type, (uint16_t)index,
@@ -495,19 +531,14 @@ static struct addr address_of(const struct addr *first, const struct config *c, 
 static void open_stream(const struct config *c, struct stream *stream, unsigned n)
 {
     struct addr rtp = address_of(&c->from, c, n), rtcp = address_of(&c->rtcp_from, c, n);
-    uint8_t material[SUITE_KEY_MAX_OCTETS];
     bool with_rtcp = c->rtcp_every > 0 || c->junk || c->resend;
 
     stream->ssrc = c->ssrc + n;
     stream->first_index = (uint64_t)c->roc << 16 | c->sequence;
     stream->rtp_fd = cli_socket(&rtp);
     stream->rtcp_fd = c->mux || !with_rtcp ? stream->rtp_fd : cli_socket(&rtcp);
-    if (!c->key.suite)
-        return;
-    cli_key_of(&c->key, n, material);
-    stream->protect = protect_new(c->key.suite, material, stream->ssrc);
-    if (!stream->protect)
-        cli_die("the SRTP session of stream %u could not be made", n);
+    if (c->key.suite)
+        set_key(stream, &c->key, n);
 }
 
 static void close_stream(struct stream *stream)

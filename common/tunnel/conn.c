@@ -150,17 +150,24 @@ static bool write_output(struct conn *conn)
     return true;
 }
 
+/* Not ev_feed_event(): libev would call back at once, before it looks at any other socket. */
+static void start_more(struct conn *conn)
+{
+    if (ev_is_active(&conn->more))
+        return;
+    ev_timer_set(&conn->more, 0., 0.);
+    ev_timer_start(conn->loop, &conn->more);
+}
+
 static void wait_for_more(struct conn *conn)
 {
     bool congested = conn->write_blocked && session_congested(conn->session);
 
     want(conn,
          (congested ? 0 : EV_READ) | (conn->write_blocked || conn->write_more ? EV_WRITE : 0));
-    /* Not ev_feed_event(): libev would call back at once, before it looks at any other socket. */
     if (conn->read_more && !congested) {
         conn->read_more = false;
-        ev_timer_set(&conn->more, 0., 0.);
-        ev_timer_start(conn->loop, &conn->more);
+        start_more(conn);
     }
 }
 
@@ -209,10 +216,8 @@ void conn_flush(struct conn *conn)
 
 void conn_flush_soon(struct conn *conn)
 {
-    if (!conn->session || ev_is_active(&conn->more))
-        return;
-    ev_timer_set(&conn->more, 0., 0.);
-    ev_timer_start(conn->loop, &conn->more);
+    if (conn->session)
+        start_more(conn);
 }
 
 /* ------------------------------------------------------------ reading */

@@ -48,4 +48,16 @@ is "the rules are the same as before" \
 is "the external firewall refused nothing" "$(fw_packets fwx refused)" 0
 is "the dmz-relay accepted them all" "$(verdicts dmz)" "accepted=$total"
 is "the inner-relay accepted them all" "$(verdicts inner)" "accepted=$total"
+
+# The list comes in many pages.
+ids=$(ctl_json inner sa list | jq -r '.sas[].id')
+is "the list has every SA" "$(echo "$ids" | wc -l)" $STREAMS
+is "and each once" "$(echo "$ids" | sort -u | wc -l)" $STREAMS
+is "at the dmz-relay too" "$(ctl_json dmz sa list | jq '[.sas[].id] | unique | length')" $STREAMS
+check "one call deletes them" ctl inner sa delete $ids
+check "at the dmz-relay too" wait_for 5 sas_at dmz 0
+for name in dmz inner; do
+    is "$name: the turns of its loop are counted" \
+        "$(stats_of $name '.counters | .loop_turns > 100 and .loop_longest_us > 0')" true
+done
 done_testing

@@ -220,9 +220,7 @@ static bool stream_set_roc(struct libsrtp2_session *session, struct stream *stre
 /* Would the library, without being given a ROC, come to this index? */
 static bool stream_comes_to(const struct stream *stream, uint64_t index)
 {
-    struct srtp_index state = {.started = true, .highest = stream->highest};
-
-    return index_estimate(&state, (uint16_t)index) == index;
+    return index_near(stream->highest, (uint16_t)index) == index;
 }
 
 /* ------------------------------------------------------------ packets */

@@ -279,6 +279,19 @@ static void line_tell(struct enginerun *run, struct line *line, uint64_t highest
     run->counts.moves++;
 }
 
+/* Somebody says where the stream stood under an older key. It counts until the first packet. */
+static void line_hint(struct enginerun *run, struct line *line, uint64_t highest)
+{
+    for (unsigned i = 0; i < run->lanes; i++)
+        index_hint(&line->index[i], highest);
+    if (line->rtp.started)
+        return;
+    line->rtp.hinted = true;
+    line->rtp.highest = highest;
+    line->next = below(run, 2) ? highest : below(run, TURN);
+    run->counts.moves++;
+}
+
 /* A new SSRC, or one that was let go: nothing is known of it. */
 static void line_forget(struct enginerun *run, struct line *line)
 {
@@ -294,11 +307,14 @@ static void change_stream(struct enginerun *run)
 
     if (below(run, 3) == 0) {
         line_tell(run, &run->key->line[i], draw_start(run), draw_start_rtcp(run));
+        line_hint(run, &run->key->line[i], draw_start(run));
         return;
     }
     if (below(run, 2) == 0)
         run->ssrc[i] = (uint32_t)(draw(run) << 4) | i;
     line_forget(run, &run->key->line[i]);
+    if (below(run, 4) == 0)
+        line_hint(run, &run->key->line[i], draw_start(run));
     if (run->old)
         line_forget(run, &run->old->line[i]);
 }
@@ -448,6 +464,10 @@ static bool deliver(struct enginerun *run, struct key *key, struct line *line,
     enum verdict all[LANES_MAX] = {VERDICT_ACCEPTED};
 
     memcpy(copy.octets, packet->octets, packet->length);
+    for (unsigned i = 0; line && i < run->lanes; i++) {
+        srtp_prefetch(key->session[i], &line->index[i], view);
+        srtp_prefetch_more(key->session[i]);
+    }
     for (unsigned i = 0; i < run->lanes; i++)
         all[i] = srtp_verify(key->session[i], line ? &line->index[i] : NULL, view, copy.octets,
                              packet->length);

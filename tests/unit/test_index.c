@@ -374,6 +374,28 @@ START_TEST(test_rekey)
 }
 END_TEST
 
+/* A hint counts until the first packet, and not after it. */
+START_TEST(test_hint)
+{
+    uint64_t highest = (uint64_t)rocs[_i] << 16 | 0xff00, other = 0;
+    struct srtp_index state = {0}, before;
+
+    index_hint(&state, highest);
+    ck_assert(state.hinted && !state.started && !index_is_replay(&state, highest));
+    for (size_t e = 0; e < sizeof(edges) / sizeof(edges[0]); e++) {
+        ck_assert_uint_eq(index_estimate(&state, edges[e]), oracle(highest, edges[e]));
+        ck_assert_uint_eq(index_near(highest, edges[e]), oracle(highest, edges[e]));
+    }
+    ck_assert(index_search(&state, highest, false, &other) == (rocs[_i] > 0));
+    index_hint(&state, 0x20005); /* a later one is better */
+    ck_assert_uint_eq(index_estimate(&state, 6), 0x20006);
+    index_advance(&state, 0x20007);
+    before = state;
+    index_hint(&state, highest);
+    ck_assert_mem_eq(&state, &before, sizeof(state));
+}
+END_TEST
+
 /* ---------------------------------------------------------------- the search */
 
 START_TEST(test_search_first)
@@ -473,6 +495,7 @@ int main(void)
     tcase_add_test(tc, test_two_windows);
     tcase_add_loop_test(tc, test_resume, 0, KINDS * BASES);
     tcase_add_test(tc, test_rekey);
+    tcase_add_loop_test(tc, test_hint, 0, sizeof(rocs) / sizeof(rocs[0]));
     tcase_add_test(tc, test_search_first);
     tcase_add_test(tc, test_search_rekeyed);
     tcase_add_loop_test(tc, test_search_bound, 0, 2);

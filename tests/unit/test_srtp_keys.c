@@ -218,6 +218,7 @@ START_TEST(test_key_back)
     expect(ACCEPTED, receive(RTP_SHAPE_RTCP, 1));
     ck_assert_int_eq(srtp_session_key(session, SRTP_KEY_MASTER, &back), 0);
     ck_assert_uint_eq(back.lifetime, 998);
+    ck_assert_uint_eq(srtp_session_lifetime(session), 998);
     ck_assert_int_eq(srtp_session_key(session, SRTP_KEY_NONE, &back), ERR_UNSUPPORTED);
 }
 END_TEST
@@ -336,6 +337,63 @@ START_TEST(test_session_is)
     changed.lifetime = 5; /* is not the key */
     changed.mki[2] ^= 1;  /* behind its end */
     ck_assert(srtp_session_is(session, suite, &changed));
+}
+END_TEST
+
+/* Two sessions: the same key in the same form, the same key at all, or neither. */
+static void expect_like(enum suite_id id, bool equal, bool one_key)
+{
+    struct srtp_session *other = NULL;
+
+    ck_assert_int_eq(srtp_session_new(engine[0], &other, suite_get(id), &key), 0);
+    ck_assert(srtp_session_equal(session, other) == equal);
+    ck_assert(srtp_session_equal(other, session) == equal);
+    ck_assert(srtp_session_one_key(session, other) == one_key);
+    ck_assert(srtp_session_one_key(other, session) == one_key);
+    srtp_session_free(other);
+}
+
+START_TEST(test_sessions_like)
+{
+    enum suite_id id = (enum suite_id)_i;
+
+    use_suite(id);
+    use_mki(4);
+    open_session(0);
+    expect_like(id, true, true);
+    key.lifetime = 5;
+    expect_like(id, true, true);
+    key.mki[3] ^= 1;
+    expect_like(id, false, true);
+    key.mki_length = 0;
+    expect_like(id, false, true);
+    if (id == SUITE_AES_CM_128_HMAC_SHA1_80)
+        expect_like(SUITE_AES_CM_128_HMAC_SHA1_32, false, true);
+    key.octets[key.length - 1] ^= 1;
+    expect_like(id, false, false);
+    if (suite->aead)
+        return;
+    ck_assert_int_eq(srtp_session_key(session, SRTP_KEY_AUTH, &key), 0);
+    expect_like(id, false, true);
+    key.octets[0] ^= 1;
+    expect_like(id, false, false);
+}
+END_TEST
+
+START_TEST(test_mki_back)
+{
+    size_t length = 99;
+
+    use_suite(SUITE_AEAD_AES_128_GCM);
+    open_session(_i);
+    ck_assert_ptr_null(srtp_session_mki(session, &length));
+    ck_assert_uint_eq(length, 0);
+    ck_assert_int_eq(srtp_session_kind(session), SRTP_KEY_MASTER);
+    close_session();
+    use_mki(5);
+    open_session(_i);
+    ck_assert_mem_eq(srtp_session_mki(session, &length), key.mki, 5);
+    ck_assert_uint_eq(length, 5);
 }
 END_TEST
 
@@ -514,6 +572,8 @@ int main(void)
     tcase_add_loop_test(tc, test_auth_derived, 0, ENGINES * SUITE_COUNT);
     tcase_add_loop_test(tc, test_auth_verifies, 0, SUITE_COUNT);
     tcase_add_loop_test(tc, test_session_is, 0, SUITE_COUNT);
+    tcase_add_loop_test(tc, test_sessions_like, 0, SUITE_COUNT);
+    tcase_add_loop_test(tc, test_mki_back, 0, ENGINES);
     tcase_add_loop_test(tc, test_lifetime, 0, ENGINES * SUITE_COUNT);
     tcase_add_loop_test(tc, test_lifetime_none, 0, ENGINES * SUITE_COUNT);
     tcase_add_loop_test(tc, test_mki, 0, ENGINES * SUITE_COUNT * MKIS);

@@ -61,6 +61,7 @@ int authority_init(struct authority *authority, struct table *table, unsigned ow
     if (!authority->resting)
         return ERR_NOMEM;
     authority->resting_mask = buckets - 1;
+    authority->resting_key = hash_key_random();
     authority->table = table;
     authority->owner = owner;
     authority->epoch = new_epoch();
@@ -69,9 +70,12 @@ int authority_init(struct authority *authority, struct table *table, unsigned ow
 
 /* ------------------------------------------------------------ tombstones */
 
+/* Labels are SSRCs, which the senders choose. */
 static struct tombstone **resting_bucket(const struct authority *authority, uint32_t label)
 {
-    return &authority->resting[(label ^ label >> 16) & authority->resting_mask];
+    uint64_t hash = hash_bytes(&authority->resting_key, &label, sizeof(label));
+
+    return &authority->resting[hash & authority->resting_mask];
 }
 
 static void forget_oldest(struct authority *authority)

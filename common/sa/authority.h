@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/base/hash.h"
 #include "common/base/writer.h"
 #include "common/sa/sa.h"
 #include "common/sa/wire.h"
@@ -35,6 +36,7 @@ struct authority {
     struct sa *oldest, *newest; /* by version */
     struct tombstone *oldest_dead, *newest_dead;
     struct tombstone **resting; /* labels of tombstones, hashed */
+    struct hash_key resting_key;
     size_t resting_mask, dead_count;
     uint64_t forgotten; /* a deletion up to this version may be without a tombstone */
 

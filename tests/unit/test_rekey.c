@@ -5,6 +5,7 @@
 
 #include "common/sa/verify.h"
 #include "common/srtp/srtp.h"
+#include "tests/unit/allocs.h"
 #include "tests/unit/protect.h"
 #include "tests/unit/sample.h"
 #include "tests/unit/unit.h"
@@ -763,6 +764,38 @@ START_TEST(test_back)
 }
 END_TEST
 
+/* Good packets, replays and forged ones, while both keys are good. */
+START_TEST(test_no_allocation)
+{
+    enum { ROUNDS = 200 };
+    struct ring rings[3] = {ring(suite_of(_i), 1), ring(suite_of(_i), 2), ring(suite_of(_i), 3)};
+    static struct packet packets[4 * ROUNDS];
+    static struct rtp_view views[4 * ROUNDS];
+    uint64_t allocations;
+
+    set_stage(engines[0], &rings[0], SRTP_LIFETIME_MAX);
+    for (unsigned i = 0; i < 4 * ROUNDS; i++) {
+        packets[i] = i % 4 < 3 ? rtp(&rings[i % 4], AT(i)) : rtcp(&rings[i / 4 % 3]);
+        ck_assert_int_eq(classify(packets[i].octets, packets[i].length, &views[i]),
+                         VERDICT_ACCEPTED);
+    }
+    stage.sa->stream[0].index = (struct srtp_index){.hinted = true, .highest = AT(0)};
+    change(&rings[1]);
+    allocs_begin();
+    for (unsigned i = 0; i < 8 * ROUNDS; i++)
+        (void)verify_packet(stage.sa, &views[i / 2], packets[i / 2].octets, packets[i / 2].length,
+                            stage.now_us);
+    allocations = allocs_end();
+    ck_assert_uint_eq(allocations, 0);
+    ck_assert_uint_ge(counted(VERDICT_ACCEPTED), 2 * ROUNDS + ROUNDS / 3 * 2);
+    ck_assert_uint_ge(counted(VERDICT_AUTH_FAIL), ROUNDS);
+    ck_assert_uint_eq(counted_in_all(), 8 * ROUNDS);
+    clear_stage();
+    for (int i = 0; i < 3; i++)
+        ring_free(&rings[i]);
+}
+END_TEST
+
 /* ---------------------------------------------------------------- ends and moves */
 
 START_TEST(test_ends)
@@ -964,6 +997,129 @@ START_TEST(test_lifetime_of_both)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- at random, with a record */
+
+enum { RANDOM_KEYS = 4, RANDOM_PACKETS = 1500, RANDOM_STEPS = 4000 };
+
+/* What the relay must know: which packets came, of each key that it has. */
+struct record {
+    struct ring ring;
+    struct packet packet[RANDOM_PACKETS];
+    bool came[RANDOM_PACKETS];
+    int highest; /* -1: none came */
+    int next;    /* that the sender sends */
+};
+
+struct records {
+    uint64_t dice;
+    struct record *now, *old; /* old NULL: there is none */
+    uint64_t end_us;
+    struct record key[RANDOM_KEYS];
+};
+
+/* xorshift64: a failure is the same again. */
+static unsigned roll(struct records *records, unsigned sides)
+{
+    records->dice ^= records->dice << 13;
+    records->dice ^= records->dice >> 7;
+    records->dice ^= records->dice << 17;
+    return (unsigned)(records->dice >> 32) % sides;
+}
+
+static void forget(struct record *record)
+{
+    memset(record->came, 0, sizeof(record->came));
+    record->highest = -1;
+}
+
+static void random_change(struct records *records)
+{
+    struct record *to = &records->key[roll(records, RANDOM_KEYS)];
+
+    if (to == records->now)
+        return; /* admit_rekey() sees that */
+    change(&to->ring);
+    if (records->old && records->old != to)
+        forget(records->old);
+    records->old = records->now;
+    records->now = to;
+    records->end_us = stage.now_us + OLD_KEY_US;
+}
+
+static void random_tick(struct records *records)
+{
+    ck_assert(!rekey_tick(&stage.queue, stage.now_us, 10));
+    if (!records->old || stage.now_us < records->end_us)
+        return;
+    forget(records->old);
+    records->old = NULL;
+}
+
+static void random_packet(struct records *records)
+{
+    struct record *of = &records->key[roll(records, RANDOM_KEYS)];
+    bool good = of == records->now || (of == records->old && stage.now_us < records->end_us);
+    int which = of->next;
+    enum verdict verdict;
+
+    if (roll(records, 3) == 0 || which == RANDOM_PACKETS)
+        which = (int)roll(records, RANDOM_PACKETS);
+    else
+        of->next++;
+    verdict = come(&of->packet[which]);
+    if (!good) {
+        ck_assert_int_ne(verdict, VERDICT_ACCEPTED);
+    } else if (of->came[which] || which + SRTP_WINDOW_PACKETS <= of->highest) {
+        ck_assert_int_eq(verdict, VERDICT_REPLAY);
+    } else {
+        ck_assert_int_eq(verdict, VERDICT_ACCEPTED);
+        of->came[which] = true;
+        of->highest = which > of->highest ? which : of->highest;
+    }
+}
+
+/* Keys come, go and come back: what is known is never accepted twice, what is fresh always. */
+START_TEST(test_random)
+{
+    struct records *records = calloc(1, sizeof(*records));
+
+    ck_assert_ptr_nonnull(records);
+    records->dice = 0x9e3779b97f4a7c15u * (unsigned)(_i + 1);
+    for (int i = 0; i < RANDOM_KEYS; i++) {
+        struct record *record = &records->key[i];
+
+        record->ring = ring_with_mki(suite_of(_i + i * (_i / SUITE_COUNT)), (uint8_t)(i + 1),
+                                     _i % 3 ? (size_t)i : 0);
+        for (uint64_t n = 0; n < RANDOM_PACKETS; n++)
+            record->packet[n] = rtp(&record->ring, AT(0xfc00 + n)); /* with a wrap */
+        forget(record);
+    }
+    records->now = &records->key[0];
+    set_stage(engines[0], &records->now->ring, SRTP_LIFETIME_MAX);
+    stage.sa->stream[0].index = (struct srtp_index){.hinted = true, .highest = AT(0xfc00)};
+    for (unsigned step = 0; step < RANDOM_STEPS; step++) {
+        switch (roll(records, 100)) {
+        case 0:
+            random_change(records);
+            break;
+        case 1:
+            stage.now_us += roll(records, 3 * 1000 * 1000);
+            break;
+        case 2:
+            random_tick(records);
+            break;
+        default:
+            random_packet(records);
+        }
+    }
+    ck_assert_uint_gt(counted(VERDICT_ACCEPTED), RANDOM_STEPS / 8);
+    clear_stage();
+    for (int i = 0; i < RANDOM_KEYS; i++)
+        ring_free(&records->key[i].ring);
+    free(records);
+}
+END_TEST
+
 int main(void)
 {
     const struct {
@@ -987,6 +1143,7 @@ int main(void)
         {test_tick, 1},
         {test_second_change, SUITE_COUNT},
         {test_back, SUITES_OF_ENGINES},
+        {test_no_allocation, SUITE_COUNT},
         {test_ends, SUITE_COUNT},
         {test_move, SUITE_COUNT},
         {test_other_form, SUITE_COUNT},
@@ -994,6 +1151,7 @@ int main(void)
         {test_no_memory, SUITE_COUNT},
         {test_lifetime, SUITES_OF_ENGINES},
         {test_lifetime_of_both, SUITES_OF_ENGINES},
+        {test_random, 6 * SUITE_COUNT},
     };
     Suite *suite = suite_create("rekey");
     TCase *tc = tcase_create("rekey");

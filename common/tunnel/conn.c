@@ -52,6 +52,7 @@ struct conn {
     size_t output_length, output_sent;
     bool write_blocked;
     bool write_more;     /* the session has more, but the turn was over */
+    unsigned read_turn;  /* of the loop, in which was read last */
     unsigned flush_turn; /* of the loop, in which the flush began */
     uint64_t flush_began_us;
     bool read_more; /* something may lie decrypted already, and the socket would not tell */
@@ -250,6 +251,9 @@ static void read_input(struct conn *conn)
     uint64_t began_us = clock_now_us();
 
     /* Socket and timers may have called in one turn: it is one turn all the same. */
+    if (conn->read_turn == ev_iteration(conn->loop))
+        return;
+    conn->read_turn = ev_iteration(conn->loop);
     ev_timer_stop(conn->loop, &conn->more);
     ev_clear_pending(conn->loop, &conn->io);
     do {

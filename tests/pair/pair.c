@@ -24,14 +24,27 @@ static const char *const dmz_names[] = {"dmz", NULL};
 
 /* ------------------------------------------------------------ what leaves */
 
+static bool is_in_table(const struct table *table, const void *tag)
+{
+    struct table_walk walk;
+    const struct sa *sa;
+
+    table_walk_begin(table, &walk);
+    while ((sa = table_walk_next(table, &walk)) && sa != tag)
+        ;
+    return sa != NULL;
+}
+
 static void out_flush(void *ctx)
 {
     struct pair_out *out = ctx;
     size_t waiting = out->waiting;
 
     out->waiting = 0;
-    for (size_t i = 0; i < waiting; i++)
+    for (size_t i = 0; i < waiting; i++) {
+        ck_assert_msg(is_in_table(out->table, out->tag[i]), "an SA went before its packet");
         out->told(out->core, out->listener[i], out->rtcp_port[i], out->tag[i], out->error);
+    }
 }
 
 static void out_send(void *ctx, unsigned listener, bool rtcp_port, const struct addr *to,
@@ -502,6 +515,7 @@ static void start_dmz(struct pair *pair)
                  "[2a09::1]:5004");
     pair->out.told = told_dmz;
     pair->out.core = pair->dmz;
+    pair->out.table = pair->dmz->table;
     for (unsigned i = 0; i < pair->site_count; i++)
         pair->dmz->sites[i].changed_us = pair->now_us;
 }
@@ -561,6 +575,7 @@ void pair_start_inner(struct pair *pair, unsigned site, const uint8_t *state, si
     ck_assert_int_eq(addr_net_parse("fd00::/8", &rules->internal[rules->internal_count++]), 0);
     at->out.told = told_inner;
     at->out.core = at->inner;
+    at->out.table = at->inner->table;
     at->connect_us = 0;
     if (state)
         ck_assert_msg(state_read(at->inner, state, length, 600 * PAIR_SECOND,

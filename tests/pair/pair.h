@@ -53,6 +53,7 @@ struct pair_out {
     size_t waiting;
     void (*told)(void *core, unsigned listener, bool rtcp_port, void *tag, int error);
     void *core;
+    const struct table *table; /* of the core */
     const uint64_t *now_us;
 };
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/sa/table.h"
+#include "common/sa/wire.h"
 #include "tests/pair/pair.h"
 #include "tests/unit/sample.h"
 #include "tests/unit/unit.h"
@@ -311,6 +312,61 @@ START_TEST(test_snapshot_beside_media)
 }
 END_TEST
 
+/* ------------------------------------------------------------ an SA goes right behind its packet
+ */
+
+/* How an SA-PUT or SA-DELETE ends the SA that the dmz-relay holds. */
+enum ending { DELETED, MOVED, ENDINGS };
+
+static size_t put_ending(struct pair_sender *sender, enum ending how, uint8_t *type,
+                         uint8_t *memory, size_t size)
+{
+    struct sa *sa = inner_find_sa(sender->pair->site[0].inner, sender->id);
+    struct wire_delete deletion = {.id = sender->id, .version = sa->version + 1};
+    uint32_t label = sa->label;
+    struct writer w;
+
+    writer_init(&w, memory, size);
+    *type = how == DELETED ? FRAME_SA_DELETE : FRAME_SA_PUT;
+    if (how == DELETED) {
+        wire_put_delete(&w, &deletion);
+    } else {
+        sa->label = label + 1; /* so it is put into the table anew */
+        wire_put_sa(&w, sa, WIRE_REPLICA_FULL);
+        sa->label = label;
+    }
+    ck_assert(!w.failed);
+    return writer_length(&w);
+}
+
+/* Both frames come in one read, so the packet is not sent yet; pair.c sees to it that it has its SA
+ * when it is. */
+START_TEST(test_sa_goes_behind_its_packet)
+{
+    struct pair *pair = pair_new(1);
+    struct pair_sender *inside = add_sender(pair, SA_SIDE_INTERNAL, 1);
+    uint8_t memory[FRAME_MAX_OCTETS], type;
+    size_t length;
+    struct pair_out *out;
+
+    (void)pair_run_until_synced(pair);
+    pair_expect_one_way(inside);
+    out = pair_receiver(inside);
+    out->count = 0;
+    pair_make_rtp(inside);
+    pair_inject_media(pair_tunnel(pair, 0), false,
+                      inner_find_sa(pair->site[0].inner, inside->id)->label, inside->packet,
+                      inside->length);
+    length = put_ending(inside, (enum ending)_i, &type, memory, sizeof(memory));
+    pair_inject(pair_tunnel(pair, 0), false, type, memory, length);
+    pair_run(pair, 20 * PAIR_MS);
+    ck_assert_uint_eq(out->count, 1);
+    ck_assert_uint_eq(table_count(pair->dmz->table), _i == DELETED ? 0 : 1);
+    pair_sender_free(inside);
+    pair_free(pair);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("pair queue");
@@ -319,6 +375,7 @@ int main(void)
 
     tcase_set_timeout(tc, 120);
     tcase_add_checked_fixture(tc, sample_engine_start, NULL);
+    tcase_add_loop_test(tc, test_sa_goes_behind_its_packet, 0, ENDINGS);
     tcase_add_loop_test(tc, test_slow_link, 0, sizeof(links) / sizeof(links[0]));
     tcase_add_test(tc, test_oldest_first);
     tcase_add_test(tc, test_control_is_never_lost);

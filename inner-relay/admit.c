@@ -38,8 +38,9 @@ static int check_key(const struct inner *inner, const struct suite *suite,
         return refuse(error, ERR_INVALID, "key",
                       "%zu octets, but %s takes %zu (master key %zu, then master salt %zu)",
                       key->length, suite->name, right, suite->key_octets, suite->salt_octets);
-    if (memcmp(key->octets, zero, right) == 0)
-        return refuse(error, ERR_INVALID, "key", "all octets are zero; a key is random");
+    if (memcmp(key->octets, zero, suite->key_octets) == 0)
+        return refuse(error, ERR_INVALID, "key",
+                      "all octets of the master key are zero; a key is random");
     if (key->lifetime == 0)
         return refuse(error, ERR_INVALID, "lifetime", "a key that may protect no packet is none");
     if (!srtp_engine_has(inner->options.engine, suite, SRTP_KEY_MASTER))

@@ -218,5 +218,6 @@ enum verdict rekey_verify(struct sa *sa, struct sa_stream *stream, enum verdict 
     /* The sender may change over when the ROC is another than it was. */
     if (index->started)
         index_hint(&stream->index, index->highest);
+    index_search_was_honest(&stream->index);
     return VERDICT_ACCEPTED;
 }

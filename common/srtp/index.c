@@ -83,6 +83,7 @@ void index_advance(struct srtp_index *state, uint64_t index)
         state->started = true;
         state->hinted = false;
         state->highest = index;
+        index_search_was_honest(state);
     } else if (index > state->highest) {
         window_slide(&state->rtp, state->highest, index);
         state->highest = index;
@@ -140,12 +141,29 @@ void index_hint(struct srtp_index *state, uint64_t highest)
 
 /* ------------------------------------------------------------ search */
 
+/* A stream that has started has no burst: after it, one packet in INDEX_SEARCH_EVERY. */
+static bool search_is_due(struct srtp_index *state)
+{
+    if (!state->started && state->search_spent < INDEX_SEARCH_BURST) {
+        state->search_spent++;
+        return true;
+    }
+    if (state->search_wait > 0) {
+        state->search_wait--;
+        return false;
+    }
+    state->search_wait = INDEX_SEARCH_EVERY - 1;
+    return true;
+}
+
 /* ROC 0 is what most stacks begin with, and what many go back to when they get a new key. */
 static bool search_start(struct srtp_index *state, uint64_t at, uint64_t *other)
 {
+    if ((state->hinted && index_roc(at) == 0) || !search_is_due(state))
+        return false;
     if (state->hinted) {
         *other = (uint16_t)at;
-        return index_roc(at) != 0;
+        return true;
     }
     state->search_roc = (uint8_t)(state->search_roc % (INDEX_SEARCH_TURNS - 1) + 1);
     *other = (uint64_t)state->search_roc << 16 | (uint16_t)at;
@@ -158,13 +176,14 @@ bool index_search(struct srtp_index *state, uint64_t at, bool behind, uint64_t *
         return !behind && search_start(state, at, other);
     if (behind && at + SRTP_WINDOW_PACKETS > state->highest)
         return false;
-    if (at + INDEX_TURN >= INDEX_LIMIT)
+    if (at + INDEX_TURN >= INDEX_LIMIT || !search_is_due(state))
         return false;
-    if (state->search_wait > 0) {
-        state->search_wait--;
-        return false;
-    }
-    state->search_wait = INDEX_SEARCH_EVERY - 1;
     *other = at + INDEX_TURN;
     return true;
+}
+
+void index_search_was_honest(struct srtp_index *state)
+{
+    state->search_wait = 0;
+    state->search_spent = 0;
 }

@@ -23,9 +23,10 @@ struct srtp_index {
     uint32_t rtcp_highest; /* below 2^31 */
     bool started;          /* an RTP packet has been verified: highest counts */
     bool rtcp_started;
-    bool hinted;         /* not started, but highest is where the stream stood under an older key */
-    uint8_t search_wait; /* packets until a second ROC may be tried again */
-    uint8_t search_roc;  /* the ROC that was tried last for a stream that has not started */
+    bool hinted; /* not started, but highest is where the stream stood under an older key */
+    uint8_t search_spent; /* of the burst of a stream that has not started */
+    uint8_t search_wait;  /* packets until a second ROC may be tried again */
+    uint8_t search_roc;   /* the ROC that was tried last for a stream that has not started */
     struct srtp_window rtp, rtcp;
 };
 
@@ -65,13 +66,19 @@ void index_hint(struct srtp_index *state, uint64_t highest);
  *
  * A stream that has not started tries ROC 0 and then one other below
  * INDEX_SEARCH_TURNS, the next one with each packet; under a new key, the ROC of
- * the old one and then 0. One that has started tries the turn after the
- * estimated one, at most once in INDEX_SEARCH_EVERY packets: what a stranger
- * sends costs no more than what the sender sends. A prime number: forged packets
+ * the old one and then 0. It has a burst of INDEX_SEARCH_BURST packets for that.
+ * After the burst, and from the start on (then for the turn after the estimated
+ * one), it is one packet in INDEX_SEARCH_EVERY: what a stranger sends costs no
+ * more than what the sender sends. A prime number: forged packets
  * that come in step with the sender's do not always take its turn.
  */
-enum { INDEX_SEARCH_TURNS = 16, INDEX_SEARCH_EVERY = 251 };
+enum { INDEX_SEARCH_TURNS = 16, INDEX_SEARCH_BURST = 32, INDEX_SEARCH_EVERY = 251 };
 bool index_search(struct srtp_index *state, uint64_t at, bool behind, uint64_t *other);
+/*
+ * The packet that a second index was tried for was no stranger's: it was
+ * accepted, here or under the old key. The next one may search at once.
+ */
+void index_search_was_honest(struct srtp_index *state);
 
 /* Fetches what a packet with this sequence number will need from memory. */
 static inline void index_prefetch(const struct srtp_index *state, uint16_t sequence)

@@ -54,8 +54,12 @@ static bool key_fits(const struct suite *suite, const struct srtp_key *key)
 {
     size_t right = srtp_key_octets(suite, key->kind);
 
+    /* A salt may be anything; each authentication key is a key. */
+    size_t secret = key->kind == SRTP_KEY_AUTH ? SRTP_AUTH_KEY_OCTETS : suite->key_octets;
+
     return right > 0 && key->length == right && key->mki_length <= SRTP_MKI_MAX_OCTETS &&
-           !is_zero(key->octets, right);
+           !is_zero(key->octets, secret) &&
+           (key->kind != SRTP_KEY_AUTH || !is_zero(key->octets + secret, secret));
 }
 
 /* ------------------------------------------------------------ engines */
@@ -329,7 +333,7 @@ static enum verdict verify_rtp(struct srtp_session *session, struct srtp_index *
     if ((verdict == VERDICT_AUTH_FAIL || verdict == VERDICT_REPLAY) &&
         index_search(index, at, verdict == VERDICT_REPLAY, &other) &&
         rtp_at(session, index, view, other, packet, length) == VERDICT_ACCEPTED) {
-        index->search_wait = 0; /* it was no stranger's doing */
+        index_search_was_honest(index);
         return VERDICT_ACCEPTED;
     }
     return verdict;

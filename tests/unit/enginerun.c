@@ -742,6 +742,7 @@ static bool is_unmoved(const struct srtp_index *now, struct srtp_index before)
 {
     before.search_roc = now->search_roc; /* which ROC to try next is all that may change */
     before.search_wait = now->search_wait;
+    before.search_spent = now->search_spent;
     return memcmp(now, &before, sizeof(before)) == 0;
 }
 

@@ -404,11 +404,16 @@ START_TEST(test_search_first)
     uint64_t other = 0;
 
     ck_assert(!index_search(&state, 0x1234, true, &other));
-    for (uint64_t i = 0; i < 64; i++) {
+    for (uint64_t i = 0; i < INDEX_SEARCH_BURST; i++) {
         ck_assert(index_search(&state, 0x1234, false, &other));
         ck_assert_uint_eq(other, (i % (INDEX_SEARCH_TURNS - 1) + 1) << 16 | 0x1234);
     }
+    for (unsigned i = 0; i < 3 * INDEX_SEARCH_EVERY; i++)
+        ck_assert(index_search(&state, 0x1234, false, &other) == (i % INDEX_SEARCH_EVERY == 0));
     ck_assert(!state.started);
+    index_search_was_honest(&state);
+    for (unsigned i = 0; i < INDEX_SEARCH_BURST; i++)
+        ck_assert(index_search(&state, 0x1234, false, &other));
 }
 END_TEST
 
@@ -418,7 +423,7 @@ START_TEST(test_search_rekeyed)
     uint64_t other = 0;
 
     index_rekey(&state, &old);
-    for (int i = 0; i < 64; i++) {
+    for (int i = 0; i < INDEX_SEARCH_BURST; i++) {
         ck_assert(index_search(&state, index_estimate(&state, 0xfff1), false, &other));
         ck_assert_uint_eq(other, 0xfff1);
     }

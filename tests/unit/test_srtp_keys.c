@@ -154,7 +154,7 @@ START_TEST(test_refused)
 {
     int which = _i / SUITE_COUNT;
 
-    /* The length of every suite, and of none; one octet that is not zero is enough. */
+    /* The length of every suite, and of none; a key of zeros, whatever the salt. */
     for (size_t length = 0; length <= 64; length++) {
         use_suite((enum suite_id)(_i % SUITE_COUNT));
         key.length = length;
@@ -165,6 +165,8 @@ START_TEST(test_refused)
     memset(key.octets, 0, sizeof(key.octets));
     expect_refused(which, ERR_INVALID);
     key.octets[key.length - 1] = 1;
+    expect_refused(which, ERR_INVALID);
+    key.octets[suite->key_octets - 1] = 1;
     open_session(which);
     close_session();
     key.octets[0] = 1;

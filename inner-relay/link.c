@@ -15,12 +15,13 @@ static const struct {
     const char *lack;
 } policies[] = {
     [WIRE_REPLICA_VERIFY_ONLY] = {"verify-only", FEATURE_VERIFY_ONLY,
-                                  "dmz-keys = verify-only needs the evp engine and a current "
-                                  "version at the dmz-relay; dmz-keys = full would do without"},
+                                  "dmz-keys = verify-only needs srtp-engine evp and a current "
+                                  "version at the dmz-relay: look there before you give it full "
+                                  "keys"},
     [WIRE_REPLICA_FULL] = {"full", 0, NULL},
     [WIRE_REPLICA_KEYLESS] = {"keyless", FEATURE_KEYLESS,
-                              "dmz-keys = keyless needs a current version at the dmz-relay; "
-                              "dmz-keys = full would do without"},
+                              "dmz-keys = keyless needs a current version at the dmz-relay: look "
+                              "there before you give it keys"},
 };
 
 const char *inner_dmz_keys_name(enum wire_view dmz_keys)

@@ -282,14 +282,18 @@ bad_server() {
     refuse "server: $1: it got no SA" grep -qaF "AES_CM_128" "$W/server.out"
 }
 ack="800300020001""80050008$(u64 0)""80070008$(u64 0)"
+features="00040008$(u64 15)"
 bad_server "noise" 'protocol error' "ffff$(noise 1000)"
 bad_server "a frame of length 0" 'protocol error: .*length' 0000
 bad_server "a frame before HELLO-ACK" 'protocol error' "$(frame 03 "80010008$(u64 1)")"
 bad_server "HELLO-ACK that cannot be read" 'protocol error: HELLO-ACK' "$(frame 02 8003)"
 bad_server "HELLO-ACK of a version that was not offered" 'version that was not offered' \
     "$(frame 02 "800300020009""80050008$(u64 0)""80070008$(u64 0)")"
+# DELTA without VERIFY-ONLY: it must not get a key that it could decrypt with.
+bad_server "HELLO-ACK without a feature that dmz-keys needs" 'dmz-keys = verify-only needs' \
+    "$(frame 02 "$ack")"
 # An SA goes to whoever has a good certificate and says HELLO-ACK: noise behind it still ends it.
-bytes "$(frame 02 "$ack")$(frame 0a "$(noise 40)")" >&"$FEED"
+bytes "$(frame 02 "$ack$features")$(frame 0a "$(noise 40)")" >&"$FEED"
 refused_server "server: a refusal of noise behind a good HELLO-ACK" "$CERTS/$DMZ_NAME" 'protocol error'
 is "the inner-relay still has its SA" "$(status_of inner .sas)" 1
 done_testing

@@ -16,13 +16,13 @@ static const struct {
     uint64_t features;  /* of the dmz-relay */
     const char *reason; /* NULL: the tunnel comes up */
 } peers[] = {
-    {WIRE_REPLICA_VERIFY_ONLY, 0, "dmz-keys = verify-only needs the evp engine"},
-    {WIRE_REPLICA_VERIFY_ONLY, FEATURE_KEYLESS, "dmz-keys = full would do without"},
+    {WIRE_REPLICA_VERIFY_ONLY, 0, "dmz-keys = verify-only needs srtp-engine evp"},
+    {WIRE_REPLICA_VERIFY_ONLY, FEATURE_KEYLESS, "look there before you give it"},
     {WIRE_REPLICA_VERIFY_ONLY, FEATURE_VERIFY_ONLY, NULL},
     {WIRE_REPLICA_VERIFY_ONLY, UINT64_MAX, NULL},
     {WIRE_REPLICA_FULL, 0, NULL},
     {WIRE_REPLICA_KEYLESS, 0, "dmz-keys = keyless needs a current version"},
-    {WIRE_REPLICA_KEYLESS, FEATURE_VERIFY_ONLY, "dmz-keys = full would do without"},
+    {WIRE_REPLICA_KEYLESS, FEATURE_VERIFY_ONLY, "look there before you give it"},
     {WIRE_REPLICA_KEYLESS, FEATURE_KEYLESS, NULL},
 };
 enum { PEERS = sizeof(peers) / sizeof(peers[0]) };

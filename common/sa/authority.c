@@ -272,6 +272,7 @@ void authority_connected(struct authority *authority, uint64_t replica_epoch,
     authority->sync = delta ? AUTHORITY_DELTA : AUTHORITY_SNAPSHOT;
     authority->sweep = !delta;
     authority->begin_due = true;
+    authority->retries = table_max(authority->table);
     authority->sync_from = delta ? replica_version : 0;
     authority->sync_version = authority->version;
     authority->sync_next = authority->newest;
@@ -388,6 +389,11 @@ int authority_nak(struct authority *authority, struct reader *body)
     sa = table_by_id(authority->table, authority->owner, nak.id);
     if (!sa || sa->generation != nak.generation)
         return 0;
+    if (nak.error == ERR_AGAIN && authority->retries > 0) {
+        authority->retries--;
+        authority_changed(authority, sa);
+        return 0;
+    }
     /* One line for each SA-PUT at most, whatever a stolen dmz-relay sends. */
     if (!sa_text(sa, SA_REFUSED)[0])
         log_warning("the dmz-relay refuses SA %llu: %s", (unsigned long long)nak.id,

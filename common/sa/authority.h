@@ -41,6 +41,7 @@ struct authority {
     uint64_t forgotten; /* a deletion up to this version may be without a tombstone */
 
     enum authority_sync sync;
+    size_t retries;        /* SA-PUTs that this connection may ask for once more */
     bool begin_due, sweep; /* SYNC-BEGIN has not gone out yet; the sync is a snapshot */
     uint64_t sync_from;    /* the sync ends at this version */
     uint64_t sync_version; /* when it began; what is newer is live */
@@ -87,7 +88,10 @@ void authority_disconnected(struct authority *authority);
 bool authority_pull_live(struct authority *authority, uint8_t *type, struct writer *body);
 /* The next frame of the sync, newest SAs first; what is live comes before. */
 bool authority_pull_bulk(struct authority *authority, uint8_t *type, struct writer *body);
-/* Writes the reason into the SA. ERR_PROTOCOL for a body that cannot be read. */
+/*
+ * Writes the reason into the SA; with ERR_AGAIN the SA goes out once more instead, as often as the
+ * replica may have something to delete first. ERR_PROTOCOL for a body that cannot be read.
+ */
 int authority_nak(struct authority *authority, struct reader *body);
 
 const char *authority_sync_name(enum authority_sync sync);

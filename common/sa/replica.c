@@ -30,8 +30,36 @@ static void refuse(struct replica *replica, const struct sa *sa, int error, cons
     replica->hooks->nak(replica->ctx, &nak);
 }
 
+/* Marks go round after 2^32 syncs. */
+static bool is_stale(const struct replica *replica, const struct sa *sa)
+{
+    return (int32_t)(sa->mark - replica->stale) < 0;
+}
+
+static bool in_snapshot(const struct replica *replica)
+{
+    return replica->syncing && replica->kind == SYNC_SNAPSHOT;
+}
+
 /* ------------------------------------------------------------ SAs by the last sync that named them
  */
+
+/* It comes into the table (by = 1) or leaves it (-1), or its mark is about to change. */
+static void count_left(struct replica *replica, const struct sa *sa, int by)
+{
+    if (is_stale(replica, sa))
+        replica->stale_count += (size_t)by;
+    if (in_snapshot(replica) && sa->mark == replica->mark)
+        replica->named_count += (size_t)by;
+}
+
+/* Those in the table that are not left over (is_left_over). */
+static size_t live_count(const struct replica *replica)
+{
+    return in_snapshot(replica)
+               ? replica->named_count
+               : table_count_owner(replica->table, replica->owner) - replica->stale_count;
+}
 
 static void unlink_sa(struct replica *replica, struct sa *sa)
 {
@@ -48,6 +76,13 @@ static void append(struct replica *replica, struct sa *sa)
     sa->older = replica->newest;
     *(sa->older ? &sa->older->newer : &replica->oldest) = sa;
     replica->newest = sa;
+    count_left(replica, sa, 1);
+}
+
+static void remove_from_table(struct replica *replica, struct sa *sa)
+{
+    count_left(replica, sa, -1);
+    table_remove(replica->table, sa);
 }
 
 /* For an SA that is no longer in the table. */
@@ -59,14 +94,8 @@ static void forget(struct replica *replica, struct sa *sa)
 
 static void drop(struct replica *replica, struct sa *sa)
 {
-    table_remove(replica->table, sa);
+    remove_from_table(replica, sa);
     forget(replica, sa);
-}
-
-/* Marks go round after 2^32 syncs. */
-static bool is_stale(const struct replica *replica, const struct sa *sa)
-{
-    return (int32_t)(sa->mark - replica->stale) < 0;
 }
 
 bool replica_sweep_due(const struct replica *replica)
@@ -289,15 +318,16 @@ static struct sa *neighbour(const struct replica *replica, const struct placing 
 /* A sweep has yet to reach it, or a snapshot under way has yet to name it. */
 static bool is_left_over(const struct replica *replica, const struct sa *sa)
 {
-    bool snapshot = replica->syncing && replica->kind == SYNC_SNAPSHOT;
-
-    return is_stale(replica, sa) || (snapshot && sa->mark != replica->mark);
+    return is_stale(replica, sa) || (in_snapshot(replica) && sa->mark != replica->mark);
 }
 
-/* One for the id, one for the label, for each SSRC one at either address, and some neighbours. */
-enum { ROW_MAX = 2 + 2 * SA_SSRC_MAX + 8 };
+/*
+ * What an SA-PUT takes out or deletes at most: one for the id, one for the label, for each SSRC one
+ * at either address, and some neighbours; and some more that are left over, to make room.
+ */
+enum { ROW_MAX = 2 + 2 * SA_SSRC_MAX + 8, ROOM_PER_PUT = 4 };
 
-/* SAs of the site that stand in the way of another one. */
+/* SAs of the site that another one takes the place of. */
 struct row {
     unsigned count;
     struct sa *sa[ROW_MAX];
@@ -309,45 +339,69 @@ static bool other_site_yields(const struct replica *replica, struct sa *sa)
     return replica->hooks->yield && replica->hooks->yield(replica->ctx, sa);
 }
 
-/* What stands in the way, why that may keep the SA out, and whether it goes at its word. */
-static struct sa *obstacle(const struct replica *replica, const struct placing *placing,
-                           const char **why, bool *goes)
+/* An SA in the way of another one. */
+struct obstacle {
+    struct sa *sa;   /* NULL: none */
+    const char *why; /* it may keep the other one out */
+    bool replaced;   /* of this site: the other one takes its place */
+    bool left_over;  /* a neighbour of this site that a sweep is about to delete */
+};
+
+static struct obstacle find_obstacle(const struct replica *replica, const struct placing *placing)
 {
     struct sa *other = table_conflict(replica->table, placing->sa);
 
-    if (other) {
-        *why = "another site has an SA with this source and SSRC";
-        *goes = other->owner == replica->owner;
-        return other;
-    }
+    if (other)
+        return (struct obstacle){.sa = other,
+                                 .why = "another site has an SA with this source and SSRC",
+                                 .replaced = other->owner == replica->owner};
     other = neighbour(replica, placing);
-    *why = "a sender without a key must have its source to itself";
-    *goes = other && other->owner == replica->owner && is_left_over(replica, other);
-    return other;
+    return (struct obstacle){.sa = other,
+                             .why = "a sender without a key must have its source to itself",
+                             .left_over = other && other->owner == replica->owner &&
+                                          is_left_over(replica, other)};
 }
 
 /*
- * Takes the site's own SAs that stand in the way out of the table, into the
- * row. In one site the authority's word is the newest: besides an earlier form
- * of the SA itself they are left-overs that a sweep or a deletion has not
- * reached yet. NULL, or why not: another site's stays, or a neighbour.
+ * Into the row, or gone: the site's own SAs are, besides an earlier form of the
+ * SA itself, left-overs that a sweep or a deletion has not reached yet, since in
+ * one site the authority's word is the newest. False: it stays.
  */
-static const char *take_out(struct replica *replica, const struct placing *placing, struct row *row)
+static bool clear_away(struct replica *replica, const struct obstacle *in_the_way, struct row *row)
 {
-    const char *why;
-    struct sa *other;
-    bool goes;
-
-    row->count = 0;
-    while ((other = obstacle(replica, placing, &why, &goes)) && row->count < ROW_MAX) {
-        if (other->owner != replica->owner && other_site_yields(replica, other))
-            continue;
-        if (!goes)
-            break;
-        table_remove(replica->table, other);
-        row->sa[row->count++] = other;
+    if (in_the_way->sa->owner != replica->owner)
+        return other_site_yields(replica, in_the_way->sa);
+    if (in_the_way->left_over) {
+        drop(replica, in_the_way->sa);
+    } else if (in_the_way->replaced) {
+        remove_from_table(replica, in_the_way->sa);
+        row->sa[row->count++] = in_the_way->sa;
     }
-    return other ? why : NULL;
+    return in_the_way->left_over || in_the_way->replaced;
+}
+
+/*
+ * Clears the way for an SA. 0; ERR_EXISTS: something stays; ERR_AGAIN: a gateway
+ * with all its calls at one port was left over, and more than one SA-PUT may
+ * delete is still there. Those that are gone do not come back: the next one gets further.
+ */
+static int take_out(struct replica *replica, const struct placing *placing, struct row *row,
+                    const char **why)
+{
+    row->count = 0;
+    for (unsigned left = ROW_MAX;; left--) {
+        struct obstacle in_the_way = find_obstacle(replica, placing);
+
+        *why = in_the_way.why;
+        if (!in_the_way.sa)
+            return 0;
+        if (left == 0) {
+            *why = "other SAs with its source are still to be deleted";
+            return ERR_AGAIN;
+        }
+        if (!clear_away(replica, &in_the_way, row))
+            return ERR_EXISTS;
+    }
 }
 
 static void put_back(struct replica *replica, const struct row *row)
@@ -356,6 +410,8 @@ static void put_back(struct replica *replica, const struct row *row)
         /* It stood there a moment ago. */
         if (table_insert(replica->table, row->sa[i]) < 0)
             forget(replica, row->sa[i]);
+        else
+            count_left(replica, row->sa[i], 1);
     }
 }
 
@@ -365,14 +421,17 @@ static void forget_row(struct replica *replica, const struct row *row)
         forget(replica, row->sa[i]);
 }
 
-/* Room for one more SA of this site? */
+static bool table_is_full(const struct replica *replica)
+{
+    return table_count(replica->table) >= table_max(replica->table);
+}
+
+/* Room for one more SA of this site? What is left over does not count. */
 static const char *no_room(const struct replica *replica)
 {
-    if (table_count_owner(replica->table, replica->owner) >= replica->quota)
+    if (live_count(replica) >= replica->quota)
         return "the site's quota of SAs is used up";
-    if (table_count(replica->table) >= table_max(replica->table))
-        return "the dmz-relay has no room for more SAs";
-    return NULL;
+    return table_is_full(replica) ? "the dmz-relay has no room for more SAs" : NULL;
 }
 
 /*
@@ -389,14 +448,24 @@ static struct sa *left_over(const struct replica *replica)
     return sa && is_left_over(replica, sa) ? sa : NULL;
 }
 
-/* Room for one more SA, or why there is none. */
+/*
+ * Room for one more SA, or why there is none. Left-overs above the quota, after
+ * a reload made it smaller, go by and by: more of them with each SA than come.
+ */
 static const char *make_room(struct replica *replica)
 {
     struct sa *sa;
 
-    while (no_room(replica) && (sa = left_over(replica)))
+    for (unsigned i = 0; i < ROOM_PER_PUT; i++) {
+        if (table_count_owner(replica->table, replica->owner) < replica->quota &&
+            !table_is_full(replica))
+            break;
+        sa = left_over(replica);
+        if (!sa)
+            break;
         drop(replica, sa);
-    if (no_room(replica))
+    }
+    if (table_is_full(replica))
         (void)other_site_yields(replica, NULL);
     return no_room(replica);
 }
@@ -406,12 +475,12 @@ static void place(struct replica *replica, const struct placing *placing)
 {
     struct sa *sa = placing->sa;
     struct row row;
-    const char *in_the_way = take_out(replica, placing, &row);
-    const char *why = in_the_way ? NULL : make_room(replica);
+    const char *why;
+    int result = take_out(replica, placing, &row, &why);
 
-    if (in_the_way) {
-        refuse(replica, sa, ERR_EXISTS, in_the_way);
-    } else if (why) {
+    if (result < 0) {
+        refuse(replica, sa, result, why);
+    } else if ((why = make_room(replica))) {
         refuse(replica, sa, ERR_FULL, why);
     } else if (table_insert(replica->table, sa) < 0) {
         refuse(replica, sa, ERR_INVALID, "the dmz-relay cannot place this SA");
@@ -439,6 +508,7 @@ static void put(struct replica *replica, struct sa *sa, const struct srtp_key *k
         refuse(replica, sa, ERR_FORBIDDEN, why);
     } else if (placing.same && same_place(held, sa)) {
         merge(held, sa);
+        count_left(replica, held, -1);
         unlink_sa(replica, held);
         append(replica, held);
     } else if (outside && !keyless && !placing.same &&
@@ -512,6 +582,7 @@ static int on_begin(struct replica *replica, struct reader *body)
     replica->syncing = true;
     replica->kind = sync.kind;
     replica->mark++;
+    replica->named_count = 0;
     return 0;
 }
 
@@ -521,8 +592,11 @@ static int on_end(struct replica *replica, struct reader *body)
 
     if (wire_get_sync(body, &sync) < 0 || !replica->syncing || sync.kind != replica->kind)
         return ERR_PROTOCOL;
-    if (sync.kind == SYNC_SNAPSHOT)
+    if (sync.kind == SYNC_SNAPSHOT) {
         replica->stale = replica->mark;
+        replica->stale_count =
+            table_count_owner(replica->table, replica->owner) - replica->named_count;
+    }
     replica->syncing = false;
     replica->epoch = sync.epoch;
     replica->version = sync.version;
@@ -557,6 +631,7 @@ void replica_disconnected(struct replica *replica)
 void replica_clear(struct replica *replica)
 {
     replica->stale = ++replica->mark;
+    replica->stale_count = table_count_owner(replica->table, replica->owner);
     replica->epoch = replica->version = 0;
     replica->syncing = false;
 }

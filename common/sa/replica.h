@@ -45,6 +45,8 @@ struct replica {
     uint8_t kind;               /* enum sync_kind, while syncing */
     uint32_t mark;              /* of the sync under way, or of the last one */
     uint32_t stale;             /* SAs that were named before this one are to be swept */
+    size_t stale_count;         /* of those in the table that are to be swept */
+    size_t named_count;         /* of those in the table that the snapshot under way named */
     struct sa *oldest, *newest; /* the site's SAs in the order in which they were named last */
 };
 
@@ -54,7 +56,8 @@ void replica_init(struct replica *replica, struct table *table, struct srtp_engi
 
 /*
  * FRAME_SYNC_BEGIN, _SYNC_END, _SA_PUT or _SA_DELETE. 0, or ERR_PROTOCOL: the tunnel is to be
- * closed. What is well formed but cannot be done is answered with a NAK, and nothing changes.
+ * closed. What is well formed but cannot be done is answered with a NAK, and nothing changes
+ * but that left-overs in its way may be gone; with ERR_AGAIN it can be done when it comes again.
  */
 int replica_frame(struct replica *replica, uint8_t type, struct reader *body);
 /* The tunnel is gone: a sync that was under way will never end. SAs stay. */

@@ -647,9 +647,10 @@ END_TEST
 
 /* ------------------------------------------------------------ SA-NAK */
 
-static int nak(struct fixture *f, uint64_t id, uint32_t generation, const char *reason)
+static int nak_error(struct fixture *f, uint64_t id, uint32_t generation, int error,
+                     const char *reason)
 {
-    struct wire_nak what = {.id = id, .generation = generation, .error = ERR_FORBIDDEN};
+    struct wire_nak what = {.id = id, .generation = generation, .error = error};
     uint8_t memory[256];
     struct writer w;
     struct reader r;
@@ -659,6 +660,11 @@ static int nak(struct fixture *f, uint64_t id, uint32_t generation, const char *
     wire_put_nak(&w, &what);
     reader_init(&r, memory, writer_length(&w));
     return authority_nak(&f->a, &r);
+}
+
+static int nak(struct fixture *f, uint64_t id, uint32_t generation, const char *reason)
+{
+    return nak_error(f, id, generation, ERR_FORBIDDEN, reason);
 }
 
 START_TEST(test_nak)
@@ -681,6 +687,40 @@ START_TEST(test_nak)
     change(&f, 1);
     expect_live(&f, "put 1");
     ck_assert_str_eq(sa_text(sa, SA_REFUSED), "");
+    teardown(&f);
+}
+END_TEST
+
+/* The replica has to delete something first: the SA goes out again, but not for ever. */
+START_TEST(test_nak_again)
+{
+    enum { ROOM = 3 };
+    struct fixture f;
+    struct sa *sa;
+
+    setup(&f, ROOM);
+    sa = add(&f, 1);
+    authority_connected(&f.a, 0, 0);
+    expect_bulk(&f, "begin-snapshot");
+    expect_bulk(&f, "put 1");
+    for (int i = 0; i < ROOM; i++) {
+        if (i == 1)
+            drain(&f);
+        ck_assert_int_eq(nak_error(&f, 1, 9, ERR_AGAIN, "another generation"), 0);
+        expect_live(&f, "nothing");
+        ck_assert_int_eq(nak_error(&f, 1, 1, ERR_AGAIN, "not yet"), 0);
+        ck_assert_str_eq(sa_text(sa, SA_REFUSED), "");
+        expect_live(&f, "put 1");
+        expect_live(&f, "nothing");
+    }
+    ck_assert_int_eq(nak_error(&f, 1, 1, ERR_AGAIN, "not yet"), 0);
+    expect_live(&f, "nothing");
+    ck_assert_str_eq(sa_text(sa, SA_REFUSED), "not yet");
+    authority_disconnected(&f.a);
+    authority_connected(&f.a, 0, 0);
+    drain(&f);
+    ck_assert_int_eq(nak_error(&f, 1, 1, ERR_AGAIN, "not yet"), 0);
+    expect_live(&f, "put 1");
     teardown(&f);
 }
 END_TEST
@@ -739,6 +779,7 @@ int main(void)
     tcase_add_test(tc, test_restored_versions_rise);
     tcase_add_test(tc, test_new_lineages);
     tcase_add_test(tc, test_nak);
+    tcase_add_test(tc, test_nak_again);
     tcase_add_test(tc, test_nak_of_another_owner);
     tcase_add_test(tc, test_nak_unreadable);
     suite_add_tcase(suite, tc);

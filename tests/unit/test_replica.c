@@ -50,13 +50,18 @@ static bool yield(void *ctx, struct sa *sa)
 
 static const struct replica_hooks hooks = {on_nak, listener_refusal, yield};
 
-static void setup(struct fixture *f)
+static void setup_room(struct fixture *f, size_t room)
 {
     memset(f, 0, sizeof(*f));
-    f->table = table_new(ROOM);
+    f->table = table_new(room);
     ck_assert_ptr_nonnull(f->table);
     replica_init(&f->replica, f->table, sample_engine(), 0, QUOTA, &f->rules, &hooks, f);
     replica_init(&f->other, f->table, sample_engine(), 1, QUOTA, &f->rules, &hooks, f);
+}
+
+static void setup(struct fixture *f)
+{
+    setup_room(f, ROOM);
 }
 
 static void teardown(struct fixture *f)
@@ -396,7 +401,9 @@ START_TEST(test_quota_in_a_sweep)
 }
 END_TEST
 
-/* A reload made the quota smaller: what comes in the place of the oldest needs more room than that.
+/*
+ * A reload made the quota smaller: each SA that comes takes a few of those left over with it, and
+ * is never kept out by them; what counts is how many are not left over.
  */
 START_TEST(test_smaller_quota_in_a_sweep)
 {
@@ -405,10 +412,54 @@ START_TEST(test_smaller_quota_in_a_sweep)
     setup(&f);
     leave_behind(&f.replica, QUOTA);
     f.replica.quota = 3;
+    /* One in the place of an earlier form, and four for room. */
     put(&f.replica, sample_sa(SA_SIDE_EXTERNAL, 1, 30));
     expect_no_nak(&f);
     ck_assert_uint_eq(held(&f, 1)->label, 30);
+    ck_assert_uint_eq(table_count(f.table), QUOTA - 4);
+    put_number(&f.replica, SA_SIDE_EXTERNAL, 31);
+    expect_no_nak(&f);
     ck_assert_uint_eq(table_count(f.table), 3);
+    put_number(&f.replica, SA_SIDE_EXTERNAL, 32);
+    expect_no_nak(&f);
+    put_number(&f.replica, SA_SIDE_EXTERNAL, 33);
+    expect_nak(&f, ERR_FULL, "quota");
+    ck_assert_uint_eq(table_count(f.table), 3);
+    ck_assert(!replica_sweep_due(&f.replica));
+    teardown(&f);
+}
+END_TEST
+
+/* The same in a snapshot: the left-overs do not make the quota larger for what it names. */
+START_TEST(test_smaller_quota_in_a_snapshot)
+{
+    struct fixture f;
+
+    setup(&f);
+    begin(&f.replica, SYNC_SNAPSHOT);
+    for (uint64_t id = 1; id <= QUOTA; id++)
+        put_number(&f.replica, SA_SIDE_INTERNAL, id);
+    finish(&f.replica, SYNC_SNAPSHOT, 2);
+    begin(&f.replica, SYNC_SNAPSHOT);
+    f.replica.quota = 2;
+    put_number(&f.replica, SA_SIDE_INTERNAL, 101);
+    ck_assert_uint_eq(table_count(f.table), QUOTA - 3);
+    /* Named again: it is one of the two. */
+    put_number(&f.replica, SA_SIDE_INTERNAL, QUOTA);
+    expect_no_nak(&f);
+    put_number(&f.replica, SA_SIDE_INTERNAL, 102);
+    expect_nak(&f, ERR_FULL, "quota");
+    ck_assert_uint_eq(table_count(f.table), QUOTA - 7);
+    /* What goes makes room, what is named twice takes none. */
+    put_number(&f.replica, SA_SIDE_INTERNAL, 101);
+    delete (&f.replica, QUOTA, 3);
+    put_number(&f.replica, SA_SIDE_INTERNAL, 103);
+    expect_no_nak(&f);
+    finish(&f.replica, SYNC_SNAPSHOT, 4);
+    sweep(&f.replica);
+    ck_assert_uint_eq(table_count(f.table), 2);
+    put_number(&f.replica, SA_SIDE_INTERNAL, 104);
+    expect_nak(&f, ERR_FULL, "quota");
     teardown(&f);
 }
 END_TEST
@@ -1290,6 +1341,51 @@ START_TEST(test_keyless_alone)
 }
 END_TEST
 
+/*
+ * All calls of a gateway were at one port, and are left over; now there is one
+ * without a key. Not all go at once, and those that went do not come back.
+ */
+START_TEST(test_keyless_where_many_were)
+{
+    enum { CALLS = 40 };
+    struct sa *keyless = sample_keyed_sa(SA_SIDE_EXTERNAL, 100, 100);
+    struct fixture f;
+    struct replica *before;
+    unsigned rounds = 0;
+    size_t left = CALLS;
+
+    setup_room(&f, 2 * CALLS);
+    before = _i ? &f.other : &f.replica;
+    before->quota = CALLS;
+    for (uint32_t i = 1; i <= CALLS; i++) {
+        struct sa *sa = sample_keyed_sa(SA_SIDE_EXTERNAL, i, i);
+
+        sa->source = keyless->source;
+        put(before, sa);
+    }
+    ck_assert_uint_eq(table_count(f.table), CALLS);
+    if (_i)
+        replica_clear(&f.other);
+    else
+        begin(&f.replica, SYNC_SNAPSHOT);
+    do {
+        ck_assert_int_eq(put_view(&f.replica, keyless, WIRE_REPLICA_KEYLESS), 0);
+        ck_assert_uint_lt(table_count_owner(f.table, _i != 0), left);
+        left = table_count_owner(f.table, _i != 0);
+        if (rounds == 0) {
+            ck_assert_uint_ge(left, CALLS / 4);
+            expect_nak(&f, ERR_AGAIN, "still to be deleted");
+        }
+        rounds++;
+    } while (!held(&f, 100));
+    expect_no_nak(&f);
+    ck_assert_uint_eq(table_count(f.table), 1);
+    ck_assert_uint_gt(rounds, 1);
+    sa_free(keyless);
+    teardown(&f);
+}
+END_TEST
+
 /* Its RTP comes from where another keyed one's does; that does not hide whom its RTCP would meet.
  */
 START_TEST(test_keyless_alone_at_both_ports)
@@ -1383,6 +1479,7 @@ int main(void)
     tcase_add_test(tc, test_snapshot_in_a_sweep);
     tcase_add_test(tc, test_quota_in_a_sweep);
     tcase_add_test(tc, test_smaller_quota_in_a_sweep);
+    tcase_add_test(tc, test_smaller_quota_in_a_snapshot);
     tcase_add_test(tc, test_refused_in_a_sweep);
     tcase_add_test(tc, test_other_site_in_a_sweep);
     tcase_add_test(tc, test_back_in_a_clearing);
@@ -1410,6 +1507,7 @@ int main(void)
     tcase_add_test(tc, test_roc_comes_with_the_sa);
     tcase_add_test(tc, test_own_left_over_goes);
     tcase_add_loop_test(tc, test_keyless_alone, 0, sizeof(neighbours) / sizeof(neighbours[0]));
+    tcase_add_loop_test(tc, test_keyless_where_many_were, 0, 2);
     tcase_add_test(tc, test_keyless_alone_at_both_ports);
     tcase_add_test(tc, test_foreign_sa_is_not_touched);
     suite_add_tcase(suite, tc);

@@ -60,16 +60,16 @@ static const char *no_refusal(void *ctx, const struct sa *sa)
 
 static const struct replica_hooks hooks = {on_nak, no_refusal, NULL};
 
-static void make_replica(struct world *w)
+static void make_replica(struct world *w, uint32_t max)
 {
-    w->there = table_new(MAX);
+    w->there = table_new(max);
     ck_assert_ptr_nonnull(w->there);
-    replica_init(&w->replica, w->there, sample_engine(), OWNER_THERE, MAX, &w->rules, &hooks, w);
+    replica_init(&w->replica, w->there, sample_engine(), OWNER_THERE, max, &w->rules, &hooks, w);
 }
 
-static void make_authority(struct world *w)
+static void make_authority(struct world *w, size_t max)
 {
-    w->here = table_new(MAX);
+    w->here = table_new(max);
     ck_assert_ptr_nonnull(w->here);
     ck_assert_int_eq(authority_init(&w->authority, w->here, OWNER_HERE), 0);
 }
@@ -254,7 +254,7 @@ static void lose_replica(struct world *w)
         ck_assert(replica_is_empty(&w->replica));
     } else {
         table_free(w->there);
-        make_replica(w);
+        make_replica(w, MAX);
     }
 }
 
@@ -298,7 +298,7 @@ static void lose_authority(struct world *w)
     cut(w);
     authority_fini(&w->authority);
     table_free(w->here);
-    make_authority(w);
+    make_authority(w, MAX);
     if (state)
         authority_resume(&w->authority, epoch, version);
     /* Without the file its numbers begin anew, too. */
@@ -370,8 +370,8 @@ START_TEST(test_converges)
 
     if ((unsigned)_i >= unit_rounds(SEEDS))
         return;
-    make_authority(&w);
-    make_replica(&w);
+    make_authority(&w, MAX);
+    make_replica(&w, MAX);
     for (unsigned i = 0; i < STEPS; i++)
         step(&w);
     if (!w.connected)
@@ -388,6 +388,50 @@ START_TEST(test_converges)
 }
 END_TEST
 
+/* The calls of a gateway at one port end while the tunnel is down; one without a key follows. */
+START_TEST(test_keyless_after_many)
+{
+    enum { CALLS = 60 };
+    struct world w = {.random = 1};
+    struct sa *sa;
+
+    make_authority(&w, CALLS);
+    make_replica(&w, CALLS);
+    for (uint32_t i = 1; i <= CALLS; i++) {
+        sa = sample_keyed_sa(SA_SIDE_EXTERNAL, i, i);
+        sa->owner = OWNER_HERE;
+        sa->source = (struct sa_transport){.rtp = sample_addr("192.0.2.1:4000"), .mux = true};
+        ck_assert_int_eq(table_insert(w.here, sa), 0);
+        authority_added(&w.authority, sa);
+    }
+    come_up(&w);
+    settle(&w);
+    cut(&w);
+    for (uint32_t i = 1; i < CALLS; i++)
+        delete (&w, table_by_id(w.here, OWNER_HERE, i));
+    sa = table_by_id(w.here, OWNER_HERE, CALLS);
+    w.authority.view = WIRE_REPLICA_KEYLESS;
+    replica_disconnected(&w.replica);
+    w.replica.epoch = 0;
+    come_up(&w);
+    while (pull(&w, authority_pull_bulk))
+        ;
+    ck_assert_int_eq(w.authority.sync, AUTHORITY_SYNCED);
+    ck_assert_uint_gt(w.naks, 0);
+    ck_assert_str_eq(sa_text(sa, SA_REFUSED), "");
+    sa = table_by_id(w.there, OWNER_THERE, CALLS);
+    ck_assert_ptr_nonnull(sa);
+    ck_assert_ptr_null(sa->srtp);
+    while (replica_sweep(&w.replica, 3) > 0)
+        ;
+    ck_assert_uint_eq(table_count(w.there), 1);
+    ck_assert_ptr_eq(table_by_source(w.there, sa->side, &sa->source.rtp, 4711), sa);
+    authority_fini(&w.authority);
+    table_free(w.here);
+    table_free(w.there);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("sync");
@@ -397,6 +441,7 @@ int main(void)
     tcase_set_timeout(tc, 120);
     tcase_add_checked_fixture(tc, sample_engine_start, NULL);
     tcase_add_loop_test(tc, test_converges, 0, SEEDS);
+    tcase_add_test(tc, test_keyless_after_many);
     suite_add_tcase(suite, tc);
     result = unit_run(suite);
     sample_engine_stop();

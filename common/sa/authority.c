@@ -87,7 +87,7 @@ static void forget_oldest(struct authority *authority)
         at = &(*at)->next;
     *at = dead->next;
     if (authority->sync_dead == dead)
-        authority->sync_dead = dead->newer;
+        authority->sync_dead = NULL;
     if (authority->live_dead == dead)
         authority->live_dead = dead->newer;
     authority->oldest_dead = dead->newer;
@@ -106,10 +106,12 @@ void authority_fini(struct authority *authority)
     memset(authority, 0, sizeof(*authority));
 }
 
-/* A deletion that the replica has yet to be told cannot be forgotten. */
-static bool is_told(const struct authority *authority, const struct tombstone *dead)
+/* The oldest deletion cannot be forgotten while the replica has yet to be told of it. */
+static bool is_told(const struct authority *authority, const struct tombstone *oldest)
 {
-    return dead != authority->live_dead && dead != authority->sync_dead;
+    bool sync_due = authority->sync_dead && oldest->version > authority->sync_from;
+
+    return !sync_due && oldest != authority->live_dead;
 }
 
 static bool may_forget(const struct authority *authority, const struct tombstone *dead,
@@ -253,15 +255,10 @@ static bool delta_possible(const struct authority *authority, uint64_t epoch, ui
            version <= authority->version;
 }
 
-/* From the newest on: of the older ones, which the replica knows, there may be many. */
-static struct tombstone *first_dead_after(const struct authority *authority, uint64_t version)
+/* One that the replica has yet to be told of, or NULL. */
+static struct tombstone *if_after(struct tombstone *dead, uint64_t version)
 {
-    struct tombstone *first = NULL;
-
-    for (struct tombstone *dead = authority->newest_dead; dead && dead->version > version;
-         dead = dead->older)
-        first = dead;
-    return first;
+    return dead && dead->version > version ? dead : NULL;
 }
 
 void authority_connected(struct authority *authority, uint64_t replica_epoch,
@@ -274,10 +271,9 @@ void authority_connected(struct authority *authority, uint64_t replica_epoch,
     authority->begin_due = true;
     authority->retries = table_max(authority->table);
     authority->sync_from = delta ? replica_version : 0;
-    authority->sync_version = authority->version;
     authority->sync_next = authority->newest;
     /* A snapshot sweeps what it does not name: tombstones add nothing to it. */
-    authority->sync_dead = delta ? first_dead_after(authority, replica_version) : NULL;
+    authority->sync_dead = delta ? if_after(authority->newest_dead, replica_version) : NULL;
     authority->live_next = NULL;
     authority->live_dead = NULL;
 }
@@ -323,9 +319,9 @@ static bool pull_sync_delete(struct authority *authority, uint8_t *type, struct 
 {
     struct tombstone *dead = authority->sync_dead;
 
-    if (!dead || dead->version > authority->sync_version)
+    if (!dead)
         return false;
-    authority->sync_dead = dead->newer;
+    authority->sync_dead = if_after(dead->older, authority->sync_from);
     return put_delete(dead, type, body);
 }
 

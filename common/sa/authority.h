@@ -41,14 +41,13 @@ struct authority {
     uint64_t forgotten; /* a deletion up to this version may be without a tombstone */
 
     enum authority_sync sync;
-    size_t retries;        /* SA-PUTs that this connection may ask for once more */
-    bool begin_due, sweep; /* SYNC-BEGIN has not gone out yet; the sync is a snapshot */
-    uint64_t sync_from;    /* the sync ends at this version */
-    uint64_t sync_version; /* when it began; what is newer is live */
-    struct sa *sync_next;  /* walks from newest to oldest */
-    struct tombstone *sync_dead;
-    struct sa *live_next; /* walks from oldest to newest: changes since the sync began */
-    struct sa *save_next; /* walks from oldest to newest, for the state file */
+    size_t retries;              /* SA-PUTs that this connection may ask for once more */
+    bool begin_due, sweep;       /* SYNC-BEGIN has not gone out yet; the sync is a snapshot */
+    uint64_t sync_from;          /* the sync ends at this version */
+    struct sa *sync_next;        /* walks from newest to oldest */
+    struct tombstone *sync_dead; /* the same */
+    struct sa *live_next;        /* walks from oldest to newest: changes since the sync began */
+    struct sa *save_next;        /* walks from oldest to newest, for the state file */
     struct tombstone *live_dead;
 };
 

@@ -101,6 +101,7 @@ struct sa {
     uint32_t slot;    /* the table's; 0 = in no table */
     uint32_t entered; /* the table's, as the links: rises with each insertion */
     struct sa_link by_id, by_label, by_source[2]; /* by_source: the RTP and the RTCP address */
+    uint32_t second_by_source[2];                 /* the table's: another SA with that address */
 
     struct sa_transport destination;
 };

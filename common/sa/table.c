@@ -21,9 +21,11 @@ enum {
     REF_RTCP = 1,
     REF_STREAM = 2,
     REF_SLOT = REF_STREAM * SA_SSRC_MAX,
-    REF_SLOTS_MAX = INT32_MAX / REF_SLOT,
+    REF_SLOTS_MAX = INT32_MAX / 2 / REF_SLOT,
 };
 static const uint32_t ref_bucket = (uint32_t)1 << 31;
+/* By source: what stands before is the first SA with the same source (link_source). */
+static const uint32_t ref_first = (uint32_t)1 << 30;
 
 struct table {
     size_t max, count;
@@ -234,6 +236,82 @@ static void link_out(struct table *table, enum index_kind kind, struct sa_link *
     *link = (struct sa_link){0};
 }
 
+/* ------------------------------------------------------------ SAs by their source */
+
+/*
+ * All calls of a gateway may come from one port: they would make one bucket's chain
+ * so long that a packet from any source of that bucket, which a stranger may
+ * choose, takes a millisecond. So only the first SA with a source stands
+ * in the chain; the others hang in a list of their own from its second_by_source.
+ */
+static uint32_t *second_of(const struct table *table, uint32_t first)
+{
+    return &sa_of(table, first)->second_by_source[first & REF_RTCP];
+}
+
+/* 0: none. */
+static uint32_t first_with_source(const struct table *table, uint32_t ref, enum sa_side side,
+                                  const struct addr *source)
+{
+    for (; ref; ref = next_of(table, INDEX_SOURCE, ref)) {
+        if (sa_of(table, ref)->side == side && addr_equal(source_of(table, ref), source))
+            break;
+    }
+    return ref;
+}
+
+static void link_source(struct table *table, uint32_t ref)
+{
+    const struct sa *sa = sa_of(table, ref);
+    uint32_t *bucket = bucket_source(table, sa->side, source_of(table, ref));
+    uint32_t first = first_with_source(table, *bucket, sa->side, source_of(table, ref));
+    struct sa_link *link = link_of(table, INDEX_SOURCE, ref);
+
+    if (!first) {
+        link_in(table, INDEX_SOURCE, bucket, ref);
+        return;
+    }
+    *link = (struct sa_link){.next = *second_of(table, first), .previous = ref_first | first};
+    if (link->next)
+        link_of(table, INDEX_SOURCE, link->next)->previous = ref;
+    *second_of(table, first) = ref;
+}
+
+/* The second takes the place of the first in the chain. */
+static void replace_first(struct table *table, struct sa_link *first, uint32_t second)
+{
+    struct sa_link *link = link_of(table, INDEX_SOURCE, second);
+
+    *second_of(table, second) = link->next;
+    if (link->next)
+        link_of(table, INDEX_SOURCE, link->next)->previous = ref_first | second;
+    *link = *first;
+    if (link->next)
+        link_of(table, INDEX_SOURCE, link->next)->previous = second;
+    if (link->previous & ref_bucket)
+        table->bucket[INDEX_SOURCE][link->previous & ~ref_bucket] = second;
+    else
+        link_of(table, INDEX_SOURCE, link->previous)->next = second;
+    *first = (struct sa_link){0};
+}
+
+static void unlink_source(struct table *table, struct sa *sa, int rtcp)
+{
+    struct sa_link *link = &sa->by_source[rtcp];
+
+    if (sa->second_by_source[rtcp]) {
+        replace_first(table, link, sa->second_by_source[rtcp]);
+        sa->second_by_source[rtcp] = 0;
+    } else if (!(link->previous & ref_bucket) && (link->previous & ref_first)) {
+        *second_of(table, link->previous & ~ref_first) = link->next;
+        if (link->next)
+            link_of(table, INDEX_SOURCE, link->next)->previous = link->previous;
+        *link = (struct sa_link){0};
+    } else {
+        link_out(table, INDEX_SOURCE, link);
+    }
+}
+
 /* ------------------------------------------------------------ what stands in the way */
 
 static bool has_own_rtcp(const struct sa *sa)
@@ -340,10 +418,9 @@ int table_insert(struct table *table, struct sa *sa)
     link_in(table, INDEX_ID, bucket_number(table, INDEX_ID, sa->owner, sa->id), ref);
     link_in(table, INDEX_LABEL, bucket_number(table, INDEX_LABEL, sa->owner, sa->label), ref);
     if (sa->source.rtp.family)
-        link_in(table, INDEX_SOURCE, bucket_source(table, sa->side, &sa->source.rtp), ref);
+        link_source(table, ref);
     if (has_own_rtcp(sa))
-        link_in(table, INDEX_SOURCE, bucket_source(table, sa->side, &sa->source.rtcp),
-                ref | REF_RTCP);
+        link_source(table, ref | REF_RTCP);
     table_streams_added(table, sa);
     table->count++;
     table->owned[sa->owner]++;
@@ -357,7 +434,7 @@ void table_remove(struct table *table, struct sa *sa)
     link_out(table, INDEX_ID, &sa->by_id);
     link_out(table, INDEX_LABEL, &sa->by_label);
     for (int rtcp = 0; rtcp < 2; rtcp++)
-        link_out(table, INDEX_SOURCE, &sa->by_source[rtcp]);
+        unlink_source(table, sa, rtcp);
     for (unsigned i = 0; i < sa->stream_count; i++) {
         link_out(table, INDEX_STREAM, &sa->stream[i].by_source[0]);
         link_out(table, INDEX_STREAM, &sa->stream[i].by_source[1]);
@@ -402,18 +479,9 @@ struct sa *table_by_label(struct table *table, unsigned owner, uint32_t label)
 /* One alone is found whatever the SSRC. */
 static struct sa *find_alone(struct table *table, enum sa_side side, const struct addr *source)
 {
-    struct sa *only = NULL;
+    uint32_t first = first_with_source(table, *bucket_source(table, side, source), side, source);
 
-    /* All calls of a gateway may come from one port: the second is the end of the search. */
-    for (uint32_t ref = *bucket_source(table, side, source); ref;
-         ref = next_of(table, INDEX_SOURCE, ref)) {
-        if (sa_of(table, ref)->side != side || !addr_equal(source_of(table, ref), source))
-            continue;
-        if (only)
-            return NULL;
-        only = sa_of(table, ref);
-    }
-    return only;
+    return first && !*second_of(table, first) ? sa_of(table, first) : NULL;
 }
 
 struct sa *table_by_source(struct table *table, enum sa_side side, const struct addr *source,
@@ -476,14 +544,11 @@ void table_by_labels(struct table *table, unsigned owner, struct table_lookup *l
 static struct sa *find_source(struct table *table, enum sa_side side, const struct addr *source,
                               const struct sa *other_than)
 {
-    for (uint32_t ref = *bucket_source(table, side, source); ref;
-         ref = next_of(table, INDEX_SOURCE, ref)) {
-        struct sa *sa = sa_of(table, ref);
+    uint32_t ref = first_with_source(table, *bucket_source(table, side, source), side, source);
 
-        if (sa != other_than && sa->side == side && addr_equal(source_of(table, ref), source))
-            return sa;
-    }
-    return NULL;
+    if (ref && sa_of(table, ref) == other_than)
+        ref = *second_of(table, ref);
+    return ref ? sa_of(table, ref) : NULL;
 }
 
 struct sa *table_shares_source(struct table *table, const struct sa *sa, bool rtcp)

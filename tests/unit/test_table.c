@@ -300,6 +300,69 @@ START_TEST(test_gateway)
 END_TEST
 
 /* A stream that is added later is found by its SSRC, and by no other source. */
+/* Each of the SAs, which is alone at its RTCP port. */
+static void expect_alone(struct table *table, struct sa *const *sas, const bool *in, int count)
+{
+    struct sa *only = NULL;
+    int left = 0;
+
+    for (int i = 0; i < count; i++) {
+        left += in[i];
+        only = in[i] ? sas[i] : only;
+    }
+    for (int i = 0; i < count; i++) {
+        const struct sa *other = table_shares_source(table, sas[i], false);
+
+        if (in[i])
+            expect_found(table, sas[i]);
+        ck_assert_ptr_eq(table_by_source(table, SA_SIDE_EXTERNAL, &sas[i]->source.rtcp, 4711),
+                         in[i] ? sas[i] : NULL);
+        ck_assert_int_eq(other != NULL, left - in[i] > 0);
+        ck_assert_ptr_ne(other, sas[i]);
+    }
+    ck_assert_ptr_eq(table_by_source(table, SA_SIDE_EXTERNAL, &sas[0]->source.rtp, 4711),
+                     left == 1 ? only : NULL);
+}
+
+/* Four at one port go and come back in each order, in few buckets that they share with others. */
+START_TEST(test_one_source_in_any_order)
+{
+    enum { SHARING = 4, OTHERS = 12 };
+    struct table *table = table_new(SHARING + OTHERS);
+    struct sa *sas[SHARING];
+    bool in[SHARING];
+
+    for (uint32_t i = 0; i < SHARING; i++) {
+        sas[i] = sample_sa(SA_SIDE_EXTERNAL, 100 + i, 2 * (100 + i));
+        sas[i]->source.rtp = sample_addr("8.8.8.8:3");
+        must_insert(table, sas[i]);
+        in[i] = true;
+        for (uint32_t j = 0; j < OTHERS / SHARING; j++)
+            must_insert(table, sample_sa(SA_SIDE_EXTERNAL, 1 + 3 * i + j, 2 * (1 + 3 * i + j)));
+    }
+    expect_alone(table, sas, in, SHARING);
+    /* _i in the numeral system of SHARING: which go or come one after another. */
+    for (int step = 0, rest = _i; step < 2 * SHARING; step++, rest /= SHARING) {
+        int which = (step < SHARING ? rest : _i >> (step - SHARING)) % SHARING;
+
+        if (in[which])
+            table_remove(table, sas[which]);
+        else
+            must_insert(table, sas[which]);
+        in[which] = !in[which];
+        expect_alone(table, sas, in, SHARING);
+    }
+    for (uint32_t i = 0; i < SHARING; i++) {
+        if (in[i])
+            table_remove(table, sas[i]);
+        sa_free(sas[i]);
+    }
+    for (uint32_t i = 1; i <= OTHERS; i++)
+        expect_found(table, table_by_id(table, 0, i));
+    table_free(table);
+}
+END_TEST
+
 START_TEST(test_streams_added)
 {
     struct table *table = table_new(8);
@@ -504,6 +567,7 @@ int main(void)
     tcase_add_test(tc, test_both_links_in_one_bucket);
     tcase_add_loop_test(tc, test_shares_source, 0, sizeof(neighbours) / sizeof(neighbours[0]));
     tcase_add_test(tc, test_gateway);
+    tcase_add_loop_test(tc, test_one_source_in_any_order, 0, 256);
     tcase_add_test(tc, test_streams_added);
     tcase_add_test(tc, test_each_removes);
     tcase_add_test(tc, test_walk);

@@ -161,18 +161,28 @@ static void read_mki(struct reader *r, struct srtp_key *key)
     key->lifetime = lifetime == 0xff ? SRTP_LIFETIME_MAX : lifetime;
 }
 
-static bool is_zero(const struct srtp_key *key)
+static bool is_zero(const uint8_t *octets, size_t length)
 {
     static const uint8_t zero[SUITE_KEY_MAX_OCTETS];
 
-    return key->length <= sizeof(zero) && memcmp(key->octets, zero, key->length) == 0;
+    return memcmp(octets, zero, length) == 0;
+}
+
+/* The salt of a master key may be anything. */
+static bool has_zero_key(const struct suite *suite, const struct srtp_key *key)
+{
+    if (key->kind == SRTP_KEY_MASTER)
+        return is_zero(key->octets, suite->key_octets);
+    return is_zero(key->octets, SRTP_AUTH_KEY_OCTETS) ||
+           is_zero(key->octets + SRTP_AUTH_KEY_OCTETS, SRTP_AUTH_KEY_OCTETS);
 }
 
 static int result_for(const struct run *run, const struct srtp_key *key, int which)
 {
     size_t right = srtp_key_octets(run->suite, key->kind);
 
-    if (right == 0 || key->length != right || key->mki_length > SRTP_MKI_MAX_OCTETS || is_zero(key))
+    if (right == 0 || key->length != right || key->mki_length > SRTP_MKI_MAX_OCTETS ||
+        has_zero_key(run->suite, key))
         return ERR_INVALID;
     return key->kind == SRTP_KEY_AUTH && which == 1 ? ERR_UNSUPPORTED : 0;
 }

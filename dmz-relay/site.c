@@ -6,7 +6,6 @@
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/sa/table.h"
-#include "common/sa/verify.h"
 #include "dmz-relay/dmz.h"
 
 static struct dmz_site *site_of(const struct dmz_link *link)
@@ -103,13 +102,11 @@ static bool pull_nothing(void *ctx, uint8_t *type, struct writer *body)
     return false;
 }
 
-static void on_dropped(void *ctx, uint32_t label, enum verdict verdict)
+static void on_dropped(void *ctx, const uint32_t *labels, size_t count, enum verdict verdict)
 {
     struct dmz_link *link = ctx;
-    struct sa *sa = table_by_label(link->dmz->table, link->site, label);
 
-    if (sa)
-        verify_count(sa, verdict);
+    table_count_verdicts(link->dmz->table, link->site, labels, count, verdict);
 }
 
 static const struct session_hooks hooks = {

@@ -5,7 +5,6 @@
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/sa/table.h"
-#include "common/sa/verify.h"
 #include "inner-relay/inner.h"
 
 /* Indexed by the views of a replica. */
@@ -86,13 +85,11 @@ static bool pull_bulk(void *ctx, uint8_t *type, struct writer *body)
     return authority_pull_bulk(&link->authority, type, body);
 }
 
-static void on_dropped(void *ctx, uint32_t label, enum verdict verdict)
+static void on_dropped(void *ctx, const uint32_t *labels, size_t count, enum verdict verdict)
 {
     struct inner_link *link = ctx;
-    struct sa *sa = table_by_label(link->inner->table, link->number, label);
 
-    if (sa)
-        verify_count(sa, verdict);
+    table_count_verdicts(link->inner->table, link->number, labels, count, verdict);
 }
 
 static const struct session_hooks hooks = {

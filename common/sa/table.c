@@ -6,6 +6,7 @@
 #include "common/base/err.h"
 #include "common/base/hash.h"
 #include "common/sa/rekey.h"
+#include "common/sa/verify.h"
 
 enum { OWNERS_MAX = 256 };
 
@@ -539,6 +540,25 @@ void table_by_labels(struct table *table, unsigned owner, struct table_lookup *l
     prefetch_lookups(table, lookups, count);
     for (size_t i = 0; i < count; i++)
         lookups[i].sa = find_label(table, *lookups[i].bucket, owner, lookups[i].ssrc);
+}
+
+void table_count_verdicts(struct table *table, unsigned owner, const uint32_t *labels, size_t count,
+                          enum verdict verdict)
+{
+    enum { GROUP = 8 };
+
+    for (size_t at = 0; at < count; at += GROUP) {
+        struct table_lookup lookups[GROUP];
+        size_t some = count - at < GROUP ? count - at : GROUP;
+
+        for (size_t i = 0; i < some; i++)
+            lookups[i].ssrc = labels[at + i];
+        table_by_labels(table, owner, lookups, some);
+        for (size_t i = 0; i < some; i++) {
+            if (lookups[i].sa)
+                verify_count(lookups[i].sa, verdict);
+        }
+    }
 }
 
 static struct sa *find_source(struct table *table, enum sa_side side, const struct addr *source,

@@ -71,6 +71,9 @@ void table_by_sources(struct table *table, enum sa_side side, struct table_looku
                       size_t count);
 void table_by_labels(struct table *table, unsigned owner, struct table_lookup *lookups,
                      size_t count);
+/* Counts the verdict of packets with these labels in the SAs that are still there. */
+void table_count_verdicts(struct table *table, unsigned owner, const uint32_t *labels, size_t count,
+                          enum verdict verdict);
 
 /*
  * The SAs whose sender on that side has this SSRC, one by one: the first for after = NULL, then the

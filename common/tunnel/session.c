@@ -64,16 +64,23 @@ struct session *session_new(enum session_role role, const struct session_hooks *
     return session;
 }
 
-static void drop_oldest(struct session *session, enum verdict verdict)
+/* So many at most that the hook can find their SAs together. */
+static void drop_oldest(struct session *session, size_t most, enum verdict verdict)
 {
+    uint32_t labels[SESSION_GROUP];
+    const struct queue_entry *entry;
     const uint8_t *packet;
-    const struct queue_entry *entry = queue_peek(&session->media, &packet);
+    size_t count = 0;
 
-    entry->counts->queued--;
-    verdict_count(entry->counts, verdict);
-    session->hooks->dropped(session->ctx, entry->label, verdict);
-    session->counters.late += verdict == VERDICT_TUNNEL_LATE;
-    queue_pop(&session->media);
+    while (count < most && count < SESSION_GROUP &&
+           (entry = queue_peek(&session->media, &packet))) {
+        entry->counts->queued--;
+        verdict_count(entry->counts, verdict);
+        labels[count++] = entry->label;
+        queue_pop(&session->media);
+    }
+    session->hooks->dropped(session->ctx, labels, count, verdict);
+    session->counters.late += verdict == VERDICT_TUNNEL_LATE ? count : 0;
 }
 
 void session_free(struct session *session)
@@ -81,7 +88,7 @@ void session_free(struct session *session)
     if (!session)
         return;
     while (session->media.count > 0)
-        drop_oldest(session, VERDICT_TUNNEL_DOWN);
+        drop_oldest(session, SESSION_GROUP, VERDICT_TUNNEL_DOWN);
     queue_fini(&session->media);
     /* SA-PUT frames carry keys. */
     if (session->input)
@@ -462,7 +469,7 @@ static void output_media(struct session *session, struct writer *w, uint64_t now
         size_t need = FRAME_HEAD_OCTETS + FRAME_LABEL_OCTETS + entry->length;
 
         if (now_us > entry->queued_us + age_bound(session)) {
-            drop_oldest(session, VERDICT_TUNNEL_LATE);
+            drop_oldest(session, 1, VERDICT_TUNNEL_LATE);
             continue;
         }
         if (writer_room(w) < need)
@@ -519,17 +526,17 @@ void session_media(struct session *session, uint32_t label, const uint8_t *packe
 
     if (session->state != SESSION_UP) {
         verdict_count(counts, VERDICT_TUNNEL_DOWN);
-        session->hooks->dropped(session->ctx, label, VERDICT_TUNNEL_DOWN);
+        session->hooks->dropped(session->ctx, &label, 1, VERDICT_TUNNEL_DOWN);
         return;
     }
     while (!queue_push(&session->media, &entry, packet)) {
         if (session->media.count == 0) {
             verdict_count(counts, VERDICT_TUNNEL_LATE);
-            session->hooks->dropped(session->ctx, label, VERDICT_TUNNEL_LATE);
+            session->hooks->dropped(session->ctx, &label, 1, VERDICT_TUNNEL_LATE);
             session->counters.late++;
             return;
         }
-        drop_oldest(session, VERDICT_TUNNEL_LATE);
+        drop_oldest(session, 1, VERDICT_TUNNEL_LATE);
     }
     counts->queued++;
 }

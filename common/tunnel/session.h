@@ -54,8 +54,8 @@ struct session_hooks {
     /* Frames that are due; false when none is. body has room for a whole frame. */
     bool (*pull_live)(void *ctx, uint8_t *type, struct writer *body);
     bool (*pull_bulk)(void *ctx, uint8_t *type, struct writer *body);
-    /* A packet was dropped after it had been queued. */
-    void (*dropped)(void *ctx, uint32_t label, enum verdict verdict);
+    /* 1 to SESSION_GROUP packets were dropped after they had been queued. */
+    void (*dropped)(void *ctx, const uint32_t *labels, size_t count, enum verdict verdict);
     /* The last call: ctx is not used any more. May be NULL. */
     void (*freed)(void *ctx);
 };

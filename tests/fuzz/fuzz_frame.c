@@ -105,10 +105,11 @@ static bool pull_nothing(void *ctx, uint8_t *type, struct writer *body)
     return false;
 }
 
-static void on_dropped(void *ctx, uint32_t label, enum verdict verdict)
+static void on_dropped(void *ctx, const uint32_t *labels, size_t count, enum verdict verdict)
 {
     (void)ctx;
-    (void)label;
+    (void)labels;
+    expect(count >= 1 && count <= SESSION_GROUP);
     expect(verdict == VERDICT_TUNNEL_LATE || verdict == VERDICT_TUNNEL_DOWN);
 }
 

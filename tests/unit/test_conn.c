@@ -179,13 +179,13 @@ static bool pull_bulk(void *ctx, uint8_t *type, struct writer *body)
     return false;
 }
 
-static void on_dropped(void *ctx, uint32_t label, enum verdict verdict)
+static void on_dropped(void *ctx, const uint32_t *labels, size_t count, enum verdict verdict)
 {
     struct end *end = ctx;
 
-    (void)label;
+    (void)labels;
     (void)verdict;
-    end->dropped++;
+    end->dropped += (unsigned)count;
 }
 
 static void on_freed(void *ctx)

@@ -25,7 +25,7 @@ struct end {
     int hello_result, control_result;
     char came[64]; /* m: media; c: control; the end of a group is a stroke */
     uint8_t last_type;
-    uint32_t last_label;
+    uint32_t last_label, dropped_labels; /* the sum of those */
     size_t last_length;
 };
 
@@ -122,12 +122,15 @@ static bool pull_bulk(void *ctx, uint8_t *type, struct writer *body)
     return pull(&end->bulk_due, &end->bulk_pulled, type, body);
 }
 
-static void on_dropped(void *ctx, uint32_t label, enum verdict verdict)
+static void on_dropped(void *ctx, const uint32_t *labels, size_t count, enum verdict verdict)
 {
     struct end *end = ctx;
 
-    (void)label;
-    end->dropped[verdict]++;
+    ck_assert_uint_ge(count, 1);
+    ck_assert_uint_le(count, SESSION_GROUP);
+    end->dropped[verdict] += (unsigned)count;
+    for (size_t i = 0; i < count; i++)
+        end->dropped_labels += labels[i];
 }
 
 static void on_freed(void *ctx)
@@ -752,6 +755,26 @@ START_TEST(test_full_queue_drops_the_oldest)
 }
 END_TEST
 
+/* What waits when the session goes is told of in groups, and nothing twice. */
+START_TEST(test_freed_with_packets)
+{
+    struct end inner, dmz;
+    uint32_t sum = 0;
+
+    pair_up(&inner, &dmz);
+    for (uint32_t i = 1; i <= (uint32_t)_i; i++) {
+        media(&inner, i, 10, START_US);
+        sum += i;
+    }
+    ck_assert_uint_eq(inner.counts.queued, (unsigned)_i);
+    close_end(&inner);
+    ck_assert_uint_eq(inner.dropped[VERDICT_TUNNEL_DOWN], (unsigned)_i);
+    ck_assert_uint_eq(inner.counts.n[VERDICT_TUNNEL_DOWN], (unsigned)_i);
+    ck_assert_uint_eq(inner.dropped_labels, sum);
+    close_end(&dmz);
+}
+END_TEST
+
 /* A queue that no packet fits into delays nothing, and is no crash. */
 START_TEST(test_tiny_queue)
 {
@@ -1087,6 +1110,7 @@ int main(void)
     tcase_add_test(tc, test_media_before_up);
     tcase_add_loop_test(tc, test_age, 0, sizeof(ages) / sizeof(ages[0]));
     tcase_add_test(tc, test_full_queue_drops_the_oldest);
+    tcase_add_loop_test(tc, test_freed_with_packets, 0, 20);
     tcase_add_test(tc, test_tiny_queue);
     tcase_add_test(tc, test_order);
     tcase_add_test(tc, test_media_is_not_starved);

@@ -363,6 +363,24 @@ START_TEST(test_one_source_in_any_order)
 }
 END_TEST
 
+/* More labels than are looked up together, some of them twice, and of none. */
+START_TEST(test_count_verdicts)
+{
+    static const uint32_t labels[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 3, 99, 3};
+    struct table *table = table_new(16);
+
+    for (uint32_t i = 1; i <= 10; i++)
+        must_insert(table, sample_sa(SA_SIDE_EXTERNAL, i, i));
+    table_count_verdicts(table, 1, labels, 13, VERDICT_TUNNEL_DOWN);
+    table_count_verdicts(table, 0, labels, 13, VERDICT_TUNNEL_DOWN);
+    table_count_verdicts(table, 0, labels, 0, VERDICT_TUNNEL_DOWN);
+    for (uint32_t i = 1; i <= 10; i++)
+        ck_assert_uint_eq(table_by_label(table, 0, i)->verdicts[VERDICT_TUNNEL_DOWN],
+                          i == 3 ? 3 : 1);
+    table_free(table);
+}
+END_TEST
+
 START_TEST(test_streams_added)
 {
     struct table *table = table_new(8);
@@ -568,6 +586,7 @@ int main(void)
     tcase_add_loop_test(tc, test_shares_source, 0, sizeof(neighbours) / sizeof(neighbours[0]));
     tcase_add_test(tc, test_gateway);
     tcase_add_loop_test(tc, test_one_source_in_any_order, 0, 256);
+    tcase_add_test(tc, test_count_verdicts);
     tcase_add_test(tc, test_streams_added);
     tcase_add_test(tc, test_each_removes);
     tcase_add_test(tc, test_walk);

@@ -79,6 +79,24 @@ enum verdict path_verify(const struct path_found *found, bool rtcp_port,
     return verify_packet(found->sa, &found->view, packet->data, packet->length, now_us);
 }
 
+void path_into_tunnel(const struct path_found *found, struct session *session,
+                      struct verdict_counts *counts, bool rtcp_port,
+                      const struct udp_packet *packet, uint64_t now_us)
+{
+    enum verdict verdict = path_verify(found, rtcp_port, packet, now_us);
+
+    counts->received++;
+    if (verdict == VERDICT_ACCEPTED && session) {
+        session_media(session, found->sa->label, packet->data, packet->length, counts, now_us);
+        return;
+    }
+    if (verdict == VERDICT_ACCEPTED) {
+        verdict = VERDICT_TUNNEL_DOWN;
+        verify_count(found->sa, verdict);
+    }
+    verdict_count(counts, verdict);
+}
+
 int path_find_listener(const struct path_listener *listeners, size_t count, const char *name,
                        uint8_t family)
 {

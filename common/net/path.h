@@ -63,7 +63,14 @@ void path_find(struct table *table, enum sa_side side, const struct udp_packet *
 enum verdict path_verify(const struct path_found *found, bool rtcp_port,
                          const struct udp_packet *packet, uint64_t now_us);
 /*
- * The same for packets from the tunnel: verdict is what classify() says, and sa the SA of that
+ * The whole way of a datagram, with what was found of it, into the tunnel: verified and queued in
+ * this session (NULL: the tunnel is down), or counted under its verdict in counts and at its SA.
+ */
+void path_into_tunnel(const struct path_found *found, struct session *session,
+                      struct verdict_counts *counts, bool rtcp_port,
+                      const struct udp_packet *packet, uint64_t now_us);
+/*
+ * path_find() for packets from the tunnel: verdict is what classify() says, and sa the SA of that
  * owner with the packet's label, whatever the verdict. Which verdict it becomes is the caller's
  * business.
  */

@@ -183,19 +183,8 @@ static bool same_key(const struct sa *held, const struct sa *put, const struct s
 /* The same key in another form, after the authority's dmz-keys changed: it verifies the same. */
 static bool same_keys_inside(const struct sa *a, const struct sa *b)
 {
-    enum srtp_key_kind kind = a->suite && a->suite->aead ? SRTP_KEY_MASTER : SRTP_KEY_AUTH;
-    struct srtp_key one, other;
-    bool same;
-
-    if (!same_sender(a, b) || !a->srtp || !b->srtp)
-        return false;
-    same = srtp_session_key(a->srtp, kind, &one) == 0 &&
-           srtp_session_key(b->srtp, kind, &other) == 0 && one.mki_length == other.mki_length &&
-           memcmp(one.octets, other.octets, sizeof(one.octets)) == 0 &&
-           memcmp(one.mki, other.mki, sizeof(one.mki)) == 0;
-    wipe(&one, sizeof(one));
-    wipe(&other, sizeof(other));
-    return same;
+    return same_sender(a, b) && a->srtp && b->srtp && srtp_session_one_key(a->srtp, b->srtp) &&
+           srtp_session_one_mki(a->srtp, b->srtp);
 }
 
 /* Does a have every SSRC that the authority named in b? Learned ones are no matter of its. */
@@ -513,7 +502,10 @@ static void put(struct replica *replica, struct sa *sa, const struct srtp_key *k
         append(replica, held);
     } else if (outside && !keyless && !placing.same &&
                (result = sa_open(sa, replica->engine, key)) < 0) {
-        refuse(replica, sa, result, "the SRTP session could not be made");
+        refuse(replica, sa, result,
+               result == ERR_UNSUPPORTED
+                   ? "the dmz-relay's srtp-engine cannot verify with this key; evp can"
+                   : "the SRTP session could not be made");
     } else {
         place(replica, &placing);
         return;

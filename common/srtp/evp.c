@@ -288,7 +288,7 @@ struct gcm_input {
     size_t aad_octets, more_aad_octets, text_octets;
 };
 
-static void put_u32(uint8_t *at, uint32_t value)
+static void xor_u32(uint8_t *at, uint32_t value)
 {
     at[0] ^= (uint8_t)(value >> 24);
     at[1] ^= (uint8_t)(value >> 16);
@@ -339,8 +339,8 @@ static enum verdict gcm_rtp(struct evp_session *session, const struct rtp_view *
                            .tag = packet + view->header_length + text};
 
     memcpy(in.iv, session->u.gcm.salt[RTP_SHAPE_RTP], sizeof(in.iv));
-    put_u32(in.iv + 2, view->ssrc);
-    put_u32(in.iv + 6, index_roc(index));
+    xor_u32(in.iv + 2, view->ssrc);
+    xor_u32(in.iv + 6, index_roc(index));
     in.iv[10] ^= (uint8_t)(index >> 8);
     in.iv[11] ^= (uint8_t)index;
     return gcm_is(session, &in);
@@ -368,8 +368,8 @@ static enum verdict gcm_rtcp(struct evp_session *session, const struct rtp_view 
                            .tag = tag};
 
     memcpy(in.iv, session->u.gcm.salt[RTP_SHAPE_RTCP], sizeof(in.iv));
-    put_u32(in.iv + 2, view->ssrc);
-    put_u32(in.iv + 8, index);
+    xor_u32(in.iv + 2, view->ssrc);
+    xor_u32(in.iv + 8, index);
     return gcm_is(session, &in);
 }
 

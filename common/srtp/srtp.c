@@ -264,20 +264,33 @@ enum srtp_key_kind srtp_session_kind(const struct srtp_session *session)
     return (enum srtp_key_kind)session->kind;
 }
 
+static bool has_mki(const struct srtp_session *session, const uint8_t *mki, size_t length)
+{
+    return session->mki_length == length && (length == 0 || memcmp(session->mki, mki, length) == 0);
+}
+
+static bool has_octets(const struct srtp_session *session, const uint8_t *octets, size_t length)
+{
+    return session->length == length && memcmp(session->octets, octets, length) == 0;
+}
+
 bool srtp_session_is(const struct srtp_session *session, const struct suite *suite,
                      const struct srtp_key *key)
 {
     return session->suite == suite && session->kind == key->kind &&
-           session->length == key->length && session->mki_length == key->mki_length &&
-           memcmp(session->octets, key->octets, session->length) == 0 &&
-           (!session->mki || memcmp(session->mki, key->mki, session->mki_length) == 0);
+           has_octets(session, key->octets, key->length) &&
+           has_mki(session, key->mki, key->mki_length);
 }
 
 bool srtp_session_equal(const struct srtp_session *a, const struct srtp_session *b)
 {
-    return a->suite == b->suite && a->kind == b->kind && a->length == b->length &&
-           a->mki_length == b->mki_length && memcmp(a->octets, b->octets, a->length) == 0 &&
-           (!a->mki || memcmp(a->mki, b->mki, a->mki_length) == 0);
+    return a->suite == b->suite && a->kind == b->kind && has_octets(a, b->octets, b->length) &&
+           srtp_session_one_mki(a, b);
+}
+
+bool srtp_session_one_mki(const struct srtp_session *a, const struct srtp_session *b)
+{
+    return has_mki(a, b->mki, b->mki_length);
 }
 
 bool srtp_session_one_key(const struct srtp_session *a, const struct srtp_session *b)
@@ -344,9 +357,8 @@ static enum verdict verify_rtp(struct srtp_session *session, struct srtp_index *
 static uint32_t srtcp_index(const struct srtp_session *session, const uint8_t *packet,
                             size_t length)
 {
-    const struct suite *suite = session->suite;
     const uint8_t *p = packet + length - session->mki_length - SRTCP_INDEX_OCTETS -
-                       (suite->aead ? 0 : suite->rtcp_tag_octets);
+                       srtp_octets_behind_mki(session->suite, RTP_SHAPE_RTCP);
 
     return (uint32_t)(p[0] & 0x7f) << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }

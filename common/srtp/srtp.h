@@ -101,6 +101,8 @@ bool srtp_session_is(const struct srtp_session *session, const struct suite *sui
 bool srtp_session_equal(const struct srtp_session *a, const struct srtp_session *b);
 /* Is the key the same, whatever its form, the MKI and the suite? */
 bool srtp_session_one_key(const struct srtp_session *a, const struct srtp_session *b);
+/* Do packets under both carry the same MKI, or both none? */
+bool srtp_session_one_mki(const struct srtp_session *a, const struct srtp_session *b);
 
 /*
  * Verifies a packet. view is what classify() said of it. index is the state of

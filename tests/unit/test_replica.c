@@ -717,6 +717,28 @@ START_TEST(test_unknown_suite)
 }
 END_TEST
 
+/* Authentication keys, at a dmz-relay that has libsrtp2 alone: the reason says what can. */
+START_TEST(test_engine_lacks_key_kind)
+{
+    struct fixture f;
+    struct sa *sa = sample_keyed_sa(SA_SIDE_EXTERNAL, 5, 5);
+    struct srtp_engine *libsrtp2 = NULL;
+
+    setup(&f);
+    ck_assert(!sa->suite->aead);
+    ck_assert_int_eq(srtp_engine_new(&libsrtp2, SRTP_ENGINE_LIBSRTP2), 0);
+    f.replica.engine = libsrtp2;
+    ck_assert_int_eq(put_view(&f.replica, sa, WIRE_REPLICA_VERIFY_ONLY), 0);
+    expect_nak(&f, ERR_UNSUPPORTED, "evp can");
+    ck_assert_uint_eq(table_count(f.table), 0);
+    ck_assert_int_eq(put_frame(&f.replica, sa), 0);
+    ck_assert_uint_eq(table_count(f.table), 1);
+    sa_free(sa);
+    teardown(&f);
+    srtp_engine_free(libsrtp2);
+}
+END_TEST
+
 /* A refused change leaves what was there. */
 START_TEST(test_refused_change)
 {
@@ -1487,6 +1509,7 @@ int main(void)
     tcase_add_loop_test(tc, test_refusals, 0, sizeof(refusals) / sizeof(refusals[0]));
     tcase_add_test(tc, test_listener_refusal);
     tcase_add_test(tc, test_unknown_suite);
+    tcase_add_test(tc, test_engine_lacks_key_kind);
     tcase_add_test(tc, test_refused_change);
     tcase_add_test(tc, test_quota);
     tcase_add_test(tc, test_quota_in_a_snapshot);

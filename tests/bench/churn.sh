@@ -16,16 +16,23 @@ media=$BENCH_BUILDDIR/tests/bench/relaybench
 # turns NAME: "TURNS OVER-1MS LONGEST" of a daemon.
 turns() { "$churn" "$work/$1.sock" turns; }
 
-# Starts the calls, which last for the rest of the step, and notes the counters.
+# accepted: packets from outside that the dmz-relay has let in.
+accepted() {
+    "$ctl" -s "$work/dmz.sock" --json status | tr ',{}' '\n\n\n' | sed -n 's/^ *"accepted": *//p' |
+        awk '{sum += $1} END {print sum + 0}'
+}
+
+# Starts the calls, which last for the rest of the step, waits for half a second of their media, and
+# notes the counters.
 begin() {
+    heard=$(accepted)
     "$media" --control "$work/inner.sock" --streams $calls --rate 50 --back --seconds "$1" \
         --suite "$suite" >"$work/media.json" 2>"$work/media.log" &
     media_pid=$!
-    until grep -q '"sas":[1-9]' "$work/held" 2>/dev/null; do
-        "$ctl" -s "$work/dmz.sock" --json status >"$work/held"
+    until [ "$(accepted)" -ge $((heard + 25 * calls)) ]; do
+        kill -0 "$media_pid" 2>/dev/null || fail "no calls: $(cat "$work/media.log")"
         sleep 0.05
     done
-    sleep 0.5
     before_dmz=$(turns dmz)
     before_inner=$(turns inner)
 }
@@ -54,7 +61,6 @@ end() {
     wait "$media_pid" || fail "the calls failed: $(cat "$work/media.log")"
     after_dmz=$(turns dmz)
     after_inner=$(turns inner)
-    rm -f "$work/held"
     printf '%-26s %-14s %8s %8s %8s %8s %12s %16s %16s\n' "$1" "$2" \
         "$(over "$before_dmz" "$after_dmz")" "$(field 3 $after_dmz)" \
         "$(over "$before_inner" "$after_inner")" "$(field 3 $after_inner)" \

@@ -154,9 +154,11 @@ json_t *report_stats(const struct daemon *daemon, json_t *places)
 {
     const struct turns *turns = &daemon->turns;
 
-    return json_pack("{s:b,s:o,s:{s:o,s:o,s:o}}", "ok", 1, "places", places, "counters",
+    return json_pack("{s:b,s:o,s:{s:o,s:o,s:o,s:o,s:o,s:o}}", "ok", 1, "places", places, "counters",
                      "loop_turns", number(turns->count), "loop_turns_over_1ms",
-                     number(turns->over_1ms), "loop_longest_us", number(turns->longest_us));
+                     number(turns->over_1ms), "loop_turns_late", number(turns->late),
+                     "loop_turns_preempted", number(turns->preempted), "loop_longest_own_us",
+                     number(turns->longest_own_us), "loop_longest_us", number(turns->longest_us));
 }
 
 /* ------------------------------------------------------------ SAs */

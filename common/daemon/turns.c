@@ -1,23 +1,56 @@
 #include "common/daemon/turns.h"
 
+#include <sys/resource.h>
+
 #include "common/base/clock.h"
 
-void turns_add(struct turns *turns, uint64_t spent_us)
+/* Looked at before each turn the count would cost as much as a packet. */
+enum { SWITCHES_EVERY_US = 10000 };
+
+void turns_add(struct turns *turns, uint64_t spent_us, uint64_t own_us, bool preempted)
 {
+    bool late = spent_us > TURNS_LONG_US && own_us <= TURNS_LONG_US;
+
     turns->count++;
-    turns->over_1ms += spent_us > TURNS_LONG_US;
+    turns->over_1ms += own_us > TURNS_LONG_US;
+    turns->late += late;
+    turns->preempted += late && preempted;
     if (turns->longest_us < spent_us)
         turns->longest_us = spent_us;
+    if (turns->longest_own_us < own_us)
+        turns->longest_own_us = own_us;
 }
 
+/* Has the thread been preempted since this was last asked? */
+static bool read_switches(struct turns *turns, uint64_t now_us)
+{
+    struct rusage usage = {0};
+    uint64_t before = turns->switches;
+
+    (void)getrusage(RUSAGE_THREAD, &usage);
+    turns->switches = (uint64_t)usage.ru_nivcsw;
+    turns->switches_read_us = now_us;
+    return turns->switches != before;
+}
+
+/*
+ * The thread's time is read once in a turn, since that is a system call: the end of the last turn
+ * stands for the beginning of this one. What the kernel does to begin and end a wait is in it.
+ */
 static void on_before_wait(struct ev_loop *loop, ev_prepare *prepare, int events)
 {
     struct turns *turns = prepare->data;
+    uint64_t own_us = clock_thread_us(), used_us = own_us - turns->own_us, now_us, spent_us;
 
     (void)loop;
     (void)events;
-    if (turns->began_us > 0)
-        turns_add(turns, clock_now_us() - turns->began_us);
+    turns->own_us = own_us;
+    if (turns->began_us == 0)
+        return;
+    now_us = clock_now_us();
+    spent_us = now_us - turns->began_us;
+    turns_add(turns, spent_us, used_us < spent_us ? used_us : spent_us,
+              spent_us > TURNS_LONG_US && read_switches(turns, now_us));
 }
 
 static void on_after_wait(struct ev_loop *loop, ev_check *check, int events)
@@ -27,6 +60,8 @@ static void on_after_wait(struct ev_loop *loop, ev_check *check, int events)
     (void)loop;
     (void)events;
     turns->began_us = clock_now_us();
+    if (turns->began_us - turns->switches_read_us >= SWITCHES_EVERY_US)
+        (void)read_switches(turns, turns->began_us);
 }
 
 void turns_start(struct turns *turns, struct ev_loop *loop)

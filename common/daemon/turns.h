@@ -1,12 +1,14 @@
 /*
  * How long the turns of the event loop are, each from the end of a wait to the
- * next wait: media that comes meanwhile has to wait for so long. The time is that
- * of a clock on the wall, so that it has in it what other processes took.
+ * next wait: media that comes meanwhile has to wait for so long. A turn that takes
+ * long on the wall has either worked for long, which is the relay's own time, or
+ * it was kept from working, which is not: the two are counted apart.
  */
 #ifndef COMMON_DAEMON_TURNS_H
 #define COMMON_DAEMON_TURNS_H
 
 #include <ev.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { TURNS_LONG_US = 1000 };
@@ -16,13 +18,23 @@ struct turns {
     ev_prepare before_wait;
     ev_check after_wait;
     uint64_t began_us; /* 0: the first turn has yet to begin */
-    uint64_t count, over_1ms, longest_us;
+    uint64_t own_us;   /* of the thread, when the last turn ended */
+    uint64_t switches,
+        switches_read_us; /* how often the thread was preempted, and when we looked */
+    uint64_t count;
+    uint64_t over_1ms;  /* the thread worked for longer than 1 ms */
+    uint64_t late;      /* it did not, but 1 ms went by */
+    uint64_t preempted; /* of these: the kernel has let others work in its place */
+    uint64_t longest_us, longest_own_us;
 };
 
-/* Counts the turns from the next one on. The loop may end without any watcher but these two. */
+/*
+ * Counts the turns from the next one on, in the thread that runs the loop. The loop may end without
+ * any watcher but these two.
+ */
 void turns_start(struct turns *turns, struct ev_loop *loop);
 void turns_stop(struct turns *turns);
 /* What every turn is counted by; for tests. */
-void turns_add(struct turns *turns, uint64_t spent_us);
+void turns_add(struct turns *turns, uint64_t spent_us, uint64_t own_us, bool preempted);
 
 #endif

@@ -782,7 +782,12 @@ START_TEST(test_stats)
     json_t *reply;
     const json_t *places;
 
-    daemon_.turns = (struct turns){.count = 12, .over_1ms = 1, .longest_us = 2500};
+    daemon_.turns = (struct turns){.count = 12,
+                                   .over_1ms = 1,
+                                   .late = 3,
+                                   .preempted = 2,
+                                   .longest_us = 2500,
+                                   .longest_own_us = 1200};
     reply = ask_about("stats", 0);
     places = json_object_get(reply, "places");
 
@@ -796,7 +801,9 @@ START_TEST(test_stats)
         ck_assert_uint_eq(json_object_size(json_object_get(place, "verdicts")), VERDICT_COUNT);
     }
     ck_assert_str_eq(members_text(json_object_get(reply, "counters")),
-                     "{\"loop_longest_us\":2500,\"loop_turns\":12,\"loop_turns_over_1ms\":1}");
+                     "{\"loop_longest_own_us\":1200,\"loop_longest_us\":2500,\"loop_turns\":12,"
+                     "\"loop_turns_late\":3,\"loop_turns_over_1ms\":1,"
+                     "\"loop_turns_preempted\":2}");
     json_decref(reply);
 }
 END_TEST

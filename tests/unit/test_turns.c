@@ -1,62 +1,161 @@
 #include "common/daemon/turns.h"
 
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
 #include "common/base/clock.h"
 #include "tests/unit/unit.h"
 
 START_TEST(test_counts)
 {
-    static const uint64_t spent_us[] = {1, 999, 1000, 1001, 70000, 5};
+    static const struct {
+        uint64_t spent_us, own_us;
+        bool preempted;
+        uint64_t over_1ms, late, were_preempted; /* with this turn and those above */
+    } rows[] = {
+        {1, 0, false, 0, 0, 0},       {999, 999, true, 0, 0, 0},    {1000, 1000, false, 0, 0, 0},
+        {1001, 1000, false, 0, 1, 0}, {1001, 1001, false, 1, 1, 0}, {70000, 20, true, 1, 2, 1},
+        {70001, 3000, true, 2, 2, 1}, {5, 5, false, 2, 2, 1},
+    };
     struct turns turns = {0};
 
-    for (unsigned i = 0; i < sizeof(spent_us) / sizeof(spent_us[0]); i++)
-        turns_add(&turns, spent_us[i]);
-    ck_assert_uint_eq(turns.count, 6);
-    ck_assert_uint_eq(turns.over_1ms, 2);
-    ck_assert_uint_eq(turns.longest_us, 70000);
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        turns_add(&turns, rows[i].spent_us, rows[i].own_us, rows[i].preempted);
+        ck_assert_uint_eq(turns.count, i + 1);
+        ck_assert_uint_eq(turns.over_1ms, rows[i].over_1ms);
+        ck_assert_uint_eq(turns.late, rows[i].late);
+        ck_assert_uint_eq(turns.preempted, rows[i].were_preempted);
+    }
+    ck_assert_uint_eq(turns.longest_us, 70001);
+    ck_assert_uint_eq(turns.longest_own_us, 3000);
 }
 END_TEST
 
-struct work {
+/* How a callback passes its time. */
+static void work(void)
+{
+    uint64_t began_us = clock_thread_us();
+
+    while (clock_thread_us() - began_us < 2000) {
+    }
+}
+
+static void rest(void)
+{
+    struct timespec pause = {.tv_nsec = 2000000};
+
+    nanosleep(&pause, NULL);
+}
+
+/* The kernel gives the processor to who wants it too, and does not give it back at once. */
+static void yield(void)
+{
+    uint64_t began_us = clock_now_us();
+
+    while (clock_now_us() - began_us < 2000)
+        sched_yield();
+}
+
+struct passing {
     ev_timer timer;
-    uint64_t spin_us, spent_us;
+    void (*pass)(void);
     unsigned left;
 };
 
-static void on_work(struct ev_loop *loop, ev_timer *timer, int events)
+static void on_passing(struct ev_loop *loop, ev_timer *timer, int events)
 {
-    struct work *work = timer->data;
-    uint64_t began_us = clock_now_us();
+    struct passing *passing = timer->data;
 
     (void)events;
-    do
-        work->spent_us = clock_now_us() - began_us;
-    while (work->spent_us < work->spin_us);
-    if (--work->left == 0)
+    passing->pass();
+    if (--passing->left == 0)
         ev_timer_stop(loop, timer);
 }
 
-/* What a callback takes is in its turn; the waiting between turns is in none. */
-START_TEST(test_loop)
+/* The last turn has no wait behind it, and is not counted. */
+static struct turns turns_of(void (*pass)(void))
 {
     struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
-    struct work work = {.spin_us = 2000, .left = 3};
+    struct passing passing = {.pass = pass, .left = 3};
     struct turns turns;
-    uint64_t began_us = clock_now_us();
 
-    ev_timer_init(&work.timer, on_work, 0.03, 0.03);
-    work.timer.data = &work;
+    ev_timer_init(&passing.timer, on_passing, 0.03, 0.03);
+    passing.timer.data = &passing;
     turns_start(&turns, loop);
     ev_now_update(loop);
-    ev_timer_start(loop, &work.timer);
+    ev_timer_start(loop, &passing.timer);
     /* It ends by itself when the timer has stopped. */
     ev_run(loop, 0);
-    /* The last turn has no wait behind it. */
-    ck_assert_uint_ge(turns.count, 2);
-    ck_assert_uint_ge(turns.over_1ms, 2);
-    ck_assert_uint_ge(turns.longest_us, 2000);
-    ck_assert_uint_le(turns.longest_us + 25000, clock_now_us() - began_us);
     turns_stop(&turns);
     ev_loop_destroy(loop);
+    return turns;
+}
+
+/* What a callback takes is in its turn; the waiting between turns is in none. */
+START_TEST(test_work)
+{
+    uint64_t began_us = clock_now_us();
+    struct turns turns = turns_of(work);
+
+    ck_assert_uint_ge(turns.count, 2);
+    ck_assert_uint_ge(turns.over_1ms, 2);
+    ck_assert_uint_ge(turns.longest_own_us, 1999);
+    ck_assert_uint_ge(turns.longest_us, turns.longest_own_us);
+    ck_assert_uint_le(turns.longest_us + 25000, clock_now_us() - began_us);
+}
+END_TEST
+
+/* Of a turn that waited it is the turn that is long, not the work. */
+START_TEST(test_rest)
+{
+    struct turns turns = turns_of(rest);
+
+    ck_assert_uint_ge(turns.late, 2);
+    ck_assert_uint_eq(turns.over_1ms, 0);
+    ck_assert_uint_ge(turns.longest_us, 2000);
+    ck_assert_uint_le(turns.longest_own_us, 1000);
+}
+END_TEST
+
+/* Keeps one processor busy beside this process, which may use no other. Returns its pid. */
+static pid_t start_rival(cpu_set_t *before)
+{
+    cpu_set_t one;
+    pid_t pid;
+
+    ck_assert_int_eq(sched_getaffinity(0, sizeof(*before), before), 0);
+    CPU_ZERO(&one);
+    CPU_SET((size_t)sched_getcpu(), &one);
+    ck_assert_int_eq(sched_setaffinity(0, sizeof(one), &one), 0);
+    pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        alarm(60);
+        for (;;) {
+        }
+    }
+    return pid;
+}
+
+/* A turn that is late because another process worked in its place says so. */
+START_TEST(test_preempted)
+{
+    cpu_set_t before;
+    pid_t rival = start_rival(&before);
+    struct turns turns = {0};
+
+    for (unsigned round = 0; round < 100 && turns.preempted == 0; round++)
+        turns = turns_of(yield);
+    kill(rival, SIGKILL);
+    waitpid(rival, NULL, 0);
+    ck_assert_int_eq(sched_setaffinity(0, sizeof(before), &before), 0);
+    ck_assert_uint_gt(turns.preempted, 0);
+    ck_assert_uint_ge(turns.late, turns.preempted);
 }
 END_TEST
 
@@ -84,7 +183,9 @@ int main(void)
     TCase *tc = tcase_create("turns");
 
     tcase_add_test(tc, test_counts);
-    tcase_add_test(tc, test_loop);
+    tcase_add_test(tc, test_work);
+    tcase_add_test(tc, test_rest);
+    tcase_add_test(tc, test_preempted);
     tcase_add_test(tc, test_not_begun);
     suite_add_tcase(suite, tc);
     return unit_run(suite);

@@ -104,6 +104,10 @@ enum sa_tag {
     SA_TAG_AUTH_KEYS = 28,       /* octets: authentication keys of SRTP, then of SRTCP */
     SA_TAG_MKI = 29,             /* octets, 1 to 128 */
     SA_TAG_LIFETIME = 30,        /* u64, packets that the key may protect yet */
+    SA_TAG_SOURCE_POLICY = 31,   /* u8, enum source_policy; absent: strict */
+    SA_TAG_HINT = 32,            /* address: signalling came from there; its port means nothing */
+    SA_TAG_BOUND_RTP = 33,       /* address: where RTP was heard from last */
+    SA_TAG_BOUND_RTCP = 34,      /* address: the same of RTCP */
 };
 
 enum ssrc_tag {
@@ -142,7 +146,7 @@ enum {
     TUNNEL_STEADY_US = 1000 * 1000, /* up for so long, it is tried again at once when it ends */
     CONNECT_TIMEOUT_US = 2 * 1000 * 1000, /* two SYNs of the kernel: after 0 and 1 s */
     LABEL_REST_US = 60 * 1000 * 1000,
-    OLD_KEYS_PIECE = 16, /* ended in one go */
+    OLD_KEYS_PIECE = 16,          /* ended in one go */
     OLD_KEY_US = 5 * 1000 * 1000, /* after a change of keys, the old one is good for so long */
 };
 

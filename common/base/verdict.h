@@ -19,6 +19,7 @@
     X(WRONG_PORT, "wrong-port", "RTP on the RTCP port, or RTCP on the RTP port without rtcp-mux")  \
     X(TOO_BIG, "too-big", "larger than the relay takes or than the path to the receiver allows")   \
     X(NO_SA, "no-sa", "no security association for this sender or label")                          \
+    X(LEARN_LIMIT, "learn-limit", "an unknown sender, and no more of those may be tried now")      \
     X(PLAIN_RTCP, "plain-rtcp", "RTCP without protection where SRTCP is expected")                 \
     X(AUTH_FAIL, "auth-fail", "the authentication tag is wrong: forged, or another key")           \
     X(REPLAY, "replay", "this index was received before, or is older than the replay window")      \

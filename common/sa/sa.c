@@ -16,6 +16,7 @@ struct sa *sa_new(void)
         return NULL;
     sa->side = SA_SIDE_EXTERNAL;
     sa->encap_in = sa->encap_out = SA_ENCAP_RTP;
+    sa->source_policy = SOURCE_STRICT;
     return sa;
 }
 
@@ -132,4 +133,20 @@ const struct addr *sa_transport_addr(const struct sa_transport *transport, bool 
 const char *sa_side_name(enum sa_side side)
 {
     return side == SA_SIDE_EXTERNAL ? "external" : "internal";
+}
+
+const char *sa_source_policy_name(enum source_policy policy)
+{
+    static const char *const names[] = {"", "strict", "hinted", "open"};
+
+    return names[policy];
+}
+
+bool sa_learns_ssrcs(const struct sa *sa)
+{
+    for (unsigned i = 0; i < sa->stream_count; i++) {
+        if (sa->stream[i].origin != SSRC_ORIGIN_LEARNED)
+            return false;
+    }
+    return true;
 }

@@ -16,6 +16,7 @@
 #include "common/srtp/index.h"
 #include "common/srtp/suite.h"
 
+struct sa_far;
 struct sa_old;
 struct srtp_engine;
 struct srtp_key;
@@ -36,6 +37,16 @@ enum __attribute__((packed)) ssrc_origin {
 
 enum { SA_REFUSED_SIZE = 96 };
 
+/*
+ * What may teach a relay where the sender sends from (DESIGN section 5). A source is fixed or is
+ * bound by the first packets that verify. The values are those of the wire.
+ */
+enum __attribute__((packed)) source_policy {
+    SOURCE_STRICT = 1, /* nothing: source is where it sends from */
+    SOURCE_HINTED = 2, /* packets from the IP address of source or of hint */
+    SOURCE_OPEN = 3    /* packets from anywhere */
+};
+
 /* A pair of ports at one place. An address of family 0 is not known. */
 struct sa_transport {
     struct addr rtp, rtcp;
@@ -45,6 +56,21 @@ struct sa_transport {
 /* An entry of one hash chain of the table: numbers that only the table understands, 0 = none. */
 struct sa_link {
     uint32_t next, previous;
+};
+
+/* A bound sender's packets come from another address: whether it has moved there is not known yet.
+ */
+struct sa_move {
+    struct addr from; /* family 0: it has not */
+    uint8_t packets;  /* verified ones from there, with rising index */
+    uint64_t highest; /* index of the newest of them */
+};
+
+/* A packet that nearly was the sender's: for explain. */
+struct sa_stray {
+    struct addr from; /* family 0: none came */
+    uint8_t verdict;  /* enum verdict */
+    uint64_t at_us;   /* monotonic */
 };
 
 /* One SSRC of the sender. */
@@ -76,6 +102,9 @@ struct sa {
     struct sa_transport source;
     enum sa_side side;
     enum sa_encap encap_in, encap_out;
+    enum source_policy source_policy;
+    bool bound[2]; /* RTP, RTCP: source is where it was heard from, and no longer what was signalled
+                    */
     uint32_t label; /* the outer SSRC inside the tunnel */
     unsigned owner; /* inner-relay: which [dmz NAME]; dmz-relay: which site */
     uint8_t stream_count;
@@ -104,6 +133,15 @@ struct sa {
     uint32_t second_by_source[2];                 /* the table's: another SA with that address */
 
     struct sa_transport destination;
+
+    struct addr hint; /* another address that it may send from: its signalling came from there */
+    uint32_t source_print;   /* the replica's: of source and hint as they were signalled */
+    uint32_t carried_ssrc;   /* of the last RTP packet that was sent on as RTP', 0 = none */
+    uint64_t bound_heard_us; /* last verified RTP packet from the bound source */
+    uint64_t moved_us;       /* when the source changed last, 0 = never */
+    struct sa_move move;
+    struct sa_stray stray;
+    struct sa_far *far; /* the authority's: what the replica last said of it; NULL: nothing yet */
 };
 
 /* Fetches from memory what a packet needs of an SA: a hint, which may be given long before. */
@@ -114,7 +152,7 @@ static inline void sa_prefetch(const struct sa *sa)
     __builtin_prefetch(&sa->verdicts);
 }
 
-/* All zero but for the encapsulations (RTP); NULL without memory. */
+/* All zero but for the encapsulations (RTP) and a strict source; NULL without memory. */
 struct sa *sa_new(void);
 /* Wipes the keys. Must not be in a table. Accepts NULL. */
 void sa_free(struct sa *sa);
@@ -141,5 +179,14 @@ int sa_stream_add(struct sa *sa, uint32_t ssrc, enum ssrc_origin origin);
 /* Where RTCP (or RTP) of a pair of ports goes to or comes from; NULL when that is not known. */
 const struct addr *sa_transport_addr(const struct sa_transport *transport, bool rtcp);
 const char *sa_side_name(enum sa_side side);
+/* "strict", "hinted" or "open". */
+const char *sa_source_policy_name(enum source_policy policy);
+/* Is its source where it sends from (by its policy, or as packets have shown), and no mere hint? */
+static inline bool sa_is_bound(const struct sa *sa, bool rtcp)
+{
+    return sa->bound[rtcp] || sa->source_policy == SOURCE_STRICT;
+}
+/* May further SSRCs be the sender's? None was signalled or assigned. */
+bool sa_learns_ssrcs(const struct sa *sa);
 
 #endif

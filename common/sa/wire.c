@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/base/err.h"
+#include "common/base/hash.h"
 #include "common/base/random.h"
 #include "common/base/tlv.h"
 #include "common/srtp/srtp.h"
@@ -70,11 +71,25 @@ static void put_key(struct writer *w, const struct sa *sa, enum wire_view view)
     wipe(&key, sizeof(key));
 }
 
+/* What is bound is written beside what was signalled, so that the replica can tell them apart. */
+static void put_learning(struct writer *w, const struct sa *sa)
+{
+    if (sa->source_policy == SOURCE_STRICT)
+        return;
+    put_critical_u8(w, SA_TAG_SOURCE_POLICY, sa->source_policy);
+    put_addr_known(w, SA_TAG_HINT, &sa->hint);
+    if (sa->bound[0])
+        put_addr_known(w, SA_TAG_BOUND_RTP, &sa->source.rtp);
+    if (sa->bound[1])
+        put_addr_known(w, SA_TAG_BOUND_RTCP, &sa->source.rtcp);
+}
+
 static void put_source(struct writer *w, const struct sa *sa, enum wire_view view)
 {
     put_addr_known(w, SA_TAG_SOURCE_RTP, &sa->source.rtp);
     put_addr_known(w, SA_TAG_SOURCE_RTCP, &sa->source.rtcp);
     put_critical_u8(w, SA_TAG_SOURCE_MUX, sa->source.mux);
+    put_learning(w, sa);
     if (sa->suite) {
         tlv_put_text(w, SA_TAG_SUITE | TLV_CRITICAL, sa->suite->name);
         put_key(w, sa, view);
@@ -123,6 +138,7 @@ struct reading {
     struct srtp_key *key;
     bool has_id, has_generation, has_label, has_side, has_lifetime;
     bool suite_unknown, no_memory;
+    struct addr bound[2]; /* RTP, RTCP; family 0: not bound */
 };
 
 static bool get_stream(const struct tlv *field, struct reading *reading)
@@ -289,6 +305,16 @@ static bool get_identity(const struct tlv *field, struct reading *reading, bool 
     }
 }
 
+static bool get_source_policy(const struct tlv *field, enum source_policy *out)
+{
+    uint8_t value;
+
+    if (!tlv_get_u8(field, &value) || value < SOURCE_STRICT || value > SOURCE_OPEN)
+        return false;
+    *out = (enum source_policy)value;
+    return true;
+}
+
 static bool get_transport(const struct tlv *field, struct reading *reading)
 {
     struct sa *sa = reading->sa;
@@ -300,6 +326,14 @@ static bool get_transport(const struct tlv *field, struct reading *reading)
         return tlv_get_addr(field, &sa->source.rtcp);
     case SA_TAG_SOURCE_MUX:
         return get_flag(field, &sa->source.mux);
+    case SA_TAG_SOURCE_POLICY:
+        return get_source_policy(field, &sa->source_policy);
+    case SA_TAG_HINT:
+        return tlv_get_addr(field, &sa->hint);
+    case SA_TAG_BOUND_RTP:
+        return tlv_get_addr(field, &reading->bound[0]);
+    case SA_TAG_BOUND_RTCP:
+        return tlv_get_addr(field, &reading->bound[1]);
     case SA_TAG_DESTINATION_RTP:
         return tlv_get_addr(field, &sa->destination.rtp);
     case SA_TAG_DESTINATION_RTCP:
@@ -350,14 +384,41 @@ static int judge_key(const struct reading *reading)
 
 static int judge(const struct reading *reading)
 {
-    const struct sa *sa = reading->sa;
-
-    if (!reading->has_id || !reading->has_generation || !reading->has_label || !reading->has_side ||
-        sa->stream_count == 0)
+    if (!reading->has_id || !reading->has_generation || !reading->has_label || !reading->has_side)
         return ERR_PROTOCOL;
     if (reading->suite_unknown)
         return ERR_UNSUPPORTED;
     return judge_key(reading);
+}
+
+/* Not keyed: it tells two words of one authority apart, not strangers. */
+static uint32_t source_print(const struct sa *sa)
+{
+    static const struct hash_key key;
+    uint8_t memory[128];
+    struct writer w;
+
+    writer_init(&w, memory, sizeof(memory));
+    put_addr_known(&w, SA_TAG_SOURCE_RTP, &sa->source.rtp);
+    put_addr_known(&w, SA_TAG_SOURCE_RTCP, &sa->source.rtcp);
+    put_addr_known(&w, SA_TAG_HINT, &sa->hint);
+    put_critical_u8(&w, SA_TAG_SOURCE_MUX, sa->source.mux);
+    put_critical_u8(&w, SA_TAG_SOURCE_POLICY, sa->source_policy);
+    return (uint32_t)hash_bytes(&key, memory, writer_length(&w));
+}
+
+/* Where the authority knows it bound, it is; what was signalled lives on in the print. */
+static void bind_source(const struct reading *reading)
+{
+    struct sa *sa = reading->sa;
+
+    sa->source_print = source_print(sa);
+    for (int rtcp = 0; rtcp < 2; rtcp++) {
+        if (!reading->bound[rtcp].family || sa->source_policy == SOURCE_STRICT)
+            continue;
+        *(rtcp ? &sa->source.rtcp : &sa->source.rtp) = reading->bound[rtcp];
+        sa->bound[rtcp] = true;
+    }
 }
 
 int wire_get_sa(struct reader *r, struct sa *sa, struct srtp_key *key)
@@ -372,7 +433,10 @@ int wire_get_sa(struct reader *r, struct sa *sa, struct srtp_key *key)
         if (!get_identity(&field, &reading, &known) || (!known && !get_transport(&field, &reading)))
             return reading.no_memory ? ERR_NOMEM : ERR_PROTOCOL;
     }
-    return reader_done(r) ? judge(&reading) : ERR_PROTOCOL;
+    if (!reader_done(r))
+        return ERR_PROTOCOL;
+    bind_source(&reading);
+    return judge(&reading);
 }
 
 /* ------------------------------------------------------------ SA-DELETE, SA-NAK, SYNC */

@@ -86,7 +86,7 @@ static void expect_sound(void *ctx, struct sa *sa)
     if (sa == run->foreign)
         return;
     expect(sa->owner == 0);
-    expect(sa->stream_count >= 1 && sa->stream_count <= SA_SSRC_MAX);
+    expect(sa->stream_count <= SA_SSRC_MAX);
     expect(sa->encap_in == SA_ENCAP_RTP && sa->encap_out == SA_ENCAP_RTP);
     expect(table_by_id(run->table, 0, sa->id) == sa);
     expect(table_by_label(run->table, 0, sa->label) == sa);

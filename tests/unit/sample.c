@@ -163,7 +163,9 @@ static bool same_streams(const struct sa *a, const struct sa *b)
 static bool same_source(const struct sa *a, const struct sa *b)
 {
     return same_transport(&a->source, &b->source) && a->suite == b->suite &&
-           sample_same_key(a, b) && a->rate.octets_per_second == b->rate.octets_per_second;
+           a->source_policy == b->source_policy && addr_equal(&a->hint, &b->hint) &&
+           a->bound[0] == b->bound[0] && a->bound[1] == b->bound[1] && sample_same_key(a, b) &&
+           a->rate.octets_per_second == b->rate.octets_per_second;
 }
 
 static bool same_destination(const struct sa *a, const struct sa *b)

@@ -566,7 +566,7 @@ START_TEST(test_protocol_errors)
         reader_init(&r, "\x80\x01\x00", 3);
         ck_assert_int_eq(replica_frame(&f.replica, (uint8_t)type, &r), ERR_PROTOCOL);
     }
-    sa->stream_count = 0;
+    sa->encap_in = (enum sa_encap)3;
     ck_assert_int_eq(put_frame(&f.replica, sa), ERR_PROTOCOL);
     sa_free(sa);
     ck_assert_uint_eq(table_count(f.table), 1);

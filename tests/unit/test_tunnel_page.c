@@ -267,6 +267,9 @@ static const struct number values[] = {
     {"SIDE-INTERNAL", SA_SIDE_INTERNAL, "", NULL},
     {"ENCAP-RTP", SA_ENCAP_RTP, "", NULL},
     {"ENCAP-RTP-PRIME", SA_ENCAP_RTP_PRIME, "", NULL},
+    {"SOURCE-STRICT", SOURCE_STRICT, "", NULL},
+    {"SOURCE-HINTED", SOURCE_HINTED, "", NULL},
+    {"SOURCE-OPEN", SOURCE_OPEN, "", NULL},
     {"ORIGIN-SIGNALLED", SSRC_ORIGIN_SIGNALLED, "", NULL},
     {"ORIGIN-ASSIGNED", SSRC_ORIGIN_ASSIGNED, "", NULL},
     {"ORIGIN-LEARNED", SSRC_ORIGIN_LEARNED, "", NULL},
@@ -495,9 +498,10 @@ static void put_sa(struct writer *w, enum sa_side side, enum wire_view view, boo
     sa->side = side;
     sa->suite = suite_get(SUITE_AES_CM_128_HMAC_SHA1_80);
     ck_assert_int_eq(sa_stream_add(sa, 7, SSRC_ORIGIN_SIGNALLED), 0);
-    if (full || side == SA_SIDE_EXTERNAL)
-        sa->source.rtp = addr_from_ip4(ip, 5004);
     if (full) {
+        sa->source.rtp = sa->hint = addr_from_ip4(ip, 5004);
+        sa->source_policy = SOURCE_HINTED;
+        sa->bound[0] = sa->bound[1] = true;
         sa->destination.rtp = sa->destination.rtcp = sa->source.rtcp = sa->source.rtp;
         ck_assert_int_eq(sa_set_text(sa, SA_CALL_ID, "call"), 0);
         ck_assert_int_eq(sa_set_text(sa, SA_LISTENER_IN, "in"), 0);

@@ -1,0 +1,172 @@
+# Certificates, daemons and what relayctl says of them; sourced by lib.sh.
+#
+# shellcheck shell=bash disable=SC2034
+
+# ---------------------------------------------------------------- certificates
+
+CERTS=$W/certs
+certs() { "$NET_CERTS" --dir "$CERTS" "$@" >>"$W/certs.log" 2>&1; }
+
+# certificates NAME=ROLE...: a CA in $CERTS and a certificate per relay, owned by the user.
+certificates() {
+    local pair
+    certs init || bail "media-relay-certs init"
+    for pair in "$@"; do
+        certs issue "${pair%%=*}" --role "${pair#*=}" || bail "media-relay-certs $pair"
+    done
+    chown -R "$NET_USER:$NET_GROUP" "$CERTS"
+}
+
+# ---------------------------------------------------------------- daemons
+
+# Settings that a test may change before it calls the config functions.
+LOG_LEVEL=debug
+DMZ_EXTRA=
+INNER_EXTRA=
+
+# Every daemon is known by a short name: dmz, inner, inner2. Its files: NAME.ini, NAME.sock, NAME.log.
+RUN=$W/run
+mkdir -p "$RUN" && chown "$NET_USER:$NET_GROUP" "$RUN"
+declare -A PROGRAM=() SPACE_OF=()
+
+dmz_config() {
+    PROGRAM[dmz]=$NET_SBIN/dmz-relay
+    SPACE_OF[dmz]=dmz
+    cat >"$W/dmz.ini" <<END
+[listener main]
+address = $DMZ_RTP
+rtp-port = $DMZ_PORT
+[listener six]
+address = $DMZ_RTP6
+rtp-port = $DMZ_PORT
+[tunnel]
+listen = $DMZ_TUNNEL:$DMZ_TCP
+sites = ${SITES:-$SITE_A}
+certificate = $CERTS/$DMZ_NAME.crt
+key = $CERTS/$DMZ_NAME.key
+ca = $CERTS/ca.crt
+${DMZ_TUNNEL_EXTRA-}
+[networks]
+external = 198.51.100.0/24, 2001:db8:100::/64
+[control]
+socket = $RUN/dmz.sock
+[log]
+target = stderr
+level = $LOG_LEVEL
+$DMZ_EXTRA
+END
+}
+
+# inner_config [NAME SPACE SITE LAN-ADDRESS LAN-ADDRESS6]
+inner_config() {
+    local name=${1:-inner} space=${2:-inside} site=${3:-$SITE_A} lan=${4:-$INNER_RTP}
+    local lan6=${5-$INNER_RTP6}
+    PROGRAM[$name]=$NET_SBIN/inner-relay
+    SPACE_OF[$name]=$space
+    {
+        cat <<END
+[dmz main]
+address = $DMZ_TUNNEL:$DMZ_TCP
+name = $DMZ_NAME
+[listener main]
+address = $lan
+rtp-port = $INNER_PORT
+END
+        [ -z "$lan6" ] || cat <<END
+[listener six]
+address = $lan6
+rtp-port = $INNER_PORT
+END
+        cat <<END
+[tunnel]
+certificate = $CERTS/$site.crt
+key = $CERTS/$site.key
+ca = $CERTS/ca.crt
+${INNER_TUNNEL_EXTRA-}
+[networks]
+internal = 10.9.0.0/16, 2001:db8:9::/48
+external = 198.51.100.0/24, 2001:db8:100::/64
+[state]
+file = $RUN/$name.state
+interval = 1s
+[control]
+socket = $RUN/$name.sock
+[log]
+target = stderr
+level = $LOG_LEVEL
+$INNER_EXTRA
+END
+    } >"$W/$name.ini"
+}
+
+# ctl NAME ARGUMENT...: relayctl against a daemon.
+ctl() {
+    local name=$1
+    shift
+    "$NET_CTL" -s "$RUN/$name.sock" "$@"
+}
+ctl_json() {
+    local name=$1
+    shift
+    "$NET_CTL" -s "$RUN/$name.sock" --json "$@"
+}
+
+answers() { [ -S "$RUN/$1.sock" ] && ctl "$1" --json status >/dev/null 2>&1 || [ $? = 4 ]; }
+
+# launch NAME: starts it and waits until it answers at its control socket.
+launch() {
+    local name=$1
+    start_user "$name" "${SPACE_OF[$name]}" "${PROGRAM[$name]}" -c "$W/$name.ini" -f
+    wait_for 10 up_or_gone "$name"
+    answers "$name" || bail "$name did not start"
+}
+up_or_gone() { answers "$1" || gone "${PID[$1]}"; }
+
+# tunnel_up NAME: every tunnel of it is up and its SAs are in step.
+tunnel_up() {
+    ctl_json "$1" status | jq -e '.tunnels | length > 0 and all(.state == "up")' >/dev/null
+}
+tunnel_not_up() { ! tunnel_up "$1"; }
+synced() {
+    ctl_json inner status |
+        jq -e '.tunnels | length > 0 and all(.state == "up" and .sync == "synced")' >/dev/null
+}
+
+# The pair as most tests want it.
+pair_up() {
+    topology
+    certificates "$DMZ_NAME=dmz" "$SITE_A=inner"
+    dmz_config
+    inner_config
+    launch dmz
+    launch inner
+    wait_for 10 tunnel_up inner || bail "the tunnel did not come up"
+    wait_for 10 tunnel_up dmz || bail "the tunnel did not come up at the dmz-relay"
+}
+
+# status_of NAME JQ-FILTER, stats_of NAME JQ-FILTER
+status_of() { ctl_json "$1" status | jq -r "$2"; }
+stats_of() { ctl_json "$1" stats | jq -r "$2"; }
+
+# verdict NAME WORD [PLACE-REGEX]: the sum of a counter over the places of a daemon.
+verdict() {
+    ctl_json "$1" stats | jq --arg w "$2" --arg p "${3:-.}" \
+        '[.places[] | select(.place | test($p)) | .verdicts[$w] // 0] | add // 0'
+}
+# verdicts NAME [PLACE-REGEX]: all that are not zero, as "word=number word=number".
+verdicts() {
+    ctl_json "$1" stats | jq -r --arg p "${2:-.}" \
+        '[.places[] | select(.place | test($p)) | .verdicts | to_entries[] | select(.value > 0)]
+         | group_by(.key) | map("\(.[0].key)=\(map(.value) | add)") | join(" ")'
+}
+# at_least NUMBER COMMAND...: the number that the command prints has come up to it.
+at_least() {
+    local want=$1 got
+    shift
+    got=$("$@") && [ "$got" -ge "$want" ]
+}
+equals() {
+    local want=$1
+    shift
+    [ "$("$@")" = "$want" ]
+}

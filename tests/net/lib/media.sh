@@ -1,0 +1,107 @@
+# SAs, senders and receivers; sourced by lib.sh.
+#
+# shellcheck shell=bash disable=SC2034
+
+# ---------------------------------------------------------------- SAs
+
+SUITES="AES_CM_128_HMAC_SHA1_80 AES_CM_128_HMAC_SHA1_32 AES_256_CM_HMAC_SHA1_80 AEAD_AES_128_GCM AEAD_AES_256_GCM"
+
+# new_key SUITE: prints a fresh key with its salt in base64, and remembers it for the grep at the end.
+new_key() {
+    local octets key
+    case $1 in
+    AES_CM_128_*) octets=30 ;;
+    AES_256_CM_*) octets=46 ;;
+    AEAD_AES_128_GCM) octets=28 ;;
+    AEAD_AES_256_GCM) octets=44 ;;
+    esac
+    key=$(openssl rand -base64 "$octets" | tr -d '\n')
+    echo "$key" >>"$W/keys"
+    echo "$key"
+}
+
+# sa_add DAEMON ARGUMENT...: prints the reply, a JSON object; fails when it is refused.
+sa_add() {
+    local name=$1
+    shift
+    ctl_json "$name" sa add "$@" 2>&1
+}
+# The replica has the SAs: as many as named.
+sas_at() { equals "$2" status_of "$1" .sas; }
+
+# send NAME SPACE ARGUMENT...: rtpsend in the background; its JSON line is in NAME.out.
+send() {
+    local name=$1 space=$2
+    shift 2
+    start "$name" "$space" "$NET_TOOLS/rtpsend" "$@"
+}
+# send_now NAME SPACE ARGUMENT...: the same, to its end.
+send_now() {
+    send "$@"
+    finish_of "$1" 30 || bail "rtpsend $1: $(cat "$W/$1.log")"
+}
+# receive NAME SPACE IP:PORT ARGUMENT...: rtprecv, listening once this returns; what came is kept in
+# NAME.got, its JSON line will be in NAME.out.
+receive() {
+    local name=$1 space=$2 listen=$3
+    shift 3
+    rm -f "$W/$name.ready"
+    start "$name" "$space" "$NET_TOOLS/rtprecv" --listen "$listen" --ready "$W/$name.ready" \
+        --save "$W/$name.got" --brief "$@"
+    wait_for 5 test -e "$W/$name.ready" || bail "rtprecv $name: $(cat "$W/$name.log")"
+}
+# field NAME JQ-FILTER: of the JSON line of a tool.
+field() { jq -r "$2" "$W/$1.out"; }
+
+# datagrams FILE: what --save kept, one datagram a line in hex, sorted.
+datagrams() {
+    od -An -v -tx1 -w1 "$1" | awk '
+        function digit(c) { return index("0123456789abcdef", c) - 1 }
+        function octet(h) { return digit(substr(h, 1, 1)) * 16 + digit(substr(h, 2, 1)) }
+        {
+            if (head < 2) { left = left * 256 + octet($1); head++; line = "" }
+            else { line = line $1; left-- }
+            if (head == 2 && left == 0) { print line; head = 0 }
+        }' | sort
+}
+# same_datagrams FILE FILE: neither has one more, less, or other.
+same_datagrams() {
+    datagrams "$1" >"$1.hex"
+    datagrams "$2" >"$2.hex"
+    [ -s "$1.hex" ] && diff "$1.hex" "$2.hex" | head -n 5 && cmp -s "$1.hex" "$2.hex"
+}
+
+# ---------------------------------------------------------------- real audio
+
+bound() { in_ns "$1" ss -Hlnu | grep -qE "[:.]$2 "; }
+
+# ffmpeg_receive NAME SPACE ADDRESS PORT SUITE KEY: decodes SRTP audio into NAME.wav until the
+# sender says BYE.
+ffmpeg_receive() {
+    local name=$1 space=$2 address=$3 port=$4
+    cat >"$W/$name.sdp" <<END
+v=0
+o=- 1 1 IN IP4 $address
+s=-
+c=IN IP4 $address
+t=0 0
+m=audio $port RTP/SAVP 0
+a=crypto:1 $5 inline:$6
+END
+    # At "info" ffmpeg prints the SDP with its key.
+    start "$name" "$space" ffmpeg -nostdin -hide_banner -loglevel warning \
+        -protocol_whitelist file,udp,rtp,srtp,crypto -max_delay 200000 \
+        -i "$W/$name.sdp" -c:a pcm_s16le -y "$W/$name.wav"
+    wait_for 5 bound "$space" "$port" || bail "$name does not listen"
+}
+
+# ffmpeg_send NAME SPACE FREQUENCY SECONDS SUITE KEY SSRC LOCAL-PORT ADDRESS PORT: a tone as
+# SRTP, 20 ms a packet, with sender reports and a BYE at the end as SRTCP.
+ffmpeg_send() {
+    local local_port=$8
+    start "$1" "$2" ffmpeg -nostdin -hide_banner -loglevel warning -re -f lavfi \
+        -i "sine=frequency=$3:sample_rate=8000:duration=$4:samples_per_frame=160" \
+        -c:a pcm_mulaw -ssrc "$7" -rtpflags send_bye -f rtp -sdp_file /dev/null \
+        -srtp_out_suite "$5" -srtp_out_params "$6" \
+        "srtp://$9:${10}?localrtpport=$local_port&localrtcpport=$((local_port + 1))&pkt_size=200"
+}

@@ -153,12 +153,14 @@ void report_add_listeners(json_t *places, const struct path_listener *listeners,
 json_t *report_stats(const struct daemon *daemon, json_t *places)
 {
     const struct turns *turns = &daemon->turns;
+    uint64_t verifications = daemon->engine ? srtp_engine_verifications(daemon->engine) : 0;
 
-    return json_pack("{s:b,s:o,s:{s:o,s:o,s:o,s:o,s:o,s:o}}", "ok", 1, "places", places, "counters",
-                     "loop_turns", number(turns->count), "loop_turns_over_1ms",
-                     number(turns->over_1ms), "loop_turns_late", number(turns->late),
-                     "loop_turns_preempted", number(turns->preempted), "loop_longest_own_us",
-                     number(turns->longest_own_us), "loop_longest_us", number(turns->longest_us));
+    return json_pack("{s:b,s:o,s:{s:o,s:o,s:o,s:o,s:o,s:o,s:o}}", "ok", 1, "places", places,
+                     "counters", "srtp_verifications", number(verifications), "loop_turns",
+                     number(turns->count), "loop_turns_over_1ms", number(turns->over_1ms),
+                     "loop_turns_late", number(turns->late), "loop_turns_preempted",
+                     number(turns->preempted), "loop_longest_own_us", number(turns->longest_own_us),
+                     "loop_longest_us", number(turns->longest_us));
 }
 
 /* ------------------------------------------------------------ SAs */

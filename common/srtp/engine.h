@@ -12,6 +12,7 @@ struct srtp_backend {
     const struct srtp_ops *ops;
     void *state; /* what ops->start made */
     struct vault *vault;
+    uint64_t *calls; /* of rtp and rtcp: the engine's count */
 };
 
 /* The part of a session that all engines share; an engine's own part follows it in its cell. */
@@ -64,5 +65,8 @@ static inline size_t srtp_octets_behind_mki(const struct suite *suite, enum rtp_
 }
 
 extern const struct srtp_ops evp_ops, libsrtp2_ops;
+
+/* For tests: an engine that asks these ops about everything. As srtp_engine_new(). */
+int srtp_engine_new_of(struct srtp_engine **engine, const struct srtp_ops *ops);
 
 #endif

@@ -15,6 +15,7 @@ struct srtp_engine {
     enum srtp_engine_kind kind;
     struct srtp_backend backend[BACKENDS_MAX]; /* the first that has a suite takes it */
     unsigned count;
+    uint64_t calls; /* of all backends */
 };
 
 /* ------------------------------------------------------------ keys */
@@ -77,6 +78,7 @@ static int backend_start(struct srtp_engine *engine, const struct srtp_ops *ops)
         return result;
     }
     backend->ops = ops;
+    backend->calls = &engine->calls;
     engine->count++;
     return 0;
 }
@@ -102,7 +104,9 @@ static int start_backends(struct srtp_engine *engine)
     return result;
 }
 
-int srtp_engine_new(struct srtp_engine **engine, enum srtp_engine_kind kind)
+/* only: NULL, or the one backend that it has. */
+static int engine_new(struct srtp_engine **engine, enum srtp_engine_kind kind,
+                      const struct srtp_ops *only)
 {
     struct srtp_engine *made = calloc(1, sizeof(*made));
     int result;
@@ -110,13 +114,23 @@ int srtp_engine_new(struct srtp_engine **engine, enum srtp_engine_kind kind)
     if (!made)
         return ERR_NOMEM;
     made->kind = kind;
-    result = start_backends(made);
+    result = only ? backend_start(made, only) : start_backends(made);
     if (result < 0) {
         srtp_engine_free(made);
         return result;
     }
     *engine = made;
     return 0;
+}
+
+int srtp_engine_new(struct srtp_engine **engine, enum srtp_engine_kind kind)
+{
+    return engine_new(engine, kind, NULL);
+}
+
+int srtp_engine_new_of(struct srtp_engine **engine, const struct srtp_ops *ops)
+{
+    return engine_new(engine, SRTP_ENGINE_AUTO, ops);
 }
 
 void srtp_engine_free(struct srtp_engine *engine)
@@ -169,6 +183,11 @@ bool srtp_engine_is_locked(const struct srtp_engine *engine)
             return false;
     }
     return true;
+}
+
+uint64_t srtp_engine_verifications(const struct srtp_engine *engine)
+{
+    return engine->calls;
 }
 
 /* ------------------------------------------------------------ sessions */
@@ -323,6 +342,20 @@ static bool mki_is_right(const struct srtp_session *session, enum rtp_shape shap
     return !session->mki || memcmp(mki, session->mki, session->mki_length) == 0;
 }
 
+static enum verdict ask_rtp(struct srtp_session *session, const struct rtp_view *view, bool known,
+                            uint64_t at, const uint8_t *packet, size_t length)
+{
+    ++*session->backend->calls;
+    return session->backend->ops->rtp(session, view, known, at, packet, length);
+}
+
+static enum verdict ask_rtcp(struct srtp_session *session, const struct rtp_view *view, bool known,
+                             uint32_t at, const uint8_t *packet, size_t length)
+{
+    ++*session->backend->calls;
+    return session->backend->ops->rtcp(session, view, known, at, packet, length);
+}
+
 static enum verdict rtp_at(struct srtp_session *session, struct srtp_index *index,
                            const struct rtp_view *view, uint64_t at, const uint8_t *packet,
                            size_t length)
@@ -331,7 +364,7 @@ static enum verdict rtp_at(struct srtp_session *session, struct srtp_index *inde
 
     if (index_is_replay(index, at))
         return VERDICT_REPLAY;
-    verdict = session->backend->ops->rtp(session, view, true, at, packet, length);
+    verdict = ask_rtp(session, view, true, at, packet, length);
     if (verdict == VERDICT_ACCEPTED)
         index_advance(index, at);
     return verdict;
@@ -370,10 +403,10 @@ static enum verdict verify_rtcp(struct srtp_session *session, struct srtp_index 
     enum verdict verdict;
 
     if (!index)
-        return session->backend->ops->rtcp(session, view, false, at, packet, length);
+        return ask_rtcp(session, view, false, at, packet, length);
     if (index_is_replay_rtcp(index, at))
         return VERDICT_REPLAY;
-    verdict = session->backend->ops->rtcp(session, view, true, at, packet, length);
+    verdict = ask_rtcp(session, view, true, at, packet, length);
     if (verdict == VERDICT_ACCEPTED)
         index_advance_rtcp(index, at);
     return verdict;
@@ -396,7 +429,7 @@ enum verdict srtp_verify(struct srtp_session *session, struct srtp_index *index,
     else if (index)
         verdict = verify_rtp(session, index, view, packet, length);
     else
-        verdict = session->backend->ops->rtp(session, view, false, view->sequence, packet, length);
+        verdict = ask_rtp(session, view, false, view->sequence, packet, length);
     if (index) /* without one, a packet may come any number of times */
         session->left -= verdict == VERDICT_ACCEPTED;
     return verdict;

@@ -72,6 +72,8 @@ bool srtp_engine_has(const struct srtp_engine *engine, const struct suite *suite
                      enum srtp_key_kind kind);
 /* False when the system let it lock no memory for the keys: they may be swapped out. */
 bool srtp_engine_is_locked(const struct srtp_engine *engine);
+/* How often a tag was computed so far, for good packets and for bad ones. */
+uint64_t srtp_engine_verifications(const struct srtp_engine *engine);
 
 /*
  * The key is copied into locked memory. *session is owned by the caller. 0,

@@ -137,7 +137,7 @@ START_TEST(test_stats)
                      "tunnel branch.example");
     members_are(json_object_get(reply, "counters"),
                 "loop_turns loop_turns_over_1ms loop_turns_late loop_turns_preempted "
-                "loop_longest_own_us loop_longest_us connections_turned_away");
+                "loop_longest_own_us loop_longest_us srtp_verifications connections_turned_away");
     json_decref(reply);
 }
 END_TEST

@@ -808,6 +808,32 @@ START_TEST(test_search_in_flood)
 }
 END_TEST
 
+/* What is counted is the work: packets that are refused without any do not show. */
+START_TEST(test_verifications)
+{
+    uint64_t before = srtp_engine_verifications(engine);
+    struct packet p;
+
+    call_open((enum suite_id)_i);
+    expect(ACCEPTED, receive(100));
+    expect(ACCEPTED, receive(101));
+    expect(ACCEPTED, receive_rtcp(1));
+    ck_assert_uint_eq(srtp_engine_verifications(engine) - before, 3);
+    expect(REPLAY, receive(101));
+    expect(REPLAY, receive_rtcp(1));
+    ck_assert_uint_eq(srtp_engine_verifications(engine) - before, 3);
+    p = rtcp_of(SSRC, 2);
+    p.octets[9] ^= 1;
+    expect(AUTH_FAIL, verify(&call.index, SSRC, &p, true));
+    p = rtcp_of(OTHER_SSRC, 3);
+    expect(ACCEPTED, verify(NULL, OTHER_SSRC, &p, true));
+    p = rtp_of(OTHER_SSRC, 3);
+    expect(ACCEPTED, verify(NULL, OTHER_SSRC, &p, false));
+    ck_assert_uint_eq(srtp_engine_verifications(engine) - before, 6);
+    ck_assert_uint_eq(srtp_engine_verifications(engine == evp ? libsrtp2 : evp), 0);
+}
+END_TEST
+
 /* ---------------------------------------------------------------- an SSRC that the SA does not
  * know */
 
@@ -1022,6 +1048,7 @@ static void add_suites(Suite *suite, SFun setup)
     tcase_add_loop_test(tc, test_flood_first, 0, SUITE_COUNT);
     tcase_add_loop_test(tc, test_flood_of_old, 0, SUITE_COUNT);
     tcase_add_loop_test(tc, test_search_in_flood, 0, SUITE_COUNT);
+    tcase_add_loop_test(tc, test_verifications, 0, SUITE_COUNT);
     tcase_add_loop_test(tc, test_unknown_ssrc, 0, SUITE_COUNT);
     tcase_add_loop_test(tc, test_many_ssrcs, 0, SUITE_COUNT);
     tcase_add_loop_test(tc, test_restart, 0, SUITE_COUNT * 4);

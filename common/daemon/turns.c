@@ -12,6 +12,7 @@ void turns_add(struct turns *turns, uint64_t spent_us, uint64_t own_us, bool pre
     bool late = spent_us > TURNS_LONG_US && own_us <= TURNS_LONG_US;
 
     turns->count++;
+    turns->over_500us += own_us > TURNS_HALF_US;
     turns->over_1ms += own_us > TURNS_LONG_US;
     turns->late += late;
     turns->preempted += late && preempted;

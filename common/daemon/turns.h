@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { TURNS_LONG_US = 1000 };
+enum { TURNS_LONG_US = 1000, TURNS_HALF_US = 500 };
 
 struct turns {
     struct ev_loop *loop;
@@ -22,9 +22,9 @@ struct turns {
     uint64_t switches,
         switches_read_us; /* how often the thread was preempted, and when we looked */
     uint64_t count;
-    uint64_t over_1ms;  /* the thread worked for longer than 1 ms */
-    uint64_t late;      /* it did not, but 1 ms went by */
-    uint64_t preempted; /* of these: the kernel has let others work in its place */
+    uint64_t over_500us, over_1ms; /* the thread worked for longer than that */
+    uint64_t late;                 /* it did not work for 1 ms, but 1 ms went by */
+    uint64_t preempted;            /* of these: the kernel has let others work in its place */
     uint64_t longest_us, longest_own_us;
 };
 

@@ -136,8 +136,9 @@ START_TEST(test_stats)
     ck_assert_str_eq(text_of(json_array_get(json_object_get(reply, "places"), 3), "place"),
                      "tunnel branch.example");
     members_are(json_object_get(reply, "counters"),
-                "loop_turns loop_turns_over_1ms loop_turns_late loop_turns_preempted "
-                "loop_longest_own_us loop_longest_us srtp_verifications connections_turned_away");
+                "loop_turns loop_turns_over_500us loop_turns_over_1ms loop_turns_late "
+                "loop_turns_preempted loop_longest_own_us loop_longest_us srtp_verifications "
+                "connections_turned_away");
     json_decref(reply);
 }
 END_TEST

@@ -783,6 +783,7 @@ START_TEST(test_stats)
     const json_t *places;
 
     daemon_.turns = (struct turns){.count = 12,
+                                   .over_500us = 4,
                                    .over_1ms = 1,
                                    .late = 3,
                                    .preempted = 2,
@@ -803,7 +804,8 @@ START_TEST(test_stats)
     ck_assert_str_eq(members_text(json_object_get(reply, "counters")),
                      "{\"loop_longest_own_us\":1200,\"loop_longest_us\":2500,\"loop_turns\":12,"
                      "\"loop_turns_late\":3,\"loop_turns_over_1ms\":1,"
-                     "\"loop_turns_preempted\":2,\"srtp_verifications\":0}");
+                     "\"loop_turns_over_500us\":4,\"loop_turns_preempted\":2,"
+                     "\"srtp_verifications\":0}");
     json_decref(reply);
 }
 END_TEST

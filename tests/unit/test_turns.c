@@ -15,17 +15,21 @@ START_TEST(test_counts)
     static const struct {
         uint64_t spent_us, own_us;
         bool preempted;
-        uint64_t over_1ms, late, were_preempted; /* with this turn and those above */
+        /* with this turn and those above */
+        uint64_t over_500us, over_1ms, late, were_preempted;
     } rows[] = {
-        {1, 0, false, 0, 0, 0},       {999, 999, true, 0, 0, 0},    {1000, 1000, false, 0, 0, 0},
-        {1001, 1000, false, 0, 1, 0}, {1001, 1001, false, 1, 1, 0}, {70000, 20, true, 1, 2, 1},
-        {70001, 3000, true, 2, 2, 1}, {5, 5, false, 2, 2, 1},
+        {1, 0, false, 0, 0, 0, 0},       {500, 500, false, 0, 0, 0, 0},
+        {999, 999, true, 1, 0, 0, 0},    {1000, 1000, false, 2, 0, 0, 0},
+        {1001, 1000, false, 3, 0, 1, 0}, {1001, 1001, false, 4, 1, 1, 0},
+        {70000, 20, true, 4, 1, 2, 1},   {70001, 3000, true, 5, 2, 2, 1},
+        {600, 501, false, 6, 2, 2, 1},   {5, 5, false, 6, 2, 2, 1},
     };
     struct turns turns = {0};
 
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         turns_add(&turns, rows[i].spent_us, rows[i].own_us, rows[i].preempted);
         ck_assert_uint_eq(turns.count, i + 1);
+        ck_assert_uint_eq(turns.over_500us, rows[i].over_500us);
         ck_assert_uint_eq(turns.over_1ms, rows[i].over_1ms);
         ck_assert_uint_eq(turns.late, rows[i].late);
         ck_assert_uint_eq(turns.preempted, rows[i].were_preempted);

@@ -36,6 +36,7 @@ static json_t *on_status(void *ctx, const json_t *request)
     for (unsigned i = 0; i < core->site_count; i++)
         json_array_append_new(tunnels, tunnel_row(core, i));
     json_object_set_new(reply, "srtp_engine", json_string(core->options.engine_name));
+    json_object_set_new(reply, "peers", report_peers(&core->peers));
     json_object_set_new(reply, "tunnels", tunnels);
     return reply;
 }

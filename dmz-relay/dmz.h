@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "common/net/path.h"
+#include "common/net/peers.h"
 #include "common/sa/replica.h"
 #include "common/sa/target.h"
 #include "common/tunnel/session.h"
@@ -65,6 +66,7 @@ struct dmz {
     struct dmz_options options;
     struct table *table;
     struct target_rules rules;
+    struct peers peers; /* that speak RTP'; our own listeners too, as "self" */
     struct path_listener listeners[DMZ_LISTENERS_MAX];
     size_t listener_count;
     struct dmz_site sites[DMZ_SITES_MAX];
@@ -74,7 +76,7 @@ struct dmz {
 };
 
 /*
- * Listeners and rules are filled in by the caller afterwards. names: of the sites, ended by
+ * Listeners, rules and peers are filled in by the caller afterwards. names: of the sites, ended by
  * NULL, must outlive the core. 0 or ERR_NOMEM.
  */
 int dmz_init(struct dmz *dmz, const struct dmz_options *options, const char *const *names,

@@ -104,6 +104,31 @@ static const struct conn_hooks conn_hooks = {on_secured, on_drained, on_closed};
 
 /* ------------------------------------------------------------ steps */
 
+/* Two sites meet at our own addresses: what one sends there comes in as from a peer. */
+static void add_own(const struct listener_settings *listener, struct peers *peers)
+{
+    const struct addr *own[] = {&listener->address, &listener->advertise};
+
+    for (size_t i = 0; i < 2; i++) {
+        struct addr rtp = *own[i];
+
+        rtp.port = (uint16_t)listener->rtp_port;
+        if (addr_kind(&rtp) != ADDR_UNSPECIFIED)
+            (void)peers_add(peers, PEERS_SELF, &rtp);
+    }
+}
+
+static void fill_addresses(const struct daemon *daemon, struct dmz *core)
+{
+    const struct dmz_settings *settings = settings_of(daemon);
+
+    daemon_fill_rules(&daemon->shared, &core->rules);
+    settings_fill_peers(settings->peers, settings->peer_count, &core->peers);
+    for (size_t i = 0; i < settings->listener_count; i++)
+        add_own(&settings->listeners[i], &core->peers);
+    peers_fill_rules(&core->peers, &core->rules);
+}
+
 static int start_core(struct daemon *daemon, char *error, size_t error_size)
 {
     const struct dmz_settings *settings = settings_of(daemon);
@@ -132,7 +157,7 @@ static int start_core(struct daemon *daemon, char *error, size_t error_size)
         return ERR_NOMEM;
     }
     daemon->state = relay;
-    daemon_fill_rules(&daemon->shared, &relay->core.rules);
+    fill_addresses(daemon, &relay->core);
     relay->core.listener_count = settings->listener_count;
     for (size_t i = 0; i < settings->listener_count; i++)
         media_describe(&settings->listeners[i], &relay->core.listeners[i]);
@@ -168,7 +193,7 @@ static void reloaded(struct daemon *daemon)
     const struct dmz_settings *settings = settings_of(daemon);
     struct dmz *core = &relay_of(daemon)->core;
 
-    daemon_fill_rules(&daemon->shared, &core->rules);
+    fill_addresses(daemon, core);
     core->options.max_age_us = settings->tunnel.common.max_age_us;
     core->options.stale_hold_us = settings->tunnel.stale_hold_us;
     for (size_t i = 0; i < core->site_count; i++) {

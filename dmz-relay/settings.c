@@ -2,6 +2,7 @@
 
 static const struct conf_section sections[] = {
     SETTINGS_NAMED(dmz_settings, "listener", listeners, listener_count, 1, SETTINGS_LISTENERS_MAX),
+    SETTINGS_NAMED(dmz_settings, "peer", peers, peer_count, 0, PEERS_MAX),
     SETTINGS_SECTION(dmz_settings, "tunnel", tunnel),
     SETTINGS_SECTION(dmz_settings, "networks", networks),
     SETTINGS_SECTION(dmz_settings, "srtp", srtp),
@@ -14,6 +15,7 @@ static const struct conf_section sections[] = {
 
 static const struct conf_key keys[] = {
     SETTINGS_LISTENER_KEYS,
+    SETTINGS_PEER_KEYS,
     SETTINGS_ROW("tunnel", "listen", CONF_ADDR, dmz_tunnel_settings, listen, 0, 0, NULL, false),
     SETTINGS_ROW("tunnel", "sites", CONF_NAMES, dmz_tunnel_settings, sites, 1, 0, NULL, false),
     SETTINGS_TUNNEL_KEYS,
@@ -44,7 +46,12 @@ static int check(const void *conf, struct conf_complaint *complaint)
                                  "the address is %s; one of this host's own would be right",
                                  addr_kind_text(kind));
     code = settings_check_listeners(settings->listeners, settings->listener_count, complaint);
-    return code < 0 ? code : settings_check_networks(&settings->networks, complaint);
+    if (code == 0)
+        code = settings_check_networks(&settings->networks, complaint);
+    return code < 0
+               ? code
+               : settings_check_peers(settings->peers, settings->peer_count, settings->listeners,
+                                      settings->listener_count, &settings->networks, complaint);
 }
 
 const struct conf_schema dmz_schema = {

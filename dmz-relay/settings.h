@@ -21,6 +21,8 @@ struct dmz_limits_settings {
 struct dmz_settings {
     size_t listener_count;
     struct listener_settings listeners[SETTINGS_LISTENERS_MAX];
+    size_t peer_count;
+    struct peer_settings peers[PEERS_MAX];
     struct dmz_tunnel_settings tunnel;
     struct networks_settings networks;
     struct srtp_settings srtp;

@@ -44,6 +44,7 @@ static json_t *on_status(void *ctx, const json_t *request)
     json_object_set_new(reply, "srtp_engine", json_string(core->options.engine_name));
     json_object_set_new(reply, "dmz_keys",
                         json_string(inner_dmz_keys_name(core->options.dmz_keys)));
+    json_object_set_new(reply, "peers", report_peers(&core->peers));
     json_object_set_new(reply, "tunnels", tunnels);
     return reply;
 }

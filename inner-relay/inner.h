@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "common/net/path.h"
+#include "common/net/peers.h"
 #include "common/sa/authority.h"
 #include "common/sa/table.h"
 #include "common/sa/target.h"
@@ -60,6 +61,7 @@ struct inner {
     struct inner_options options;
     struct table *table;
     struct target_rules rules;
+    struct peers peers; /* that speak RTP'; the dmz-relay has the last word */
     struct path_listener listeners[INNER_LISTENERS_MAX];
     size_t listener_count;
     struct inner_link links[INNER_LINKS_MAX];
@@ -71,7 +73,7 @@ struct inner {
 };
 
 /*
- * Listeners and rules are filled in by the caller afterwards. names: of the
+ * Listeners, rules and peers are filled in by the caller afterwards. names: of the
  * [dmz NAME] sections, ended by NULL, must outlive the core. 0 or ERR_NOMEM.
  */
 int inner_init(struct inner *inner, const struct inner_options *options, const char *const *names,

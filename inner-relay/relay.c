@@ -104,6 +104,15 @@ static void deleted(void *ctx, uint64_t id)
 
 /* ------------------------------------------------------------ steps */
 
+static void fill_addresses(const struct daemon *daemon, struct inner *core)
+{
+    const struct inner_settings *settings = settings_of(daemon);
+
+    daemon_fill_rules(&daemon->shared, &core->rules);
+    settings_fill_peers(settings->peers, settings->peer_count, &core->peers);
+    peers_fill_rules(&core->peers, &core->rules);
+}
+
 static void take_options(const struct inner_settings *settings, struct inner_options *options)
 {
     options->max_age_us = settings->tunnel.max_age_us;
@@ -148,7 +157,7 @@ static int start_core(struct daemon *daemon, char *error, size_t error_size)
         return ERR_NOMEM;
     }
     daemon->state = relay;
-    daemon_fill_rules(&daemon->shared, &relay->core.rules);
+    fill_addresses(daemon, &relay->core);
     relay->core.listener_count = settings->listener_count;
     for (size_t i = 0; i < settings->listener_count; i++)
         media_describe(&settings->listeners[i], &relay->core.listeners[i]);
@@ -205,7 +214,7 @@ static void reloaded(struct daemon *daemon)
     const struct inner_settings *settings = settings_of(daemon);
     struct relay *relay = relay_of(daemon);
 
-    daemon_fill_rules(&daemon->shared, &relay->core.rules);
+    fill_addresses(daemon, &relay->core);
     take_options(settings, &relay->core.options);
     if (relay->statefile)
         statefile_set_interval(relay->statefile, settings->state.interval_us);

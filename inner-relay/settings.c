@@ -6,6 +6,7 @@ static const struct conf_section sections[] = {
     SETTINGS_NAMED(inner_settings, "dmz", dmzs, dmz_count, 1, INNER_DMZS_MAX),
     SETTINGS_NAMED(inner_settings, "listener", listeners, listener_count, 1,
                    SETTINGS_LISTENERS_MAX),
+    SETTINGS_NAMED(inner_settings, "peer", peers, peer_count, 0, PEERS_MAX),
     SETTINGS_SECTION(inner_settings, "tunnel", tunnel),
     SETTINGS_SECTION(inner_settings, "networks", networks),
     SETTINGS_SECTION(inner_settings, "srtp", srtp),
@@ -21,6 +22,7 @@ static const struct conf_key keys[] = {
     SETTINGS_ROW("dmz", "address", CONF_HOSTPORT, dmz_peer_settings, address, 0, 0, NULL, false),
     SETTINGS_ROW("dmz", "name", CONF_NAME, dmz_peer_settings, certificate_name, 0, 0, NULL, false),
     SETTINGS_LISTENER_KEYS,
+    SETTINGS_PEER_KEYS,
     SETTINGS_TUNNEL_KEYS,
     SETTINGS_ROW("networks", "internal", CONF_NETS, networks_settings, internal, 1, 0, NULL, true),
     SETTINGS_NETWORKS_KEYS,
@@ -89,6 +91,9 @@ static int check(const void *conf, struct conf_complaint *complaint)
         code = settings_check_listeners(settings->listeners, settings->listener_count, complaint);
     if (code == 0)
         code = settings_check_networks(&settings->networks, complaint);
+    if (code == 0)
+        code = settings_check_peers(settings->peers, settings->peer_count, settings->listeners,
+                                    settings->listener_count, &settings->networks, complaint);
     return code < 0 ? code : check_srtp(&settings->srtp, complaint);
 }
 

@@ -555,9 +555,27 @@ size_t conf_compare(const struct conf_schema *schema, const void *before, const 
     return compare.not_live;
 }
 
+/* Of a named section all keys are live, or none. */
+static bool is_live(const struct conf_schema *schema, const struct conf_section *section)
+{
+    const struct conf_key *key = schema->keys;
+
+    while (key->name && strcmp(key->section, section->name) != 0)
+        key++;
+    return key->name && key->live;
+}
+
+static void copy_named(const struct conf_section *section, char *to, const char *from)
+{
+    memcpy(to + section->offset, from + section->offset, section->max * section->element_size);
+    memcpy(to + section->count_offset, from + section->count_offset, sizeof(size_t));
+}
+
 void conf_copy_live(const struct conf_schema *schema, void *to, const void *from)
 {
     for (const struct conf_section *s = schema->sections; s->name; s++) {
+        if (s->named && is_live(schema, s))
+            copy_named(s, to, from);
         for (const struct conf_key *k = schema->keys; k->name && !s->named; k++) {
             if (k->live && strcmp(k->section, s->name) == 0)
                 memcpy((char *)to + s->offset + k->offset,

@@ -111,7 +111,10 @@ void conf_print(const struct conf_schema *schema, const void *conf, FILE *to);
 size_t conf_compare(const struct conf_schema *schema, const void *before, const void *after,
                     void (*changed)(void *ctx, const char *section, const struct conf_key *key),
                     void *ctx);
-/* Copies the values of the live keys of sections without a name, and nothing else. */
+/*
+ * Copies the values of the live keys, and nothing else. Of sections with a name either all keys are
+ * live, and the sections themselves come and go, or none is.
+ */
 void conf_copy_live(const struct conf_schema *schema, void *to, const void *from);
 
 #endif

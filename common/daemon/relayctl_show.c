@@ -361,6 +361,29 @@ static void show_listeners(const json_t *listeners, FILE *to)
     table_print(&table, to);
 }
 
+/* Most relays have none: then nothing is said. */
+static void show_peers(const json_t *peers, FILE *to)
+{
+    static const struct column columns[] = {
+        {"PEER", false}, {"ADDRESS", false}, {"RTP PORT", true}, {"RTCP PORT", true}, {NULL, false},
+    };
+    struct table table = table_of(columns);
+    const json_t *peer;
+    size_t i;
+
+    if (json_array_size(peers) == 0)
+        return;
+    fprintf(to, "\n");
+    json_array_foreach(peers, i, peer)
+    {
+        add_member(&table, peer, "name");
+        add_member(&table, peer, "address");
+        add_member(&table, peer, "rtp_port");
+        add_member(&table, peer, "rtcp_port");
+    }
+    table_print(&table, to);
+}
+
 /* Keys of calls have memory of their own, which is locked as far as the limit allows it. */
 static void show_memory(const json_t *reply, FILE *to)
 {
@@ -393,6 +416,7 @@ void relayctl_show_status(const struct json_t *reply, FILE *to)
     show_memory(reply, to);
     show_tunnels(json_object_get(reply, "tunnels"), to);
     show_listeners(json_object_get(reply, "listeners"), to);
+    show_peers(json_object_get(reply, "peers"), to);
 }
 
 bool relayctl_tunnels_up(const struct json_t *reply)

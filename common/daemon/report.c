@@ -80,6 +80,21 @@ json_t *report_status(const struct daemon *daemon, const struct path_listener *l
                      "listeners", listeners_array(daemon, listeners, count));
 }
 
+json_t *report_peers(const struct peers *peers)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < peers->count; i++) {
+        const struct peer *peer = &peers->peer[i];
+
+        if (strcmp(peer->name, PEERS_SELF) != 0)
+            json_array_append_new(
+                array, json_pack("{s:s,s:o,s:i,s:i}", "name", peer->name, "address", ip(&peer->rtp),
+                                 "rtp_port", peer->rtp.port, "rtcp_port", peer->rtp.port + 1));
+    }
+    return array;
+}
+
 static void add_connection(json_t *row, const struct conn *conn)
 {
     const struct session *session = conn_session(conn);

@@ -12,9 +12,15 @@
 
 struct table;
 
-/* The members of `status` that both daemons have; the caller adds "srtp_engine" and "tunnels". */
+/*
+ * The members of `status` that both daemons have; the caller adds "srtp_engine", "peers" and
+ * "tunnels".
+ */
 json_t *report_status(const struct daemon *daemon, const struct path_listener *listeners,
                       size_t count, size_t sas, size_t max_sas);
+
+/* "peers" of `status`: those of the ini file. */
+json_t *report_peers(const struct peers *peers);
 
 /* One row of "tunnels". conn NULL: there is none. */
 struct report_tunnel {

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/err.h"
 
@@ -131,4 +132,109 @@ int settings_check_networks(const struct networks_settings *networks,
                                      addr_net_format(a, text, sizeof(text)));
     }
     return code;
+}
+
+/* ------------------------------------------------------------ peers */
+
+/* Who complains of a peer. */
+struct peer_check {
+    const struct peer_settings *peer;
+    char section[sizeof(((struct conf_complaint *)0)->section)]; /* "peer NAME" */
+    struct conf_complaint *complaint;
+};
+
+static int check_peer_address(const struct peer_check *check,
+                              const struct networks_settings *networks)
+{
+    const struct addr *addr = &check->peer->address;
+    struct addr ends = addr_embedded(addr);
+    enum addr_kind kind = addr_kind(addr);
+
+    if (kind == ADDR_MULTICAST || kind == ADDR_BROADCAST || kind == ADDR_UNSPECIFIED)
+        return settings_complain(check->complaint, check->section, "address",
+                                 "the address is %s; that of a single host would be right",
+                                 addr_kind_text(kind));
+    if (kind == ADDR_LOOPBACK && !networks->test_allow_loopback)
+        return settings_complain(check->complaint, check->section, "address",
+                                 "the address is loopback; for tests only, [networks] "
+                                 "test-allow-loopback = yes would be right");
+    for (size_t i = 0; i < networks->internal.count; i++) {
+        if (addr_in_net(addr, &networks->internal.net[i]) ||
+            addr_in_net(&ends, &networks->internal.net[i]))
+            return settings_complain(check->complaint, check->section, "address",
+                                     "the address is in [networks] internal; that of a relay "
+                                     "outside would be right");
+    }
+    return 0;
+}
+
+/* Two pairs of ports have one in common. */
+static bool ports_meet(unsigned a, unsigned b)
+{
+    return abs((int)a - (int)b) <= 1;
+}
+
+static int check_peer_listeners(const struct peer_check *check,
+                                const struct listener_settings *listeners, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct listener_settings *own = &listeners[i];
+        bool address = addr_ip_equal(&check->peer->address, &own->address) ||
+                       addr_ip_equal(&check->peer->address, &own->advertise);
+
+        if (address && ports_meet(check->peer->rtp_port, own->rtp_port))
+            return settings_complain(check->complaint, check->section, "address",
+                                     "it is our own [listener %s], which is a peer by itself; the "
+                                     "address of another relay would be right",
+                                     own->name);
+    }
+    return 0;
+}
+
+static int check_peer_others(const struct peer_check *check, const struct peer_settings *peers)
+{
+    for (const struct peer_settings *other = peers; other < check->peer; other++) {
+        if (addr_ip_equal(&check->peer->address, &other->address) &&
+            ports_meet(check->peer->rtp_port, other->rtp_port))
+            return settings_complain(check->complaint, check->section, "rtp-port",
+                                     "the ports %u and %u meet those of [peer %s], %u and %u at "
+                                     "the same address; another address or port would be right",
+                                     check->peer->rtp_port, check->peer->rtp_port + 1, other->name,
+                                     other->rtp_port, other->rtp_port + 1);
+    }
+    return 0;
+}
+
+int settings_check_peers(const struct peer_settings *peers, size_t count,
+                         const struct listener_settings *listeners, size_t listener_count,
+                         const struct networks_settings *networks, struct conf_complaint *complaint)
+{
+    int code = 0;
+
+    for (size_t i = 0; code == 0 && i < count; i++) {
+        struct peer_check check = {.peer = &peers[i], .complaint = complaint};
+
+        snprintf(check.section, sizeof(check.section), "peer %s", peers[i].name);
+        if (strcmp(peers[i].name, PEERS_SELF) == 0)
+            return settings_complain(complaint, check.section, NULL,
+                                     "the name \"" PEERS_SELF "\" is the relay's own; another "
+                                     "name would be right");
+        code = check_peer_address(&check, networks);
+        if (code == 0)
+            code = check_peer_listeners(&check, listeners, listener_count);
+        if (code == 0)
+            code = check_peer_others(&check, peers);
+    }
+    return code;
+}
+
+void settings_fill_peers(const struct peer_settings *settings, size_t count, struct peers *peers)
+{
+    memset(peers, 0, sizeof(*peers));
+    for (size_t i = 0; i < count; i++) {
+        struct addr rtp = settings[i].address;
+
+        rtp.port = (uint16_t)settings[i].rtp_port;
+        (void)peers_add(peers, settings[i].name, &rtp);
+    }
 }

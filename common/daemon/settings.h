@@ -13,6 +13,7 @@
 #include "common/base/log.h"
 #include "common/base/protocol.h"
 #include "common/daemon/conf.h"
+#include "common/net/peers.h"
 #include "common/srtp/srtp.h"
 
 enum {
@@ -29,6 +30,13 @@ struct listener_settings {
     unsigned rtp_port;              /* RTCP is the next one */
     int m_line;                     /* -1: any */
     unsigned dscp;
+};
+
+/* [peer NAME]: a dmz-relay of others that speaks RTP'. */
+struct peer_settings {
+    char name[NAME_SIZE];
+    struct addr address; /* port 0 */
+    unsigned rtp_port;   /* RTCP is the next one */
 };
 
 /* What [tunnel] has on both sides. */
@@ -107,6 +115,10 @@ struct daemon_settings {
                      false),                                                                       \
         SETTINGS_ROW("listener", "dscp", CONF_DSCP, listener_settings, dscp, 0, 63, "ef", false)
 
+#define SETTINGS_PEER_KEYS                                                                         \
+    SETTINGS_ROW("peer", "address", CONF_IP, peer_settings, address, 0, 0, NULL, true),            \
+        SETTINGS_ROW("peer", "rtp-port", CONF_UINT, peer_settings, rtp_port, 1, 65534, NULL, true)
+
 /* Of a structure whose first member is a struct tunnel_settings. */
 #define SETTINGS_TUNNEL_KEYS                                                                       \
     SETTINGS_PATH("tunnel", "certificate", tunnel_settings, certificate, NULL),                    \
@@ -153,6 +165,16 @@ int settings_check_listeners(const struct listener_settings *listeners, size_t c
 /* No multicast or such, loopback only for tests, nothing both internal and external. */
 int settings_check_networks(const struct networks_settings *networks,
                             struct conf_complaint *complaint);
+/*
+ * Each peer is a single host outside, none is one of the listeners, no two share a port, and none
+ * takes the name of the relay itself.
+ */
+int settings_check_peers(const struct peer_settings *peers, size_t count,
+                         const struct listener_settings *listeners, size_t listener_count,
+                         const struct networks_settings *networks,
+                         struct conf_complaint *complaint);
+/* Peers that were checked, as the packets find them; those that were there before are gone. */
+void settings_fill_peers(const struct peer_settings *settings, size_t count, struct peers *peers);
 /* Fills in *complaint; returns ERR_CONFIG. */
 int settings_complain(struct conf_complaint *complaint, const char *section, const char *key,
                       const char *format, ...) __attribute__((format(printf, 4, 5)));

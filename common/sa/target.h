@@ -11,7 +11,7 @@
 #include "common/base/addr.h"
 #include "common/sa/sa.h"
 
-enum { TARGET_NETS_MAX = 32, TARGET_OWN_MAX = 16 };
+enum { TARGET_NETS_MAX = 32, TARGET_OWN_MAX = 16, TARGET_PEERS_MAX = 64 + TARGET_OWN_MAX };
 
 struct target_rules {
     struct addr_net external[TARGET_NETS_MAX]; /* allowed outside beside public addresses */
@@ -20,6 +20,8 @@ struct target_rules {
     size_t internal_count;
     struct addr own[TARGET_OWN_MAX]; /* addresses of our listeners */
     size_t own_count;
+    struct addr peer[TARGET_PEERS_MAX]; /* RTP' goes to these, outside; RTCP to the next port */
+    size_t peer_count;
     bool allow_loopback; /* an explicit test setting */
 };
 

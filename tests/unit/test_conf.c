@@ -42,6 +42,8 @@ struct whole {
     struct sample sample;
     size_t item_count;
     struct item items[2];
+    size_t guest_count;
+    struct item guests[2];
 };
 
 #define ROW(key, t, field, least, most, def, is_live)                                              \
@@ -58,6 +60,13 @@ static const struct conf_section sections[] = {
      .offset = offsetof(struct whole, items),
      .element_size = sizeof(struct item),
      .count_offset = offsetof(struct whole, item_count),
+     .min = 0,
+     .max = 2},
+    {.name = "guest",
+     .named = true,
+     .offset = offsetof(struct whole, guests),
+     .element_size = sizeof(struct item),
+     .count_offset = offsetof(struct whole, guest_count),
      .min = 0,
      .max = 2},
     {.name = NULL},
@@ -96,6 +105,12 @@ static const struct conf_key keys[] = {
      .min = 0,
      .max = 999999999,
      .fallback = "@number"},
+    {.section = "guest",
+     .name = "number",
+     .type = CONF_UINT,
+     .offset = offsetof(struct item, number),
+     .max = 9,
+     .live = true},
     {.name = NULL},
 };
 
@@ -466,6 +481,28 @@ START_TEST(test_compare)
 }
 END_TEST
 
+/* Sections whose keys are live come and go and change their order; others stay. */
+START_TEST(test_copy_live_sections)
+{
+    void *running = parsed("[guest a]\nnumber = 1\n[guest b]\nnumber = 2\n[item a]\nnumber = 1\n");
+    void *fresh = parsed("[guest c]\nnumber = 3\n[item b]\nnumber = 1\n");
+    struct seen seen = {""};
+    struct whole *whole = running;
+
+    ck_assert_uint_eq(conf_compare(&schema, running, fresh, note, &seen), 4);
+    ck_assert_str_eq(seen.text, "[item b] number, [item b] copy, [guest c] number, "
+                                "[item a] number, [item a] copy, [guest a] number, "
+                                "[guest b] number, ");
+    conf_copy_live(&schema, running, fresh);
+    ck_assert_uint_eq(whole->guest_count, 1);
+    ck_assert_str_eq(whole->guests[0].name, "c");
+    ck_assert_uint_eq(whole->guests[0].number, 3);
+    ck_assert_str_eq(whole->items[0].name, "a");
+    free(running);
+    free(fresh);
+}
+END_TEST
+
 START_TEST(test_copy_live)
 {
     void *running = parsed("[sample]\nnumber = 8\ntime = 1s\nnets = 192.0.2.1\n");
@@ -569,6 +606,7 @@ int main(void)
     tcase_add_test(tc, test_long_line);
     tcase_add_loop_test(tc, test_compare, 0, sizeof(changes) / sizeof(changes[0]));
     tcase_add_test(tc, test_copy_live);
+    tcase_add_test(tc, test_copy_live_sections);
     tcase_add_test(tc, test_read_file);
     tcase_add_test(tc, test_read_no_file);
     tcase_add_test(tc, test_read_too_large);

@@ -108,7 +108,7 @@ START_TEST(test_status)
     snprintf(relay.core.sites[1].engine, sizeof(relay.core.sites[1].engine), "auto");
     reply = ask("{\"command\": \"status\"}");
     members_are(reply, "ok daemon version pid uptime sas max_sas memory_locked keys_locked "
-                       "srtp_engine tunnels listeners");
+                       "srtp_engine tunnels listeners peers");
     ck_assert_str_eq(text_of(reply, "daemon"), "dmz-relay");
     ck_assert_str_eq(text_of(reply, "srtp_engine"), "libsrtp2");
     ck_assert_int_eq(json_integer_value(json_object_get(reply, "sas")), 1);
@@ -124,6 +124,77 @@ START_TEST(test_status)
     row = json_array_get(json_object_get(reply, "listeners"), 0);
     members_are(row, "name address advertise rtp_port rtcp_port rtp rtcp");
     json_decref(reply);
+}
+END_TEST
+
+/* "NAME ADDRESS PORT, " for each of the reply. */
+static void peers_are(const char *wanted)
+{
+    json_t *reply = ask("{\"command\": \"status\"}");
+    const json_t *peers = json_object_get(reply, "peers"), *peer;
+    char have[256] = "";
+    size_t i;
+
+    json_array_foreach(peers, i, peer)
+    {
+        members_are(peer, "name address rtp_port rtcp_port");
+        snprintf(have + strlen(have), sizeof(have) - strlen(have), "%s %s %d, ",
+                 text_of(peer, "name"), text_of(peer, "address"),
+                 (int)json_integer_value(json_object_get(peer, "rtp_port")));
+    }
+    ck_assert_str_eq(have, wanted);
+    json_decref(reply);
+}
+
+static void add_peer(struct dmz_settings *settings, const char *name, const char *address)
+{
+    struct peer_settings *peer = &settings->peers[settings->peer_count++];
+
+    snprintf(peer->name, sizeof(peer->name), "%s", name);
+    ck_assert_int_eq(addr_parse_ip(address, &peer->address), 0);
+    peer->rtp_port = 5004;
+}
+
+static const char *whose(const struct dmz *core, const char *source)
+{
+    struct addr addr;
+    const struct peer *peer;
+
+    ck_assert_int_eq(addr_parse(source, &addr), 0);
+    peer = peers_find(&core->peers, &addr);
+    return peer ? peer->name : "";
+}
+
+/* Peers come and go with a reload; our own listener is one, and is not shown. */
+START_TEST(test_peers)
+{
+    static struct dmz_settings settings;
+    struct dmz *core = &relay.core;
+
+    memset(&settings, 0, sizeof(settings));
+    settings.listener_count = 1;
+    ck_assert_int_eq(addr_parse_ip("192.0.2.1", &settings.listeners[0].address), 0);
+    ck_assert_int_eq(addr_parse_ip("203.0.113.1", &settings.listeners[0].advertise), 0);
+    settings.listeners[0].rtp_port = 5004;
+    add_peer(&settings, "west", "203.0.113.20");
+    add_peer(&settings, "east", "2001:db8::20");
+    daemon_.settings = &settings;
+    relay_kind.share(&settings, &daemon_.shared);
+    relay_kind.reloaded(&daemon_);
+    peers_are("west 203.0.113.20 5004, east 2001:db8::20 5004, ");
+    ck_assert_str_eq(whose(core, "203.0.113.20:5005"), "west");
+    ck_assert_str_eq(whose(core, "192.0.2.1:5004"), "self");
+    ck_assert_str_eq(whose(core, "203.0.113.1:5005"), "self");
+    ck_assert_str_eq(whose(core, "203.0.113.1:5006"), "");
+    ck_assert_uint_eq(core->rules.peer_count, 4);
+    settings.peers[0] = settings.peers[1];
+    settings.peer_count = 1;
+    relay_kind.reloaded(&daemon_);
+    peers_are("east 2001:db8::20 5004, ");
+    ck_assert_str_eq(whose(core, "203.0.113.20:5004"), "");
+    ck_assert_str_eq(whose(core, "192.0.2.1:5004"), "self");
+    ck_assert_uint_eq(core->rules.peer_count, 3);
+    daemon_.settings = NULL;
 }
 END_TEST
 
@@ -286,6 +357,7 @@ int main(void)
     suite_add_tcase(suite, tc);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, test_status);
+    tcase_add_test(tc, test_peers);
     tcase_add_test(tc, test_stats);
     tcase_add_test(tc, test_sas);
     tcase_add_loop_test(tc, test_pages, 0, sizeof(pages) / sizeof(pages[0]));

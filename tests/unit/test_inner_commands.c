@@ -724,7 +724,7 @@ START_TEST(test_status)
     reply = ask_about("status", 0);
     members_are(reply,
                 "ok daemon version pid uptime sas max_sas memory_locked keys_locked srtp_engine "
-                "dmz_keys tunnels listeners");
+                "dmz_keys tunnels listeners peers");
     ck_assert_str_eq(text_of(reply, "daemon"), "inner-relay");
     ck_assert_str_eq(text_of(reply, "srtp_engine"), "evp");
     ck_assert_str_eq(text_of(reply, "dmz_keys"), "full");

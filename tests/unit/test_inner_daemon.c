@@ -250,10 +250,12 @@ START_TEST(test_reload)
     ck_assert(answers("{\"command\":\"reload\"}\n", "no-such"));
     write_ini();
     file = fopen("inner.ini", "a");
-    fprintf(file, "[limits]\nsa-rate = 100\nmax-sas = 7\n");
+    fprintf(file, "[limits]\nsa-rate = 100\nmax-sas = 7\n"
+                  "[peer other]\naddress = 203.0.113.20\nrtp-port = 5004\n");
     fclose(file);
     ck_assert(answers("{\"command\":\"reload\"}\n", "[limits] sa-rate"));
     ck_assert(answers("{\"command\":\"reload\"}\n", "[limits] max-sas"));
+    ck_assert(answers("{\"command\":\"status\"}\n", "203.0.113.20"));
     ck_assert(answers(sa_add, "send_to"));
     ck_assert(answers("{\"command\":\"sa-show\",\"id\":1}\n", "\"rate\":100,"));
     ck_assert_int_eq(stop(SIGTERM), 0);

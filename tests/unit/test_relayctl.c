@@ -248,7 +248,9 @@ static void check_request(const char *expected)
     "\"address\":\"10.0.0.1\",\"advertise\":\"10.0.0.1\",\"rtp_port\":5004,\"rtcp_port\":5005,"    \
     "\"rtp\":{\"received\":1234567,\"accepted\":1234000,\"dropped\":567,\"sent\":9,"               \
     "\"overflow\":0},\"rtcp\":{\"received\":1,\"accepted\":1,\"dropped\":0,\"sent\":2,"            \
-    "\"overflow\":4}}]}"
+    "\"overflow\":4}}],\"peers\":[{\"name\":\"other\",\"address\":\"203.0.113.20\","               \
+    "\"rtp_port\":5004,\"rtcp_port\":5005},{\"name\":\"six\",\"address\":\"2001:db8::20\","        \
+    "\"rtp_port\":40000,\"rtcp_port\":40001}]}"
 
 #define SA_COMMON                                                                                  \
     "\"id\":17,\"side\":\"external\",\"call_id\":\"abc@example.com\",\"dmz\":\"main\","            \
@@ -277,7 +279,11 @@ static const struct {
      "\n"
      "LISTENER   ADDRESS   ADVERTISE  PORT  RECEIVED  ACCEPTED  DROPPED  SENT  OVERFLOW\n"
      "main rtp   10.0.0.1  10.0.0.1   5004   1234567   1234000      567     9         0\n"
-     "main rtcp  10.0.0.1  10.0.0.1   5005         1         1        0     2         4\n"},
+     "main rtcp  10.0.0.1  10.0.0.1   5005         1         1        0     2         4\n"
+     "\n"
+     "PEER   ADDRESS       RTP PORT  RTCP PORT\n"
+     "other  203.0.113.20      5004       5005\n"
+     "six    2001:db8::20     40000      40001\n"},
     {"status", "{\"command\":\"status\"}", STATUS("connecting"), RELAYCTL_TUNNEL_DOWN, NULL},
     {"status", "{\"command\":\"status\"}", "{\"ok\":true,\"memory_locked\":false,\"tunnels\":[]}",
      RELAYCTL_TUNNEL_DOWN,

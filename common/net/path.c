@@ -33,10 +33,6 @@ static void take_over(const struct table_lookup *lookups, size_t count, struct p
         if (found[i].sa)
             verify_prefetch(found[i].sa, &found[i].view);
     }
-    for (size_t i = 0; i < count; i++) {
-        if (found[i].sa)
-            verify_prefetch_more(found[i].sa);
-    }
 }
 
 void path_find(struct table *table, enum sa_side side, const struct udp_packet *packets,

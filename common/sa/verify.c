@@ -83,9 +83,3 @@ void verify_prefetch(const struct sa *sa, const struct rtp_view *view)
     if (sa->srtp && sa->stream_count > 0)
         srtp_prefetch(sa->srtp, &stream->index, view);
 }
-
-void verify_prefetch_more(const struct sa *sa)
-{
-    if (sa->srtp)
-        srtp_prefetch_more(sa->srtp);
-}

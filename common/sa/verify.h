@@ -22,7 +22,6 @@ enum verdict verify_packet(struct sa *sa, const struct rtp_view *view, const uin
  * session or none.
  */
 void verify_prefetch(const struct sa *sa, const struct rtp_view *view);
-void verify_prefetch_more(const struct sa *sa);
 
 /* A verdict that was found after (or without) verification, for the SA's own counters. */
 static inline void verify_count(struct sa *sa, enum verdict verdict)

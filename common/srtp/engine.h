@@ -6,7 +6,11 @@
 
 struct vault;
 
-enum { SRTCP_INDEX_OCTETS = 4 };
+enum {
+    SRTCP_INDEX_OCTETS = 4,
+    SESSION_FETCHED_OCTETS =
+        128, /* by srtp_prefetch(): what an SRTP packet needs should be there */
+};
 
 struct srtp_backend {
     const struct srtp_ops *ops;
@@ -22,11 +26,9 @@ struct srtp_session {
     uint64_t left; /* packets that the key may still protect */
     uint8_t *mki;  /* mki_length octets; not secret; NULL: none */
     uint8_t mki_length;
-    uint8_t kind; /* enum srtp_key_kind */
-    uint8_t length;
+    bool bounded : 1; /* left is less than SRTP_LIFETIME_MAX by agreement, not by use */
+    uint8_t kind : 7; /* enum srtp_key_kind */
     uint8_t octets[SUITE_KEY_MAX_OCTETS];
-    bool bounded;        /* left is less than SRTP_LIFETIME_MAX by agreement, not by use */
-    uint8_t engine_flag; /* the engine's; here, because there is room */
 };
 
 struct srtp_ops {
@@ -49,8 +51,6 @@ struct srtp_ops {
                         uint64_t index, const uint8_t *packet, size_t length);
     enum verdict (*rtcp)(struct srtp_session *session, const struct rtp_view *view, bool known,
                          uint32_t index, const uint8_t *packet, size_t length);
-    /* NULL, or srtp_prefetch_more(). */
-    void (*prefetch)(const struct srtp_session *session);
 };
 
 /*

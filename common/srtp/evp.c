@@ -7,14 +7,12 @@
  * AEAD suites have one key for both; the payload is decrypted on the way, into
  * memory that nobody looks at.
  *
- * Nothing is allocated per packet: algorithms are fetched once, an AEAD session
- * has one context that is keyed once. SRTCP comes every few seconds and borrows
- * that context, which is then keyed twice.
+ * Nothing is allocated per packet, nor per session: algorithms are fetched once,
+ * and a session has its keys in its own cell, in locked memory.
  */
-#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/params.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +20,7 @@
 #include "common/base/protocol.h"
 #include "common/base/random.h"
 #include "common/srtp/engine.h"
+#include "common/srtp/gcm.h"
 #include "common/srtp/hmac.h"
 
 /* RFC 3711 section 4.3.1: what a derived key is for. */
@@ -35,42 +34,35 @@ enum key_label {
 };
 
 enum {
-    GCM_KEY_MAX_OCTETS = 32,
-    GCM_IV_OCTETS = 12, /* and session salts, RFC 7714 section 12 */
-    GCM_TAG_OCTETS = 16,
+    GCM_SALT_OCTETS = GCM_IV_OCTETS, /* RFC 7714 section 12 */
     CM_IV_OCTETS = 16,
     SRTCP_E_BIT = 0x80,
     RTCP_HEADER_OCTETS = 8,
-    KEYED_FOR_NOTHING = 0xff,
-    LINE_OCTETS = 64,
-    /* Of OpenSSL 3.0, x86-64; guesses elsewhere. */
-    CONTEXT_OCTETS = 192,
-    INSIDE_BEFORE_IV = 88,
-    INSIDE_BEHIND_IV = 872,
 };
 
 /* All suites have one of two key lengths. */
 struct evp_state {
-    EVP_CIPHER *gcm[2], *cm[2]; /* for keys of 16 and 32 octets; NULL: not to be had */
+    struct gcm *gcm[2]; /* for keys of 16 and 32 octets, as the others; NULL: not to be had */
+    EVP_CIPHER *cm[2];
     EVP_CIPHER_CTX *derive[2];
 };
 
-/* In the order in which a packet needs it: the keys only when the context is for the other shape.
- */
+/* Of one enum rtp_shape. */
 struct gcm_keys {
-    EVP_CIPHER_CTX *context;
-    const uint8_t *inside;          /* an address in the memory behind the context; NULL: unknown */
-    uint8_t salt[2][GCM_IV_OCTETS]; /* by enum rtp_shape, as is the next */
-    uint8_t key[2][GCM_KEY_MAX_OCTETS];
+    uint8_t salt[GCM_SALT_OCTETS];
+    uint8_t key[GCM_KEY_MAX_OCTETS];
 };
 
 struct evp_session {
-    struct srtp_session base; /* engine_flag: the shape that the GCM context is keyed for */
-    union {
-        struct hmac_key hmac[2]; /* by enum rtp_shape */
-        struct gcm_keys gcm;
+    struct srtp_session base;
+    union { /* by enum rtp_shape */
+        struct hmac_key hmac[2];
+        struct gcm_keys gcm[2];
     } u;
 };
+
+_Static_assert(offsetof(struct evp_session, u) + sizeof(struct gcm_keys) <= SESSION_FETCHED_OCTETS,
+               "an SRTP packet finds its keys fetched");
 
 static unsigned size_of_key(const struct suite *suite)
 {
@@ -85,7 +77,7 @@ static void evp_stop(void *pointer)
 
     for (int i = 0; i < 2; i++) {
         EVP_CIPHER_CTX_free(state->derive[i]);
-        EVP_CIPHER_free(state->gcm[i]);
+        gcm_free(state->gcm[i]);
         EVP_CIPHER_free(state->cm[i]);
     }
     free(state);
@@ -99,8 +91,8 @@ static int evp_start(void **pointer)
         return ERR_NOMEM;
     state->cm[0] = EVP_CIPHER_fetch(NULL, "AES-128-CTR", NULL);
     state->cm[1] = EVP_CIPHER_fetch(NULL, "AES-256-CTR", NULL);
-    state->gcm[0] = EVP_CIPHER_fetch(NULL, "AES-128-GCM", NULL);
-    state->gcm[1] = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+    state->gcm[0] = gcm_new(16);
+    state->gcm[1] = gcm_new(32);
     state->derive[0] = EVP_CIPHER_CTX_new();
     state->derive[1] = EVP_CIPHER_CTX_new();
     if (!state->cm[0] || !state->derive[0] || !state->derive[1]) {
@@ -187,45 +179,25 @@ static int open_hmac(struct evp_session *session)
     return result;
 }
 
-/*
- * What a context refers to, 0.9 KiB with the expanded key, is not ours to know. But OpenSSL shows
- * where the IV lies in it.
- */
-static const uint8_t *find_inside(EVP_CIPHER_CTX *context)
-{
-    void *iv = NULL;
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_octet_ptr(OSSL_CIPHER_PARAM_UPDATED_IV, &iv, GCM_IV_OCTETS),
-        OSSL_PARAM_construct_end()};
-
-    return EVP_CIPHER_CTX_get_params(context, params) ? iv : NULL;
-}
-
 static int open_gcm(struct evp_session *session)
 {
     const struct srtp_session *base = &session->base;
-    const struct evp_state *state = base->backend->state;
-    struct gcm_keys *gcm = &session->u.gcm;
+    struct gcm_keys *rtp = &session->u.gcm[RTP_SHAPE_RTP], *rtcp = &session->u.gcm[RTP_SHAPE_RTCP];
     size_t octets = base->suite->key_octets;
-    bool done = derive(base, LABEL_RTP_CIPHER, gcm->key[RTP_SHAPE_RTP], octets) &&
-                derive(base, LABEL_RTP_SALT, gcm->salt[RTP_SHAPE_RTP], GCM_IV_OCTETS) &&
-                derive(base, LABEL_RTCP_CIPHER, gcm->key[RTP_SHAPE_RTCP], octets) &&
-                derive(base, LABEL_RTCP_SALT, gcm->salt[RTP_SHAPE_RTCP], GCM_IV_OCTETS);
+    bool done = derive(base, LABEL_RTP_CIPHER, rtp->key, octets) &&
+                derive(base, LABEL_RTP_SALT, rtp->salt, sizeof(rtp->salt)) &&
+                derive(base, LABEL_RTCP_CIPHER, rtcp->key, octets) &&
+                derive(base, LABEL_RTCP_SALT, rtcp->salt, sizeof(rtcp->salt));
 
     derive_end(base);
-    if (!done)
-        return ERR_CRYPTO;
-    gcm->context = EVP_CIPHER_CTX_new();
-    if (!gcm->context)
-        return ERR_NOMEM;
-    session->base.engine_flag = RTP_SHAPE_RTP;
-    if (EVP_DecryptInit_ex2(gcm->context, state->gcm[size_of_key(base->suite)],
-                            gcm->key[RTP_SHAPE_RTP], gcm->salt[RTP_SHAPE_RTP], NULL)) {
-        gcm->inside = find_inside(gcm->context);
-        return 0;
-    }
-    EVP_CIPHER_CTX_free(gcm->context);
-    return ERR_CRYPTO;
+    return done ? 0 : ERR_CRYPTO;
+}
+
+static struct gcm *gcm_of(const struct srtp_session *session)
+{
+    const struct evp_state *state = session->backend->state;
+
+    return state->gcm[size_of_key(session->suite)];
 }
 
 static int evp_open(struct srtp_session *session)
@@ -236,7 +208,7 @@ static int evp_open(struct srtp_session *session)
 static void evp_close(struct srtp_session *session)
 {
     if (session->suite->aead)
-        EVP_CIPHER_CTX_free(evp_of(session)->u.gcm.context); /* wipes its key */
+        gcm_forget(gcm_of(session)); /* the last message may have been of this session */
 }
 
 /* ------------------------------------------------------------ AES-CM suites: HMAC */
@@ -281,13 +253,6 @@ static enum verdict hmac_rtcp(struct evp_session *session, const uint8_t *packet
 
 /* ------------------------------------------------------------ AEAD suites: GCM */
 
-struct gcm_input {
-    enum rtp_shape shape;
-    uint8_t iv[GCM_IV_OCTETS];
-    const uint8_t *aad, *more_aad, *text, *tag;
-    size_t aad_octets, more_aad_octets, text_octets;
-};
-
 static void xor_u32(uint8_t *at, uint32_t value)
 {
     at[0] ^= (uint8_t)(value >> 24);
@@ -296,34 +261,12 @@ static void xor_u32(uint8_t *at, uint32_t value)
     at[3] ^= (uint8_t)value;
 }
 
-static bool gcm_key(struct evp_session *session, const struct gcm_input *in)
+static enum verdict gcm_is(struct evp_session *session, enum rtp_shape shape,
+                           const struct gcm_message *message)
 {
-    struct gcm_keys *gcm = &session->u.gcm;
-    bool keyed = session->base.engine_flag == in->shape;
-    bool done =
-        EVP_DecryptInit_ex2(gcm->context, NULL, keyed ? NULL : gcm->key[in->shape], in->iv, NULL);
-
-    session->base.engine_flag = done ? (uint8_t)in->shape : KEYED_FOR_NOTHING;
-    return done;
-}
-
-static enum verdict gcm_is(struct evp_session *session, const struct gcm_input *in)
-{
-    EVP_CIPHER_CTX *context = session->u.gcm.context;
-    uint8_t text[PACKET_MAX_OCTETS], tag[GCM_TAG_OCTETS];
-    int written = 0;
-
-    memcpy(tag, in->tag, sizeof(tag)); /* the call below takes no const */
-    if (gcm_key(session, in) &&
-        EVP_DecryptUpdate(context, NULL, &written, in->aad, (int)in->aad_octets) &&
-        (in->more_aad_octets == 0 ||
-         EVP_DecryptUpdate(context, NULL, &written, in->more_aad, (int)in->more_aad_octets)) &&
-        (in->text_octets == 0 ||
-         EVP_DecryptUpdate(context, text, &written, in->text, (int)in->text_octets)) &&
-        EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, sizeof(tag), tag) &&
-        EVP_DecryptFinal_ex(context, text, &written))
-        return VERDICT_ACCEPTED;
-    return VERDICT_AUTH_FAIL;
+    return gcm_is_right(gcm_of(&session->base), session->u.gcm[shape].key, message)
+               ? VERDICT_ACCEPTED
+               : VERDICT_AUTH_FAIL;
 }
 
 /* RFC 7714 section 8.1: the IV is 00 00 SSRC ROC SEQ, XOR the session salt. */
@@ -331,19 +274,18 @@ static enum verdict gcm_rtp(struct evp_session *session, const struct rtp_view *
                             uint64_t index, const uint8_t *packet, size_t length)
 {
     size_t text = length - view->header_length - GCM_TAG_OCTETS - session->base.mki_length;
-    struct gcm_input in = {.shape = RTP_SHAPE_RTP,
-                           .aad = packet,
-                           .aad_octets = view->header_length,
-                           .text = packet + view->header_length,
-                           .text_octets = text,
-                           .tag = packet + view->header_length + text};
+    struct gcm_message in = {.aad = packet,
+                             .aad_octets = view->header_length,
+                             .text = packet + view->header_length,
+                             .text_octets = text,
+                             .tag = packet + view->header_length + text};
 
-    memcpy(in.iv, session->u.gcm.salt[RTP_SHAPE_RTP], sizeof(in.iv));
+    memcpy(in.iv, session->u.gcm[RTP_SHAPE_RTP].salt, sizeof(in.iv));
     xor_u32(in.iv + 2, view->ssrc);
     xor_u32(in.iv + 6, index_roc(index));
     in.iv[10] ^= (uint8_t)(index >> 8);
     in.iv[11] ^= (uint8_t)index;
-    return gcm_is(session, &in);
+    return gcm_is(session, RTP_SHAPE_RTP, &in);
 }
 
 /*
@@ -358,19 +300,18 @@ static enum verdict gcm_rtcp(struct evp_session *session, const struct rtp_view 
     const uint8_t *tag = word - GCM_TAG_OCTETS;
     size_t before_tag = (size_t)(tag - packet);
     size_t clear = word[0] & SRTCP_E_BIT ? RTCP_HEADER_OCTETS : before_tag;
-    struct gcm_input in = {.shape = RTP_SHAPE_RTCP,
-                           .aad = packet,
-                           .aad_octets = clear,
-                           .more_aad = word,
-                           .more_aad_octets = SRTCP_INDEX_OCTETS,
-                           .text = packet + clear,
-                           .text_octets = before_tag - clear,
-                           .tag = tag};
+    struct gcm_message in = {.aad = packet,
+                             .aad_octets = clear,
+                             .more_aad = word,
+                             .more_aad_octets = SRTCP_INDEX_OCTETS,
+                             .text = packet + clear,
+                             .text_octets = before_tag - clear,
+                             .tag = tag};
 
-    memcpy(in.iv, session->u.gcm.salt[RTP_SHAPE_RTCP], sizeof(in.iv));
+    memcpy(in.iv, session->u.gcm[RTP_SHAPE_RTCP].salt, sizeof(in.iv));
     xor_u32(in.iv + 2, view->ssrc);
     xor_u32(in.iv + 8, index);
-    return gcm_is(session, &in);
+    return gcm_is(session, RTP_SHAPE_RTCP, &in);
 }
 
 /* ------------------------------------------------------------ */
@@ -391,23 +332,6 @@ static enum verdict evp_rtcp(struct srtp_session *session, const struct rtp_view
                                 : hmac_rtcp(evp_of(session), packet, length);
 }
 
-/*
- * Where 20,000 senders take turns, nothing of a context is in the cache: waiting for one piece of
- * it after another takes longer than the cryptography. Wrong addresses do no harm.
- */
-static void evp_prefetch(const struct srtp_session *session)
-{
-    const struct gcm_keys *gcm = &((const struct evp_session *)session)->u.gcm;
-    const uint8_t *context = (const void *)gcm->context;
-
-    if (!session->suite->aead)
-        return;
-    for (int at = 0; at < CONTEXT_OCTETS; at += LINE_OCTETS)
-        __builtin_prefetch(context + at);
-    for (int at = -INSIDE_BEFORE_IV; gcm->inside && at < INSIDE_BEHIND_IV; at += LINE_OCTETS)
-        __builtin_prefetch(gcm->inside + at);
-}
-
 const struct srtp_ops evp_ops = {
     .session_octets = sizeof(struct evp_session),
     .start = evp_start,
@@ -418,5 +342,4 @@ const struct srtp_ops evp_ops = {
     .derive_auth = evp_derive_auth,
     .rtp = evp_rtp,
     .rtcp = evp_rtcp,
-    .prefetch = evp_prefetch,
 };

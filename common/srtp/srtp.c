@@ -197,8 +197,7 @@ static int fill(struct srtp_session *session, const struct suite *suite, const s
     session->suite = suite;
     session->left = key->lifetime < SRTP_LIFETIME_MAX ? key->lifetime : SRTP_LIFETIME_MAX;
     session->bounded = key->lifetime < SRTP_LIFETIME_MAX;
-    session->kind = (uint8_t)key->kind;
-    session->length = (uint8_t)key->length;
+    session->kind = key->kind & 0x7f;
     memcpy(session->octets, key->octets, key->length);
     session->mki_length = (uint8_t)key->mki_length;
     if (key->mki_length == 0)
@@ -270,7 +269,7 @@ int srtp_session_key(const struct srtp_session *session, enum srtp_key_kind kind
     if (session->mki)
         memcpy(key->mki, session->mki, session->mki_length);
     if (session->kind == kind) {
-        memcpy(key->octets, session->octets, session->length);
+        memcpy(key->octets, session->octets, key->length);
         return 0;
     }
     if (key->length == 0 || session->kind != SRTP_KEY_MASTER || !ops->derive_auth)
@@ -288,9 +287,14 @@ static bool has_mki(const struct srtp_session *session, const uint8_t *mki, size
     return session->mki_length == length && (length == 0 || memcmp(session->mki, mki, length) == 0);
 }
 
+static size_t octets_of(const struct srtp_session *session)
+{
+    return srtp_key_octets(session->suite, srtp_session_kind(session));
+}
+
 static bool has_octets(const struct srtp_session *session, const uint8_t *octets, size_t length)
 {
-    return session->length == length && memcmp(session->octets, octets, length) == 0;
+    return octets_of(session) == length && memcmp(session->octets, octets, length) == 0;
 }
 
 bool srtp_session_is(const struct srtp_session *session, const struct suite *suite,
@@ -303,7 +307,7 @@ bool srtp_session_is(const struct srtp_session *session, const struct suite *sui
 
 bool srtp_session_equal(const struct srtp_session *a, const struct srtp_session *b)
 {
-    return a->suite == b->suite && a->kind == b->kind && has_octets(a, b->octets, b->length) &&
+    return a->suite == b->suite && a->kind == b->kind && has_octets(a, b->octets, octets_of(b)) &&
            srtp_session_one_mki(a, b);
 }
 
@@ -435,22 +439,16 @@ enum verdict srtp_verify(struct srtp_session *session, struct srtp_index *index,
     return verdict;
 }
 
-enum { LINE_OCTETS = 64, SESSION_LINES = 2 };
+enum { LINE_OCTETS = 64 };
 
 void srtp_prefetch(const struct srtp_session *session, const struct srtp_index *index,
                    const struct rtp_view *view)
 {
     const uint8_t *start = (const void *)session;
 
-    for (int i = 0; i < SESSION_LINES; i++)
-        __builtin_prefetch(start + i * LINE_OCTETS);
+    for (int at = 0; at < SESSION_FETCHED_OCTETS; at += LINE_OCTETS)
+        __builtin_prefetch(start + at);
     index_prefetch(index, view->sequence);
-}
-
-void srtp_prefetch_more(const struct srtp_session *session)
-{
-    if (session->backend->ops->prefetch)
-        session->backend->ops->prefetch(session);
 }
 
 static enum verdict verify_octets(struct srtp_session *session, struct srtp_index *index,

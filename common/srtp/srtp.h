@@ -123,12 +123,10 @@ enum verdict srtp_verify(struct srtp_session *session, struct srtp_index *index,
 
 /*
  * Hints that a packet of this session will be verified soon: what that needs of the session and of
- * the index is fetched from memory meanwhile. The second one needs what the first has fetched, and
- * verifying needs both: the time between is well spent on other packets. They change nothing.
+ * the index is fetched from memory meanwhile. The time until then is well spent on other packets.
  */
 void srtp_prefetch(const struct srtp_session *session, const struct srtp_index *index,
                    const struct rtp_view *view);
-void srtp_prefetch_more(const struct srtp_session *session);
 
 /*
  * The same for callers that have only octets: _MALFORMED too when classify() does not accept

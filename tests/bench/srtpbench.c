@@ -164,8 +164,6 @@ static unsigned work_verify(const struct side *side)
         for (unsigned i = 0; i < PATH_GROUP; i++)
             srtp_prefetch(slot[i].session, slot[i].index, &slot[i].view);
         for (unsigned i = 0; i < PATH_GROUP; i++)
-            srtp_prefetch_more(slot[i].session);
-        for (unsigned i = 0; i < PATH_GROUP; i++)
             good += srtp_verify(slot[i].session, slot[i].index, &slot[i].view, slot[i].data,
                                 side->load->length) == VERDICT_ACCEPTED;
     }

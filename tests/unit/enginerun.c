@@ -464,10 +464,8 @@ static bool deliver(struct enginerun *run, struct key *key, struct line *line,
     enum verdict all[LANES_MAX] = {VERDICT_ACCEPTED};
 
     memcpy(copy.octets, packet->octets, packet->length);
-    for (unsigned i = 0; line && i < run->lanes; i++) {
+    for (unsigned i = 0; line && i < run->lanes; i++)
         srtp_prefetch(key->session[i], &line->index[i], view);
-        srtp_prefetch_more(key->session[i]);
-    }
     for (unsigned i = 0; i < run->lanes; i++)
         all[i] = srtp_verify(key->session[i], line ? &line->index[i] : NULL, view, copy.octets,
                              packet->length);

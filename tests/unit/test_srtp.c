@@ -1,6 +1,5 @@
 #include "common/srtp/srtp.h"
 
-#include <openssl/evp.h>
 #include <srtp2/srtp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +7,7 @@
 #include "common/base/err.h"
 #include "common/base/protocol.h"
 #include "common/base/writer.h"
+#include "common/srtp/gcm.h"
 #include "common/srtp/hmac.h"
 #include "tests/unit/protect.h"
 #include "tests/unit/reference.h"
@@ -21,6 +21,7 @@ enum { SSRC = 0x5501a0b2, OTHER_SSRC = 0x01020304, PACKET_SIZE = 256, WINDOW = 1
 
 static struct {
     unsigned tags; /* checked */
+    unsigned forget;
     unsigned add_stream, remove_stream;
     srtp_err_status_t fail; /* not ok: what the next calls of libsrtp2 return instead */
 } calls;
@@ -37,8 +38,10 @@ void __real_hmac_tag(const struct hmac_key *key, const uint8_t *message, size_t 
                      const uint8_t *more, size_t more_length, uint8_t tag[HMAC_OCTETS]);
 void __wrap_hmac_tag(const struct hmac_key *key, const uint8_t *message, size_t length,
                      const uint8_t *more, size_t more_length, uint8_t tag[HMAC_OCTETS]);
-int __real_EVP_DecryptFinal_ex(EVP_CIPHER_CTX *context, unsigned char *out, int *length);
-int __wrap_EVP_DecryptFinal_ex(EVP_CIPHER_CTX *context, unsigned char *out, int *length);
+bool __real_gcm_is_right(struct gcm *gcm, const uint8_t *key, const struct gcm_message *message);
+bool __wrap_gcm_is_right(struct gcm *gcm, const uint8_t *key, const struct gcm_message *message);
+void __real_gcm_forget(struct gcm *gcm);
+void __wrap_gcm_forget(struct gcm *gcm);
 srtp_err_status_t __real_srtp_add_stream(srtp_t context, const srtp_policy_t *policy);
 srtp_err_status_t __wrap_srtp_add_stream(srtp_t context, const srtp_policy_t *policy);
 srtp_err_status_t __real_srtp_remove_stream(srtp_t context, unsigned ssrc);
@@ -66,10 +69,16 @@ void __wrap_hmac_tag(const struct hmac_key *key, const uint8_t *message, size_t 
     __real_hmac_tag(key, message, length, more, more_length, tag);
 }
 
-int __wrap_EVP_DecryptFinal_ex(EVP_CIPHER_CTX *context, unsigned char *out, int *length)
+bool __wrap_gcm_is_right(struct gcm *gcm, const uint8_t *key, const struct gcm_message *message)
 {
     calls.tags++;
-    return __real_EVP_DecryptFinal_ex(context, out, length);
+    return __real_gcm_is_right(gcm, key, message);
+}
+
+void __wrap_gcm_forget(struct gcm *gcm)
+{
+    calls.forget++;
+    __real_gcm_forget(gcm);
 }
 
 srtp_err_status_t __wrap_srtp_add_stream(srtp_t context, const srtp_policy_t *policy)
@@ -977,6 +986,18 @@ START_TEST(test_state_after_rtcp)
 }
 END_TEST
 
+/* All sessions share what holds the key of the last packet. */
+START_TEST(test_close_forgets)
+{
+    call_open((enum suite_id)_i);
+    expect(ACCEPTED, receive(1));
+    expect(ACCEPTED, receive_rtcp(1));
+    ck_assert_uint_eq(calls.forget, 0);
+    call_close();
+    ck_assert_uint_eq(calls.forget, engine == evp && call.suite->aead ? 1 : 0);
+}
+END_TEST
+
 /* ---------------------------------------------------------------- results of the library */
 
 static const struct {
@@ -1055,6 +1076,7 @@ static void add_suites(Suite *suite, SFun setup)
     tcase_add_loop_test(tc, test_restart_late, 0, SUITE_COUNT);
     tcase_add_loop_test(tc, test_restart_rtcp, 0, SUITE_COUNT);
     tcase_add_loop_test(tc, test_state_after_rtcp, 0, SUITE_COUNT);
+    tcase_add_loop_test(tc, test_close_forgets, 0, SUITE_COUNT);
     suite_add_tcase(suite, tc);
 }
 

@@ -49,8 +49,30 @@ static int check_key(const struct inner *inner, const struct suite *suite,
     return 0;
 }
 
+/* A sender with an assigned SSRC needs no key. One that is given has to be right all the same. */
+static int check_secret(const struct inner *inner, const struct admit_request *request,
+                        struct admit_error *error)
+{
+    if (request->assign_ssrc && request->key.kind == SRTP_KEY_NONE)
+        return 0;
+    return check_key(inner, request->suite, &request->key, error);
+}
+
+static int check_assign(const struct admit_request *request, struct admit_error *error)
+{
+    if (request->side != SA_SIDE_INTERNAL)
+        return refuse(error, ERR_FORBIDDEN, "assign_ssrc",
+                      "only a sender inside is given its SSRC: others have to be verified");
+    return request->ssrc_count > 0 ? refuse(error, ERR_INVALID, "assign_ssrc",
+                                            "not together with ssrc: the SSRC is either the "
+                                            "sender's choice or ours")
+                                   : 0;
+}
+
 static int check_ssrcs(const struct admit_request *request, struct admit_error *error)
 {
+    if (request->assign_ssrc)
+        return check_assign(request, error);
     if (request->ssrc_count == 0)
         return refuse(error, ERR_INVALID, "ssrc",
                       "at least one is needed: this version does not learn SSRCs");
@@ -204,7 +226,7 @@ static int check(const struct inner *inner, const struct inner_link *link,
     if (result == 0)
         result = check_destination(inner, request, error);
     if (result == 0)
-        result = check_key(inner, request->suite, &request->key, error);
+        result = check_secret(inner, request, error);
     if (result == 0)
         result = check_ssrcs(request, error);
     if (result == 0)
@@ -216,10 +238,44 @@ static int check(const struct inner *inner, const struct inner_link *link,
 
 /* ------------------------------------------------------------ making it */
 
+/* No SA of the site has it, nor had it until some seconds ago, whatever dmz-relay it lives on. */
+static bool ssrc_is_free(const struct inner *inner, uint32_t ssrc)
+{
+    bool free = !table_by_ssrc(inner->table, SA_SIDE_EXTERNAL, ssrc, NULL) &&
+                !table_by_ssrc(inner->table, SA_SIDE_INTERNAL, ssrc, NULL);
+
+    for (size_t i = 0; i < inner->link_count && free; i++)
+        free = authority_label_is_free(&inner->links[i].authority, ssrc);
+    return free;
+}
+
+/* Up to 2^31, since there are senders whose option for it is a signed number. Never 0. */
+static uint32_t pick_ssrc(const struct inner *inner)
+{
+    uint32_t ssrc;
+
+    do {
+        ssrc = random_u32() >> 1;
+    } while (ssrc == 0 || !ssrc_is_free(inner, ssrc));
+    return ssrc;
+}
+
+static int add_streams(struct sa *sa, const struct inner *inner,
+                       const struct admit_request *request)
+{
+    int result = 0;
+
+    if (request->assign_ssrc)
+        return sa_stream_add(sa, pick_ssrc(inner), SSRC_ORIGIN_ASSIGNED);
+    for (unsigned i = 0; result == 0 && i < request->ssrc_count; i++)
+        result = sa_stream_add(sa, request->ssrc[i], SSRC_ORIGIN_SIGNALLED);
+    return result;
+}
+
 static int fill(struct sa *sa, const struct inner *inner, const struct inner_link *link,
                 const struct admit_request *request)
 {
-    int result = 0;
+    int result;
 
     sa->owner = link->number;
     sa->generation = 1;
@@ -227,15 +283,16 @@ static int fill(struct sa *sa, const struct inner *inner, const struct inner_lin
     sa->source = request->source;
     sa->destination = request->destination;
     sa->suite = request->suite;
-    for (unsigned i = 0; result == 0 && i < request->ssrc_count; i++)
-        result = sa_stream_add(sa, request->ssrc[i], SSRC_ORIGIN_SIGNALLED);
+    result = add_streams(sa, inner, request);
     rate_init(&sa->rate, request->rate ? request->rate : inner->options.sa_rate);
     sa->media_index = request->media_index;
     sa->reverse = request->reverse;
     sa->media_timeout_s = request->media_timeout_s < 0 ? inner->options.media_timeout_s
                                                        : (uint32_t)request->media_timeout_s;
-    sa->label = authority_label(&link->authority, request->ssrc[0]);
-    if (result < 0 || sa_set_text(sa, SA_CALL_ID, request->call_id) < 0 ||
+    if (result < 0)
+        return result;
+    sa->label = authority_label(&link->authority, sa->stream[0].ssrc);
+    if (sa_set_text(sa, SA_CALL_ID, request->call_id) < 0 ||
         sa_set_text(sa, SA_LISTENER_IN, request->listener) < 0 ||
         sa_set_text(sa, SA_LISTENER_OUT, request->to_listener) < 0)
         return ERR_NOMEM;
@@ -277,8 +334,11 @@ static int check_alone(const struct inner *inner, const struct sa *sa, struct ad
 static int open_session(const struct inner *inner, const struct admit_request *request,
                         struct sa *sa, struct admit_error *error)
 {
-    int result = sa_open(sa, inner->options.engine, &request->key);
+    int result;
 
+    if (sa_is_assigned(sa))
+        return 0;
+    result = sa_open(sa, inner->options.engine, &request->key);
     return result < 0
                ? refuse(error, result, "key", "no SRTP session could be made: %s", err_text(result))
                : 0;
@@ -345,24 +405,55 @@ int admit(struct inner *inner, const struct admit_request *request, uint64_t wal
     return 0;
 }
 
-int admit_rekey(struct inner *inner, struct sa *sa, const struct suite *suite,
-                const struct srtp_key *key, uint64_t now_us, struct admit_error *error)
+/* Without a key: packets have the shape of one suite or of the other. Is anything another? */
+static int change_suite(struct inner *inner, struct sa *sa, const struct suite *suite,
+                        uint64_t now_us)
 {
-    struct inner_link *link = &inner->links[sa->owner];
-    struct srtp_session *before = sa->srtp, *session = NULL;
-    int result = check_key(inner, suite, key, error);
+    const struct suite *before = sa->suite;
 
-    if (result < 0)
-        return result;
+    if (suite == before)
+        return 0;
+    sa->suite = suite;
+    sa->generation++;
+    if (before)
+        rekey_suite(table_old_keys(inner->table), sa, before, now_us);
+    return 1;
+}
+
+/* 1: it has a new key, 0: it had this one, or an error of srtp_session_new(). */
+static int change_key(struct inner *inner, struct sa *sa, const struct suite *suite,
+                      const struct srtp_key *key, uint64_t now_us)
+{
+    struct srtp_session *before = sa->srtp, *session = NULL;
+    int result;
+
     if (srtp_session_is(before, suite, key))
         return 0;
     result = srtp_session_new(inner->options.engine, &session, suite, key);
     if (result < 0)
-        return refuse(error, result, "key", "no SRTP session could be made: %s", err_text(result));
+        return result;
     sa->srtp = session;
     sa->suite = suite;
     sa->generation++;
     rekey(table_old_keys(inner->table), sa, before, sa->stream, sa->stream_count, now_us);
+    return 1;
+}
+
+int admit_rekey(struct inner *inner, struct sa *sa, const struct suite *suite,
+                const struct srtp_key *key, uint64_t now_us, struct admit_error *error)
+{
+    struct inner_link *link = &inner->links[sa->owner];
+    int result = check_key(inner, suite, key, error), changed;
+
+    if (result < 0)
+        return result;
+    changed = sa_is_assigned(sa) ? change_suite(inner, sa, suite, now_us)
+                                 : change_key(inner, sa, suite, key, now_us);
+    if (changed < 0)
+        return refuse(error, changed, "key", "no SRTP session could be made: %s",
+                      err_text(changed));
+    if (changed == 0)
+        return 0;
     authority_changed(&link->authority, sa);
     log_debug("SA %llu has a new key, generation %u", (unsigned long long)sa->id, sa->generation);
     inner->hooks.kick(inner->hooks.ctx, link);

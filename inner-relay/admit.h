@@ -15,11 +15,12 @@ struct admit_request {
     enum sa_side side;
     struct sa_transport source;
     struct sa_transport destination;
-    const struct suite *suite;
-    struct srtp_key key; /* master */
+    const struct suite *suite; /* may be NULL where the key is none */
+    struct srtp_key key;       /* master; may be none where assign_ssrc is set */
     unsigned ssrc_count;
     uint32_t ssrc[SA_SSRC_MAX];
-    uint32_t rate; /* octets per second; 0: as configured */
+    bool assign_ssrc; /* the sender, who is inside, is given an SSRC; a key is checked, not kept */
+    uint32_t rate;    /* octets per second; 0: as configured */
     char call_id[CALL_ID_SIZE];
     uint8_t media_index;
     char listener[NAME_SIZE];    /* that the sender sends to; "": any */
@@ -40,7 +41,8 @@ int admit(struct inner *inner, const struct admit_request *request, uint64_t wal
 
 /*
  * A new key for an SA, of the same suite or of another; the old one is good for OLD_KEY_US more.
- * The same key again changes nothing. 0, or negative with error; nothing is changed then.
+ * The same key again changes nothing, and where the SSRC was assigned, only another suite does.
+ * 0, or negative with error; nothing is changed then.
  */
 int admit_rekey(struct inner *inner, struct sa *sa, const struct suite *suite,
                 const struct srtp_key *key, uint64_t now_us, struct admit_error *error);

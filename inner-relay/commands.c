@@ -250,10 +250,23 @@ static void read_key(struct reading *reading, struct srtp_key *key)
     read_lifetime(reading, key);
 }
 
+/* With an assigned SSRC a suite may come without a key, and neither has to. */
+static void read_crypto(struct reading *reading, struct admit_request *request)
+{
+    bool any = member(reading, "key") || member(reading, "mki") || member(reading, "lifetime");
+
+    if (!request->assign_ssrc || any || member(reading, "suite"))
+        read_suite(reading, &request->suite);
+    if (!request->assign_ssrc || any)
+        read_key(reading, &request->key);
+}
+
 static void read_ssrcs(struct reading *reading, struct admit_request *request)
 {
     const json_t *array = member(reading, "ssrc");
 
+    if (request->assign_ssrc && !array)
+        return;
     if (!json_is_array(array) || json_array_size(array) == 0 ||
         json_array_size(array) > SA_SSRC_MAX) {
         complain(reading, "ssrc", "one to eight SSRCs are needed");
@@ -294,8 +307,8 @@ static void read_request(struct reading *reading, struct admit_request *request)
 {
     read_side(reading, &request->side);
     read_transport(reading, "source", "source_rtcp", "mux", &request->source);
-    read_suite(reading, &request->suite);
-    read_key(reading, &request->key);
+    read_flag(reading, "assign_ssrc", &request->assign_ssrc);
+    read_crypto(reading, request);
     read_ssrcs(reading, request);
     read_transport(reading, "to", "to_rtcp", "to_mux", &request->destination);
     read_text(reading, "call_id", request->call_id, sizeof(request->call_id));
@@ -333,6 +346,12 @@ static json_t *send_to(const struct inner *core, const struct sa *sa, bool rtcp)
     return json_string(addr_format(&addr, text, sizeof(text)));
 }
 
+/* That was not the sender's choice. */
+static json_t *ssrc_to_use(const struct sa *sa)
+{
+    return sa_is_assigned(sa) ? json_integer((json_int_t)sa->stream[0].ssrc) : json_null();
+}
+
 static json_t *on_sa_add(void *ctx, const json_t *json)
 {
     struct inner *core = &relay_of(ctx)->core;
@@ -347,9 +366,9 @@ static json_t *on_sa_add(void *ctx, const json_t *json)
     wipe(&request, sizeof(request));
     if (reading.refusal)
         return reading.refusal;
-    return json_pack("{s:b,s:I,s:I,s:o,s:o}", "ok", 1, "id", (json_int_t)sa->id, "label",
-                     (json_int_t)sa->label, "send_to", send_to(core, sa, false), "send_rtcp_to",
-                     send_to(core, sa, true));
+    return json_pack("{s:b,s:I,s:I,s:o,s:o,s:o}", "ok", 1, "id", (json_int_t)sa->id, "label",
+                     (json_int_t)sa->label, "ssrc", ssrc_to_use(sa), "send_to",
+                     send_to(core, sa, false), "send_rtcp_to", send_to(core, sa, true));
 }
 
 static json_t *on_sa_rekey(void *ctx, const json_t *json)

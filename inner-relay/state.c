@@ -264,7 +264,10 @@ static void forget(struct reading *reading, uint64_t id)
 static int take_sa(struct reading *reading, const struct inner_link *link, struct sa *sa,
                    const struct srtp_key *key)
 {
-    if (key->kind != SRTP_KEY_MASTER || sa->id == 0 || sa->id >= UINT64_MAX / 2) {
+    bool assigned = sa_is_assigned(sa);
+
+    if (key->kind != (assigned ? SRTP_KEY_NONE : SRTP_KEY_MASTER) || sa->id == 0 ||
+        sa->id >= UINT64_MAX / 2) {
         sa_free(sa);
         return refuse(reading, ERR_PROTOCOL, "a record of an SA cannot be read");
     }
@@ -272,7 +275,7 @@ static int take_sa(struct reading *reading, const struct inner_link *link, struc
     if (link && sa->id >= reading->next_id)
         reading->next_id = sa->id + 1;
     /* Its [dmz NAME] may be no longer in the ini file. */
-    if (!link || sa_open(sa, reading->inner->options.engine, key) < 0) {
+    if (!link || (!assigned && sa_open(sa, reading->inner->options.engine, key) < 0)) {
         sa_free(sa);
         return 0;
     }

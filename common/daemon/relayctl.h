@@ -42,7 +42,8 @@ enum relayctl_group {
     X(KEY_FILE, "key-file", 0, "FILE", KEY, "read the key from FILE, - is standard input")         \
     X(MKI, "mki", 0, "HEX", KEY, "the MKI behind its packets, in hex digits")                      \
     X(LIFETIME, "lifetime", 0, "PACKETS", KEY, "packets that the key may protect, 2^48")           \
-    X(SSRC, "ssrc", 0, "N[,N...]", SA, "its SSRCs, decimal or 0x hex (required)")                  \
+    X(SSRC, "ssrc", 0, "N[,N...]", SA, "its SSRCs, decimal or 0x hex")                             \
+    X(ASSIGN_SSRC, "assign-ssrc", 0, NULL, SA, "it is told which SSRC to use, and needs no key")   \
     X(TO, "to", 0, "IP:PORT", SA, "where its RTP goes (required)")                                 \
     X(TO_RTCP, "to-rtcp", 0, "IP:PORT", SA, "where its RTCP goes (port + 1)")                      \
     X(TO_MUX, "to-mux", 0, NULL, SA, "its RTCP goes to the RTP port")                              \

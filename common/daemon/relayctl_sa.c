@@ -172,6 +172,17 @@ static int check_mki(struct draft *draft, const struct rule *rule, const char *t
     return put(draft, rule->option, json_string(text));
 }
 
+static int check_flag(struct draft *draft, const struct rule *rule, const char *text)
+{
+    (void)text;
+    return put(draft, rule->option, json_true());
+}
+
+/* Of a sender that has no key. */
+static const struct rule keyless_rules[] = {
+    {OPTION_SUITE, false, check_suite, 0, 0},
+};
+
 static const struct rule key_rules[] = {
     {OPTION_SUITE, true, check_suite, 0, 0},
     {OPTION_MKI, false, check_mki, 1, SRTP_MKI_MAX_OCTETS},
@@ -180,7 +191,8 @@ static const struct rule key_rules[] = {
 
 static const struct rule sa_rules[] = {
     {OPTION_SIDE, true, check_side, 0, 0},
-    {OPTION_SSRC, true, check_ssrc, 0, 0},
+    {OPTION_SSRC, false, check_ssrc, 0, 0},
+    {OPTION_ASSIGN_SSRC, false, check_flag, 0, 0},
     {OPTION_RATE, false, check_number, 8, 1000000},
     {OPTION_CALL_ID, false, check_text, 1, CALL_ID_SIZE - 1},
     {OPTION_MEDIA, false, check_number, 0, UINT8_MAX},
@@ -435,6 +447,27 @@ static int check_key(struct draft *draft)
 
 #define CHECK_RULES(draft, rules) check_rules(draft, rules, sizeof(rules) / sizeof((rules)[0]))
 
+static int check_crypto(struct draft *draft)
+{
+    return CHECK_RULES(draft, key_rules) < 0 || check_key(draft) < 0 ? ERR_INVALID : 0;
+}
+
+/* Without an SSRC of its own the sender may also be without a key. */
+static int check_sender(struct draft *draft)
+{
+    static const enum relayctl_option of_a_key[] = {OPTION_KEY, OPTION_KEY_FILE, OPTION_MKI,
+                                                    OPTION_LIFETIME};
+    bool assigned = value_of(draft, OPTION_ASSIGN_SSRC), any = !assigned;
+
+    if (assigned && value_of(draft, OPTION_SSRC))
+        return wrong(OPTION_ASSIGN_SSRC, "does not go with --ssrc; give one of them");
+    if (!assigned && !value_of(draft, OPTION_SSRC))
+        return wrong(OPTION_SSRC, "is missing; or give --assign-ssrc");
+    for (size_t i = 0; i < sizeof(of_a_key) / sizeof(of_a_key[0]); i++)
+        any = any || value_of(draft, of_a_key[i]);
+    return any ? check_crypto(draft) : CHECK_RULES(draft, keyless_rules);
+}
+
 struct json_t *relayctl_sa_with_id(const char *command, const char *id)
 {
     uint64_t number;
@@ -454,8 +487,8 @@ struct json_t *relayctl_sa_add(struct relayctl_options *options)
 
     if (!draft.request)
         relayctl_complain("out of memory");
-    else if (CHECK_RULES(&draft, sa_rules) == 0 && CHECK_RULES(&draft, key_rules) == 0 &&
-             check_hop(&draft, &from) == 0 && check_hop(&draft, &to) == 0 && check_key(&draft) == 0)
+    else if (CHECK_RULES(&draft, sa_rules) == 0 && check_hop(&draft, &from) == 0 &&
+             check_hop(&draft, &to) == 0 && check_sender(&draft) == 0)
         return draft.request;
     json_decref(draft.request);
     return NULL;
@@ -465,7 +498,7 @@ struct json_t *relayctl_sa_rekey(struct relayctl_options *options, const char *i
 {
     struct draft draft = {options, relayctl_sa_with_id("sa-rekey", id)};
 
-    if (draft.request && CHECK_RULES(&draft, key_rules) == 0 && check_key(&draft) == 0)
+    if (draft.request && check_crypto(&draft) == 0)
         return draft.request;
     json_decref(draft.request);
     return NULL;

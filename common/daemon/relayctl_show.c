@@ -731,9 +731,13 @@ void relayctl_show_sa(const struct json_t *reply, FILE *to)
 void relayctl_show_sa_added(const struct json_t *reply, FILE *to)
 {
     char id[CELL_SIZE], label[CELL_SIZE], rtp[CELL_SIZE], rtcp[CELL_SIZE];
+    const json_t *assigned = json_object_get(reply, "ssrc");
 
     fprintf(to, "SA %s added, label %s\n", text_of(json_object_get(reply, "id"), id, sizeof(id)),
             hex_text(number_of(reply, "label"), label, sizeof(label)));
+    if (json_is_integer(assigned))
+        fprintf(to, "the sender must use SSRC %" JSON_INTEGER_FORMAT " (%s)\n",
+                json_integer_value(assigned), hex_text(whole(assigned), label, sizeof(label)));
     if (!json_is_string(json_object_get(reply, "send_to"))) {
         fprintf(to, "where the sender must send to is not known yet: the tunnel is not up\n");
         return;

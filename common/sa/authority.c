@@ -167,16 +167,22 @@ static void bury(struct authority *authority, const struct sa *sa, uint64_t now_
         authority->live_dead = dead;
 }
 
+bool authority_label_is_free(const struct authority *authority, uint32_t label)
+{
+    const struct tombstone *dead = *resting_bucket(authority, label);
+
+    while (dead && dead->label != label)
+        dead = dead->next;
+    return !dead && !table_by_label(authority->table, authority->owner, label);
+}
+
 uint32_t authority_label(const struct authority *authority, uint32_t wanted)
 {
-    for (uint32_t label = wanted;; label = random_u32()) {
-        const struct tombstone *dead = *resting_bucket(authority, label);
+    uint32_t label = wanted;
 
-        while (dead && dead->label != label)
-            dead = dead->next;
-        if (!dead && !table_by_label(authority->table, authority->owner, label))
-            return label;
-    }
+    while (!authority_label_is_free(authority, label))
+        label = random_u32();
+    return label;
 }
 
 /* ------------------------------------------------------------ the change list */

@@ -72,7 +72,9 @@ void authority_changed(struct authority *authority, struct sa *sa);
 void authority_removed(struct authority *authority, struct sa *sa, uint64_t now_us);
 /* Forgets tombstones whose label has rested long enough. True: there may be more. */
 bool authority_tick(struct authority *authority, uint64_t now_us);
-/* The wanted label if it is free and no label of a deleted SA that still rests; else another. */
+/* Is it no SA's label, and none of a deleted SA that still rests? */
+bool authority_label_is_free(const struct authority *authority, uint32_t label);
+/* The wanted label if it is free; else another that is. */
 uint32_t authority_label(const struct authority *authority, uint32_t wanted);
 
 /* A tunnel is up, and the replica said what it holds. Decides between delta and snapshot. */

@@ -140,7 +140,7 @@ void rekey_suite(struct rekey_queue *queue, struct sa *sa, const struct suite *b
 
 size_t rekey_trailer_octets(const struct sa *sa, enum rtp_shape shape, uint64_t now_us)
 {
-    size_t octets = srtp_trailer_octets(sa->suite, shape, 0), before;
+    size_t octets = sa->suite ? srtp_trailer_octets(sa->suite, shape, 0) : 0, before;
 
     if (!sa->old || now_us >= sa->old->end_us)
         return octets;

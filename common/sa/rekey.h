@@ -38,7 +38,9 @@ void rekey_move(struct sa *from, struct sa *to);
 /* Ends the old keys that are due, limit at most: true when more are. */
 bool rekey_tick(struct rekey_queue *queue, uint64_t now_us, size_t limit);
 
-/* Of an SA without a session: the least room that a packet has behind its header. */
+/* Of an SA without a session, perhaps without a suite: the least room that a packet has behind its
+ * header.
+ */
 size_t rekey_trailer_octets(const struct sa *sa, enum rtp_shape shape, uint64_t now_us);
 /*
  * A packet that failed under the new key, with this verdict: the final one. stream is that of its

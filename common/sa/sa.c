@@ -150,3 +150,9 @@ bool sa_learns_ssrcs(const struct sa *sa)
     }
     return true;
 }
+
+bool sa_is_assigned(const struct sa *sa)
+{
+    return sa->side == SA_SIDE_INTERNAL && sa->stream_count > 0 &&
+           sa->stream[0].origin == SSRC_ORIGIN_ASSIGNED;
+}

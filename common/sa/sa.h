@@ -188,5 +188,10 @@ static inline bool sa_is_bound(const struct sa *sa, bool rtcp)
 }
 /* May further SSRCs be the sender's? None was signalled or assigned. */
 bool sa_learns_ssrcs(const struct sa *sa);
+/*
+ * Was a sender inside given its SSRC by the authority? Its packets are compared with that and not
+ * verified: the SA has no SRTP session anywhere, and may be without a suite.
+ */
+bool sa_is_assigned(const struct sa *sa);
 
 #endif

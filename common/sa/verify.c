@@ -23,7 +23,10 @@ static enum verdict authenticate(struct sa *sa, struct sa_stream *stream,
     return verdict;
 }
 
-/* Without a key: what the header alone tells. The inner-relay verifies. */
+/*
+ * Without a key: what the header alone tells. Where the dmz-relay has none, the inner-relay
+ * verifies; packets with an assigned SSRC, who receives them.
+ */
 static enum verdict look_at(const struct sa *sa, const struct sa_stream *stream,
                             const struct rtp_view *view, size_t length, uint64_t now_us)
 {
@@ -53,7 +56,10 @@ static void note_arrival(struct sa *sa, struct sa_stream *stream, const struct r
     sa->packets++;
     sa->octets += length;
     sa->last_packet_us = now_us;
-    if (view->shape == RTP_SHAPE_RTP && sa->srtp)
+    if (view->shape != RTP_SHAPE_RTP)
+        return;
+    /* Strangers may not move them. */
+    if (sa->srtp || stream->origin == SSRC_ORIGIN_ASSIGNED)
         rtp_stats_packet(&stream->stats, stats_index(stream, view->sequence), view->timestamp,
                          now_us);
 }

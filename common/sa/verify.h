@@ -9,10 +9,10 @@
 #include "common/sa/sa.h"
 
 /*
- * Verifies a packet under its SA, which must have a suite, and keeps the SA's
- * counters and stream state. An SA without an SRTP session (keyless) takes what
- * has one of its SSRCs and room for the suite's tag, and learns nothing from it. view is what
- * classify() said of it.
+ * Verifies a packet under its SA and keeps the SA's counters and stream state. An
+ * SA without an SRTP session (keyless, or its SSRC was assigned) takes what has
+ * one of its SSRCs and room for the tag of its suite, where it has one, and learns nothing from it.
+ * view is what classify() said of it.
  */
 enum verdict verify_packet(struct sa *sa, const struct rtp_view *view, const uint8_t *packet,
                            size_t length, uint64_t now_us);

@@ -5,6 +5,7 @@
 
 #include "common/base/err.h"
 #include "common/base/protocol.h"
+#include "common/sa/rekey.h"
 #include "common/sa/table.h"
 #include "common/srtp/srtp.h"
 #include "tests/unit/core.h"
@@ -13,6 +14,20 @@
 enum { ROOM = 16 };
 
 static struct core core;
+
+/* The next numbers that are drawn. */
+static struct {
+    unsigned next, count;
+    uint32_t number[16];
+} lots;
+
+uint32_t __real_random_u32(void);
+uint32_t __wrap_random_u32(void);
+
+uint32_t __wrap_random_u32(void)
+{
+    return lots.next < lots.count ? lots.number[lots.next++] : __real_random_u32();
+}
 
 static void start_engine(void)
 {
@@ -27,6 +42,7 @@ static void setup(void)
 
 static void teardown(void)
 {
+    lots.count = 0;
     core_fini(&core);
 }
 
@@ -500,6 +516,172 @@ START_TEST(test_label)
 }
 END_TEST
 
+/* ------------------------------------------------------------ SSRCs that are assigned */
+
+static void assign_request(struct admit_request *request, unsigned n)
+{
+    core_request(request, n);
+    turn_round(request);
+    request->source.rtp.port = (uint16_t)(3000 + 2 * n);
+    request->source.rtcp.port = (uint16_t)(3001 + 2 * n);
+    request->ssrc_count = 0;
+    request->assign_ssrc = true;
+}
+
+static const struct {
+    bool outside, ssrc;
+    bool suite, key;
+    int wrong_length; /* of the key */
+    int code;
+    const char *field, *says;
+} assigned[] = {
+    {false, false, true, true, 0, 0, NULL, ""},
+    {false, false, true, false, 0, 0, NULL, ""},
+    {false, false, false, false, 0, 0, NULL, ""},
+    {true, false, true, true, 0, ERR_FORBIDDEN, "assign_ssrc", "only a sender inside"},
+    {true, false, false, false, 0, ERR_FORBIDDEN, "assign_ssrc", "only a sender inside"},
+    {false, true, true, true, 0, ERR_INVALID, "assign_ssrc", "not together with ssrc"},
+    {false, false, true, true, 1, ERR_INVALID, "key", "octets, but"},
+};
+
+/* Whatever was said of its key, none is kept: no engine can be asked about its packets. */
+START_TEST(test_assigned)
+{
+    struct admit_request request, good;
+    const struct sa *sa;
+
+    assign_request(&good, 1);
+    request = good;
+    if (assigned[_i].outside) {
+        core_request(&request, 1);
+        request.ssrc_count = 0;
+        request.assign_ssrc = true;
+    }
+    request.ssrc_count = assigned[_i].ssrc;
+    request.key.length += (size_t)assigned[_i].wrong_length;
+    request.suite = assigned[_i].suite ? request.suite : NULL;
+    if (!assigned[_i].key)
+        request.key = (struct srtp_key){.kind = SRTP_KEY_NONE};
+    if (assigned[_i].code != 0) {
+        check_refused(&request, assigned[_i].code, assigned[_i].field, assigned[_i].says);
+        return;
+    }
+    sa = core_add(&core, &request);
+    ck_assert_ptr_nonnull(sa);
+    ck_assert_uint_eq(sa->stream_count, 1);
+    ck_assert_int_eq(sa->stream[0].origin, SSRC_ORIGIN_ASSIGNED);
+    ck_assert_uint_eq(sa->label, sa->stream[0].ssrc);
+    ck_assert(sa_is_assigned(sa) && !sa_learns_ssrcs(sa));
+    ck_assert_ptr_null(sa->srtp);
+    ck_assert_ptr_eq(sa->suite, request.suite);
+    ck_assert_uint_eq(srtp_engine_verifications(core.inner.options.engine), 0);
+}
+END_TEST
+
+/* Numbers that are drawn, one after the other: half of each is an SSRC. */
+static void draw(unsigned count, const uint32_t *ssrcs)
+{
+    lots.next = 0;
+    lots.count = count;
+    for (unsigned i = 0; i < count; i++)
+        lots.number[i] = 2 * ssrcs[i];
+}
+
+START_TEST(test_assign_what_is_free)
+{
+    enum { OUTSIDE, INSIDE, LABEL, OTHER_LABEL, RESTING, OTHER_RESTING, ZERO, FREE, COUNT };
+    uint32_t ssrcs[COUNT] = {[FREE] = 0x7fffffff};
+    struct admit_request request;
+    struct sa *sa[ZERO];
+
+    for (unsigned i = 0; i < ZERO; i++) {
+        core_request(&request, i);
+        if (i == INSIDE)
+            turn_round(&request);
+        if (i == OTHER_LABEL || i == OTHER_RESTING)
+            snprintf(request.dmz, sizeof(request.dmz), "west");
+        sa[i] = core_add(&core, &request);
+        ck_assert_ptr_nonnull(sa[i]);
+        ssrcs[i] = sa[i]->stream[0].ssrc;
+    }
+    /* Two with one SSRC: the second has a label of its own. */
+    for (unsigned i = LABEL; i <= OTHER_LABEL; i++) {
+        uint32_t one = 0x4000 + i;
+
+        draw(1, &one);
+        core_request(&request, i);
+        snprintf(request.dmz, sizeof(request.dmz), i == LABEL ? "east" : "west");
+        request.source.rtp.port = (uint16_t)(request.source.rtp.port + 1000);
+        request.source.rtcp.port = (uint16_t)(request.source.rtcp.port + 1000);
+        sa[i] = core_add(&core, &request);
+        ck_assert_ptr_nonnull(sa[i]);
+        ck_assert_uint_eq(sa[i]->label, 2 * one);
+        ssrcs[i] = sa[i]->label;
+    }
+    inner_delete(&core.inner, sa[RESTING], 5000000);
+    inner_delete(&core.inner, sa[OTHER_RESTING], 5000000);
+    draw(COUNT, ssrcs);
+    assign_request(&request, 50);
+    sa[0] = core_add(&core, &request);
+    ck_assert_ptr_nonnull(sa[0]);
+    ck_assert_uint_eq(sa[0]->stream[0].ssrc, ssrcs[FREE]);
+    ck_assert_uint_eq(lots.next, COUNT);
+
+    /* The assigned one is taken, too; what has rested is not. */
+    draw(1, &ssrcs[FREE]);
+    assign_request(&request, 51);
+    ck_assert_uint_ne(core_add(&core, &request)->stream[0].ssrc, ssrcs[FREE]);
+    ck_assert_uint_eq(lots.next, 1);
+    ck_assert(!inner_work(&core.inner, 5000000 + LABEL_REST_US));
+    draw(1, &ssrcs[OTHER_RESTING]);
+    assign_request(&request, 52);
+    ck_assert_uint_eq(core_add(&core, &request)->stream[0].ssrc, ssrcs[OTHER_RESTING]);
+}
+END_TEST
+
+/* A new key is looked at, and all that it can change is how long a tag is. */
+START_TEST(test_assigned_rekey)
+{
+    static const struct {
+        bool suite_before;
+        unsigned other_suite;
+        bool wrong_length;
+        unsigned generation;
+        bool two_shapes;
+    } rows[] = {
+        {true, 0, false, 1, false},
+        {true, 1, false, 2, true},
+        {false, 1, false, 2, false},
+        {true, 1, true, 1, false},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct admit_request request, other;
+        struct admit_error error;
+        struct sa *sa;
+        int result;
+
+        assign_request(&request, (unsigned)i);
+        request.suite = suite_get(SUITE_AES_CM_128_HMAC_SHA1_80);
+        request.key.length = suite_material_octets(request.suite);
+        assign_request(&other, rows[i].other_suite);
+        if (!rows[i].suite_before) {
+            request.suite = NULL;
+            request.key.kind = SRTP_KEY_NONE;
+        }
+        sa = core_add(&core, &request);
+        ck_assert_ptr_nonnull(sa);
+        other.key.octets[3] ^= 0x40;
+        other.key.length += rows[i].wrong_length;
+        result = admit_rekey(&core.inner, sa, other.suite, &other.key, 1000000, &error);
+        ck_assert_int_eq(result, rows[i].wrong_length ? ERR_INVALID : 0);
+        ck_assert_uint_eq(sa->generation, rows[i].generation);
+        ck_assert_ptr_null(sa->srtp);
+        ck_assert_int_eq(rekey_left_us(sa, 1000000) > 0, rows[i].two_shapes);
+    }
+}
+END_TEST
+
 enum { MANY = 60 };
 
 /* A call lives while one of its directions is heard; looking takes turns, deleting more of them. */
@@ -594,6 +776,9 @@ int main(void)
     tcase_add_loop_test(tc, test_source_alone, 0, 5);
     tcase_add_test(tc, test_defaults);
     tcase_add_test(tc, test_label);
+    tcase_add_loop_test(tc, test_assigned, 0, ROWS(assigned));
+    tcase_add_test(tc, test_assign_what_is_free);
+    tcase_add_test(tc, test_assigned_rekey);
     tcase_add_test(tc, test_media_timeout);
     tcase_add_test(tc, test_reverse);
     return unit_run(suite);

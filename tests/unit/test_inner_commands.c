@@ -201,6 +201,9 @@ static const struct {
     {"ssrc", "[\"1\"]", NULL},
     {"ssrc", "[5, 6, 5]", NULL},
     {"ssrc", "[1,2,3,4,5,6,7,8,9]", NULL},
+    {"assign_ssrc", "1", NULL},
+    {"assign_ssrc", "\"yes\"", NULL},
+    {"assign_ssrc", "true", NULL}, /* there are SSRCs, and the sender is outside */
     {"to", NULL, NULL},
     {"to", "\"10.1.1.1:0\"", NULL},
     {"to", "\"10.1.1.1\"", NULL},
@@ -381,7 +384,8 @@ START_TEST(test_answer)
     json_object_update(request, changes);
     reply = ask(request);
     ck_assert_msg(is_ok(reply), "%s", members_text(reply));
-    members_are(reply, "ok id label send_to send_rtcp_to");
+    members_are(reply, "ok id label ssrc send_to send_rtcp_to");
+    ck_assert(json_is_null(json_object_get(reply, "ssrc")));
     ck_assert_int_eq(number_of(reply, "id"), 1);
     ck_assert_int_eq(number_of(reply, "label"), 1001);
     check_text(reply, "send_to", answers[_i].send_to);
@@ -411,6 +415,54 @@ START_TEST(test_least)
     ck_assert_uint_eq(sa->media_timeout_s, relay.core.options.media_timeout_s);
     ck_assert_uint_eq(sa->stream[1].ssrc, UINT32_MAX);
     json_decref(reply);
+}
+END_TEST
+
+static const struct {
+    const char *more, *field; /* field NULL: it is taken */
+} assigning[] = {
+    {"", NULL},
+    {",\"ssrc\":null,\"key\":null,\"suite\":null,\"mki\":null,\"lifetime\":null", NULL},
+    {",\"suite\":\"AES_CM_128_HMAC_SHA1_80\"", NULL},
+    {",\"suite\":\"AES_CM_128_HMAC_SHA1_80\",\"key\":\"" KEY "\",\"lifetime\":9", NULL},
+    {",\"key\":\"" KEY "\"", "suite"},
+    {",\"suite\":\"AES_CM_128\"", "suite"},
+    {",\"suite\":\"AES_CM_128_HMAC_SHA1_80\",\"mki\":\"00\"", "key"},
+    {",\"suite\":\"AES_CM_128_HMAC_SHA1_80\",\"lifetime\":9", "key"},
+    {",\"suite\":\"AES_CM_128_HMAC_SHA1_80\",\"key\":\"AAAA\"", "key"},
+    {",\"ssrc\":[]", "ssrc"},
+    {",\"ssrc\":[7]", "assign_ssrc"},
+};
+
+START_TEST(test_assign_ssrc)
+{
+    json_t *request, *reply, *sa;
+    char line[1024];
+
+    snprintf(line, sizeof(line),
+             "{\"command\":\"sa-add\",\"side\":\"internal\",\"source\":\"10.1.1.1:5000\","
+             "\"to\":\"192.0.2.1:6000\",\"assign_ssrc\":true%s}",
+             assigning[_i].more);
+    request = json_loads(line, 0, NULL);
+    ck_assert_ptr_nonnull(request);
+    if (assigning[_i].field) {
+        check_refused(request, assigning[_i].field);
+        json_decref(request);
+        return;
+    }
+    reply = ask(request);
+    ck_assert_msg(is_ok(reply), "%s", members_text(reply));
+    ck_assert_int_gt(number_of(reply, "ssrc"), 0);
+    ck_assert_int_le(number_of(reply, "ssrc"), INT32_MAX);
+    ck_assert_int_eq(number_of(reply, "ssrc"), number_of(reply, "label"));
+    sa = ask_about("sa-show", 1);
+    ck_assert_str_eq(text_of(json_object_get(sa, "sa"), "key"), "none");
+    ck_assert_str_eq(
+        text_of(json_array_get(json_object_get(json_object_get(sa, "sa"), "streams"), 0), "origin"),
+        "assigned");
+    json_decref(sa);
+    json_decref(reply);
+    json_decref(request);
 }
 END_TEST
 
@@ -843,6 +895,7 @@ int main(void)
     tcase_add_test(tc, test_full);
     tcase_add_loop_test(tc, test_answer, 0, ROWS(answers));
     tcase_add_test(tc, test_least);
+    tcase_add_loop_test(tc, test_assign_ssrc, 0, ROWS(assigning));
     tcase_add_test(tc, test_list);
     tcase_add_test(tc, test_show);
     tcase_add_test(tc, test_no_keys);

@@ -279,6 +279,60 @@ START_TEST(test_keyless)
 }
 END_TEST
 
+/* A sender inside with an SSRC that it was given: packets are compared with that, and counted. */
+static const struct {
+    bool suite, rtcp, stranger;
+    size_t length;
+    enum verdict verdict;
+} assigned[] = {
+    {true, false, false, 29, VERDICT_ACCEPTED},      {true, false, false, 21, VERDICT_MALFORMED},
+    {true, true, false, 22, VERDICT_ACCEPTED},       {true, true, false, 21, VERDICT_MALFORMED},
+    {false, false, false, 12, VERDICT_ACCEPTED},     {false, false, false, 11, VERDICT_MALFORMED},
+    {false, true, false, 8, VERDICT_ACCEPTED},       {false, true, false, 7, VERDICT_MALFORMED},
+    {false, false, true, 29, VERDICT_SSRC_MISMATCH}, {true, true, true, 22, VERDICT_SSRC_MISMATCH},
+};
+
+static struct udp_packet make_assigned(uint16_t sequence, bool rtcp)
+{
+    static const uint8_t report[] = {0x80, 201, 0, 1, 0, 0, SSRC >> 8, SSRC & 0xff};
+
+    memset(octets, 0x77, sizeof(octets));
+    (void)protect_make_rtp(octets, sizeof(octets), 0, sequence, 160, SSRC, "payload", 7);
+    if (rtcp)
+        memcpy(octets, report, sizeof(report));
+    return (struct udp_packet){.data = octets, .source = sa->source.rtp};
+}
+
+START_TEST(test_assigned)
+{
+    /* Over a wrap, one late, one twice, one lost. */
+    static const uint16_t sequences[] = {65533, 65534, 65534, 0, 65535, 1, 3, 4};
+    bool rtcp = assigned[_i].rtcp, accepted = assigned[_i].verdict == VERDICT_ACCEPTED;
+    const struct rtp_stats *stats = &sa->stream[0].stats;
+    uint64_t before = srtp_engine_verifications(engine);
+    struct sa *found;
+
+    srtp_session_free(sa->srtp);
+    sa->srtp = NULL;
+    sa->suite = assigned[_i].suite ? sa->suite : NULL;
+    sa->side = SA_SIDE_INTERNAL;
+    sa->stream[0].origin = SSRC_ORIGIN_ASSIGNED;
+    insert(true);
+    for (unsigned i = 0; i < 8; i++) {
+        struct udp_packet packet = make_assigned(sequences[i], rtcp);
+
+        packet.length = assigned[_i].length;
+        octets[rtcp ? 7 : 11] ^= assigned[_i].stranger;
+        ck_assert_int_eq(admit_packet(&packet, SA_SIDE_INTERNAL, false, &found),
+                         assigned[_i].verdict);
+    }
+    ck_assert_uint_eq(sa->packets, accepted ? 8 : 0);
+    ck_assert_uint_eq(stats->received, accepted && !rtcp ? 8 : 0);
+    ck_assert_uint_eq(stats->highest_index - stats->first_index, accepted && !rtcp ? 7 : 0);
+    ck_assert_uint_eq(srtp_engine_verifications(engine), before);
+}
+END_TEST
+
 START_TEST(test_keyless_rate)
 {
     struct udp_packet packet = make_rtp(1);
@@ -434,6 +488,7 @@ int main(void)
     tcase_add_test(tc, test_not_found);
     tcase_add_test(tc, test_verified);
     tcase_add_loop_test(tc, test_keyless, 0, sizeof(keyless) / sizeof(keyless[0]));
+    tcase_add_loop_test(tc, test_assigned, 0, sizeof(assigned) / sizeof(assigned[0]));
     tcase_add_test(tc, test_keyless_rate);
     tcase_add_loop_test(tc, test_find_listener, 0, ROWS(finds));
     tcase_add_loop_test(tc, test_route, 0, ROWS(routes));

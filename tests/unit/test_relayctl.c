@@ -757,6 +757,11 @@ static const struct {
                  " --key AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGw==",
      SIDE_JSON SOURCE_JSON "\"suite\":\"AEAD_AES_128_GCM\"," TO_JSON SSRC_JSON
                            "\"key\":\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGw==\"}"},
+    {SIDE SOURCE TO " --assign-ssrc", SIDE_JSON SOURCE_JSON TO_JSON "\"assign_ssrc\":true}"},
+    {SIDE SOURCE SUITE TO " --assign-ssrc",
+     SIDE_JSON SOURCE_JSON SUITE_JSON TO_JSON "\"assign_ssrc\":true}"},
+    {SIDE SOURCE SUITE TO " --assign-ssrc --key " KEY,
+     SIDE_JSON SOURCE_JSON SUITE_JSON TO_JSON "\"assign_ssrc\":true," KEY_JSON "}"},
 };
 
 START_TEST(sa_add)
@@ -788,6 +793,16 @@ START_TEST(sa_add_without_addresses)
 }
 END_TEST
 
+START_TEST(sa_add_with_assigned_ssrc)
+{
+    place.reply = "{\"ok\":true,\"id\":17,\"label\":2147483646,\"ssrc\":2147483646,"
+                  "\"send_to\":null,\"send_rtcp_to\":null}";
+    run("-s @SOCKET sa add" SIDE SOURCE TO " --assign-ssrc");
+    check_exit(RELAYCTL_DONE);
+    check_has(place.out, "the sender must use SSRC 2147483646 (0x7ffffffe)\n");
+}
+END_TEST
+
 static const struct {
     const char *words, *complaint;
 } bad_adds[] = {
@@ -814,6 +829,12 @@ static const struct {
      "--to-rtcp: does not go with --to-mux"},
     {SIDE SOURCE " --suite aes_cm_128_hmac_sha1_80" TO SSRC " --key " KEY,
      "AES_CM_128_HMAC_SHA1_32"},
+    {SIDE SOURCE TO SSRC " --assign-ssrc", "--assign-ssrc: does not go with --ssrc"},
+    {SIDE SOURCE TO " --assign-ssrc --key " KEY, "--suite: is missing"},
+    {SIDE SOURCE SUITE TO " --assign-ssrc --mki 01", "--key: is missing"},
+    {SIDE SOURCE SUITE TO " --assign-ssrc --lifetime 1", "--key: is missing"},
+    {SIDE SOURCE " --suite none" TO " --assign-ssrc", "--suite: there is no suite"},
+    {SIDE SOURCE SUITE TO " --assign-ssrc=1", "--assign-ssrc"},
     {SIDE SOURCE SUITE TO " --ssrc 4294967296 --key " KEY, "--ssrc: \"4294967296\""},
     {SIDE SOURCE SUITE TO " --ssrc 0x --key " KEY, "--ssrc: \"0x\""},
     {SIDE SOURCE SUITE TO " --ssrc 1, --key " KEY, "--ssrc: \"\""},
@@ -1272,6 +1293,7 @@ static TCase *sa_add_case(void)
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_loop_test(tcase, sa_add, 0, ROWS(adds));
     tcase_add_test(tcase, sa_add_without_addresses);
+    tcase_add_test(tcase, sa_add_with_assigned_ssrc);
     tcase_add_loop_test(tcase, sa_add_errors, 0, ROWS(bad_adds));
     tcase_add_loop_test(tcase, sa_add_key_from_file_and_standard_input, 0, ROWS(key_texts));
     tcase_add_test(tcase, sa_add_warns_of_readable_key_file);

@@ -215,9 +215,13 @@ static void check_same(const struct sa *a, const struct sa *b)
     ck_assert_uint_eq(a->reverse, b->reverse);
     ck_assert_uint_eq(a->media_timeout_s, b->media_timeout_s);
     ck_assert_ptr_eq(a->suite, b->suite);
-    ck_assert_int_eq(srtp_session_key(a->srtp, SRTP_KEY_MASTER, &key), 0);
-    ck_assert(srtp_session_is(b->srtp, a->suite, &key));
-    ck_assert_uint_eq(srtp_session_lifetime(b->srtp), key.lifetime);
+    if (a->srtp) {
+        ck_assert_int_eq(srtp_session_key(a->srtp, SRTP_KEY_MASTER, &key), 0);
+        ck_assert(srtp_session_is(b->srtp, a->suite, &key));
+        ck_assert_uint_eq(srtp_session_lifetime(b->srtp), key.lifetime);
+    } else {
+        ck_assert(sa_is_assigned(b) && !b->srtp);
+    }
     ck_assert_ptr_null(b->old);
     ck_assert_uint_eq(a->rate.octets_per_second, b->rate.octets_per_second);
     check_streams(a, b);
@@ -269,6 +273,33 @@ START_TEST(test_round_trip)
     state_end(&state);
     ck_assert_uint_gt(pieces, 3);
     check_all_same(300);
+}
+END_TEST
+
+/* An assigned SSRC is the sender's after a restart, too. */
+START_TEST(test_assigned)
+{
+    for (unsigned n = 0; n < 4; n++) {
+        struct admit_request request;
+
+        core_request(&request, n);
+        if (n >= 2) {
+            struct sa_transport from = request.source;
+
+            request.side = SA_SIDE_INTERNAL;
+            request.source = request.destination;
+            request.destination = from;
+            request.ssrc_count = 0;
+            request.assign_ssrc = true;
+        }
+        if (n == 3) {
+            request.suite = NULL;
+            request.key.kind = SRTP_KEY_NONE;
+        }
+        ck_assert_ptr_nonnull(core_add(&core, &request));
+    }
+    write_file();
+    check_all_same(4);
 }
 END_TEST
 
@@ -698,6 +729,7 @@ int main(void)
     tcase_add_unchecked_fixture(tc, start_engine, core_stop_engine);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, test_round_trip);
+    tcase_add_test(tc, test_assigned);
     tcase_add_test(tc, test_empty);
     tcase_add_test(tc, test_numbers_jump);
     tcase_add_test(tc, test_twice);

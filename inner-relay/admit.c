@@ -344,6 +344,16 @@ static int open_session(const struct inner *inner, const struct admit_request *r
                : 0;
 }
 
+static int check_twin(const struct inner *inner, const struct sa *sa, struct admit_error *error)
+{
+    const struct sa *other = table_twin(inner->table, sa, true);
+
+    return other ? refuse(error, ERR_EXISTS, "source",
+                          "SA %llu has the same side, source, SSRC and key already",
+                          (unsigned long long)other->id)
+                 : 0;
+}
+
 static int install(struct inner *inner, struct inner_link *link,
                    const struct admit_request *request, struct sa *sa, struct admit_error *error)
 {
@@ -352,11 +362,13 @@ static int install(struct inner *inner, struct inner_link *link,
 
     if (other)
         return refuse(error, ERR_EXISTS, "source",
-                      "SA %llu has the same side, source and SSRC already",
+                      "as many SAs as may be have the same side, source and SSRC, as SA %llu has",
                       (unsigned long long)other->id);
     result = check_alone(inner, sa, error);
     if (result == 0)
         result = open_session(inner, request, sa, error);
+    if (result == 0)
+        result = check_twin(inner, sa, error);
     if (result < 0)
         return result;
     result = table_insert(inner->table, sa);

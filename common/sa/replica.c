@@ -341,9 +341,13 @@ static struct obstacle find_obstacle(const struct replica *replica, const struct
     struct sa *other = table_conflict(replica->table, placing->sa);
 
     if (other)
-        return (struct obstacle){.sa = other,
-                                 .why = "another site has an SA with this source and SSRC",
-                                 .replaced = other->owner == replica->owner};
+        return (struct obstacle){
+            .sa = other,
+            .why = "other sites have as many SAs with this source and SSRC as may be",
+            .replaced = other->owner == replica->owner};
+    other = table_twin(replica->table, placing->sa, false);
+    if (other)
+        return (struct obstacle){.sa = other, .why = "", .replaced = true};
     other = neighbour(replica, placing);
     return (struct obstacle){.sa = other,
                              .why = "a sender without a key must have its source to itself",

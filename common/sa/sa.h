@@ -108,7 +108,8 @@ struct sa {
     uint32_t label; /* the outer SSRC inside the tunnel */
     unsigned owner; /* inner-relay: which [dmz NAME]; dmz-relay: which site */
     uint8_t stream_count;
-    uint8_t media_index; /* m= line, for display */
+    uint8_t media_index;   /* m= line, for display */
+    uint8_t oldest_stream; /* the table's: of learned ones, the next that is let go */
     struct rate rate;
     uint64_t packets, octets;         /* accepted */
     uint64_t last_packet_us;          /* monotonic; 0 = none yet */

@@ -7,6 +7,7 @@
 #include "common/base/hash.h"
 #include "common/sa/rekey.h"
 #include "common/sa/verify.h"
+#include "common/srtp/srtp.h"
 
 enum { OWNERS_MAX = 256 };
 
@@ -321,26 +322,64 @@ static bool has_own_rtcp(const struct sa *sa)
            !addr_equal(&sa->source.rtcp, &sa->source.rtp);
 }
 
-/* In that chain: the SA, other than that one, whose sender sends this SSRC from source. */
+/* In that chain: the first SA whose sender sends this SSRC from source. */
 static struct sa *find_in_chain(const struct table *table, uint32_t ref, enum sa_side side,
-                                const struct addr *source, uint32_t ssrc,
-                                const struct sa *other_than)
+                                const struct addr *source, uint32_t ssrc)
 {
     for (; ref; ref = next_of(table, INDEX_STREAM, ref)) {
         struct sa *sa = sa_of(table, ref);
 
-        if (sa != other_than && sa->side == side && stream_of(table, ref)->ssrc == ssrc &&
+        if (sa->side == side && stream_of(table, ref)->ssrc == ssrc &&
             addr_equal(source_of(table, ref), source))
             return sa;
     }
     return NULL;
 }
 
-static struct sa *find_stream(struct table *table, enum sa_side side, const struct addr *source,
-                              uint32_t ssrc, const struct sa *other_than)
+/* The number with which the SA stands in the chain of that source and SSRC; 0: in none. */
+static uint32_t ref_of_stream(const struct sa *sa, const struct addr *source, uint32_t ssrc)
 {
-    return find_in_chain(table, *bucket_stream(table, side, source, ssrc), side, source, ssrc,
-                         other_than);
+    for (unsigned i = 0; i < sa->stream_count; i++) {
+        for (unsigned rtcp = 0; rtcp < 2 && sa->stream[i].ssrc == ssrc; rtcp++) {
+            if (sa->stream[i].by_source[rtcp].previous &&
+                addr_equal(rtcp ? &sa->source.rtcp : &sa->source.rtp, source))
+                return sa->slot * REF_SLOT + i * REF_STREAM + rtcp;
+        }
+    }
+    return 0;
+}
+
+struct sa *table_by_stream(struct table *table, enum sa_side side, const struct addr *source,
+                           uint32_t ssrc, const struct sa *after)
+{
+    uint32_t ref;
+
+    if (!after)
+        return find_in_chain(table, *bucket_stream(table, side, source, ssrc), side, source, ssrc);
+    ref = ref_of_stream(after, source, ssrc);
+    return ref ? find_in_chain(table, next_of(table, INDEX_STREAM, ref), side, source, ssrc) : NULL;
+}
+
+/* The one of those alike that would have to go for sa, if there are too many of them. */
+static struct sa *crowd(struct table *table, const struct sa *sa, const struct addr *source,
+                        uint32_t ssrc)
+{
+    struct sa *other = NULL, *oldest = NULL, *own_oldest = NULL;
+    unsigned count = 0, own = 0;
+
+    while ((other = table_by_stream(table, sa->side, source, ssrc, other))) {
+        if (other == sa)
+            continue;
+        count++;
+        oldest = other;
+        if (other->owner == sa->owner) {
+            own++;
+            own_oldest = other;
+        }
+    }
+    if (own >= TABLE_ALIKE_OWN)
+        return own_oldest;
+    return count >= TABLE_ALIKE_MAX ? oldest : NULL;
 }
 
 static struct sa *source_conflict(struct table *table, const struct sa *sa,
@@ -349,7 +388,7 @@ static struct sa *source_conflict(struct table *table, const struct sa *sa,
     struct sa *other = NULL;
 
     for (unsigned i = 0; source->family && i < sa->stream_count && !other; i++)
-        other = find_stream(table, sa->side, source, sa->stream[i].ssrc, sa);
+        other = crowd(table, sa, source, sa->stream[i].ssrc);
     return other;
 }
 
@@ -365,6 +404,33 @@ struct sa *table_conflict(struct table *table, const struct sa *sa)
     other = source_conflict(table, sa, &sa->source.rtp);
     if (!other && !sa->source.mux)
         other = source_conflict(table, sa, &sa->source.rtcp);
+    return other;
+}
+
+static struct sa *twin_at(struct table *table, const struct sa *sa, const struct addr *source,
+                          uint32_t ssrc, bool any_owner)
+{
+    struct sa *other = NULL;
+
+    if (!source->family)
+        return NULL;
+    while ((other = table_by_stream(table, sa->side, source, ssrc, other))) {
+        if (other != sa && (any_owner || other->owner == sa->owner) && other->srtp &&
+            srtp_session_one_key(other->srtp, sa->srtp))
+            return other;
+    }
+    return NULL;
+}
+
+struct sa *table_twin(struct table *table, const struct sa *sa, bool any_owner)
+{
+    struct sa *other = NULL;
+
+    for (unsigned i = 0; sa->srtp && i < sa->stream_count && !other; i++) {
+        other = twin_at(table, sa, &sa->source.rtp, sa->stream[i].ssrc, any_owner);
+        if (!other && !sa->source.mux)
+            other = twin_at(table, sa, &sa->source.rtcp, sa->stream[i].ssrc, any_owner);
+    }
     return other;
 }
 
@@ -388,6 +454,60 @@ void table_streams_added(struct table *table, struct sa *sa)
 {
     for (unsigned i = 0; i < sa->stream_count; i++)
         link_stream(table, sa, sa->slot * REF_SLOT + i * REF_STREAM);
+}
+
+static void unlink_stream(struct table *table, struct sa_stream *stream)
+{
+    link_out(table, INDEX_STREAM, &stream->by_source[0]);
+    link_out(table, INDEX_STREAM, &stream->by_source[1]);
+    link_out(table, INDEX_SSRC, &stream->by_ssrc);
+}
+
+struct sa_stream *table_learn_ssrc(struct table *table, struct sa *sa, uint32_t ssrc)
+{
+    struct sa_stream *stream;
+
+    if (sa->stream_count < SA_SSRC_MAX) {
+        if (sa_stream_add(sa, ssrc, SSRC_ORIGIN_LEARNED) < 0)
+            return NULL;
+        stream = &sa->stream[sa->stream_count - 1];
+    } else {
+        stream = &sa->stream[sa->oldest_stream];
+        sa->oldest_stream = (uint8_t)((sa->oldest_stream + 1) % SA_SSRC_MAX);
+        unlink_stream(table, stream);
+        *stream = (struct sa_stream){.ssrc = ssrc, .origin = SSRC_ORIGIN_LEARNED};
+    }
+    table_streams_added(table, sa);
+    return stream;
+}
+
+/* Mux or no mux, the RTCP address of an SA may be its RTP address for a while: both are linked
+ * anew. */
+static void unlink_sources(struct table *table, struct sa *sa)
+{
+    for (int rtcp = 0; rtcp < 2; rtcp++) {
+        unlink_source(table, sa, rtcp);
+        for (unsigned i = 0; i < sa->stream_count; i++)
+            link_out(table, INDEX_STREAM, &sa->stream[i].by_source[rtcp]);
+    }
+}
+
+static void link_sources(struct table *table, struct sa *sa)
+{
+    uint32_t ref = sa->slot * REF_SLOT;
+
+    if (sa->source.rtp.family)
+        link_source(table, ref);
+    if (has_own_rtcp(sa))
+        link_source(table, ref | REF_RTCP);
+    table_streams_added(table, sa);
+}
+
+void table_move_source(struct table *table, struct sa *sa, bool rtcp, const struct addr *source)
+{
+    unlink_sources(table, sa);
+    *(rtcp ? &sa->source.rtcp : &sa->source.rtp) = *source;
+    link_sources(table, sa);
 }
 
 static void take_slot(struct table *table, struct sa *sa)
@@ -418,11 +538,7 @@ int table_insert(struct table *table, struct sa *sa)
     ref = sa->slot * REF_SLOT;
     link_in(table, INDEX_ID, bucket_number(table, INDEX_ID, sa->owner, sa->id), ref);
     link_in(table, INDEX_LABEL, bucket_number(table, INDEX_LABEL, sa->owner, sa->label), ref);
-    if (sa->source.rtp.family)
-        link_source(table, ref);
-    if (has_own_rtcp(sa))
-        link_source(table, ref | REF_RTCP);
-    table_streams_added(table, sa);
+    link_sources(table, sa);
     table->count++;
     table->owned[sa->owner]++;
     return 0;
@@ -434,13 +550,9 @@ void table_remove(struct table *table, struct sa *sa)
         return;
     link_out(table, INDEX_ID, &sa->by_id);
     link_out(table, INDEX_LABEL, &sa->by_label);
-    for (int rtcp = 0; rtcp < 2; rtcp++)
-        unlink_source(table, sa, rtcp);
-    for (unsigned i = 0; i < sa->stream_count; i++) {
-        link_out(table, INDEX_STREAM, &sa->stream[i].by_source[0]);
-        link_out(table, INDEX_STREAM, &sa->stream[i].by_source[1]);
+    unlink_sources(table, sa);
+    for (unsigned i = 0; i < sa->stream_count; i++)
         link_out(table, INDEX_SSRC, &sa->stream[i].by_ssrc);
-    }
     give_slot(table, sa);
     table->count--;
     table->owned[sa->owner]--;
@@ -488,7 +600,7 @@ static struct sa *find_alone(struct table *table, enum sa_side side, const struc
 struct sa *table_by_source(struct table *table, enum sa_side side, const struct addr *source,
                            uint32_t ssrc)
 {
-    struct sa *sa = find_stream(table, side, source, ssrc, NULL);
+    struct sa *sa = table_by_stream(table, side, source, ssrc, NULL);
 
     return sa ? sa : find_alone(table, side, source);
 }
@@ -524,8 +636,8 @@ void table_by_sources(struct table *table, enum sa_side side, struct table_looku
     for (size_t i = 0; i < count; i++) {
         struct table_lookup *at = &lookups[i];
 
-        at->sa = find_in_chain(table, *at->bucket, side, at->source, at->ssrc, NULL);
-        if (at->source && !at->sa)
+        at->sa = find_in_chain(table, *at->bucket, side, at->source, at->ssrc);
+        if (at->source && !at->sa && !at->exact)
             at->sa = find_alone(table, side, at->source);
     }
 }
@@ -569,6 +681,11 @@ static struct sa *find_source(struct table *table, enum sa_side side, const stru
     if (ref && sa_of(table, ref) == other_than)
         ref = *second_of(table, ref);
     return ref ? sa_of(table, ref) : NULL;
+}
+
+struct sa *table_at_source(struct table *table, enum sa_side side, const struct addr *source)
+{
+    return find_source(table, side, source, NULL);
 }
 
 struct sa *table_shares_source(struct table *table, const struct sa *sa, bool rtcp)

@@ -4,8 +4,8 @@
  * stranger chooses source addresses. Memory of the indexes is allocated once,
  * insertion and removal take the same time however many SAs there are.
  *
- * What an SA is found by (owner, id, label, side, source and SSRCs) does not
- * change while it is in the table; only streams may be added.
+ * What an SA is found by (owner, id, label, side, source and SSRCs) changes
+ * while it is in the table only by the functions that are made for it.
  */
 #ifndef COMMON_SA_TABLE_H
 #define COMMON_SA_TABLE_H
@@ -29,17 +29,35 @@ size_t table_max(const struct table *table);
 size_t table_count_owner(const struct table *table, unsigned owner);
 
 /*
- * The table owns sa afterwards. ERR_FULL; ERR_EXISTS when another SA of the
- * same owner has its id or label, or any has the same side, source and SSRC (table_conflict).
+ * The table owns sa afterwards. ERR_FULL; ERR_EXISTS when another SA stands in the way
+ * (table_conflict).
  */
 int table_insert(struct table *table, struct sa *sa);
 /* To be called when an SA in the table got another SSRC. */
 void table_streams_added(struct table *table, struct sa *sa);
+/*
+ * An SA in the table learns an SSRC that it does not have: the stream of it, fresh. When it has
+ * SA_SSRC_MAX already, the oldest is let go. NULL without memory.
+ */
+struct sa_stream *table_learn_ssrc(struct table *table, struct sa *sa, uint32_t ssrc);
+/* An SA in the table is found by another RTP (RTCP) address from now on, or, family 0, by none. */
+void table_move_source(struct table *table, struct sa *sa, bool rtcp, const struct addr *source);
 /* The SA stays allocated and is the caller's. */
 void table_remove(struct table *table, struct sa *sa);
-/* An SA that stands in the way of inserting sa; NULL when none does. sa itself may be in the table.
+/*
+ * An SA that stands in the way of inserting sa: another of its owner with its id or label; or one
+ * of those that share its side, source and SSRC, when those are as many as may be
+ * (TABLE_ALIKE_MAX, and of one owner TABLE_ALIKE_OWN; they are told apart by key). NULL when
+ * none does. sa itself may be in the table.
  */
+enum { TABLE_ALIKE_MAX = 8, TABLE_ALIKE_OWN = 4 };
 struct sa *table_conflict(struct table *table, const struct sa *sa);
+
+/*
+ * Another SA, of the same owner or of any, with the side, the source, an SSRC and the key of sa:
+ * nothing tells their packets apart. NULL when there is none, or sa has no key.
+ */
+struct sa *table_twin(struct table *table, const struct sa *sa, bool any_owner);
 
 /* Another SA of the same side with the RTP (RTCP) source address of sa, whatever its SSRCs; NULL:
  * none, or sa has no RTCP address of its own.
@@ -56,6 +74,14 @@ struct sa *table_by_label(struct table *table, unsigned owner, uint32_t label);
  */
 struct sa *table_by_source(struct table *table, enum sa_side side, const struct addr *source,
                            uint32_t ssrc);
+/*
+ * The SAs whose sender on that side sends this SSRC from source, the youngest first: the first for
+ * after = NULL, then the one behind after. At most TABLE_ALIKE_MAX.
+ */
+struct sa *table_by_stream(struct table *table, enum sa_side side, const struct addr *source,
+                           uint32_t ssrc, const struct sa *after);
+/* Any SA whose sender on that side sends from source; NULL when there is none. */
+struct sa *table_at_source(struct table *table, enum sa_side side, const struct addr *source);
 
 /*
  * table_by_source() and table_by_label() for several packets at once. With many SAs a search mostly
@@ -64,6 +90,7 @@ struct sa *table_by_source(struct table *table, enum sa_side side, const struct 
 struct table_lookup {
     const struct addr *source; /* NULL: nothing is sought; not looked at for labels */
     uint32_t ssrc;             /* or label */
+    bool exact;                /* never one alone with another SSRC; not looked at for labels */
     const uint32_t *bucket;    /* the table's */
     struct sa *sa;             /* the result */
 };

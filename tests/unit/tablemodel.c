@@ -9,7 +9,7 @@
 #include "tests/unit/sample.h"
 
 /* So few of each that SAs meet all the time. */
-enum { HELD_MAX = 20, WALKS = 3, OWNERS = 2, IDS = 8, LABELS = 8, SSRCS = 5, ADDRS = 4 };
+enum { HELD_MAX = 24, WALKS = 3, OWNERS = 3, IDS = 8, LABELS = 8, SSRCS = 5, ADDRS = 4 };
 
 struct walker {
     struct table_walk walk;
@@ -81,46 +81,64 @@ static bool has_ssrc(const struct sa *sa, uint32_t ssrc)
     return false;
 }
 
-static bool in_the_way(const struct sa *a, const struct sa *b)
+static bool fits(const struct sa *sa, enum sa_side side, const struct addr *source, uint32_t ssrc)
 {
-    if (a == b)
-        return false;
-    if (a->owner == b->owner && (a->id == b->id || a->label == b->label))
-        return true;
-    for (unsigned i = 0; a->side == b->side && i < a->stream_count; i++) {
-        if (has_ssrc(b, a->stream[i].ssrc) &&
-            (sends_from(b, &a->source.rtp) || (!a->source.mux && sends_from(b, &a->source.rtcp))))
-            return true;
+    return sa->side == side && sends_from(sa, source) && has_ssrc(sa, ssrc);
+}
+
+/* Do too many send that SSRC from there? Each address of theirs counts. */
+static bool crowded(const struct model *m, const struct sa *sa, const struct addr *source,
+                    uint32_t ssrc)
+{
+    unsigned count = 0, own = 0;
+
+    for (unsigned i = 0; source->family && i < HELD_MAX; i++) {
+        const struct sa *other = m->held[i];
+
+        if (!other || other == sa || !fits(other, sa->side, source, ssrc))
+            continue;
+        count++;
+        own += other->owner == sa->owner;
     }
-    return false;
+    return own >= TABLE_ALIKE_OWN || count >= TABLE_ALIKE_MAX;
+}
+
+static bool same_number(const struct sa *a, const struct sa *b)
+{
+    return a != b && a->owner == b->owner && (a->id == b->id || a->label == b->label);
 }
 
 static bool list_conflict(const struct model *m, const struct sa *sa)
 {
-    for (unsigned i = 0; i < HELD_MAX; i++) {
-        if (m->held[i] && in_the_way(sa, m->held[i]))
-            return true;
-    }
-    return false;
+    bool conflict = false;
+
+    for (unsigned i = 0; i < HELD_MAX; i++)
+        conflict = conflict || (m->held[i] && same_number(sa, m->held[i]));
+    for (unsigned i = 0; i < sa->stream_count; i++)
+        conflict = conflict || crowded(m, sa, &sa->source.rtp, sa->stream[i].ssrc) ||
+                   (!sa->source.mux && crowded(m, sa, &sa->source.rtcp, sa->stream[i].ssrc));
+    return conflict;
 }
 
-static const struct sa *list_by_source(const struct model *m, enum sa_side side,
-                                       const struct addr *source, uint32_t ssrc)
+/* Is that what a search for source and SSRC may find? One that fits, else one that is alone. */
+static bool right_answer(const struct model *m, enum sa_side side, const struct addr *source,
+                         uint32_t ssrc, bool exact, const struct sa *found)
 {
     const struct sa *only = NULL;
-    unsigned count = 0;
+    unsigned fitting = 0, count = 0;
 
     for (unsigned i = 0; i < HELD_MAX; i++) {
         const struct sa *sa = m->held[i];
 
         if (!sa || sa->side != side || !sends_from(sa, source))
             continue;
-        if (has_ssrc(sa, ssrc))
-            return sa;
+        fitting += has_ssrc(sa, ssrc);
         only = sa;
         count++;
     }
-    return count == 1 ? only : NULL;
+    if (fitting > 0)
+        return found && place_of(m, found) >= 0 && fits(found, side, source, ssrc);
+    return found == (count == 1 && !exact ? only : NULL);
 }
 
 /* ------------------------------------------------------------ comparing */
@@ -180,14 +198,38 @@ static void compare_lookups(struct model *m, enum sa_side side)
 
         lookups[i].source = from ? &m->addr[from] : NULL;
         lookups[i].ssrc = i / ADDRS;
+        lookups[i].exact = i % 2;
     }
     table_by_sources(m->table, side, lookups, SSRCS * ADDRS);
-    for (unsigned i = 0; i < SSRCS * ADDRS; i++)
+    for (unsigned i = 0; i < SSRCS * ADDRS; i++) {
+        const struct table_lookup *at = &lookups[i];
+
         expect(m,
-               lookups[i].sa == (lookups[i].source
-                                     ? list_by_source(m, side, lookups[i].source, lookups[i].ssrc)
-                                     : NULL),
+               at->source ? right_answer(m, side, at->source, at->ssrc, at->exact, at->sa)
+                          : !at->sa,
                "by sources");
+    }
+}
+
+/* All that are alike come, each once for each of its addresses. */
+static void compare_alike(struct model *m, enum sa_side side, const struct addr *source,
+                          uint32_t ssrc)
+{
+    bool seen[HELD_MAX] = {false};
+    unsigned want = 0, got = 0;
+
+    for (unsigned i = 0; i < HELD_MAX; i++)
+        want += m->held[i] && fits(m->held[i], side, source, ssrc);
+    for (struct sa *sa = NULL;
+         got <= want && (sa = table_by_stream(m->table, side, source, ssrc, sa)); got++) {
+        int place = place_of(m, sa);
+
+        if (!expect(m, place >= 0 && !seen[place], "by stream: gone, or twice"))
+            return;
+        seen[place] = true;
+        expect(m, fits(sa, side, source, ssrc), "by stream: another");
+    }
+    expect(m, got == want, "by stream: how many");
 }
 
 static void compare_side(struct model *m, enum sa_side side)
@@ -199,9 +241,10 @@ static void compare_side(struct model *m, enum sa_side side)
             const struct addr *source = &m->addr[i];
 
             expect(m,
-                   table_by_source(m->table, side, source, ssrc) ==
-                       list_by_source(m, side, source, ssrc),
+                   right_answer(m, side, source, ssrc, false,
+                                table_by_source(m->table, side, source, ssrc)),
                    "by source");
+            compare_alike(m, side, source, ssrc);
         }
     }
 }
@@ -214,7 +257,10 @@ static void compare(struct model *m)
     compare_side(m, SA_SIDE_EXTERNAL);
     compare_side(m, SA_SIDE_INTERNAL);
     for (unsigned i = 0; i < HELD_MAX; i++)
-        expect(m, !m->held[i] || !table_conflict(m->table, m->held[i]), "conflict in the table");
+        expect(m,
+               !m->held[i] ||
+                   !table_conflict(m->table, m->held[i]) == !list_conflict(m, m->held[i]),
+               "conflict in the table");
 }
 
 /* ------------------------------------------------------------ steps */
@@ -241,7 +287,7 @@ static bool enter(struct model *m, struct sa *sa)
     if (list_conflict(m, sa))
         want = ERR_EXISTS;
     expect(m, (other != NULL) == (want != 0), "conflict");
-    expect(m, !other || (place_of(m, other) >= 0 && in_the_way(sa, other)), "conflict with what");
+    expect(m, !other || (other != sa && place_of(m, other) >= 0), "conflict with what");
     if (held_count(m) >= m->max)
         want = ERR_FULL;
     result = table_insert(m->table, sa);
@@ -299,19 +345,21 @@ static void step_move(struct model *m, unsigned place)
         sa_free(sa);
 }
 
-static void step_add_stream(struct model *m, unsigned place)
+static void step_learn(struct model *m, unsigned place)
 {
     struct sa *sa = m->held[place];
     uint32_t ssrc = take(m, SSRCS);
 
-    if (sa_stream_add(sa, ssrc, SSRC_ORIGIN_LEARNED) < 0)
+    if (sa_stream(sa, ssrc))
         return;
-    expect(m, (table_conflict(m->table, sa) != NULL) == list_conflict(m, sa), "conflict by stream");
-    /* Two of one source and SSRC cannot be told apart: what learns SSRCs asks before. */
-    if (list_conflict(m, sa))
-        sa->stream_count--;
-    else
-        table_streams_added(m->table, sa);
+    expect(m, table_learn_ssrc(m->table, sa, ssrc) == sa_stream(sa, ssrc), "learn an SSRC");
+}
+
+static void step_move_source(struct model *m, unsigned place)
+{
+    unsigned where = take(m, 256);
+
+    table_move_source(m->table, m->held[place], where & 1, &m->addr[where >> 1 & 3]);
 }
 
 static void step_begin(struct model *m, unsigned number)
@@ -355,8 +403,8 @@ static void remove_odd(void *ctx, struct sa *sa)
         step_remove(m, (unsigned)place);
 }
 
-enum { STEP_INSERT, STEP_INSERT_TOO, STEP_REMOVE, STEP_MOVE, STEP_STREAM, STEP_BEGIN, STEP_WALK };
-enum { STEP_WALK_TOO = STEP_WALK + 1, STEP_COUNT };
+enum { STEP_INSERT, STEP_INSERT_TOO, STEP_REMOVE, STEP_MOVE, STEP_LEARN, STEP_SOURCE, STEP_BEGIN };
+enum { STEP_WALK = STEP_BEGIN + 1, STEP_WALK_TOO, STEP_COUNT };
 
 static void step(struct model *m)
 {
@@ -384,8 +432,10 @@ static void step(struct model *m)
             step_remove(m, place);
         else if (what % STEP_COUNT == STEP_MOVE)
             step_move(m, place);
+        else if (what % STEP_COUNT == STEP_LEARN)
+            step_learn(m, place);
         else
-            step_add_stream(m, place);
+            step_move_source(m, place);
     }
 }
 

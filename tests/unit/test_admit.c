@@ -406,13 +406,23 @@ START_TEST(test_conflict)
     request.source = first.source;
     request.ssrc_count = 2;
     request.ssrc[1] = first.ssrc[0];
+    request.key = first.key;
+    request.suite = first.suite;
     check_refused(&request, ERR_EXISTS, "source", "SA 1 has");
     /* On another dmz-relay too: packets are found by their source, before the owner is known. */
     snprintf(request.dmz, sizeof(request.dmz), "west");
     check_refused(&request, ERR_EXISTS, "source", "SA 1 has");
+    snprintf(request.dmz, sizeof(request.dmz), "east");
+    for (unsigned i = 1; i < TABLE_ALIKE_OWN; i++) { /* another key does, too */
+        request.key.octets[0] ^= (uint8_t)(1u << i);
+        ck_assert_ptr_nonnull(core_add(&core, &request));
+    }
+    request.key.octets[0] ^= 0x80;
+    check_refused(&request, ERR_EXISTS, "source", "as SA 1 has");
     ck_assert(srtp_session_is(sa->srtp, sa->suite, &key));
     ck_assert_ptr_eq(
-        table_by_source(core.inner.table, SA_SIDE_EXTERNAL, &first.source.rtp, first.ssrc[0]), sa);
+        table_by_source(core.inner.table, SA_SIDE_EXTERNAL, &first.source.rtp, first.ssrc[0]),
+        inner_find_sa(&core.inner, 2 + TABLE_ALIKE_OWN - 1));
 }
 END_TEST
 

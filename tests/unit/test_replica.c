@@ -124,6 +124,21 @@ static void put_number(struct replica *replica, enum sa_side side, uint64_t id)
     put(replica, sample_keyed_sa(side, id, (uint32_t)id));
 }
 
+/* So many SAs of further sites have source and SSRC of sample SA number. */
+static void crowd(struct fixture *f, const struct addr *rtp, uint32_t number, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        struct sa *sa = sample_sa(SA_SIDE_EXTERNAL, i + 1, number);
+
+        sa->owner = 5 + i / TABLE_ALIKE_OWN;
+        sa->label = i;
+        if (rtp)
+            sa->source.rtp = *rtp;
+        sa->source.rtcp = (struct addr){0};
+        ck_assert_int_eq(table_insert(f->table, sa), 0);
+    }
+}
+
 static void delete (struct replica *replica, uint64_t id, uint64_t version)
 {
     struct wire_delete deletion = {.id = id, .version = version};
@@ -473,12 +488,12 @@ START_TEST(test_refused_in_a_sweep)
 
     setup(&f);
     leave_behind(&f.replica, 3);
-    put_number(&f.other, SA_SIDE_EXTERNAL, 9);
-    /* Its label is that of one left over, its source that of the other site's. */
+    crowd(&f, NULL, 9, TABLE_ALIKE_MAX);
+    /* Its label is that of one left over, its source and SSRC those of too many. */
     sa = sample_sa(SA_SIDE_EXTERNAL, 30, 9);
     sa->label = 2;
     put(&f.replica, sa);
-    expect_nak(&f, ERR_EXISTS, "another site");
+    expect_nak(&f, ERR_EXISTS, "other sites");
     ck_assert_ptr_eq(table_by_label(f.table, 0, 2), held(&f, 2));
     /* Its label, its id and its source are each of one left over: one goes for three. */
     sa = sample_sa(SA_SIDE_EXTERNAL, 1, 3);
@@ -1147,30 +1162,27 @@ START_TEST(test_rekey_and_move)
 }
 END_TEST
 
-/* What cannot be done changes no key: here a third one comes with the place of another site. */
+/* What cannot be done changes no key: here a third one comes with the place of too many. */
 START_TEST(test_rekey_refused)
 {
     uint8_t material[SUITE_KEY_MAX_OCTETS];
     struct merging m;
     struct protect *fresh;
-    struct sa *theirs = sample_keyed_sa(SA_SIDE_EXTERNAL, 5, 5);
+    struct addr theirs = sample_addr("9.9.9.9:4000");
 
     setup_merging(&m);
-    theirs->source.rtp = sample_addr("9.9.9.9:4000");
-    theirs->source.rtcp = sample_addr("9.9.9.9:4001");
-    ck_assert_int_eq(put_frame(&m.f.other, theirs), 0);
+    crowd(&m.f, &theirs, 5, TABLE_ALIKE_MAX);
     fresh = rekeyed(&m);
     sample_material(m.sa, material);
     material[0] ^= 2;
     sample_set_key(m.sa, material);
     m.sa->generation++;
-    m.sa->source = theirs->source;
+    m.sa->source.rtp = theirs;
     ck_assert_int_eq(put_frame(&m.f.replica, m.sa), 0);
-    expect_nak(&m.f, ERR_EXISTS, "another site");
+    expect_nak(&m.f, ERR_EXISTS, "other sites");
     ck_assert_uint_eq(held(&m.f, 5)->generation, 2);
     ck_assert_int_eq(packet(&m.f, fresh, 0x20006, 5), VERDICT_ACCEPTED);
     ck_assert_int_eq(packet(&m.f, m.again, 0x20006, 5), VERDICT_ACCEPTED);
-    sa_free(theirs);
     protect_free(fresh);
     teardown_merging(&m);
 }
@@ -1286,12 +1298,13 @@ END_TEST
 START_TEST(test_own_left_over_goes)
 {
     struct fixture f;
-    struct sa *sa = sample_keyed_sa(SA_SIDE_EXTERNAL, 20, 1);
+    struct sa *sa = sample_keyed_sa(SA_SIDE_EXTERNAL, 1, 1);
 
     setup(&f);
     put_number(&f.replica, SA_SIDE_EXTERNAL, 1);
     put_number(&f.replica, SA_SIDE_EXTERNAL, 2);
-    sa->label = 2; /* source and SSRC of 1, label of 2 */
+    sa->id = 20;
+    sa->label = 2; /* source, SSRC and key of 1, label of 2 */
     put(&f.replica, sa);
     expect_no_nak(&f);
     ck_assert_ptr_null(held(&f, 1));
@@ -1432,7 +1445,7 @@ START_TEST(test_keyless_alone_at_both_ports)
 }
 END_TEST
 
-/* Another site's SA stands in the way: nothing changes, neither there nor here. */
+/* Other sites' SAs stand in the way: nothing changes, neither there nor here. */
 START_TEST(test_foreign_sa_is_not_touched)
 {
     struct fixture f;
@@ -1441,6 +1454,7 @@ START_TEST(test_foreign_sa_is_not_touched)
     setup(&f);
     put_number(&f.other, SA_SIDE_EXTERNAL, 1);
     foreign = table_by_id(f.table, 1, 1);
+    crowd(&f, &foreign->source.rtp, 1, TABLE_ALIKE_MAX - 1);
     put_number(&f.replica, SA_SIDE_EXTERNAL, 2);
     put_number(&f.replica, SA_SIDE_EXTERNAL, 3);
 
@@ -1448,12 +1462,12 @@ START_TEST(test_foreign_sa_is_not_touched)
     sa = sample_keyed_sa(SA_SIDE_EXTERNAL, 4, 1);
     sa->label = 2;
     put(&f.replica, sa);
-    expect_nak(&f, ERR_EXISTS, "another site");
+    expect_nak(&f, ERR_EXISTS, "other sites");
     /* one that is held, and moves to the foreign source */
     sa = sample_keyed_sa(SA_SIDE_EXTERNAL, 3, 1);
     sa->label = 3;
     put(&f.replica, sa);
-    expect_nak(&f, ERR_EXISTS, "another site");
+    expect_nak(&f, ERR_EXISTS, "other sites");
     /* one that shares the source already, and takes the SSRC too */
     sa = sample_keyed_sa(SA_SIDE_EXTERNAL, 5, 5);
     sa->source = foreign->source;
@@ -1461,9 +1475,9 @@ START_TEST(test_foreign_sa_is_not_touched)
     expect_no_nak(&f);
     ck_assert_int_eq(sa_stream_add(sa, 1, SSRC_ORIGIN_SIGNALLED), 0);
     put(&f.replica, sa);
-    expect_nak(&f, ERR_EXISTS, "another site");
+    expect_nak(&f, ERR_EXISTS, "other sites");
 
-    ck_assert_ptr_eq(table_by_source(f.table, SA_SIDE_EXTERNAL, &foreign->source.rtp, 1), foreign);
+    ck_assert_ptr_eq(table_by_source(f.table, SA_SIDE_EXTERNAL, &foreign->source.rtcp, 1), foreign);
     ck_assert_ptr_eq(table_by_label(f.table, 0, 2), held(&f, 2));
     ck_assert_uint_eq(held(&f, 3)->stream[0].ssrc, 3);
     ck_assert_ptr_nonnull(held(&f, 3)->srtp);
@@ -1479,7 +1493,7 @@ START_TEST(test_foreign_sa_is_not_touched)
     finish(&f.replica, SYNC_SNAPSHOT, 10);
     sweep(&f.replica);
     ck_assert_ptr_eq(table_by_id(f.table, 1, 1), foreign);
-    ck_assert_uint_eq(table_count(f.table), 1);
+    ck_assert_uint_eq(table_count(f.table), TABLE_ALIKE_MAX);
     teardown(&f);
 }
 END_TEST

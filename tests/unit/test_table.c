@@ -122,7 +122,7 @@ START_TEST(test_remove_twice)
 }
 END_TEST
 
-/* What stands in the way of an SA: id, label or source and SSRC the same as those of SA 1. */
+/* What stands in the way of an SA: id and label of SA 1, but not its source and SSRC. */
 static const struct {
     const char *name;
     uint64_t id;
@@ -140,10 +140,10 @@ static const struct {
     {"label", 2, 10, 20, "8.8.8.2:20", "8.8.8.2:21", false, 0, SA_SIDE_EXTERNAL, true},
     {"label of another owner", 2, 10, 20, "8.8.8.2:20", "8.8.8.2:21", false, 1, SA_SIDE_EXTERNAL,
      false},
-    {"source and SSRC", 2, 20, 10, "8.8.8.1:10", "8.8.8.2:21", false, 0, SA_SIDE_EXTERNAL, true},
-    {"source and second SSRC", 2, 20, 11, "8.8.8.1:10", "", true, 0, SA_SIDE_EXTERNAL, true},
+    {"source and SSRC", 2, 20, 10, "8.8.8.1:10", "8.8.8.2:21", false, 0, SA_SIDE_EXTERNAL, false},
+    {"source and second SSRC", 2, 20, 11, "8.8.8.1:10", "", true, 0, SA_SIDE_EXTERNAL, false},
     {"source and SSRC of another owner", 2, 20, 10, "8.8.8.1:10", "8.8.8.2:21", false, 1,
-     SA_SIDE_EXTERNAL, true},
+     SA_SIDE_EXTERNAL, false},
     {"source and SSRC, other side", 2, 20, 10, "8.8.8.1:10", "8.8.8.1:11", false, 0,
      SA_SIDE_INTERNAL, false},
     {"source, other SSRC", 2, 20, 20, "8.8.8.1:10", "8.8.8.1:11", false, 0, SA_SIDE_EXTERNAL,
@@ -152,11 +152,11 @@ static const struct {
     {"SSRC, other address", 2, 20, 10, "8.8.8.2:10", "8.8.8.2:11", false, 0, SA_SIDE_EXTERNAL,
      false},
     {"RTCP source and SSRC", 2, 20, 10, "8.8.8.1:8", "8.8.8.1:11", false, 0, SA_SIDE_EXTERNAL,
-     true},
+     false},
     {"RTP on the other's RTCP source", 2, 20, 10, "8.8.8.1:11", "8.8.8.1:12", false, 0,
-     SA_SIDE_EXTERNAL, true},
+     SA_SIDE_EXTERNAL, false},
     {"RTCP on the other's RTP source", 2, 20, 10, "8.8.8.1:9", "8.8.8.1:10", false, 0,
-     SA_SIDE_EXTERNAL, true},
+     SA_SIDE_EXTERNAL, false},
     {"RTCP source that mux makes void", 2, 20, 10, "8.8.8.1:8", "8.8.8.1:11", true, 0,
      SA_SIDE_EXTERNAL, false},
     {"no source", 2, 20, 10, "", "", false, 0, SA_SIDE_EXTERNAL, false},
@@ -187,6 +187,107 @@ START_TEST(test_conflict)
         ck_assert_ptr_null(table_conflict(table, sa));
         ck_assert_ptr_null(table_conflict(table, first));
     }
+    table_free(table);
+}
+END_TEST
+
+static struct sa *alike(unsigned owner, uint64_t id)
+{
+    struct sa *sa = sample_sa(SA_SIDE_EXTERNAL, id, (uint32_t)id);
+
+    sa->owner = owner;
+    sa->source.rtp = sample_addr("8.8.8.8:4000");
+    sa->source.rtcp = sample_addr("8.8.8.8:4001");
+    sa->stream[0].ssrc = 77;
+    return sa;
+}
+
+/* SAs of one source and SSRC: so many of an owner, so many in all, the youngest first. */
+START_TEST(test_alike)
+{
+    struct table *table = table_new(20);
+    struct addr source = sample_addr("8.8.8.8:4001");
+    struct sa *sa = NULL, *first = NULL;
+    uint64_t id = 0;
+
+    for (unsigned owner = 0; owner < 2; owner++) {
+        for (unsigned i = 0; i < TABLE_ALIKE_OWN; i++) {
+            sa = must_insert(table, alike(owner, ++id));
+            first = first ? first : sa;
+        }
+        sa = alike(owner, ++id);
+        ck_assert_uint_eq(table_conflict(table, sa)->id, 1 + owner * (TABLE_ALIKE_OWN + 1));
+        must_refuse(table, sa, ERR_EXISTS);
+    }
+    sa = alike(2, 99);
+    ck_assert_ptr_eq(table_conflict(table, sa), first);
+    must_refuse(table, sa, ERR_EXISTS);
+    for (unsigned i = 0; i < TABLE_ALIKE_MAX; i++) {
+        sa = table_by_stream(table, SA_SIDE_EXTERNAL, &source, 77, i ? sa : NULL);
+        ck_assert_ptr_nonnull(sa);
+        ck_assert_uint_lt(sa->id, id);
+        id = sa->id;
+    }
+    ck_assert_ptr_eq(sa, first);
+    ck_assert_ptr_null(table_by_stream(table, SA_SIDE_EXTERNAL, &source, 77, sa));
+    ck_assert_ptr_null(table_by_stream(table, SA_SIDE_EXTERNAL, &source, 78, NULL));
+    ck_assert_ptr_null(table_by_stream(table, SA_SIDE_EXTERNAL, &source, 78, sa));
+    discard(table, first);
+    must_insert(table, alike(2, 99));
+    table_free(table);
+}
+END_TEST
+
+/* The eighth SSRC is not the last that a sender may have: the oldest goes. */
+START_TEST(test_learned_ssrcs)
+{
+    struct table *table = table_new(8);
+    struct sa *sa = sample_sa(SA_SIDE_EXTERNAL, 1, 1);
+    struct addr source = sa->source.rtp;
+
+    sa->stream_count = 0;
+    must_insert(table, sa);
+    for (uint32_t ssrc = 100; ssrc < 120; ssrc++) {
+        struct sa_stream *stream = table_learn_ssrc(table, sa, ssrc);
+
+        ck_assert_ptr_eq(stream, sa_stream(sa, ssrc));
+        ck_assert_int_eq(stream->origin, SSRC_ORIGIN_LEARNED);
+        ck_assert(!stream->index.started);
+        stream->index.started = true;
+        for (uint32_t old = 100; old <= ssrc; old++) {
+            bool there = old + SA_SSRC_MAX > ssrc;
+
+            ck_assert_ptr_eq(table_by_stream(table, SA_SIDE_EXTERNAL, &source, old, NULL),
+                             there ? sa : NULL);
+            ck_assert_ptr_eq(table_by_ssrc(table, SA_SIDE_EXTERNAL, old, NULL), there ? sa : NULL);
+        }
+    }
+    table_free(table);
+}
+END_TEST
+
+/* A sender that is found elsewhere from now on, with all its SSRCs, among others of its source. */
+START_TEST(test_moved_source)
+{
+    struct table *table = table_new(8);
+    struct addr from = sample_addr("8.8.8.8:4000"), to = sample_addr("9.9.9.9:5000"), none = {0};
+    struct sa *sas[3];
+
+    for (unsigned i = 0; i < 3; i++) {
+        sas[i] = alike(0, i + 1);
+        sas[i]->stream[0].ssrc = 100 + i;
+        must_insert(table, sas[i]);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        table_move_source(table, sas[i], false, &to);
+        ck_assert_ptr_eq(table_by_stream(table, SA_SIDE_EXTERNAL, &to, 100 + i, NULL), sas[i]);
+        ck_assert_ptr_null(table_by_stream(table, SA_SIDE_EXTERNAL, &from, 100 + i, NULL));
+        ck_assert(!table_at_source(table, SA_SIDE_EXTERNAL, &from) == (i == 2));
+        ck_assert_ptr_nonnull(table_at_source(table, SA_SIDE_EXTERNAL, &to));
+    }
+    table_move_source(table, sas[1], true, &none);
+    ck_assert_ptr_null(table_by_stream(table, SA_SIDE_EXTERNAL, &none, 101, NULL));
+    ck_assert_ptr_null(table_at_source(table, SA_SIDE_INTERNAL, &to));
     table_free(table);
 }
 END_TEST
@@ -578,9 +679,13 @@ int main(void)
     TCase *tc = tcase_create("table");
 
     tcase_add_test(tc, test_empty);
+    tcase_set_timeout(tc, 60);
     tcase_add_test(tc, test_many);
     tcase_add_test(tc, test_remove_twice);
     tcase_add_loop_test(tc, test_conflict, 0, sizeof(conflict_rows) / sizeof(conflict_rows[0]));
+    tcase_add_test(tc, test_alike);
+    tcase_add_test(tc, test_learned_ssrcs);
+    tcase_add_test(tc, test_moved_source);
     tcase_add_test(tc, test_shared_source);
     tcase_add_test(tc, test_both_links_in_one_bucket);
     tcase_add_loop_test(tc, test_shares_source, 0, sizeof(neighbours) / sizeof(neighbours[0]));

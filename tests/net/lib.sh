@@ -215,9 +215,9 @@ cleanup() {
 trap 'exit 130' INT TERM
 trap 'status=$?; cleanup; exit $status' EXIT
 
-lib=$(dirname "${BASH_SOURCE[0]}")/lib
+lib=$(cd "$(dirname "${BASH_SOURCE[0]}")/lib" && pwd)
 # shellcheck source=/dev/null
-for part in topology daemons media; do . "$lib/$part.sh"; done
+for part in topology daemons media figures; do . "$lib/$part.sh"; done
 
 # ---------------------------------------------------------------- the end of every test
 

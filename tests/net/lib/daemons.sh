@@ -170,3 +170,37 @@ equals() {
     shift
     [ "$("$@")" = "$want" ]
 }
+
+# ---------------------------------------------------------------- what moved
+
+# counters: all verdicts of all daemons that run, a line each: "dmz/rtp/accepted 20". The place is rtp
+# or rtcp for "listener main", NAME-rtp for "listener NAME", and tunnel for any tunnel.
+counters() {
+    local name
+    for name in "${!PROGRAM[@]}"; do
+        [ -n "${PID[$name]-}" ] || continue
+        ctl_json "$name" stats | jq -r --arg d "$name" '
+            [.places[] | {place: (.place | sub("^listener main "; "") | sub("^listener "; "")
+                                  | sub("^tunnel.*"; "tunnel") | gsub(" "; "-")), verdicts}]
+            | map(.place as $p | .verdicts | to_entries[] | {key: "\($d)/\($p)/\(.key)", value})
+            | group_by(.key)[] | "\(.[0].key) \(map(.value) | add)"'
+    done | sort
+}
+# moved: what differs from the counters in moved.before, as "dmz/rtp/accepted=20 ...", in order.
+moved() {
+    counters >"$W/moved.now"
+    join -a 2 -e 0 -o 0,1.2,2.2 "$W/moved.before" "$W/moved.now" |
+        awk '$2 != $3 { printf "%s%s=%d", n++ ? " " : "", $1, $3 - $2 }'
+}
+# moves TEXT WANTED -- COMMAND...: while the command runs the counters of all daemons move by what is
+# wanted, in any order, and no other counter moves. So "dmz/rtp/no-sa=20" says that the dmz-relay
+# dropped 20 packets, all for that reason, and that nothing entered the tunnel.
+moves() {
+    local text=$1 wanted
+    wanted=$(tr ' ' '\n' <<<"$2" | sort | paste -sd ' ')
+    shift 3
+    counters >"$W/moved.before"
+    "$@" || bail "$text: $*"
+    wait_for 5 equals "$wanted" moved
+    is "$text: ${wanted:-nothing}" "$(moved)" "$wanted"
+}

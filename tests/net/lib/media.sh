@@ -105,3 +105,57 @@ ffmpeg_send() {
         -srtp_out_suite "$5" -srtp_out_params "$6" \
         "srtp://$9:${10}?localrtpport=$local_port&localrtcpport=$((local_port + 1))&pkt_size=200"
 }
+
+# srtp_words SUITE: cipher and authentication as GStreamer calls them.
+srtp_words() {
+    case $1 in
+    AES_CM_128_HMAC_SHA1_80) echo aes-128-icm hmac-sha1-80 ;;
+    AES_CM_128_HMAC_SHA1_32) echo aes-128-icm hmac-sha1-32 ;;
+    AES_256_CM_HMAC_SHA1_80) echo aes-256-icm hmac-sha1-80 ;;
+    AEAD_AES_128_GCM) echo aes-128-gcm null ;;
+    AEAD_AES_256_GCM) echo aes-256-gcm null ;;
+    esac
+}
+key_hex() { base64 -d <<<"$1" | od -An -v -tx1 | tr -d ' \n'; }
+
+# gst_send NAME SPACE FREQUENCY SECONDS SUITE KEY SSRC LOCAL-ADDRESS LOCAL-PORT ADDRESS PORT: a tone as
+# SRTP, 20 ms a packet, with sender reports as SRTCP, made by GStreamer.
+gst_send() {
+    local from=$8 from_port=$9 to=${10} port=${11} cipher auth
+    read -r cipher auth <<<"$(srtp_words "$5")"
+    start "$1" "$2" gst-launch-1.0 -q rtpbin name=bin \
+        srtpenc name=enc key="$(key_hex "$6")" rtp-cipher="$cipher" rtp-auth="$auth" \
+        rtcp-cipher="$cipher" rtcp-auth="${auth/32/80}" \
+        audiotestsrc is-live=true freq="$3" volume=0.125 num-buffers=$(($4 * 50)) \
+        samplesperbuffer=160 ! audio/x-raw,rate=8000,channels=1 ! mulawenc ! \
+        rtppcmupay ssrc="$7" min-ptime=20000000 max-ptime=20000000 ! bin.send_rtp_sink_0 \
+        bin.send_rtp_src_0 ! enc.rtp_sink_0 \
+        enc.rtp_src_0 ! udpsink host="$to" port="$port" bind-address="$from" \
+        bind-port="$from_port" sync=false async=false \
+        bin.send_rtcp_src_0 ! enc.rtcp_sink_0 \
+        enc.rtcp_src_0 ! udpsink host="$to" port=$((port + 1)) bind-address="$from" \
+        bind-port=$((from_port + 1)) sync=false async=false
+}
+
+# gst_receive NAME SPACE ADDRESS PORT SUITE KEY SSRC: decodes SRTP audio into NAME.wav, and SRTCP, until
+# "stop NAME INT".
+gst_receive() {
+    local cipher auth keys
+    read -r cipher auth <<<"$(srtp_words "$5")"
+    keys="ssrc=(uint)$7,srtp-key=(buffer)$(key_hex "$6"),srtp-cipher=(string)$cipher"
+    keys+=",srtp-auth=(string)$auth,srtcp-cipher=(string)$cipher,srtcp-auth=(string)${auth/32/80}"
+    start "$1" "$2" gst-launch-1.0 -q -e srtpdec name=dec \
+        udpsrc address="$3" port="$4" caps="application/x-srtp,media=(string)audio,\
+clock-rate=(int)8000,encoding-name=(string)PCMU,payload=(int)0,$keys" ! dec.rtp_sink \
+        udpsrc address="$3" port=$(($4 + 1)) caps="application/x-srtcp,$keys" ! dec.rtcp_sink \
+        dec.rtp_src ! rtppcmudepay ! mulawdec ! audio/x-raw,format=S16LE ! wavenc ! \
+        filesink location="$W/$1.wav" dec.rtcp_src ! fakesink async=false
+    wait_for 10 bound "$2" $(($4 + 1)) || bail "$1 does not listen: $(cat "$W/$1.log")"
+}
+
+# end_stream NAME: when all packets of its sender came: ends the sender NAME, which may want to send
+# reports a little longer, and then the receiver got-NAME, which writes its file.
+end_stream() {
+    stop "$1" INT || :
+    stop "got-$1" INT || :
+}

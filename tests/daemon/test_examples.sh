@@ -1,0 +1,64 @@
+#!/bin/sh
+# The ini files of examples/: -t takes each of them, and the two of a tunnel fit together. Only the
+# folders are other ones here: /etc/media-relay and /run/media-relay are not for a test.
+set -u
+LC_ALL=C
+export LC_ALL
+
+source=$(cd "${srcdir:-.}" && pwd)
+build=$PWD
+command -v openssl >/dev/null || { echo "openssl is not installed" && exit 77; }
+
+top=$(mktemp -d "${TMPDIR:-/tmp}/test_examples.XXXXXX") || exit 1
+trap 'rm -rf "$top"' EXIT
+trap 'exit 130' INT TERM
+checks=0
+failures=0
+
+fail() {
+    failures=$((failures + 1))
+    printf 'FAILED: %s\n' "$*"
+}
+certs() { "$source/certs/media-relay-certs" -d "$top/certs" "$@" >"$top/out" 2>&1; }
+
+# value FILE KEY: of the first line that has the key.
+value() { sed -n "s/^$2 = //p" "$1" | head -n 1; }
+# certified FILE: the name in its certificate.
+certified() { value "$1" certificate | sed 's,.*/,,; s,\.crt$,,'; }
+
+check_file() {
+    file=$1 program=$2 role=$3
+    checks=$((checks + 1))
+    name=$(certified "$file")
+    [ -e "$top/certs/$name.crt" ] || certs issue "$name" --role "$role" ||
+        fail "no certificate for $name: $(cat "$top/out")"
+    sed "s,/etc/media-relay,$top,; s,/run/media-relay,$top/run," "$file" >"$top/ini"
+    "$build/$program/$program" -t -c "$top/ini" >"$top/out" 2>&1 ||
+        fail "$program -t refuses ${file#"$source/"}: $(cat "$top/out")"
+}
+
+# fits INNER DMZ: the address, the name and the site of the one are those of the other.
+fits() {
+    [ "$(value "$1" address)" = "$(value "$2" listen)" ] &&
+        [ "$(value "$1" name)" = "$(certified "$2")" ] &&
+        value "$2" sites | tr -s ', ' '\n' | grep -qx "$(certified "$1")"
+}
+check_tunnel() {
+    checks=$((checks + 1))
+    for other in "${1%/*}"/dmz-relay*.ini; do
+        ! fits "$1" "$other" || return 0
+    done
+    fail "no dmz-relay in ${1%/*} that fits ${1#"$source/"} (address, name, sites)"
+}
+
+certs init || fail "no certificates: $(cat "$top/out")"
+for file in "$source"/examples/dmz-relay.ini "$source"/examples/*/dmz-relay*.ini; do
+    check_file "$file" dmz-relay dmz
+done
+for file in "$source"/examples/inner-relay.ini "$source"/examples/*/inner-relay*.ini; do
+    check_file "$file" inner-relay inner
+    check_tunnel "$file"
+done
+
+echo "$checks checks, $failures failed"
+[ $failures = 0 ]

@@ -26,6 +26,149 @@ static int refuse(struct admit_error *error, int code, const char *field, const 
     return code;
 }
 
+/* ------------------------------------------------------------ peers */
+
+/* One end of an SA: the sender's or the receiver's. */
+struct hop {
+    const struct inner *inner;
+    const struct inner_link *link;
+    enum sa_side side;
+    const struct sa_transport *at;
+    bool prime; /* asked for */
+    const char *rtp_field, *rtcp_field, *prime_field;
+};
+
+/* How packets stand on both hops. */
+struct encaps {
+    enum sa_encap in, out;
+};
+
+/* The dmz-relay's own addresses are one more peer's: what it sends there comes in again. */
+static bool is_own_of_dmz(const struct inner_link *link, const struct addr *addr, bool rtcp)
+{
+    for (size_t i = 0; i < link->peer.listener_count; i++) {
+        const struct addr *own = &link->peer.listener[i].advertise;
+
+        if (addr_ip_equal(addr, own) && addr->port == own->port + rtcp)
+            return true;
+    }
+    return false;
+}
+
+static bool is_peer(const struct hop *hop, const struct addr *addr, bool rtcp)
+{
+    return target_is_peer(&hop->inner->rules, addr, rtcp) || is_own_of_dmz(hop->link, addr, rtcp);
+}
+
+static int refuse_half_peer(const struct hop *hop, struct admit_error *error)
+{
+    const struct sa_transport *at = hop->at;
+
+    if (is_peer(hop, &at->rtp, true))
+        return refuse(error, ERR_INVALID, hop->rtp_field,
+                      "the RTCP port of a [peer]; its RTP port would be right");
+    if (!at->mux && (is_peer(hop, &at->rtcp, false) || is_peer(hop, &at->rtcp, true)))
+        return refuse(error, ERR_INVALID, hop->rtcp_field,
+                      "the address of a [peer], but that of RTP is not");
+    return 0;
+}
+
+/* Outside, who is at the other end decides; inside, the request. */
+static int choose_encap(const struct hop *hop, enum sa_encap *encap, struct admit_error *error)
+{
+    const struct sa_transport *at = hop->at;
+
+    *encap = hop->prime ? SA_ENCAP_RTP_PRIME : SA_ENCAP_RTP;
+    if (hop->side == SA_SIDE_INTERNAL)
+        return 0;
+    if (is_peer(hop, &at->rtp, false)) {
+        *encap = SA_ENCAP_RTP_PRIME;
+        if (at->mux || !at->rtcp.family ||
+            (addr_ip_equal(&at->rtp, &at->rtcp) && at->rtcp.port == at->rtp.port + 1))
+            return 0;
+        return refuse(error, ERR_INVALID, hop->rtcp_field,
+                      "a [peer] has RTCP at the port behind that of RTP");
+    }
+    if (hop->prime)
+        return refuse(error, ERR_FORBIDDEN, hop->prime_field,
+                      "outside only a [peer] speaks RTP', and the address is no peer's");
+    return refuse_half_peer(hop, error);
+}
+
+static int choose_encaps(const struct inner *inner, const struct inner_link *link,
+                         const struct admit_request *request, struct encaps *encaps,
+                         struct admit_error *error)
+{
+    bool from_outside = request->side == SA_SIDE_EXTERNAL;
+    struct hop in = {.inner = inner,
+                     .link = link,
+                     .side = request->side,
+                     .at = &request->source,
+                     .prime = request->prime_in,
+                     .rtp_field = "source",
+                     .rtcp_field = "source_rtcp",
+                     .prime_field = "rtp_prime"};
+    struct hop out = {.inner = inner,
+                      .link = link,
+                      .side = from_outside ? SA_SIDE_INTERNAL : SA_SIDE_EXTERNAL,
+                      .at = &request->destination,
+                      .prime = request->prime_out,
+                      .rtp_field = "to",
+                      .rtcp_field = "to_rtcp",
+                      .prime_field = "to_rtp_prime"};
+    int result = choose_encap(&in, &encaps->in, error);
+
+    return result < 0 ? result : choose_encap(&out, &encaps->out, error);
+}
+
+/* Our own dmz-relay's address, as it said when it was connected. */
+static int find_self(const struct inner *inner, const struct admit_request *request,
+                     struct addr *rtp, struct admit_error *error)
+{
+    const char *listener =
+        request->side == SA_SIDE_EXTERNAL ? request->listener : request->to_listener;
+    const struct inner_link *link = inner_find_link((struct inner *)(uintptr_t)inner, request->dmz);
+    const struct hello_listener *own = link ? inner_link_listener(link, listener, 0) : NULL;
+
+    if (!own)
+        return refuse(error, ERR_NOT_FOUND, "peer",
+                      "the addresses of the dmz-relay are not known: its tunnel was not up yet, or "
+                      "it has no such listener");
+    *rtp = own->advertise;
+    return 0;
+}
+
+static int find_peer(const struct inner *inner, const char *name, struct addr *rtp,
+                     struct admit_error *error)
+{
+    const struct peer *peer = peers_by_name(&inner->peers, name);
+
+    if (!peer)
+        return refuse(error, ERR_NOT_FOUND, "peer", "the inner-relay has no [peer %s]", name);
+    *rtp = peer->rtp;
+    return 0;
+}
+
+int admit_peer(const struct inner *inner, const char *name, struct admit_request *request,
+               struct admit_error *error)
+{
+    bool from = request->side == SA_SIDE_EXTERNAL;
+    struct sa_transport *at = from ? &request->source : &request->destination;
+    int result;
+
+    *error = (struct admit_error){0};
+    if (at->rtp.family || at->rtcp.family)
+        return refuse(error, ERR_INVALID, "peer", "not together with %s, which it stands for",
+                      from ? "source" : "to");
+    result = strcmp(name, PEERS_SELF) == 0 ? find_self(inner, request, &at->rtp, error)
+                                           : find_peer(inner, name, &at->rtp, error);
+    if (result == 0 && !at->mux) {
+        at->rtcp = at->rtp;
+        at->rtcp.port++;
+    }
+    return result;
+}
+
 /* ------------------------------------------------------------ checks, one per member */
 
 static int check_key(const struct inner *inner, const struct suite *suite,
@@ -131,8 +274,9 @@ static int check_one_target(const struct inner *inner, enum sa_side side, const 
     return why ? refuse(error, ERR_FORBIDDEN, field, "%s", why) : 0;
 }
 
+/* choose_encaps() has seen that RTP' goes to a peer, which is always right. */
 static int check_destination(const struct inner *inner, const struct admit_request *request,
-                             struct admit_error *error)
+                             enum sa_encap encap, struct admit_error *error)
 {
     const struct sa_transport *to = &request->destination;
     enum sa_side side = request->side == SA_SIDE_EXTERNAL ? SA_SIDE_INTERNAL : SA_SIDE_EXTERNAL;
@@ -140,6 +284,8 @@ static int check_destination(const struct inner *inner, const struct admit_reque
 
     if (!to->rtp.family)
         return refuse(error, ERR_INVALID, "to", "address and port of the receiver are needed");
+    if (side == SA_SIDE_EXTERNAL && encap == SA_ENCAP_RTP_PRIME)
+        return 0;
     result = check_one_target(inner, side, &to->rtp, "to", error);
     if (result == 0 && !to->mux && to->rtcp.family) {
         if (to->rtcp.family != to->rtp.family)
@@ -219,12 +365,13 @@ static int check_room(const struct inner *inner, const struct inner_link *link,
 }
 
 static int check(const struct inner *inner, const struct inner_link *link,
-                 const struct admit_request *request, struct admit_error *error)
+                 const struct admit_request *request, const struct encaps *encaps,
+                 struct admit_error *error)
 {
     int result = check_source(inner, request, error);
 
     if (result == 0)
-        result = check_destination(inner, request, error);
+        result = check_destination(inner, request, encaps->out, error);
     if (result == 0)
         result = check_secret(inner, request, error);
     if (result == 0)
@@ -273,7 +420,7 @@ static int add_streams(struct sa *sa, const struct inner *inner,
 }
 
 static int fill(struct sa *sa, const struct inner *inner, const struct inner_link *link,
-                const struct admit_request *request)
+                const struct admit_request *request, const struct encaps *encaps)
 {
     int result;
 
@@ -282,6 +429,8 @@ static int fill(struct sa *sa, const struct inner *inner, const struct inner_lin
     sa->side = request->side;
     sa->source = request->source;
     sa->destination = request->destination;
+    sa->encap_in = encaps->in;
+    sa->encap_out = encaps->out;
     sa->suite = request->suite;
     result = add_streams(sa, inner, request);
     rate_init(&sa->rate, request->rate ? request->rate : inner->options.sa_rate);
@@ -331,6 +480,21 @@ static int check_alone(const struct inner *inner, const struct sa *sa, struct ad
                  : 0;
 }
 
+/* What comes from one source is read as RTP or as RTP': the octets do not decide. */
+static int check_mix(const struct inner *inner, const struct sa *sa, struct admit_error *error)
+{
+    for (int rtcp = 0; rtcp < 2; rtcp++) {
+        const struct sa *other = table_shares_source(inner->table, sa, rtcp);
+
+        if (other && other->encap_in != sa->encap_in)
+            return refuse(error, ERR_EXISTS, rtcp ? "source_rtcp" : "source",
+                          "SA %llu has this source and %s, and one source has one of the two",
+                          (unsigned long long)other->id,
+                          other->encap_in == SA_ENCAP_RTP ? "RTP" : "RTP'");
+    }
+    return 0;
+}
+
 static int open_session(const struct inner *inner, const struct admit_request *request,
                         struct sa *sa, struct admit_error *error)
 {
@@ -366,6 +530,8 @@ static int install(struct inner *inner, struct inner_link *link,
                       (unsigned long long)other->id);
     result = check_alone(inner, sa, error);
     if (result == 0)
+        result = check_mix(inner, sa, error);
+    if (result == 0)
         result = open_session(inner, request, sa, error);
     if (result == 0)
         result = check_twin(inner, sa, error);
@@ -384,6 +550,7 @@ int admit(struct inner *inner, const struct admit_request *request, uint64_t wal
           uint64_t now_us, struct sa **out, struct admit_error *error)
 {
     struct inner_link *link = inner_find_link(inner, request->dmz);
+    struct encaps encaps;
     struct sa *sa;
     int result;
 
@@ -393,11 +560,13 @@ int admit(struct inner *inner, const struct admit_request *request, uint64_t wal
     if (request->reverse && !inner_find_sa(inner, request->reverse))
         return refuse(error, ERR_NOT_FOUND, "reverse", "there is no SA %llu",
                       (unsigned long long)request->reverse);
-    result = check(inner, link, request, error);
+    result = choose_encaps(inner, link, request, &encaps, error);
+    if (result == 0)
+        result = check(inner, link, request, &encaps, error);
     if (result < 0)
         return result;
     sa = sa_new();
-    if (!sa || fill(sa, inner, link, request) < 0) {
+    if (!sa || fill(sa, inner, link, request, &encaps) < 0) {
         sa_free(sa);
         return refuse(error, ERR_NOMEM, NULL, "out of memory");
     }

@@ -15,6 +15,8 @@ struct admit_request {
     enum sa_side side;
     struct sa_transport source;
     struct sa_transport destination;
+    /* Its packets come (go) as RTP'; what a peer sends and gets always does. */
+    bool prime_in, prime_out;
     const struct suite *suite; /* may be NULL where the key is none */
     struct srtp_key key;       /* master; may be none where assign_ssrc is set */
     unsigned ssrc_count;
@@ -38,6 +40,13 @@ struct admit_error {
 /* 0 and *sa (the table's), or negative with error; nothing is changed then. */
 int admit(struct inner *inner, const struct admit_request *request, uint64_t wall_us,
           uint64_t now_us, struct sa **sa, struct admit_error *error);
+
+/*
+ * Fills in the source of an external sender, or the destination of an internal one: this peer's
+ * address, or with "self" our own dmz-relay's, where sites meet. 0, or negative with error.
+ */
+int admit_peer(const struct inner *inner, const char *name, struct admit_request *request,
+               struct admit_error *error);
 
 /*
  * A new key for an SA, of the same suite or of another; the old one is good for OLD_KEY_US more.

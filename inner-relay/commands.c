@@ -315,10 +315,24 @@ static void read_request(struct reading *reading, struct admit_request *request)
     read_text(reading, "listener", request->listener, sizeof(request->listener));
     read_text(reading, "to_listener", request->to_listener, sizeof(request->to_listener));
     read_text(reading, "dmz", request->dmz, sizeof(request->dmz));
+    read_flag(reading, "rtp_prime", &request->prime_in);
+    read_flag(reading, "to_rtp_prime", &request->prime_out);
     request->rate = (uint32_t)read_number(reading, "rate", 0, 10 * 1000 * 1000) * 125;
     request->media_index = (uint8_t)read_number(reading, "media", 0, 255);
     request->reverse = (uint64_t)read_number(reading, "reverse", 0, INT64_MAX);
     request->media_timeout_s = read_number(reading, "media_timeout", -1, 7 * 86400);
+}
+
+/* The peer that stands for an address. */
+static void read_peer(struct reading *reading, const struct inner *core,
+                      struct admit_request *request)
+{
+    struct admit_error error;
+    char name[NAME_SIZE];
+
+    read_text(reading, "peer", name, sizeof(name));
+    if (!reading->refusal && name[0] && admit_peer(core, name, request, &error) < 0)
+        complain(reading, error.field, error.text);
 }
 
 /* Where the sender has to send to: the listener's address as the world sees it. */
@@ -361,6 +375,7 @@ static json_t *on_sa_add(void *ctx, const json_t *json)
     struct sa *sa;
 
     read_request(&reading, &request);
+    read_peer(&reading, core, &request);
     if (!reading.refusal && admit(core, &request, clock_wall_us(), clock_now_us(), &sa, &error) < 0)
         reading.refusal = control_refuse(error.field, "%s", error.text);
     wipe(&request, sizeof(request));

@@ -47,6 +47,9 @@ enum relayctl_group {
     X(TO, "to", 0, "IP:PORT", SA, "where its RTP goes (required)")                                 \
     X(TO_RTCP, "to-rtcp", 0, "IP:PORT", SA, "where its RTCP goes (port + 1)")                      \
     X(TO_MUX, "to-mux", 0, NULL, SA, "its RTCP goes to the RTP port")                              \
+    X(PEER, "peer", 0, "NAME", SA, "the peer that it is, or inside, that gets it")                 \
+    X(RTP_PRIME, "rtp-prime", 0, NULL, SA, "its packets come as RTP'; a peer's always do")         \
+    X(TO_RTP_PRIME, "to-rtp-prime", 0, NULL, SA, "they go as RTP'; to a peer they always do")      \
     X(RATE, "rate", 0, "KBIT", SA, "most kbit/s that it may send")                                 \
     X(CALL_ID, "call-id", 0, "TEXT", SA, "the call it belongs to, for display")                    \
     X(MEDIA, "media", 0, "N", SA, "which m= line of the call it is, from 0")                       \

@@ -199,6 +199,9 @@ static const struct rule sa_rules[] = {
     {OPTION_LISTENER, false, check_text, 1, NAME_SIZE - 1},
     {OPTION_TO_LISTENER, false, check_text, 1, NAME_SIZE - 1},
     {OPTION_DMZ, false, check_text, 1, NAME_SIZE - 1},
+    {OPTION_PEER, false, check_text, 1, NAME_SIZE - 1},
+    {OPTION_RTP_PRIME, false, check_flag, 0, 0},
+    {OPTION_TO_RTP_PRIME, false, check_flag, 0, 0},
     {OPTION_REVERSE, false, check_number, 1, INT64_MAX},
     {OPTION_MEDIA_TIMEOUT, false, check_number, 0, UINT32_MAX},
 };
@@ -225,7 +228,23 @@ static int check_rules(struct draft *draft, const struct rule *rules, size_t cou
 /* The options that name one hop's addresses. */
 struct hop {
     enum relayctl_option rtp, rtcp, mux;
+    bool from; /* the sender's */
 };
+
+/* --peer stands for the address that is outside. */
+static bool is_peers(const struct draft *draft, const struct hop *hop)
+{
+    return value_of(draft, OPTION_PEER) &&
+           hop->from == (strcmp(value_of(draft, OPTION_SIDE), "external") == 0);
+}
+
+static int check_peers_hop(struct draft *draft, const struct hop *hop)
+{
+    if (value_of(draft, hop->rtp) || value_of(draft, hop->rtcp))
+        return wrong(value_of(draft, hop->rtp) ? hop->rtp : hop->rtcp,
+                     "does not go with --peer, which stands for it");
+    return value_of(draft, hop->mux) ? put(draft, hop->mux, json_true()) : 0;
+}
 
 static int read_address(const struct draft *draft, enum relayctl_option option, struct addr *addr)
 {
@@ -250,6 +269,8 @@ static int check_hop(struct draft *draft, const struct hop *hop)
 {
     struct addr rtp, rtcp;
 
+    if (is_peers(draft, hop))
+        return check_peers_hop(draft, hop);
     if (!value_of(draft, hop->rtp))
         return wrong(hop->rtp, "is missing");
     if (read_address(draft, hop->rtp, &rtp) < 0 || put_address(draft, hop->rtp, &rtp) < 0)
@@ -481,8 +502,8 @@ struct json_t *relayctl_sa_with_id(const char *command, const char *id)
 
 struct json_t *relayctl_sa_add(struct relayctl_options *options)
 {
-    static const struct hop from = {OPTION_SOURCE, OPTION_SOURCE_RTCP, OPTION_MUX};
-    static const struct hop to = {OPTION_TO, OPTION_TO_RTCP, OPTION_TO_MUX};
+    static const struct hop from = {OPTION_SOURCE, OPTION_SOURCE_RTCP, OPTION_MUX, true};
+    static const struct hop to = {OPTION_TO, OPTION_TO_RTCP, OPTION_TO_MUX, false};
     struct draft draft = {options, json_pack("{s:s}", "command", "sa-add")};
 
     if (!draft.request)

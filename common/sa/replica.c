@@ -127,9 +127,34 @@ unsigned replica_sweep(struct replica *replica, unsigned most)
 
 /* ------------------------------------------------------------ SA-PUT */
 
-static const char *destination_refusal(const struct replica *replica, const struct addr *addr)
+/* Who sends decides how packets stand: a peer sends RTP', anybody else RTP. */
+static const char *source_refusal(const struct target_rules *rules, const struct sa *sa, bool rtcp)
 {
-    return addr->family ? target_refusal(replica->rules, SA_SIDE_EXTERNAL, addr) : NULL;
+    const struct addr *addr = sa_transport_addr(&sa->source, rtcp);
+
+    if (!addr)
+        return NULL;
+    if (sa->encap_in == SA_ENCAP_RTP_PRIME)
+        return target_is_peer(rules, addr, rtcp && !sa->source.mux)
+                   ? NULL
+                   : "the source is no [peer] of this dmz-relay";
+    return target_is_peer(rules, addr, false) || target_is_peer(rules, addr, true)
+               ? "the source is a [peer] of this dmz-relay, which sends RTP'"
+               : NULL;
+}
+
+static const char *destination_refusal(const struct target_rules *rules, const struct sa *sa,
+                                       bool rtcp)
+{
+    const struct addr *addr = sa_transport_addr(&sa->destination, rtcp);
+
+    if (!addr)
+        return NULL;
+    if (sa->encap_out == SA_ENCAP_RTP)
+        return target_refusal(rules, SA_SIDE_EXTERNAL, addr);
+    return target_is_peer(rules, addr, rtcp && !sa->destination.mux)
+               ? NULL
+               : "the destination is no [peer] of this dmz-relay";
 }
 
 /* An external sender needs a source and a key here, an internal one a place to send to. */
@@ -137,16 +162,17 @@ static const char *refusal(struct replica *replica, const struct sa *sa)
 {
     const char *why;
 
-    if (sa->encap_in != SA_ENCAP_RTP || sa->encap_out != SA_ENCAP_RTP)
-        return "RTP' is not supported by this dmz-relay";
     if (sa->side == SA_SIDE_EXTERNAL) {
         if (!sa->source.rtp.family)
             return "a sender without a source address is not supported by this dmz-relay";
-        return sa->suite ? NULL : "an external sender needs a suite";
+        why = source_refusal(replica->rules, sa, false);
+        if (!why)
+            why = source_refusal(replica->rules, sa, true);
+        return why || sa->suite ? why : "an external sender needs a suite";
     }
-    why = destination_refusal(replica, &sa->destination.rtp);
-    if (!why && !sa->destination.mux)
-        why = destination_refusal(replica, &sa->destination.rtcp);
+    why = destination_refusal(replica->rules, sa, false);
+    if (!why)
+        why = destination_refusal(replica->rules, sa, true);
     if (why || !sa->destination.rtp.family)
         return why;
     return replica->hooks->listener_refusal(replica->ctx, sa);
@@ -163,6 +189,7 @@ static void merge(struct sa *held, struct sa *put)
     held->texts = put->texts;
     put->texts = texts;
     held->destination = put->destination;
+    held->encap_out = put->encap_out;
     held->reverse = put->reverse;
     if (held->rate.octets_per_second != put->rate.octets_per_second)
         rate_init(&held->rate, put->rate.octets_per_second);
@@ -200,7 +227,7 @@ static bool has_streams(struct sa *a, const struct sa *b)
 /* What a packet is found by: when it changes, the SA has to be put into the table anew. */
 static bool same_place(struct sa *a, struct sa *b)
 {
-    return a->label == b->label && a->source.mux == b->source.mux &&
+    return a->label == b->label && a->encap_in == b->encap_in && a->source.mux == b->source.mux &&
            addr_equal(&a->source.rtp, &b->source.rtp) &&
            addr_equal(&a->source.rtcp, &b->source.rtcp) && has_streams(a, b) && has_streams(b, a);
 }
@@ -284,16 +311,21 @@ struct placing {
     bool keyless;         /* a sender outside, and no key */
 };
 
-/* Those at one address all have a key, or there is only one. */
+/*
+ * Those at one address all send RTP, or all RTP' (where peers changed with a reload, they did not
+ * always). And all have a key, or there is only one.
+ */
 static struct sa *neighbour_at(const struct replica *replica, const struct placing *placing,
                                bool rtcp)
 {
     struct sa *other = table_shares_source(replica->table, placing->sa, rtcp);
 
-    return other && (placing->keyless || !other->srtp) ? other : NULL;
+    return other && (placing->keyless || !other->srtp || other->encap_in != placing->sa->encap_in)
+               ? other
+               : NULL;
 }
 
-/* A sender without a key is told by its source: it must have that to itself. */
+/* What makes an SA at the same address impossible. A sender without a key is told by its source. */
 static struct sa *neighbour(const struct replica *replica, const struct placing *placing)
 {
     struct sa *other;
@@ -350,7 +382,9 @@ static struct obstacle find_obstacle(const struct replica *replica, const struct
         return (struct obstacle){.sa = other, .why = "", .replaced = true};
     other = neighbour(replica, placing);
     return (struct obstacle){.sa = other,
-                             .why = "a sender without a key must have its source to itself",
+                             .why = other && other->encap_in != placing->sa->encap_in
+                                        ? "one source sends RTP or RTP', not both"
+                                        : "a sender without a key must have its source to itself",
                              .left_over = other && other->owner == replica->owner &&
                                           is_left_over(replica, other)};
 }

@@ -25,6 +25,15 @@ bool target_is_internal(const struct target_rules *rules, const struct addr *add
     return in_any(addr, rules->internal, rules->internal_count);
 }
 
+bool target_is_peer(const struct target_rules *rules, const struct addr *addr, bool rtcp)
+{
+    for (size_t i = 0; i < rules->peer_count; i++) {
+        if (addr_ip_equal(addr, &rules->peer[i]) && addr->port == rules->peer[i].port + rtcp)
+            return true;
+    }
+    return false;
+}
+
 const char *target_refusal(const struct target_rules *rules, enum sa_side side,
                            const struct addr *addr)
 {
@@ -41,9 +50,20 @@ const char *target_refusal(const struct target_rules *rules, enum sa_side side,
         return "the relay's own address may not be sent to";
     if (side == SA_SIDE_INTERNAL)
         return target_is_internal(rules, addr) ? NULL : "not in [networks] internal";
+    if (target_is_peer(rules, addr, false) || target_is_peer(rules, addr, true))
+        return "a [peer], which takes nothing but RTP'";
     if (target_is_internal(rules, addr) || target_is_internal(rules, &ends))
         return "in [networks] internal, so not on the external side";
     if (kind == ADDR_PUBLIC || in_any(addr, rules->external, rules->external_count))
         return NULL;
     return "neither a public address nor in [networks] external";
+}
+
+const char *target_prime_refusal(const struct target_rules *rules, enum sa_side side,
+                                 const struct addr *addr, bool rtcp)
+{
+    if (side == SA_SIDE_INTERNAL)
+        return target_refusal(rules, side, addr);
+    return target_is_peer(rules, addr, rtcp) ? NULL
+                                             : "no [peer], and RTP' goes to no other outside";
 }

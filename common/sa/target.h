@@ -26,11 +26,19 @@ struct target_rules {
 };
 
 /*
- * May media be sent to this address on that side? NULL when it may, otherwise a
+ * May RTP be sent to this address on that side? NULL when it may, otherwise a
  * constant text that says why not.
  */
 const char *target_refusal(const struct target_rules *rules, enum sa_side side,
                            const struct addr *addr);
+/*
+ * The same of RTP', or with rtcp of RTCP': outside it goes to the port of a peer that is meant for
+ * it, and nowhere else.
+ */
+const char *target_prime_refusal(const struct target_rules *rules, enum sa_side side,
+                                 const struct addr *addr, bool rtcp);
+/* Is it the RTP address of a peer, or with rtcp its RTCP address? */
+bool target_is_peer(const struct target_rules *rules, const struct addr *addr, bool rtcp);
 bool target_is_internal(const struct target_rules *rules, const struct addr *addr);
 
 #endif

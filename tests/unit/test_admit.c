@@ -217,6 +217,234 @@ START_TEST(test_internal_sender)
 }
 END_TEST
 
+/* ------------------------------------------------------------ RTP' and peers */
+
+enum { RTP = SA_ENCAP_RTP, PRIME = SA_ENCAP_RTP_PRIME };
+
+#define PEER "203.0.113.20"
+#define OWN  "203.0.113.7" /* what the dmz-relay advertises */
+
+/* A peer that no network lists, and one inside the range of 192.0.2.0/24. */
+static void add_peers(void)
+{
+    struct addr other = addr_of(PEER ":5004"), near = addr_of("192.0.2.200:40000");
+
+    ck_assert_int_eq(peers_add(&core.inner.peers, "other", &other), 0);
+    ck_assert_int_eq(peers_add(&core.inner.peers, "near", &near), 0);
+    peers_fill_rules(&core.inner.peers, &core.inner.rules);
+}
+
+/* "A" is A with the next port for RTCP, "A B" says where RTCP is, "A mux" that it is at A too. */
+static void read_transport(const char *text, struct sa_transport *out)
+{
+    char rtp[ADDR_TEXT_SIZE], rtcp[ADDR_TEXT_SIZE] = "";
+
+    ck_assert_int_ge(sscanf(text, "%63s %63s", rtp, rtcp), 1);
+    *out = (struct sa_transport){.rtp = addr_of(rtp), .mux = strcmp(rtcp, "mux") == 0};
+    out->rtcp = out->rtp;
+    out->rtcp.port++;
+    if (rtcp[0] && !out->mux)
+        out->rtcp = addr_of(rtcp);
+}
+
+/* An external sender and its receiver inside, or the other way round; field NULL: accepted. */
+static const struct {
+    const char *outside, *inside;
+    bool prime_outside, prime_inside; /* asked for */
+    int encap_outside, encap_inside;  /* what comes of it */
+    int code;
+    const char *field[2], *says; /* field: for the external sender, for the internal one */
+} primes[] = {
+    {"192.0.2.9:10", "10.2.2.2:10", false, false, RTP, RTP, 0, {NULL}, ""},
+    {PEER ":5004", "10.2.2.2:10", false, false, PRIME, RTP, 0, {NULL}, ""},
+    {PEER ":5004", "10.2.2.2:10", true, false, PRIME, RTP, 0, {NULL}, ""},
+    {PEER ":5004", "10.2.2.2:10", false, true, PRIME, PRIME, 0, {NULL}, ""},
+    {PEER ":5004 mux", "10.2.2.2:10 mux", false, true, PRIME, PRIME, 0, {NULL}, ""},
+    {"192.0.2.200:40000", "10.2.2.2:10", false, false, PRIME, RTP, 0, {NULL}, ""},
+    {"192.0.2.9:10", "10.2.2.2:10", false, true, RTP, PRIME, 0, {NULL}, ""},
+    {OWN ":5004", "10.2.2.2:10", false, false, PRIME, RTP, 0, {NULL}, ""},
+    /* Others at the host of a peer send RTP. */
+    {"192.0.2.200:40002", "10.2.2.2:10", false, false, RTP, RTP, 0, {NULL}, ""},
+    {"192.0.2.9:10",
+     "10.2.2.2:10",
+     true,
+     false,
+     RTP,
+     RTP,
+     ERR_FORBIDDEN,
+     {"rtp_prime", "to_rtp_prime"},
+     "outside only a [peer] speaks RTP'"},
+    {PEER ":5005",
+     "10.2.2.2:10",
+     false,
+     false,
+     RTP,
+     RTP,
+     ERR_INVALID,
+     {"source", "to"},
+     "the RTCP port of a [peer]"},
+    {PEER ":5004 " PEER ":5007",
+     "10.2.2.2:10",
+     false,
+     false,
+     RTP,
+     RTP,
+     ERR_INVALID,
+     {"source_rtcp", "to_rtcp"},
+     "at the port behind that of RTP"},
+    {PEER ":5004 192.0.2.9:5005",
+     "10.2.2.2:10",
+     false,
+     false,
+     RTP,
+     RTP,
+     ERR_INVALID,
+     {"source_rtcp", "to_rtcp"},
+     "at the port behind that of RTP"},
+    {"192.0.2.9:10 " PEER ":5005",
+     "10.2.2.2:10",
+     false,
+     false,
+     RTP,
+     RTP,
+     ERR_INVALID,
+     {"source_rtcp", "to_rtcp"},
+     "the address of a [peer], but that of RTP is not"},
+    {"192.0.2.9:10 " OWN ":5004",
+     "10.2.2.2:10",
+     false,
+     false,
+     RTP,
+     RTP,
+     ERR_INVALID,
+     {"source_rtcp", "to_rtcp"},
+     "the address of a [peer], but that of RTP is not"},
+};
+
+START_TEST(test_encapsulations)
+{
+    add_peers();
+    for (unsigned inside = 0; inside < 2; inside++) {
+        struct admit_request request;
+        struct sa *sa;
+
+        core_request(&request, 1);
+        request.side = inside ? SA_SIDE_INTERNAL : SA_SIDE_EXTERNAL;
+        read_transport(primes[_i].outside, inside ? &request.destination : &request.source);
+        read_transport(primes[_i].inside, inside ? &request.source : &request.destination);
+        request.prime_in = inside ? primes[_i].prime_inside : primes[_i].prime_outside;
+        request.prime_out = inside ? primes[_i].prime_outside : primes[_i].prime_inside;
+        if (primes[_i].code) {
+            check_refused(&request, primes[_i].code, primes[_i].field[inside], primes[_i].says);
+            continue;
+        }
+        sa = core_add(&core, &request);
+        ck_assert_msg(sa, "%s", primes[_i].outside);
+        ck_assert_int_eq(inside ? sa->encap_out : sa->encap_in, primes[_i].encap_outside);
+        ck_assert_int_eq(inside ? sa->encap_in : sa->encap_out, primes[_i].encap_inside);
+    }
+}
+END_TEST
+
+/* Before the tunnel was up once, nobody knows the addresses of the dmz-relay. */
+START_TEST(test_own_address_of_the_dmz)
+{
+    struct admit_request request;
+    struct admit_error error;
+    const struct sa *sa;
+
+    core_request(&request, 1);
+    request.source = (struct sa_transport){0};
+    core.inner.links[0].peer = (struct hello){0};
+    ck_assert_int_eq(admit_peer(&core.inner, "self", &request, &error), ERR_NOT_FOUND);
+    ck_assert_str_eq(error.field, "peer");
+    core_introduce(&core, 0, 100, 100);
+    ck_assert_int_eq(admit_peer(&core.inner, "self", &request, &error), 0);
+    sa = core_add(&core, &request);
+    ck_assert_ptr_nonnull(sa);
+    ck_assert_int_eq(sa->encap_in, SA_ENCAP_RTP_PRIME);
+    read_transport(OWN ":5004", &request.destination);
+    ck_assert(addr_equal(&sa->source.rtp, &request.destination.rtp));
+    ck_assert(addr_equal(&sa->source.rtcp, &request.destination.rtcp));
+    /* Where there are several listeners, the one that the SA names. */
+    core_request(&request, 2);
+    request.source = (struct sa_transport){.mux = true};
+    snprintf(request.listener, sizeof(request.listener), "out6");
+    ck_assert_int_eq(admit_peer(&core.inner, "self", &request, &error), 0);
+    ck_assert_int_eq(request.source.rtp.family, 6);
+    ck_assert_int_eq(request.source.rtcp.family, 0);
+    snprintf(request.listener, sizeof(request.listener), "none");
+    request.source = (struct sa_transport){0};
+    ck_assert_int_eq(admit_peer(&core.inner, "self", &request, &error), ERR_NOT_FOUND);
+    ck_assert_int_eq(request.source.rtp.family, 0);
+}
+END_TEST
+
+START_TEST(test_peer)
+{
+    struct admit_request request;
+    struct admit_error error;
+    const struct sa *sa;
+
+    add_peers();
+    core_request(&request, 1);
+    ck_assert_int_eq(admit_peer(&core.inner, "other", &request, &error), ERR_INVALID);
+    ck_assert_ptr_nonnull(strstr(error.text, "not together with source"));
+    request.source = (struct sa_transport){0};
+    ck_assert_int_eq(admit_peer(&core.inner, "nobody", &request, &error), ERR_NOT_FOUND);
+    ck_assert_ptr_nonnull(strstr(error.text, "[peer nobody]"));
+    ck_assert_int_eq(request.source.rtp.family, 0);
+    ck_assert_int_eq(admit_peer(&core.inner, "other", &request, &error), 0);
+    sa = core_add(&core, &request);
+    ck_assert_ptr_nonnull(sa);
+    ck_assert_int_eq(sa->encap_in, SA_ENCAP_RTP_PRIME);
+    /* The receiver of an internal sender. */
+    core_request(&request, 2);
+    turn_round(&request);
+    ck_assert_int_eq(admit_peer(&core.inner, "near", &request, &error), ERR_INVALID);
+    ck_assert_ptr_nonnull(strstr(error.text, "not together with to"));
+    request.destination = (struct sa_transport){0};
+    ck_assert_int_eq(admit_peer(&core.inner, "near", &request, &error), 0);
+    sa = core_add(&core, &request);
+    ck_assert_ptr_nonnull(sa);
+    ck_assert_int_eq(sa->encap_out, SA_ENCAP_RTP_PRIME);
+    ck_assert_int_eq(sa->encap_in, SA_ENCAP_RTP);
+    ck_assert_uint_eq(sa->destination.rtcp.port, 40001);
+}
+END_TEST
+
+/* Several senders at one address: all RTP, or all RTP', also where RTCP of one is RTP of another.
+ */
+START_TEST(test_no_mix)
+{
+    static const struct {
+        const char *source;
+        const char *field; /* NULL: no mix */
+    } second[] = {{"10.3.3.3:20", "source"},
+                  {"10.3.3.3:19", "source_rtcp"},
+                  {"10.3.3.3:21", "source"},
+                  {"10.3.3.3:22", NULL},
+                  {"10.3.3.3:19 mux", NULL}};
+    struct admit_request request;
+
+    core_request(&request, 1);
+    turn_round(&request);
+    read_transport("10.3.3.3:20", &request.source);
+    request.prime_in = _i % 2;
+    ck_assert_ptr_nonnull(core_add(&core, &request));
+    request.ssrc[0]++;
+    ck_assert_ptr_nonnull(core_add(&core, &request));
+    request.ssrc[0]++;
+    read_transport(second[_i / 2].source, &request.source);
+    request.prime_in = !request.prime_in;
+    if (second[_i / 2].field)
+        check_refused(&request, ERR_EXISTS, second[_i / 2].field,
+                      request.prime_in ? "has this source and RTP," : "has this source and RTP',");
+    else
+        ck_assert_ptr_nonnull(core_add(&core, &request));
+}
+END_TEST
+
 START_TEST(test_key)
 {
     struct admit_request request, good;
@@ -775,6 +1003,10 @@ int main(void)
     tcase_add_loop_test(tc, test_port_0, 0, 4);
     tcase_add_test(tc, test_mux_needs_no_rtcp);
     tcase_add_loop_test(tc, test_internal_sender, 0, ROWS(internal));
+    tcase_add_loop_test(tc, test_encapsulations, 0, sizeof(primes) / sizeof(primes[0]));
+    tcase_add_test(tc, test_own_address_of_the_dmz);
+    tcase_add_test(tc, test_peer);
+    tcase_add_loop_test(tc, test_no_mix, 0, 10);
     tcase_add_loop_test(tc, test_key, 0, SUITE_COUNT);
     tcase_add_test(tc, test_ssrcs);
     tcase_add_test(tc, test_dmz_and_reverse);

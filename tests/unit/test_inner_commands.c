@@ -37,6 +37,15 @@ static void start_engine(void)
     ck_assert(core_start_engine());
 }
 
+static void add_peer(void)
+{
+    struct addr rtp;
+
+    ck_assert_int_eq(addr_parse("203.0.113.20:5004", &rtp), 0);
+    ck_assert_int_eq(peers_add(&core.inner.peers, "other", &rtp), 0);
+    peers_fill_rules(&core.inner.peers, &core.inner.rules);
+}
+
 static void setup(void)
 {
     static struct connector_settings settings = {
@@ -46,6 +55,7 @@ static void setup(void)
     log_open("test", LOG_TARGET_STDERR, LOG_LEVEL_ERROR);
     ck_assert(core_init(&core, 8));
     core_introduce(&core, 0, 100, 100);
+    add_peer();
     memset(&relay, 0, sizeof(relay));
     relay.core = core.inner;
     memset(&daemon_, 0, sizeof(daemon_));
@@ -136,6 +146,41 @@ static json_int_t add(unsigned n)
     return id;
 }
 
+/* What "sa show" says of both hops of the SA that this request makes. */
+static void encaps_are(json_t *request, const char *in, const char *out)
+{
+    json_t *reply = ask(request), *shown;
+    const json_t *sa;
+
+    ck_assert_msg(is_ok(reply), "%s", members_text(reply));
+    shown = ask_about("sa-show", number_of(reply, "id"));
+    sa = json_object_get(shown, "sa");
+    ck_assert_str_eq(text_of(sa, "encap_in"), in);
+    ck_assert_str_eq(text_of(sa, "encap_out"), out);
+    json_decref(shown);
+    json_decref(reply);
+    json_decref(request);
+}
+
+START_TEST(test_encapsulations)
+{
+    json_t *request = good_request(1);
+
+    encaps_are(request, "rtp", "rtp");
+    request = good_request(2);
+    json_object_set_new(request, "source", json_null());
+    json_object_set_new(request, "peer", json_string("other"));
+    encaps_are(request, "rtp-prime", "rtp");
+    request = good_request(3);
+    json_object_set_new(request, "to_rtp_prime", json_true());
+    encaps_are(request, "rtp", "rtp-prime");
+    request = good_request(4);
+    json_object_set_new(request, "source", json_string("203.0.113.20:5004"));
+    json_object_set_new(request, "to_rtp_prime", json_true());
+    encaps_are(request, "rtp-prime", "rtp-prime");
+}
+END_TEST
+
 /* ------------------------------------------------------------ sa add: what is wrong */
 
 /* value is JSON, NULL: the member is left out. */
@@ -163,6 +208,11 @@ static const struct {
     {"source_rtcp", "\"[2001:db8::1]:5001\"", NULL},
     {"source_rtcp", "\"10.1.1.1:5001\"", NULL},
     {"mux", "1", NULL},
+    {"rtp_prime", "1", NULL},
+    {"rtp_prime", "true", NULL}, /* the address is no peer's */
+    {"to_rtp_prime", "\"yes\"", NULL},
+    {"peer", "\"other\"", NULL}, /* there is a source */
+    {"peer", "1", NULL},
     {"mux", "\"yes\"", NULL},
     {"suite", NULL, NULL},
     {"suite", "\"\"", NULL},
@@ -359,6 +409,12 @@ static const struct {
     {"{\"mux\": true}", "203.0.113.7:5004", "203.0.113.7:5004"},
     {"{\"listener\": \"out6\", \"source\": \"[2001:db8::9]:9\"}", "[2001:db8::7]:5004",
      "[2001:db8::7]:5005"},
+    {"{\"source\": null, \"peer\": \"other\"}", "203.0.113.7:5004", "203.0.113.7:5005"},
+    {"{\"source\": null, \"peer\": \"other\", \"mux\": true, \"to_rtp_prime\": true}",
+     "203.0.113.7:5004", "203.0.113.7:5004"},
+    {"{\"side\": \"internal\", \"source\": \"10.1.1.1:9\", \"to\": null, \"peer\": \"self\","
+     "\"rtp_prime\": true, \"listener\": \"\", \"to_listener\": \"\"}",
+     "10.0.0.101:4000", "10.0.0.101:4001"},
     {"{\"dmz\": \"west\"}", NULL, NULL}, /* what it has is not known yet */
     {"{\"side\": \"internal\", \"source\": \"10.1.1.1:9\", \"to\": \"8.8.8.8:9\","
      "\"listener\": \"\", \"to_listener\": \"\"}",
@@ -893,6 +949,7 @@ int main(void)
     tcase_add_test(tc, test_mux_and_rtcp);
     tcase_add_test(tc, test_same_source_and_ssrc);
     tcase_add_test(tc, test_full);
+    tcase_add_test(tc, test_encapsulations);
     tcase_add_loop_test(tc, test_answer, 0, ROWS(answers));
     tcase_add_test(tc, test_least);
     tcase_add_loop_test(tc, test_assign_ssrc, 0, ROWS(assigning));

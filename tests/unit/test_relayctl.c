@@ -735,6 +735,11 @@ static const struct {
           " --key " KEY,
      SIDE_JSON
      "\"source\":\"[2001:db8::7]:65535\",\"mux\":true," SUITE_JSON TO_JSON SSRC_JSON KEY_JSON "}"},
+    {SIDE " --peer other --to-rtp-prime" SUITE TO SSRC " --key " KEY, SIDE_JSON
+     "\"peer\":\"other\",\"to_rtp_prime\":true," SUITE_JSON TO_JSON SSRC_JSON KEY_JSON "}"},
+    {" --side internal --peer other --to-mux --rtp-prime" SOURCE SUITE SSRC " --key " KEY,
+     "{\"command\":\"sa-add\",\"side\":\"internal\",\"peer\":\"other\",\"to_mux\":true,"
+     "\"rtp_prime\":true," SOURCE_JSON SUITE_JSON SSRC_JSON KEY_JSON "}"},
     {SIDE SOURCE SUITE TO " --ssrc 0xdeadbeef,0,4294967295,0X10 --key " KEY,
      SIDE_JSON SOURCE_JSON SUITE_JSON TO_JSON "\"ssrc\":[3735928559,0,4294967295,16]," KEY_JSON
                                               "}"},
@@ -827,6 +832,16 @@ static const struct {
     {SIDE SOURCE SUITE TO " --to-rtcp 10.0.0.7:0" SSRC " --key " KEY, "--to-rtcp:"},
     {SIDE SOURCE SUITE TO " --to-mux --to-rtcp 10.0.0.7:1" SSRC " --key " KEY,
      "--to-rtcp: does not go with --to-mux"},
+    {SIDE SOURCE " --peer other" SUITE TO SSRC " --key " KEY,
+     "--source: does not go with --peer, which stands for it"},
+    {SIDE " --source-rtcp 192.0.2.7:5 --peer other" SUITE TO SSRC " --key " KEY,
+     "--source-rtcp: does not go with --peer"},
+    {" --side internal --peer other" SOURCE SUITE TO SSRC " --key " KEY,
+     "--to: does not go with --peer"},
+    {" --side internal --peer other" SUITE SSRC " --key " KEY, "--source: is missing"},
+    {SIDE " --peer other" SUITE SSRC " --key " KEY, "--to: is missing"},
+    {SIDE " --peer=" SUITE TO SSRC " --key " KEY, "--peer: 0 octets"},
+    {SIDE SOURCE SUITE TO SSRC " --rtp-prime=yes --key " KEY, "--rtp-prime"},
     {SIDE SOURCE " --suite aes_cm_128_hmac_sha1_80" TO SSRC " --key " KEY,
      "AES_CM_128_HMAC_SHA1_32"},
     {SIDE SOURCE TO SSRC " --assign-ssrc", "--assign-ssrc: does not go with --ssrc"},

@@ -614,6 +614,80 @@ static void prime_out(struct sa *sa)
     sa->encap_out = SA_ENCAP_RTP_PRIME;
 }
 
+/* What the rules of these tests have as their one peer. */
+#define PEER_RTP  "172.16.0.1:5004"
+#define PEER_RTCP "172.16.0.1:5005"
+
+static void at_peer(struct sa_transport *at)
+{
+    at->rtp = sample_addr(PEER_RTP);
+    at->rtcp = sample_addr(PEER_RTCP);
+}
+
+static void peer_in(struct sa *sa)
+{
+    at_peer(&sa->source);
+    prime_in(sa);
+}
+
+static void peer_in_mux(struct sa *sa)
+{
+    peer_in(sa);
+    sa->source.mux = true;
+    sa->source.rtcp.family = 0;
+}
+
+static void peer_in_rtp(struct sa *sa)
+{
+    at_peer(&sa->source);
+}
+
+static void peer_in_rtcp_port(struct sa *sa)
+{
+    peer_in(sa);
+    sa->source.rtp.port++;
+}
+
+static void peer_in_rtcp_elsewhere(struct sa *sa)
+{
+    peer_in(sa);
+    sa->source.rtcp.port++;
+}
+
+static void peer_in_only_rtcp(struct sa *sa)
+{
+    sa->source.rtcp = sample_addr(PEER_RTCP);
+}
+
+static void peer_out(struct sa *sa)
+{
+    at_peer(&sa->destination);
+    prime_out(sa);
+}
+
+static void peer_out_mux(struct sa *sa)
+{
+    peer_out(sa);
+    sa->destination.mux = true;
+}
+
+static void peer_out_rtp(struct sa *sa)
+{
+    at_peer(&sa->destination);
+}
+
+static void peer_out_rtcp_port(struct sa *sa)
+{
+    peer_out(sa);
+    sa->destination.rtp.port++;
+}
+
+static void peer_out_rtcp_elsewhere(struct sa *sa)
+{
+    peer_out(sa);
+    sa->destination.rtcp.port++;
+}
+
 static void to_loopback(struct sa *sa)
 {
     sa->destination.rtp = sample_addr("127.0.0.1:4000");
@@ -666,8 +740,22 @@ static const struct {
     {SA_SIDE_INTERNAL, nothing, 0, ""},
     {SA_SIDE_EXTERNAL, no_source, ERR_FORBIDDEN, "without a source"},
     {SA_SIDE_EXTERNAL, no_suite, ERR_FORBIDDEN, "needs a suite"},
-    {SA_SIDE_EXTERNAL, prime_in, ERR_FORBIDDEN, "RTP'"},
-    {SA_SIDE_INTERNAL, prime_out, ERR_FORBIDDEN, "RTP'"},
+    {SA_SIDE_EXTERNAL, prime_in, ERR_FORBIDDEN, "the source is no [peer] of this dmz-relay"},
+    {SA_SIDE_INTERNAL, prime_out, ERR_FORBIDDEN, "the destination is no [peer] of this dmz-relay"},
+    {SA_SIDE_EXTERNAL, peer_in, 0, ""},
+    {SA_SIDE_EXTERNAL, peer_in_mux, 0, ""},
+    {SA_SIDE_EXTERNAL, peer_in_rtp, ERR_FORBIDDEN, "which sends RTP'"},
+    {SA_SIDE_EXTERNAL, peer_in_only_rtcp, ERR_FORBIDDEN, "which sends RTP'"},
+    {SA_SIDE_EXTERNAL, peer_in_rtcp_port, ERR_FORBIDDEN, "the source is no [peer]"},
+    {SA_SIDE_EXTERNAL, peer_in_rtcp_elsewhere, ERR_FORBIDDEN, "the source is no [peer]"},
+    {SA_SIDE_INTERNAL, peer_out, 0, ""},
+    {SA_SIDE_INTERNAL, peer_out_mux, 0, ""},
+    {SA_SIDE_INTERNAL, peer_out_rtp, ERR_FORBIDDEN, "takes nothing but RTP'"},
+    {SA_SIDE_INTERNAL, peer_out_rtcp_port, ERR_FORBIDDEN, "the destination is no [peer]"},
+    {SA_SIDE_INTERNAL, peer_out_rtcp_elsewhere, ERR_FORBIDDEN, "the destination is no [peer]"},
+    /* Inside, the authority knows who speaks what. */
+    {SA_SIDE_EXTERNAL, prime_out, 0, ""},
+    {SA_SIDE_INTERNAL, prime_in, 0, ""},
     {SA_SIDE_INTERNAL, to_loopback, ERR_FORBIDDEN, "loopback"},
     {SA_SIDE_INTERNAL, to_private, ERR_FORBIDDEN, "neither a public"},
     {SA_SIDE_INTERNAL, to_multicast, ERR_FORBIDDEN, "multicast"},
@@ -685,6 +773,7 @@ START_TEST(test_refusals)
     struct sa *sa = sample_keyed_sa(refusals[_i].side, 4, 4);
 
     setup(&f);
+    f.rules.peer[f.rules.peer_count++] = sample_addr(PEER_RTP);
     refusals[_i].spoil(sa);
     put(&f.replica, sa);
     if (refusals[_i].error) {
@@ -696,6 +785,58 @@ START_TEST(test_refusals)
         expect_no_nak(&f);
         ck_assert_uint_eq(table_count(f.table), 1);
     }
+    teardown(&f);
+}
+END_TEST
+
+/* A peer that comes or goes with a reload: its SAs stay, and none of the other kind comes to them.
+ */
+START_TEST(test_peer_comes_and_goes)
+{
+    struct sa *plain = sample_keyed_sa(SA_SIDE_EXTERNAL, 1, 1);
+    struct sa *prime = sample_keyed_sa(SA_SIDE_EXTERNAL, 2, 2);
+    struct sa *last = _i ? plain : prime;
+    struct fixture f;
+
+    setup(&f);
+    at_peer(&plain->source);
+    peer_in(prime);
+    f.rules.peer[0] = sample_addr(PEER_RTP);
+    f.rules.peer_count = _i ? 1 : 0;
+    ck_assert_int_eq(put_frame(&f.replica, _i ? prime : plain), 0);
+    expect_no_nak(&f);
+    f.rules.peer_count = _i ? 0 : 1;
+    ck_assert_int_eq(put_frame(&f.replica, last), 0);
+    expect_nak(&f, ERR_EXISTS, "one source sends RTP or RTP', not both");
+    delete (&f.replica, _i ? 2 : 1, 9);
+    ck_assert_int_eq(put_frame(&f.replica, last), 0);
+    expect_no_nak(&f);
+    ck_assert_uint_eq(table_count(f.table), 1);
+    sa_free(plain);
+    sa_free(prime);
+    teardown(&f);
+}
+END_TEST
+
+/* The receiver of an SA that is there already becomes a peer, and back. */
+START_TEST(test_encapsulation_changes)
+{
+    struct sa *sa = sample_keyed_sa(SA_SIDE_INTERNAL, 4, 4);
+    struct sa_transport plain = sa->destination;
+    struct fixture f;
+
+    setup(&f);
+    f.rules.peer[f.rules.peer_count++] = sample_addr(PEER_RTP);
+    ck_assert_int_eq(put_frame(&f.replica, sa), 0);
+    peer_out(sa);
+    ck_assert_int_eq(put_frame(&f.replica, sa), 0);
+    ck_assert_int_eq(held(&f, 4)->encap_out, SA_ENCAP_RTP_PRIME);
+    ck_assert(addr_equal(&held(&f, 4)->destination.rtp, &sa->destination.rtp));
+    sa->destination = plain;
+    sa->encap_out = SA_ENCAP_RTP;
+    put(&f.replica, sa);
+    ck_assert_int_eq(held(&f, 4)->encap_out, SA_ENCAP_RTP);
+    expect_no_nak(&f);
     teardown(&f);
 }
 END_TEST
@@ -1521,6 +1662,8 @@ int main(void)
     tcase_add_test(tc, test_back_in_a_clearing);
     tcase_add_test(tc, test_protocol_errors);
     tcase_add_loop_test(tc, test_refusals, 0, sizeof(refusals) / sizeof(refusals[0]));
+    tcase_add_loop_test(tc, test_peer_comes_and_goes, 0, 2);
+    tcase_add_test(tc, test_encapsulation_changes);
     tcase_add_test(tc, test_listener_refusal);
     tcase_add_test(tc, test_unknown_suite);
     tcase_add_test(tc, test_engine_lacks_key_kind);

@@ -115,6 +115,69 @@ START_TEST(test_rules)
 }
 END_TEST
 
+/* A public peer, a private one that no network lists, one on loopback, and our own listener. */
+static struct target_rules make_peer_rules(void)
+{
+    static const char *const peers[] = {"8.8.4.4:5004", "172.16.0.1:40000", "127.0.7.1:5004",
+                                        "9.9.9.9:5004", "[2a00::7]:5004"};
+    struct target_rules rules = make_rules(false);
+
+    for (size_t i = 0; i < sizeof(peers) / sizeof(peers[0]); i++)
+        rules.peer[rules.peer_count++] = sample_addr(peers[i]);
+    return rules;
+}
+
+/* why: of RTP, and of RTP' and RTCP'. */
+static const struct {
+    int side;
+    const char *addr, *rtp, *prime, *prime_rtcp;
+} peer_rows[] = {
+    {OUT, "8.8.4.4:5004", "a [peer]", NULL, "no [peer]"},
+    {OUT, "8.8.4.4:5005", "a [peer]", "no [peer]", NULL},
+    {OUT, "8.8.4.4:5006", NULL, "no [peer]", "no [peer]"},
+    {OUT, "8.8.4.4:5003", NULL, "no [peer]", "no [peer]"},
+    {OUT, "8.8.8.8:5004", NULL, "no [peer]", "no [peer]"},
+    {OUT, "172.16.0.1:40000", "a [peer]", NULL, "no [peer]"},
+    {OUT, "172.16.0.1:40001", "a [peer]", "no [peer]", NULL},
+    {OUT, "172.16.0.1:40002", "neither a public", "no [peer]", "no [peer]"},
+    {OUT, "127.0.7.1:5004", "loopback", NULL, "no [peer]"},
+    {OUT, "127.0.0.1:5004", "loopback", "no [peer]", "no [peer]"},
+    {OUT, "224.0.0.1:5004", "multicast", "no [peer]", "no [peer]"},
+    {OUT, "9.9.9.9:5004", "own address", NULL, "no [peer]"},
+    {OUT, "9.9.9.9:5005", "own address", "no [peer]", NULL},
+    {OUT, "9.9.9.9:5006", "own address", "no [peer]", "no [peer]"},
+    {OUT, "[2a00::7]:5004", "a [peer]", NULL, "no [peer]"},
+    {OUT, "[::ffff:8.8.4.4]:5004", "a [peer]", NULL, "no [peer]"},
+    {OUT, "[64:ff9b::8.8.4.4]:5004", NULL, "no [peer]", "no [peer]"},
+    {OUT, "10.1.2.3:5004", "in [networks] internal", "no [peer]", "no [peer]"},
+    /* Inside, RTP' may go where RTP may. */
+    {IN, "10.1.2.3:5004", NULL, NULL, NULL},
+    {IN, "8.8.4.4:5004", "not in [networks]", "not in [networks]", "not in [networks]"},
+    {IN, "10.9.9.9:5004", "own address", "own address", "own address"},
+    {IN, "127.0.8.1:5004", "loopback", "loopback", "loopback"},
+};
+
+static void check_why(const char *addr, const char *why, const char *wanted)
+{
+    if (wanted)
+        ck_assert_msg(why && strstr(why, wanted), "%s: %s", addr, why ? why : "may");
+    else
+        ck_assert_msg(!why, "%s: %s", addr, why);
+}
+
+START_TEST(test_peers)
+{
+    struct target_rules rules = make_peer_rules();
+    enum sa_side side = (enum sa_side)peer_rows[_i].side;
+    const char *text = peer_rows[_i].addr;
+    struct addr addr = sample_addr(text);
+
+    check_why(text, target_refusal(&rules, side, &addr), peer_rows[_i].rtp);
+    check_why(text, target_prime_refusal(&rules, side, &addr, false), peer_rows[_i].prime);
+    check_why(text, target_prime_refusal(&rules, side, &addr, true), peer_rows[_i].prime_rtcp);
+}
+END_TEST
+
 START_TEST(test_port_0)
 {
     struct target_rules rules = make_rules(false);
@@ -170,6 +233,7 @@ int main(void)
     TCase *tc = tcase_create("target");
 
     tcase_add_loop_test(tc, test_rules, 0, sizeof(rows) / sizeof(rows[0]));
+    tcase_add_loop_test(tc, test_peers, 0, sizeof(peer_rows) / sizeof(peer_rows[0]));
     tcase_add_test(tc, test_port_0);
     tcase_add_test(tc, test_no_address);
     tcase_add_test(tc, test_allow_loopback);

@@ -96,12 +96,32 @@ static uint64_t bandwidth_of(const struct pair_tunnel *tunnel, const struct pair
                                                              : pair->bandwidth;
 }
 
+/* Forgets what was read. */
+static void pipe_compact(struct pair_pipe *pipe)
+{
+    size_t done = 0;
+
+    while (done < pipe->chunk_read && pipe->chunk[done].end <= pipe->read)
+        done++;
+    pipe->chunk_count -= done;
+    pipe->chunk_read -= done;
+    for (size_t i = 0; i < pipe->chunk_count; i++) {
+        pipe->chunk[i] = pipe->chunk[i + done];
+        pipe->chunk[i].end -= pipe->read;
+    }
+    pipe->length -= pipe->read;
+    memmove(pipe->octets, pipe->octets + pipe->read, pipe->length);
+    pipe->read = 0;
+}
+
 static void pipe_write(struct pair_tunnel *tunnel, struct pair_pipe *pipe, const uint8_t *data,
                        size_t length)
 {
     struct pair *pair = tunnel->pair;
     uint64_t bandwidth = bandwidth_of(tunnel, pipe);
 
+    if (pipe->length + length > PAIR_PIPE_OCTETS || pipe->chunk_count == PAIR_CHUNKS_MAX)
+        pipe_compact(pipe);
     ck_assert_uint_le(pipe->length + length, PAIR_PIPE_OCTETS);
     ck_assert_uint_lt(pipe->chunk_count, PAIR_CHUNKS_MAX);
     memcpy(pipe->octets + pipe->length, data, length);
@@ -788,7 +808,9 @@ struct pair_sender *pair_sender_new(struct pair *pair, unsigned site,
     sender->side = request->side;
     sender->request = *request;
     sender->id = pair_admit(pair, site, request);
-    sender->protect = protect_new(request->suite, request->key.octets, request->ssrc[0]);
+    if (request->assign_ssrc)
+        sender->request.ssrc[0] = inner_find_sa(pair->site[site].inner, sender->id)->stream[0].ssrc;
+    sender->protect = protect_new(request->suite, request->key.octets, sender->request.ssrc[0]);
     ck_assert_ptr_nonnull(sender->protect);
     sender->index = 100;
     sender->listener = request->source.rtp.family == 6;

@@ -60,7 +60,7 @@ struct pair_out {
 /* One direction of a connection. */
 struct pair_pipe {
     uint8_t *octets;
-    size_t length; /* written in all */
+    size_t length; /* written, but for what was read and forgotten */
     size_t read;
     struct {
         size_t end; /* these octets up to here */
@@ -168,6 +168,7 @@ struct pair_sender {
 void pair_request(struct admit_request *request, enum sa_side side, unsigned n);
 /* Admits an SA; returns its id. */
 uint64_t pair_admit(struct pair *pair, unsigned site, const struct admit_request *request);
+/* Admits it, too. An SSRC that was assigned is used, and stands in the sender's request then. */
 struct pair_sender *pair_sender_new(struct pair *pair, unsigned site,
                                     const struct admit_request *request);
 void pair_sender_free(struct pair_sender *sender);

@@ -21,8 +21,9 @@ static void look_at(const struct udp_packet *packet, struct path_found *found,
     *found = (struct path_found){0};
     found->verdict =
         packet->truncated ? VERDICT_TOO_BIG : classify(packet->data, packet->length, &found->view);
-    lookup->source = found->verdict == VERDICT_ACCEPTED ? &packet->source : NULL;
-    lookup->ssrc = found->view.ssrc;
+    *lookup = (struct table_lookup){.ssrc = found->view.ssrc};
+    if (found->verdict == VERDICT_ACCEPTED)
+        lookup->source = &packet->source;
 }
 
 /* What was found is also fetched, for verifying. */

@@ -41,8 +41,10 @@ struct reply {
 
 struct client {
     struct control *control;
-    int fd;       /* -1: this place is free */
-    bool closing; /* takes no more lines, is closed when the reply is out */
+    int fd;           /* -1: this place is free */
+    bool closing;     /* takes no more lines, is closed when the reply is out */
+    uint64_t served;  /* when its last line was run, in lines of all clients */
+    unsigned waiting; /* the last turn in which it had a line that was left for the next one */
     ev_io io;
     ev_timer idle;
     struct reply reply;
@@ -59,6 +61,8 @@ struct control {
     ev_timer accept_again;
     double idle;
     size_t reply_max;
+    uint64_t lines;     /* run so far */
+    unsigned line_turn; /* in which the last one was run */
     gid_t group;
     struct sockaddr_un address;
     dev_t device; /* with inode: the socket file that is ours to remove */
@@ -305,21 +309,52 @@ static bool client_may_go_on(const struct client *client)
 }
 
 /*
- * One line, and others while the turn of the loop is not over; none while much
- * of the replies waits: a client that sends many cannot hold up the media, nor
- * fill the memory.
+ * Who has waited for longest comes first, if it waited in this turn or the last one: others may
+ * have gone, or take no replies. The loop calls the clients in the same order in each turn, so that
+ * the first of them could use up every one.
+ */
+static bool client_is_next(const struct client *client, unsigned turn)
+{
+    const struct control *control = client->control;
+
+    for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+        const struct client *other = &control->clients[i];
+
+        if (turn - other->waiting <= 1 && other->served < client->served)
+            return false;
+    }
+    return true;
+}
+
+/* Of all clients together one line is taken in a turn, and others while it is not over. */
+static bool client_has_turn(struct client *client)
+{
+    struct control *control = client->control;
+    unsigned turn = ev_iteration(control->loop);
+
+    if ((control->line_turn == turn && turn_is_over(control->loop)) ||
+        !client_is_next(client, turn)) {
+        client->waiting = turn;
+        return false;
+    }
+    control->line_turn = turn;
+    client->served = ++control->lines;
+    return true;
+}
+
+/*
+ * None while much of the replies waits: a client that sends many lines cannot hold up the media,
+ * nor fill the memory.
  */
 static int client_work(struct client *client)
 {
     int rc = client_flush(client);
 
-    while (rc == 0 && client_may_go_on(client)) {
+    while (rc == 0 && client_may_go_on(client) && client_has_turn(client)) {
         const char *end = memchr(client->line, '\n', client->held);
 
         rc = end ? client_run_line(client, (size_t)(end - client->line))
                  : client_refuse_line(client);
-        if (turn_is_over(client->control->loop))
-            break;
     }
     return rc < 0 ? rc : client_flush(client);
 }
@@ -364,6 +399,8 @@ static void client_open(struct client *client, int fd)
     client->fd = fd;
     client->closing = false;
     client->held = 0;
+    client->served = client->control->lines;
+    client->waiting = ev_iteration(client->control->loop) - 2;
     client->reply.max = client->control->reply_max;
     ev_io_init(&client->io, on_client, fd, EV_READ);
     ev_timer_init(&client->idle, on_idle, 0., client->control->idle);

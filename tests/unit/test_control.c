@@ -627,6 +627,15 @@ START_TEST(large_reply_waits_for_its_reader)
 }
 END_TEST
 
+static size_t count_lines(const struct client *client)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < client->length; i++)
+        count += client->text[i] == '\n';
+    return count;
+}
+
 static void client_say_times(struct client *client, const char *line, unsigned times)
 {
     while (times-- > 0)
@@ -647,6 +656,51 @@ START_TEST(slow_lines_are_run_one_a_turn)
     }
     client_wait(client, 20);
     client_close(client);
+}
+END_TEST
+
+/* Nor do many clients together, and none of them has to wait for another's last line. */
+START_TEST(slow_clients_take_turns)
+{
+    enum { CLIENTS = 3, LINES = 6 };
+    struct client *clients[CLIENTS];
+    size_t have[CLIENTS] = {0};
+
+    for (int i = 0; i < CLIENTS; i++) {
+        clients[i] = client_open();
+        client_say_times(clients[i], "{\"command\":\"slow\"}", LINES);
+    }
+    while (place.calls < CLIENTS * LINES) {
+        unsigned before = place.calls;
+
+        turn();
+        ck_assert_uint_le(place.calls, before + 1);
+        for (int i = 0; i < CLIENTS; i++) {
+            client_take(clients[i]);
+            have[i] = count_lines(clients[i]);
+        }
+        for (int i = 0; i < CLIENTS; i++)
+            ck_assert_uint_le(have[i], have[(i + 1) % CLIENTS] + 2);
+    }
+    for (int i = 0; i < CLIENTS; i++) {
+        client_wait(clients[i], LINES);
+        client_close(clients[i]);
+    }
+}
+END_TEST
+
+/* A client that is refused its turn and goes does not hold up the others. */
+START_TEST(waiting_client_leaves)
+{
+    struct client *stays = client_open(), *goes = client_open();
+
+    client_say_times(stays, "{\"command\":\"slow\"}", 5);
+    client_say_times(goes, "{\"command\":\"slow\"}", 5);
+    while (place.calls < 1 + (unsigned)_i)
+        turn();
+    client_close(goes);
+    client_wait(stays, 5);
+    client_close(stays);
 }
 END_TEST
 
@@ -857,6 +911,8 @@ static TCase *client_case(void)
     tcase_add_test(tcase, idle_clients_are_closed);
     tcase_add_test(tcase, large_reply_waits_for_its_reader);
     tcase_add_test(tcase, slow_lines_are_run_one_a_turn);
+    tcase_add_test(tcase, slow_clients_take_turns);
+    tcase_add_loop_test(tcase, waiting_client_leaves, 0, 4);
     tcase_add_test(tcase, many_lines);
     tcase_add_test(tcase, unread_replies_are_bounded);
     tcase_add_test(tcase, reply_is_bounded);

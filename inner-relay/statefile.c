@@ -16,6 +16,7 @@
 #include "common/base/log.h"
 #include "common/base/random.h"
 #include "common/sa/table.h"
+#include "common/tunnel/turn.h"
 #include "inner-relay/state.h"
 
 enum {
@@ -24,6 +25,8 @@ enum {
     /* To free the pages of a file with 20,000 SAs takes half a millisecond: not all in one turn. */
     SHRINK_OCTETS = 1024 * 1024,
     FILE_MAX_OCTETS = 1 << 30,
+    /* So many turns in a row that others have used up go by without a piece, and no more. */
+    PUT_OFF_MAX = 4,
 };
 
 static const double SOON_S = 0.1;
@@ -39,8 +42,9 @@ struct statefile {
     int fd;  /* of the new file while it is written; -1 otherwise */
     int old; /* of the file whose place it took, while that shrinks; -1 otherwise */
     off_t old_size;
-    bool changed; /* since the writing began */
-    bool failing; /* the last attempt failed, and was reported */
+    unsigned put_off; /* turns in a row */
+    bool changed;     /* since the writing began */
+    bool failing;     /* the last attempt failed, and was reported */
     struct state_writer writer;
     uint8_t piece[PIECE_OCTETS];
 };
@@ -169,6 +173,17 @@ static void begin(struct statefile *statefile, struct writer *w)
     more(statefile, w);
 }
 
+static bool put_off(struct statefile *statefile)
+{
+    if (!turn_is_over(statefile->loop) || statefile->put_off == PUT_OFF_MAX) {
+        statefile->put_off = 0;
+        return false;
+    }
+    statefile->put_off++;
+    wait_for(statefile, NEXT_PIECE_S);
+    return true;
+}
+
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct statefile *statefile = timer->data;
@@ -176,6 +191,8 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 
     (void)loop;
     (void)events;
+    if (put_off(statefile))
+        return;
     writer_init(&w, statefile->piece, sizeof(statefile->piece));
     if (statefile->old >= 0)
         shrink_old(statefile);

@@ -12,6 +12,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/sa/table.h"
+#include "common/tunnel/turn.h"
 #include "inner-relay/state.h"
 #include "tests/unit/core.h"
 #include "tests/unit/unit.h"
@@ -247,6 +248,43 @@ START_TEST(test_pieces)
         ck_assert_uint_eq(saved_sas(0, NULL), 1);
     }
     ck_assert_uint_ge(pieces, 2);
+}
+END_TEST
+
+static void use_up_turn(struct ev_loop *loop_, ev_check *check, int events)
+{
+    (void)check;
+    (void)events;
+    while (!turn_is_over(loop_)) {
+    }
+}
+
+/* Where others use up each turn a piece is written in every fifth of them, not on top of each. */
+START_TEST(test_busy_loop)
+{
+    off_t size = -1;
+    unsigned turns = 0, pieces = 0;
+    struct stat st;
+    ev_check check;
+
+    ev_check_init(&check, use_up_turn);
+    ev_set_priority(&check, EV_MAXPRI);
+    ev_check_start(loop, &check);
+    for (unsigned n = 0; n < 500; n++)
+        add(n);
+    open_file();
+    for (; !holds_all(); turns++) {
+        ev_run(loop, EVRUN_ONCE);
+        if (stat(path_new, &st) < 0 || st.st_size == size)
+            continue;
+        if (pieces++ > 0)
+            ck_assert_uint_ge(turns, 5);
+        size = st.st_size;
+        turns = 0;
+        ck_assert_uint_lt(pieces, 100);
+    }
+    ck_assert_uint_ge(pieces, 2);
+    ev_check_stop(loop, &check);
 }
 END_TEST
 
@@ -568,6 +606,7 @@ int main(void)
     tcase_add_test(tc, test_life);
     tcase_add_test(tc, test_restart);
     tcase_add_test(tc, test_pieces);
+    tcase_add_test(tc, test_busy_loop);
     tcase_add_test(tc, test_deleted_meanwhile);
     tcase_add_test(tc, test_closed_meanwhile);
     tcase_add_test(tc, test_interval);

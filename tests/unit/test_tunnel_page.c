@@ -1,8 +1,8 @@
 /*
  * relay-tunnel(7) and the code agree: every frame type, tag, value, error code,
  * timer, limit and verdict, in both directions; the fields of each frame with
- * their critical bits, as the code writes them; and the example of a media
- * frame. A list of the page has a heading of its own and an ".It NAME (VALUE)
+ * their critical bits, as the code writes them; and the examples of a media
+ * frame and of RTP'. A list of the page has a heading of its own and an ".It NAME (VALUE)
  * MORE" for each; what protocol.h has is read from its text, so that a new
  * number cannot be forgotten here either.
  */
@@ -15,6 +15,9 @@
 #include "common/base/err.h"
 #include "common/base/tlv.h"
 #include "common/base/verdict.h"
+#include "common/rtp/classify.h"
+#include "common/rtp/prime.h"
+#include "common/rtp/rtcp.h"
 #include "common/sa/wire.h"
 #include "common/srtp/srtp.h"
 #include "common/tunnel/frame.h"
@@ -624,22 +627,20 @@ START_TEST(test_fields)
 }
 END_TEST
 
-/* ------------------------------------------------------------ the example */
+/* ------------------------------------------------------------ the examples */
 
-START_TEST(test_example)
+/* The octets of the literal block whose first line this is, the nth such below the heading. */
+static size_t read_block(const char *heading, const char *first, unsigned nth, uint8_t *data,
+                         size_t size)
 {
-    static const uint8_t head[] = {0x80, 0x00, 0x1f, 0x40};
-    uint8_t data[64];
     char line[LINE_SIZE], hex[TEXT_SIZE] = "";
-    bool inside = false;
+    bool below = false, inside = false;
     FILE *page = open_page();
-    struct frame frame;
-    uint32_t label;
-    const uint8_t *packet;
-    size_t length, octets;
 
     while (fgets(line, sizeof(line), page)) {
-        if (strncmp(line, "00 1f 80", 8) == 0)
+        if (strncmp(line, ".Sh ", 4) == 0)
+            below = strncmp(line + 4, heading, strlen(heading)) == 0;
+        if (below && !inside && strncmp(line, first, strlen(first)) == 0 && nth-- == 0)
             inside = true;
         if (strncmp(line, ".Ed", 3) == 0)
             inside = false;
@@ -647,13 +648,59 @@ START_TEST(test_example)
             append(hex, line);
     }
     fclose(page);
-    octets = unit_hex(hex, data, sizeof(data));
+    ck_assert_msg(hex[0] != '\0', "%s: no example begins with %s", heading, first);
+    return unit_hex(hex, data, size);
+}
+
+START_TEST(test_example)
+{
+    static const uint8_t head[] = {0x80, 0x00, 0x1f, 0x40};
+    uint8_t data[64];
+    struct frame frame;
+    uint32_t label;
+    const uint8_t *packet;
+    size_t length, octets = read_block("FRAMES", "00 1f 80", 0, data, sizeof(data));
+
     ck_assert_int_eq(frame_parse(data, octets, &frame), (int)octets);
     ck_assert_uint_eq(frame.type, FRAME_MEDIA);
     ck_assert_int_eq(frame_media(&frame.body, &label, &packet, &length), 0);
     ck_assert_uint_eq(label, 0x1234abcd);
     ck_assert_uint_eq(length, 12 + 4 + 10);
     ck_assert_mem_eq(packet, head, sizeof(head));
+}
+END_TEST
+
+/* RTP' and RTCP': what the text says of each, as prime.c and classify.c read it. */
+static const struct {
+    enum rtp_shape shape;
+    uint32_t inner;
+    uint8_t payload_type;
+    size_t octets;
+} examples[] = {
+    {RTP_SHAPE_RTP, 0x80c80006, 0, 4 + 12 + 4 + 10},
+    {RTP_SHAPE_RTCP, 0x5d0c9e21, 201, 4 + 8 + 4 + 10},
+};
+
+START_TEST(test_prime_examples)
+{
+    uint8_t data[64], head[PRIME_OCTETS];
+    size_t octets =
+        read_block("RTP' OUTSIDE THE TUNNEL", "80 c8 00 06", (unsigned)_i, data, sizeof(data));
+    struct rtp_view view;
+    uint32_t outer;
+
+    ck_assert_uint_eq(octets, examples[_i].octets);
+    ck_assert(prime_read(data, octets, &outer));
+    ck_assert_uint_eq(outer, 0x80c80006);
+    prime_write(head, outer);
+    ck_assert_mem_eq(head, data, sizeof(head));
+    ck_assert_int_eq(classify(data + PRIME_OCTETS, octets - PRIME_OCTETS, &view), VERDICT_ACCEPTED);
+    ck_assert_int_eq(view.shape, examples[_i].shape);
+    ck_assert_uint_eq(view.ssrc, examples[_i].inner);
+    ck_assert_uint_eq(view.payload_type, examples[_i].payload_type);
+    ck_assert(view.shape == RTP_SHAPE_RTCP || view.sequence == 8000);
+    ck_assert(view.shape == RTP_SHAPE_RTP ||
+              !rtcp_is_plain(data + PRIME_OCTETS, octets - PRIME_OCTETS));
 }
 END_TEST
 
@@ -673,6 +720,7 @@ int main(void)
     tcase_add_test(tc, test_verdicts);
     tcase_add_loop_test(tc, test_fields, 0, sizeof(frames) / sizeof(frames[0]));
     tcase_add_test(tc, test_example);
+    tcase_add_loop_test(tc, test_prime_examples, 0, sizeof(examples) / sizeof(examples[0]));
     suite_add_tcase(suite, tc);
     result = unit_run(suite);
     srtp_engine_free(engine);

@@ -6,6 +6,7 @@
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/sa/rekey.h"
+#include "common/sa/reporter.h"
 #include "common/sa/table.h"
 
 /* What one call of dmz_work deletes at most. */
@@ -79,11 +80,22 @@ void dmz_fini(struct dmz *dmz)
     memset(dmz, 0, sizeof(*dmz));
 }
 
+/* An inner-relay that does not know SA-REPORT would end the tunnel. */
+static void begin_reports(struct dmz *dmz, struct dmz_site *site)
+{
+    if (!(session_peer(site->link->session)->features & FEATURE_REPORT))
+        return;
+    reporter_begin(&site->replica);
+    dmz->hooks.kick(dmz->hooks.ctx, site->link);
+}
+
 void dmz_tick(struct dmz *dmz, uint64_t now_us)
 {
     for (size_t i = 0; i < dmz->site_count; i++) {
         struct dmz_site *site = &dmz->sites[i];
 
+        if (site->link)
+            begin_reports(dmz, site);
         if (site->link || replica_is_empty(&site->replica) ||
             now_us - site->left_us < dmz->options.stale_hold_us)
             continue;

@@ -47,6 +47,8 @@ struct dmz_site {
 struct dmz_hooks {
     /* Ends a connection: another of the same site takes over. */
     void (*close_link)(void *ctx, struct dmz_link *link, const char *reason);
+    /* There is something to send on this link. */
+    void (*kick)(void *ctx, struct dmz_link *link);
     void *ctx;
 };
 
@@ -83,7 +85,10 @@ int dmz_init(struct dmz *dmz, const struct dmz_options *options, const char *con
              const struct path_out *out, const struct dmz_hooks *hooks);
 /* All links must be closed. */
 void dmz_fini(struct dmz *dmz);
-/* Once a second: SAs of sites that stayed away longer than stale-hold are given up. */
+/*
+ * Once a second: SAs of sites that stayed away longer than stale-hold are given up, and a round of
+ * SA-REPORTs begins.
+ */
 void dmz_tick(struct dmz *dmz, uint64_t now_us);
 /* SAs that a sync or dmz_tick left behind are there to be deleted. */
 bool dmz_has_work(const struct dmz *dmz);

@@ -91,6 +91,12 @@ static void close_link(void *ctx, struct dmz_link *link, const char *reason)
     conn_close(link->conn, reason);
 }
 
+static void kick(void *ctx, struct dmz_link *link)
+{
+    (void)ctx;
+    conn_flush_soon(link->conn);
+}
+
 static void on_drained(void *ctx)
 {
     struct daemon *daemon = ctx;
@@ -142,7 +148,7 @@ static int start_core(struct daemon *daemon, char *error, size_t error_size)
                                   .engine_name = srtp_engine_name(srtp_engine_kind(daemon->engine)),
                                   .software = "media-relay " PACKAGE_VERSION};
     struct path_out out = daemon_path_out(daemon);
-    struct dmz_hooks hooks = {close_link, daemon};
+    struct dmz_hooks hooks = {close_link, kick, daemon};
     struct relay *relay = calloc(1, sizeof(*relay));
 
     if (!relay) {

@@ -5,6 +5,7 @@
 
 #include "common/base/err.h"
 #include "common/base/log.h"
+#include "common/sa/reporter.h"
 #include "common/sa/table.h"
 #include "dmz-relay/dmz.h"
 
@@ -22,7 +23,7 @@ static bool is_newer(const struct hello *theirs, const struct dmz_link *held)
 
 static void fill_reply(const struct dmz *dmz, const struct dmz_site *site, struct hello *reply)
 {
-    reply->features = FEATURE_DELTA | FEATURE_REKEY | dmz->options.features;
+    reply->features = FEATURE_DELTA | FEATURE_REKEY | FEATURE_REPORT | dmz->options.features;
     reply->epoch = site->replica.epoch;
     reply->sa_version = site->replica.version;
     reply->capacity = (uint32_t)table_max(dmz->table);
@@ -66,6 +67,7 @@ static void on_up(void *ctx, const struct hello *theirs)
     site->link = link;
     site->connects++;
     memcpy(site->engine, theirs->engine, sizeof(site->engine));
+    reporter_connected(&site->replica);
     site->changed_us = session_up_since(link->session);
     log_info("site %s is up (%s, %zu SAs held)", site->name, theirs->software,
              table_count_owner(link->dmz->table, link->site));
@@ -93,13 +95,28 @@ static void on_media(void *ctx, const struct session_packet *packets, size_t cou
     outbound_frames(site_of(link), link->dmz, packets, count);
 }
 
-/* The replica has nothing of its own to say yet but NAKs, which are urgent. */
-static bool pull_nothing(void *ctx, uint8_t *type, struct writer *body)
+/* NAKs are urgent, and everything else can wait for media. */
+static bool pull_nothing(void *ctx, uint8_t *type, struct writer *body, uint64_t now_us)
 {
+    (void)now_us;
     (void)ctx;
     (void)type;
     (void)body;
     return false;
+}
+
+static bool pull_report(void *ctx, uint8_t *type, struct writer *body, uint64_t now_us)
+{
+    struct dmz_link *link = ctx;
+    struct dmz_site *site = site_of(link);
+    bool more, pulled;
+
+    if (site->link != link)
+        return false;
+    pulled = reporter_pull(&site->replica, type, body, &more, now_us);
+    if (more)
+        link->dmz->hooks.kick(link->dmz->hooks.ctx, link);
+    return pulled;
 }
 
 static void on_dropped(void *ctx, const uint32_t *labels, size_t count, enum verdict verdict)
@@ -115,7 +132,7 @@ static const struct session_hooks hooks = {
     .control = on_control,
     .media = on_media,
     .pull_live = pull_nothing,
-    .pull_bulk = pull_nothing,
+    .pull_bulk = pull_report,
     .dropped = on_dropped,
     .freed = free,
 };
@@ -162,5 +179,6 @@ void dmz_link_closed(struct dmz_link *link, const char *reason, uint64_t now_us)
     if (link->spoke)
         site->left_us = now_us;
     replica_disconnected(&site->replica);
+    reporter_disconnected(&site->replica);
     log_warning("site %s is down: %s", site->name, reason);
 }

@@ -52,7 +52,8 @@ static json_t *on_status(void *ctx, const json_t *request)
 static json_t *on_stats(void *ctx, const json_t *request)
 {
     const struct inner *core = &relay_of(ctx)->core;
-    json_t *places = json_array();
+    json_t *places = json_array(), *reply, *counters;
+    uint64_t taken = 0, ignored = 0;
     char place[NAME_SIZE + 16];
 
     (void)request;
@@ -60,8 +61,14 @@ static json_t *on_stats(void *ctx, const json_t *request)
     for (size_t i = 0; i < core->link_count; i++) {
         snprintf(place, sizeof(place), "tunnel %s", core->links[i].name);
         json_array_append_new(places, report_place(place, &core->links[i].counts));
+        taken += core->links[i].reports;
+        ignored += core->links[i].reports_ignored;
     }
-    return report_stats(ctx, places);
+    reply = report_stats(ctx, places);
+    counters = json_object_get(reply, "counters");
+    json_object_set_new(counters, "sa_reports", json_integer((json_int_t)taken));
+    json_object_set_new(counters, "sa_reports_ignored", json_integer((json_int_t)ignored));
+    return reply;
 }
 
 static const char *dmz_name(const void *ctx, unsigned owner)
@@ -82,13 +89,16 @@ static json_t *on_sa_show(void *ctx, const json_t *request)
 {
     struct inner *core = &relay_of(ctx)->core;
     const struct sa *sa;
-    json_t *refusal;
+    json_t *refusal, *reply;
     uint64_t id;
 
     if (!report_get_id(request, &id, &refusal))
         return refusal;
     sa = inner_find_sa(core, id);
-    return report_sa_show(sa, id, "dmz", sa ? core->links[sa->owner].name : "");
+    reply = report_sa_show(sa, id, "dmz", sa ? core->links[sa->owner].name : "");
+    if (sa)
+        json_object_set_new(json_object_get(reply, "sa"), "far", report_far(sa));
+    return reply;
 }
 
 /* ------------------------------------------------------------ sa add */

@@ -31,7 +31,8 @@ struct inner_link {
     struct verdict_counts counts; /* of frames that came through the tunnel */
     struct hello peer;            /* what the dmz-relay last said of itself */
     uint64_t instance;
-    uint64_t changed_us; /* when it last came up or went down */
+    uint64_t changed_us;               /* when it last came up or went down */
+    uint64_t reports, reports_ignored; /* SA-REPORTs; of SAs that are not (any more) this one's */
 };
 
 struct inner_hooks {

@@ -4,6 +4,7 @@
 
 #include "common/base/err.h"
 #include "common/base/log.h"
+#include "common/sa/far.h"
 #include "common/sa/table.h"
 #include "inner-relay/inner.h"
 
@@ -56,13 +57,32 @@ static void on_up(void *ctx, const struct hello *theirs)
         log_warning("dmz %s takes %u SAs of this site, and it has more", link->name, theirs->quota);
 }
 
+/*
+ * A word of what the dmz-relay sees, for the operator. One that is late speaks
+ * of keys that are no more; one of an SA of another dmz-relay is a lie.
+ */
+static int take_report(struct inner_link *link, struct reader *body, uint64_t now_us)
+{
+    struct sa_report report;
+    struct sa *sa;
+
+    if (reportwire_get(body, &report) < 0)
+        return ERR_PROTOCOL;
+    sa = table_by_id(link->inner->table, link->number, report.id);
+    if (!sa || sa->generation != report.generation || far_store(sa, &report, now_us) < 0)
+        link->reports_ignored++;
+    else
+        link->reports++;
+    return 0;
+}
+
 static int on_control(void *ctx, uint8_t type, struct reader *body, uint64_t now_us)
 {
     struct inner_link *link = ctx;
 
-    (void)type; /* SA-NAK: the session lets nothing else through to this side */
-    (void)now_us;
-    return authority_nak(&link->authority, body);
+    /* The session lets nothing else through to this side. */
+    return type == FRAME_SA_REPORT ? take_report(link, body, now_us)
+                                   : authority_nak(&link->authority, body);
 }
 
 static void on_media(void *ctx, const struct session_packet *packets, size_t count, uint64_t now_us)
@@ -70,18 +90,20 @@ static void on_media(void *ctx, const struct session_packet *packets, size_t cou
     inbound_frames(ctx, packets, count, now_us);
 }
 
-static bool pull_live(void *ctx, uint8_t *type, struct writer *body)
+static bool pull_live(void *ctx, uint8_t *type, struct writer *body, uint64_t now_us)
 {
     struct inner_link *link = ctx;
 
+    (void)now_us;
     session_set_sa_version(link->session, link->authority.version);
     return authority_pull_live(&link->authority, type, body);
 }
 
-static bool pull_bulk(void *ctx, uint8_t *type, struct writer *body)
+static bool pull_bulk(void *ctx, uint8_t *type, struct writer *body, uint64_t now_us)
 {
     struct inner_link *link = ctx;
 
+    (void)now_us;
     return authority_pull_bulk(&link->authority, type, body);
 }
 
@@ -113,7 +135,8 @@ struct session *inner_link_open(struct inner_link *link, uint64_t wall_us, uint6
     const struct inner_options *options = &link->inner->options;
     struct hello hello = {.version_min = PROTOCOL_VERSION_MIN,
                           .version_max = PROTOCOL_VERSION_MAX,
-                          .features = FEATURE_DELTA | FEATURE_REKEY | options->features,
+                          .features =
+                              FEATURE_DELTA | FEATURE_REKEY | FEATURE_REPORT | options->features,
                           .epoch = link->authority.epoch,
                           .sa_version = link->authority.version};
 

@@ -28,8 +28,8 @@ enum frame_type {
     FRAME_SA_PUT = 8,
     FRAME_SA_DELETE = 9,
     FRAME_SA_NAK = 10,
-    FRAME_SA_REPORT = 11, /* reserved: bound source, SSRCs, ROC and counters of the replica */
-    FRAME_STATS = 12,     /* reserved */
+    FRAME_SA_REPORT = 11,
+    FRAME_STATS = 12, /* reserved */
     FRAME_MEDIA = 0x80,
 };
 
@@ -42,6 +42,7 @@ enum {
     FEATURE_VERIFY_ONLY = 1u << 1, /* verifies with authentication keys alone */
     FEATURE_KEYLESS = 1u << 2,     /* takes external senders without a key */
     FEATURE_REKEY = 1u << 3,       /* keeps the old key of an SA for OLD_KEY_US */
+    FEATURE_REPORT = 1u << 4,      /* sends or takes SA-REPORT */
 };
 
 /* Tags of the fields of HELLO, HELLO-ACK, PING, PONG, BYE, SYNC-BEGIN, SYNC-END. */
@@ -116,6 +117,44 @@ enum ssrc_tag {
     SSRC_TAG_INDEX = 3,      /* u64, highest RTP index verified: ROC * 2^16 + SEQ */
     SSRC_TAG_RTCP_INDEX = 4, /* u32, highest SRTCP index verified */
     SSRC_TAG_OLD_INDEX = 5,  /* u64, highest RTP index under the key before: the ROC may go on */
+};
+
+/* Tags of SA-REPORT. */
+enum report_tag {
+    REPORT_TAG_ID = 1,         /* u64 */
+    REPORT_TAG_GENERATION = 2, /* u32 */
+    REPORT_TAG_BOUND_RTP = 3,  /* address: where RTP is heard from; absent: not known */
+    REPORT_TAG_BOUND_RTCP = 4, /* address: the same of RTCP */
+    REPORT_TAG_SSRC = 5,       /* fields of its own: HEARD_TAG_*; may repeat */
+    REPORT_TAG_PACKETS = 6,    /* u64, accepted */
+    REPORT_TAG_OCTETS = 7,     /* u64, of those */
+    REPORT_TAG_AGE = 8,        /* u64, microseconds since the last of those; absent: none came */
+    REPORT_TAG_COUNT = 9,      /* fields of its own: COUNT_TAG_*; may repeat */
+    REPORT_TAG_STRAY = 10,     /* fields of its own: STRAY_TAG_* */
+};
+
+/* Tags of an SSRC that the replica has heard. */
+enum heard_tag {
+    HEARD_TAG_SSRC = 1,       /* u32 */
+    HEARD_TAG_ORIGIN = 2,     /* u8, enum ssrc_origin */
+    HEARD_TAG_INDEX = 3,      /* u64, highest RTP index verified; absent: none */
+    HEARD_TAG_RTCP_INDEX = 4, /* u32, highest SRTCP index verified; absent: none */
+    HEARD_TAG_RECEIVED = 5,   /* u64, RTP packets */
+    HEARD_TAG_LOST = 6,       /* u64, RTP packets */
+    HEARD_TAG_JITTER = 7,     /* u32, in units of the RTP timestamp */
+};
+
+/* Tags of the counter of one verdict. */
+enum count_tag {
+    COUNT_TAG_VERDICT = 1, /* text: its name */
+    COUNT_TAG_PACKETS = 2, /* u32 */
+};
+
+/* Tags of the last packet of an SA that was dropped. */
+enum stray_tag {
+    STRAY_TAG_FROM = 1,    /* address, absent: it came through the tunnel */
+    STRAY_TAG_VERDICT = 2, /* text: the name of its verdict */
+    STRAY_TAG_AGE = 3,     /* u64, microseconds since it came */
 };
 
 enum {

@@ -1,5 +1,7 @@
 #include "common/base/verdict.h"
 
+#include <string.h>
+
 static const struct {
     const char *name, *text;
 } list[] = {
@@ -16,6 +18,17 @@ const char *verdict_name(enum verdict verdict)
 const char *verdict_text(enum verdict verdict)
 {
     return list[verdict].text;
+}
+
+bool verdict_parse(const char *name, enum verdict *out)
+{
+    for (enum verdict v = 0; v < VERDICT_COUNT; v++) {
+        if (strcmp(list[v].name, name) == 0) {
+            *out = v;
+            return true;
+        }
+    }
+    return false;
 }
 
 uint64_t verdict_sum(const struct verdict_counts *counts)

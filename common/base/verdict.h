@@ -8,6 +8,7 @@
 #ifndef COMMON_BASE_VERDICT_H
 #define COMMON_BASE_VERDICT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define VERDICT_LIST(X)                                                                            \
@@ -55,6 +56,8 @@ static inline void verdict_count(struct verdict_counts *counts, enum verdict ver
 /* The word that relayctl prints ("auth-fail"), and its explanation. */
 const char *verdict_name(enum verdict verdict);
 const char *verdict_text(enum verdict verdict);
+/* The verdict of this name; false: there is none. */
+bool verdict_parse(const char *name, enum verdict *out);
 uint64_t verdict_sum(const struct verdict_counts *counts);
 
 #endif

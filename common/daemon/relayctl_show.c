@@ -594,10 +594,12 @@ enum field_kind {
 };
 
 /* What "sa show" prints, in this order; a member that the daemon does not send is left out. */
-static const struct {
+struct field {
     const char *name, *title;
     enum field_kind kind;
-} fields[] = {
+};
+
+static const struct field fields[] = {
     {"id", "id", FIELD_PLAIN},
     {"generation", "generation", FIELD_PLAIN},
     {"state", "state", FIELD_PLAIN},
@@ -631,6 +633,19 @@ static const struct {
     {"octets", "octets", FIELD_OCTETS},
     {"dropped", "dropped", FIELD_PLAIN},
     {"last_packet", "last packet", FIELD_AGO},
+    {NULL, NULL, FIELD_PLAIN},
+};
+
+/* At the inner-relay: what the dmz-relay says of the same SA. */
+static const struct field far_fields[] = {
+    {"reported", "reported", FIELD_AGO},
+    {"source", "hears RTP from", FIELD_PLAIN},
+    {"source_rtcp", "hears RTCP from", FIELD_PLAIN},
+    {"packets", "packets", FIELD_PLAIN},
+    {"octets", "octets", FIELD_OCTETS},
+    {"dropped", "dropped", FIELD_PLAIN},
+    {"last_packet", "last packet", FIELD_AGO},
+    {NULL, NULL, FIELD_PLAIN},
 };
 
 static const char *date_text(const json_t *value, char *out, size_t size)
@@ -676,17 +691,32 @@ static const char *field_tail(const json_t *value, enum field_kind kind)
     return kind == FIELD_AGO ? " ago" : kind == FIELD_LEFT ? " more" : "";
 }
 
-static void show_fields(const json_t *sa, FILE *to)
+static void show_fields(const struct field *list, const json_t *sa, FILE *to)
 {
-    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
-        const json_t *value = json_object_get(sa, fields[i].name);
+    for (; list->name; list++) {
+        const json_t *value = json_object_get(sa, list->name);
         char text[CELL_SIZE];
 
         if (value)
-            fprintf(to, "%-18s %s%s\n", fields[i].title,
-                    field_text(value, fields[i].kind, text, sizeof(text)),
-                    field_tail(value, fields[i].kind));
+            fprintf(to, "%-18s %s%s\n", list->title,
+                    field_text(value, list->kind, text, sizeof(text)),
+                    field_tail(value, list->kind));
     }
+}
+
+/* "auth-fail, from 192.0.2.7:4000, 3 s ago" */
+static void show_stray(const json_t *stray, FILE *to)
+{
+    char verdict[CELL_SIZE], from[CELL_SIZE], age[CELL_SIZE];
+
+    if (!json_is_object(stray))
+        return;
+    text_of(json_object_get(stray, "verdict"), verdict, sizeof(verdict));
+    text_of(json_object_get(stray, "from"), from, sizeof(from));
+    duration_text(whole(json_object_get(stray, "age")), age, sizeof(age));
+    fprintf(to, "%-18s %s, %s%s, %s ago\n", "last dropped", verdict,
+            strcmp(from, "-") == 0 ? "" : "from ",
+            strcmp(from, "-") == 0 ? "from the tunnel" : from, age);
 }
 
 static void show_streams(const json_t *streams, FILE *to)
@@ -715,17 +745,32 @@ static void show_streams(const json_t *streams, FILE *to)
     table_print(&table, to);
 }
 
-void relayctl_show_sa(const struct json_t *reply, FILE *to)
+/* One end of a stream. */
+static void show_end(const struct field *list, const json_t *end, FILE *to)
 {
-    const json_t *sa = json_object_get(reply, "sa");
-    const json_t *verdicts = json_object_get(sa, "verdicts");
+    const json_t *verdicts = json_object_get(end, "verdicts");
 
-    show_fields(sa, to);
-    show_streams(json_object_get(sa, "streams"), to);
+    show_fields(list, end, to);
+    show_stray(json_object_get(end, "stray"), to);
+    show_streams(json_object_get(end, "streams"), to);
     if (json_object_size(verdicts) == 0)
         return;
     fprintf(to, "\nverdicts\n");
     show_verdicts(verdicts, to);
+}
+
+void relayctl_show_sa(const struct json_t *reply, FILE *to)
+{
+    const json_t *sa = json_object_get(reply, "sa"), *far = json_object_get(sa, "far");
+
+    show_end(fields, sa, to);
+    if (!far)
+        return;
+    fprintf(to, "\nat the dmz-relay\n");
+    if (json_is_object(far))
+        show_end(far_fields, far, to);
+    else
+        fprintf(to, "nothing reported yet\n");
 }
 
 void relayctl_show_sa_added(const struct json_t *reply, FILE *to)

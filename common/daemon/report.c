@@ -8,6 +8,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/sa/far.h"
 #include "common/sa/rekey.h"
 #include "common/sa/table.h"
 #include "common/srtp/srtp.h"
@@ -194,12 +195,12 @@ static json_t *ssrcs(const struct sa *sa)
     return array;
 }
 
-static uint64_t dropped(const struct sa *sa)
+static uint64_t dropped(const uint32_t *counts)
 {
     uint64_t sum = 0;
 
     for (enum verdict v = 0; v < VERDICT_COUNT; v++)
-        sum += v == VERDICT_ACCEPTED ? 0 : sa->verdicts[v];
+        sum += v == VERDICT_ACCEPTED ? 0 : counts[v];
     return sum;
 }
 
@@ -208,9 +209,15 @@ static json_t *seconds_ago(uint64_t then_us)
     return then_us ? json_real((double)(clock_now_us() - then_us) / 1e6) : json_null();
 }
 
+static const char *origin_name(enum ssrc_origin origin)
+{
+    static const char *const names[] = {"", "signalled", "assigned", "learned"};
+
+    return names[origin];
+}
+
 static json_t *streams(const struct sa *sa)
 {
-    static const char *const origins[] = {"", "signalled", "assigned", "learned"};
     json_t *array = json_array();
 
     for (unsigned i = 0; i < sa->stream_count; i++) {
@@ -218,7 +225,7 @@ static json_t *streams(const struct sa *sa)
 
         json_array_append_new(
             array, json_pack("{s:I,s:s,s:I,s:I,s:o,s:f,s:o}", "ssrc", (json_int_t)s->ssrc, "origin",
-                             origins[s->origin], "roc", (json_int_t)index_roc(s->index.highest),
+                             origin_name(s->origin), "roc", (json_int_t)index_roc(s->index.highest),
                              "highest", (json_int_t)(s->index.highest & 0xffff), "lost",
                              number(rtp_stats_lost(&s->stats)), "jitter", (double)s->stats.jitter,
                              "received", number(s->stats.received)));
@@ -226,15 +233,24 @@ static json_t *streams(const struct sa *sa)
     return array;
 }
 
-static json_t *sa_verdicts(const struct sa *sa)
+static json_t *sa_verdicts(const uint32_t *counts)
 {
     json_t *object = json_object();
 
     for (enum verdict v = 0; v < VERDICT_COUNT; v++) {
-        if (sa->verdicts[v])
-            json_object_set_new(object, verdict_name(v), number(sa->verdicts[v]));
+        if (counts[v])
+            json_object_set_new(object, verdict_name(v), number(counts[v]));
     }
     return object;
+}
+
+/* The last packet that was dropped. */
+static json_t *stray(const struct addr *from, enum verdict verdict, json_t *ago)
+{
+    if (json_is_null(ago))
+        return ago;
+    return json_pack("{s:o,s:s,s:o}", "from", address(from), "verdict", verdict_name(verdict),
+                     "age", ago);
 }
 
 static const char *encap_name(enum sa_encap encap)
@@ -294,11 +310,53 @@ static void add_details(json_t *row, const struct sa *sa)
         text_or_null(sa_text(sa, SA_LISTENER_OUT)), "reverse",
         sa->reverse ? number(sa->reverse) : json_null(), "media_timeout",
         (json_int_t)sa->media_timeout_s, "refused", text_or_null(sa_text(sa, SA_REFUSED)), "media",
-        (int)sa->media_index, "streams", streams(sa), "verdicts", sa_verdicts(sa));
+        (int)sa->media_index, "streams", streams(sa), "verdicts", sa_verdicts(sa->verdicts));
 
     json_object_update(row, more);
     json_decref(more);
     add_key(row, sa);
+    json_object_set_new(
+        row, "stray",
+        stray(&sa->stray.from, (enum verdict)sa->stray.verdict, seconds_ago(sa->stray.at_us)));
+}
+
+/* ------------------------------------------------------------ what the dmz-relay says of an SA */
+
+static json_t *seconds(uint64_t age_us)
+{
+    return age_us == REPORT_NEVER ? json_null() : json_real((double)age_us / 1e6);
+}
+
+static json_t *heard(const struct sa_report *report)
+{
+    json_t *array = json_array();
+
+    for (unsigned i = 0; i < report->heard_count; i++) {
+        const struct sa_heard *h = &report->heard[i];
+
+        json_array_append_new(
+            array, json_pack("{s:I,s:s,s:I,s:I,s:o,s:f,s:o}", "ssrc", (json_int_t)h->ssrc, "origin",
+                             origin_name(h->origin), "roc", (json_int_t)index_roc(h->index),
+                             "highest", (json_int_t)(h->index & 0xffff), "lost", number(h->lost),
+                             "jitter", (double)h->jitter, "received", number(h->received)));
+    }
+    return array;
+}
+
+json_t *report_far(const struct sa *sa)
+{
+    uint64_t now_us = clock_now_us(), reported_us;
+    struct sa_report report;
+
+    if (!far_get(sa, &report, &reported_us, now_us))
+        return json_null();
+    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "reported",
+                     seconds_ago(reported_us), "source", address(&report.bound[0]), "source_rtcp",
+                     address(&report.bound[1]), "packets", number(report.packets), "octets",
+                     number(report.octets), "dropped", number(dropped(report.verdicts)),
+                     "last_packet", seconds(report.age_us), "stray",
+                     stray(&report.stray, report.stray_verdict, seconds(report.stray_age_us)),
+                     "streams", heard(&report), "verdicts", sa_verdicts(report.verdicts));
 }
 
 json_t *report_sa(const struct sa *sa, const char *home, const char *home_name, bool full)
@@ -309,7 +367,7 @@ json_t *report_sa(const struct sa *sa, const char *home, const char *home_name, 
         address(&sa->source.rtp), "destination", address(&sa->destination.rtp), "ssrc", ssrcs(sa),
         "label", (json_int_t)sa->label, "suite", text_or_null(sa->suite ? sa->suite->name : NULL),
         "packets", number(sa->packets), "octets", number(sa->octets), "dropped",
-        number(dropped(sa)), "last_packet", seconds_ago(sa->last_packet_us), "state",
+        number(dropped(sa->verdicts)), "last_packet", seconds_ago(sa->last_packet_us), "state",
         sa_text(sa, SA_REFUSED)[0] ? "refused" : "active");
 
     if (full && row)

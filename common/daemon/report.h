@@ -53,6 +53,8 @@ json_t *report_sa_list(const struct table *table, const json_t *request, const c
                        const char *(*home_name)(const void *ctx, unsigned owner), const void *ctx);
 /* The whole reply of `sa show`; sa NULL: there is none of that id. */
 json_t *report_sa_show(const struct sa *sa, uint64_t id, const char *home, const char *home_name);
+/* What the dmz-relay last said of it; null: nothing yet. */
+json_t *report_far(const struct sa *sa);
 
 /* The commands that both daemons have. */
 json_t *report_reload(void *daemon, const json_t *request);

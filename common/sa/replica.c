@@ -63,6 +63,8 @@ static size_t live_count(const struct replica *replica)
 
 static void unlink_sa(struct replica *replica, struct sa *sa)
 {
+    if (replica->report_next == sa)
+        replica->report_next = sa->newer;
     *(sa->older ? &sa->older->newer : &replica->oldest) = sa->newer;
     *(sa->newer ? &sa->newer->older : &replica->newest) = sa->older;
     sa->older = sa->newer = NULL;

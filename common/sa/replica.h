@@ -48,6 +48,10 @@ struct replica {
     size_t stale_count;         /* of those in the table that are to be swept */
     size_t named_count;         /* of those in the table that the snapshot under way named */
     struct sa *oldest, *newest; /* the site's SAs in the order in which they were named last */
+
+    struct sa *report_next; /* the reporter's: walks from oldest to newest */
+    unsigned report_looks;  /* left of a piece */
+    bool report_all;        /* in this round, also what has not changed */
 };
 
 void replica_init(struct replica *replica, struct table *table, struct srtp_engine *engine,

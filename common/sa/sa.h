@@ -68,9 +68,9 @@ struct sa_move {
 
 /* A packet that nearly was the sender's: for explain. */
 struct sa_stray {
-    struct addr from; /* family 0: none came */
+    struct addr from; /* family 0: it came through the tunnel */
     uint8_t verdict;  /* enum verdict */
-    uint64_t at_us;   /* monotonic */
+    uint64_t at_us;   /* monotonic; 0: none came */
 };
 
 /* One SSRC of the sender. */
@@ -127,6 +127,7 @@ struct sa {
     uint32_t generation;      /* rises when keys change */
     uint32_t media_timeout_s; /* 0 = never */
     uint32_t mark;            /* the replica's: last sync that named it */
+    uint32_t reported;        /* the replica's: of its counters when it was reported last */
 
     uint32_t slot;    /* the table's; 0 = in no table */
     uint32_t entered; /* the table's, as the links: rises with each insertion */

@@ -6,6 +6,7 @@
 #include "common/base/hash.h"
 #include "common/base/random.h"
 #include "common/base/tlv.h"
+#include "common/sa/far.h"
 #include "common/srtp/srtp.h"
 
 enum { SSRC_FIELDS_OCTETS = 64 };
@@ -71,6 +72,17 @@ static void put_key(struct writer *w, const struct sa *sa, enum wire_view view)
     wipe(&key, sizeof(key));
 }
 
+/* Bound here, or, at the authority of a sender outside, at the dmz-relay, which is told it again.
+ */
+static void put_bound(struct writer *w, unsigned tag, const struct sa *sa, bool rtcp)
+{
+    const struct addr *source = rtcp ? &sa->source.rtcp : &sa->source.rtp;
+    const struct addr *bound = sa->bound[rtcp] ? source : far_bound(sa, rtcp);
+
+    if (bound)
+        put_addr_known(w, tag, bound);
+}
+
 /* What is bound is written beside what was signalled, so that the replica can tell them apart. */
 static void put_learning(struct writer *w, const struct sa *sa)
 {
@@ -78,10 +90,8 @@ static void put_learning(struct writer *w, const struct sa *sa)
         return;
     put_critical_u8(w, SA_TAG_SOURCE_POLICY, sa->source_policy);
     put_addr_known(w, SA_TAG_HINT, &sa->hint);
-    if (sa->bound[0])
-        put_addr_known(w, SA_TAG_BOUND_RTP, &sa->source.rtp);
-    if (sa->bound[1])
-        put_addr_known(w, SA_TAG_BOUND_RTCP, &sa->source.rtcp);
+    put_bound(w, SA_TAG_BOUND_RTP, sa, false);
+    put_bound(w, SA_TAG_BOUND_RTCP, sa, true);
 }
 
 static void put_source(struct writer *w, const struct sa *sa, enum wire_view view)

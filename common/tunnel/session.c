@@ -310,7 +310,7 @@ static int on_media(struct session *session, struct reader *body, struct run *ru
     return 0;
 }
 
-/* Which side may send what: SAs come from the authority, refusals from the replica. */
+/* Which side may send what: SAs come from the authority, refusals and reports from the replica. */
 static bool may_come(const struct session *session, uint8_t type)
 {
     switch (type) {
@@ -320,6 +320,7 @@ static bool may_come(const struct session *session, uint8_t type)
     case FRAME_SA_DELETE:
         return session->role == SESSION_DMZ;
     case FRAME_SA_NAK:
+    case FRAME_SA_REPORT:
         return session->role == SESSION_INNER;
     default:
         return false;
@@ -434,15 +435,15 @@ static void output_urgent(struct session *session, struct writer *w)
     session->urgent_sent += length;
 }
 
-typedef bool pull_fn(void *ctx, uint8_t *type, struct writer *body);
+typedef bool pull_fn(void *ctx, uint8_t *type, struct writer *body, uint64_t now_us);
 
 /* False when nothing was due. The writer has room for a whole frame. */
-static bool output_pulled(struct session *session, struct writer *w, pull_fn *pull)
+static bool output_pulled(struct session *session, struct writer *w, pull_fn *pull, uint64_t now_us)
 {
     uint8_t *head = frame_begin(w, 0);
     uint8_t type;
 
-    if (!pull(session->ctx, &type, w)) {
+    if (!pull(session->ctx, &type, w, now_us)) {
         w->at = head;
         return false;
     }
@@ -490,13 +491,13 @@ static void output_up(struct session *session, struct writer *w, size_t size, ui
 {
     /* Half of each helping is kept for media, however many SAs change at once. */
     while (writer_length(w) < size / 2 && writer_room(w) >= FRAME_MAX_OCTETS &&
-           output_pulled(session, w, session->hooks->pull_live))
+           output_pulled(session, w, session->hooks->pull_live, now_us))
         ;
     output_media(session, w, now_us);
     if (session->media.count > 0)
         return;
     while (writer_length(w) < BULK_HELPING_OCTETS && writer_room(w) >= FRAME_MAX_OCTETS &&
-           output_pulled(session, w, session->hooks->pull_bulk))
+           output_pulled(session, w, session->hooks->pull_bulk, now_us))
         ;
 }
 

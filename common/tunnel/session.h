@@ -52,8 +52,8 @@ struct session_hooks {
     /* 1 to SESSION_GROUP packets that came one after another. */
     void (*media)(void *ctx, const struct session_packet *packets, size_t count, uint64_t now_us);
     /* Frames that are due; false when none is. body has room for a whole frame. */
-    bool (*pull_live)(void *ctx, uint8_t *type, struct writer *body);
-    bool (*pull_bulk)(void *ctx, uint8_t *type, struct writer *body);
+    bool (*pull_live)(void *ctx, uint8_t *type, struct writer *body, uint64_t now_us);
+    bool (*pull_bulk)(void *ctx, uint8_t *type, struct writer *body, uint64_t now_us);
     /* 1 to SESSION_GROUP packets were dropped after they had been queued. */
     void (*dropped)(void *ctx, const uint32_t *labels, size_t count, enum verdict verdict);
     /* The last call: ctx is not used any more. May be NULL. */

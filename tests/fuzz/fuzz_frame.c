@@ -62,7 +62,7 @@ static int on_control(void *ctx, uint8_t type, struct reader *body, uint64_t now
     (void)now_us;
     expect_alive(run);
     if (run->flags & INNER)
-        expect(type == FRAME_SA_NAK);
+        expect(type == FRAME_SA_NAK || type == FRAME_SA_REPORT);
     else
         expect(type >= FRAME_SYNC_BEGIN && type <= FRAME_SA_DELETE);
     run->seen += FRAME_HEAD_OCTETS + reader_left(body);
@@ -97,8 +97,9 @@ static void on_media(void *ctx, const struct session_packet *packets, size_t cou
         on_packet(ctx, packets[i].label, packets[i].data, packets[i].length, now_us);
 }
 
-static bool pull_nothing(void *ctx, uint8_t *type, struct writer *body)
+static bool pull_nothing(void *ctx, uint8_t *type, struct writer *body, uint64_t now_us)
 {
+    (void)now_us;
     (void)ctx;
     (void)type;
     expect(writer_room(body) >= FRAME_MAX_OCTETS - FRAME_HEAD_OCTETS);

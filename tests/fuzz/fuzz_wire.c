@@ -1,9 +1,10 @@
 /*
  * SA and sync frames: the input is a row of frames, which go to the replica of
- * one site beside another site's SA, and to an authority (which takes SA-NAK).
+ * one site beside another site's SA, and to an authority (which takes SA-NAK and SA-REPORT).
  * What must hold: no SA in the table breaks a rule that the packet path relies
  * on, the other site's SA is not touched, the quota is kept, an SA that was
- * accepted reads back the same, and a refusal can be read by the authority.
+ * accepted reads back the same, a refusal can be read by the authority, and a report
+ * that was read is kept and written as it was.
  */
 #include <stdbool.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 
 #include "common/base/err.h"
 #include "common/sa/authority.h"
+#include "common/sa/far.h"
 #include "common/sa/replica.h"
 #include "common/sa/table.h"
 #include "common/srtp/srtp.h"
@@ -151,6 +153,34 @@ static void nak(struct run *run, struct reader body)
     expect(sa_text(own, SA_REFUSED)[0] && strlen(sa_text(own, SA_REFUSED)) < SA_REFUSED_SIZE);
 }
 
+static size_t put_report(const struct sa_report *report, uint8_t *memory, size_t size)
+{
+    struct writer w;
+
+    writer_init(&w, memory, size);
+    reportwire_put(&w, report);
+    expect(!w.failed);
+    return writer_length(&w);
+}
+
+/* Under a clock that is older than any age. */
+static void report(struct run *run, struct reader body)
+{
+    uint8_t first[FRAME_MAX_OCTETS - FRAME_HEAD_OCTETS], second[sizeof(first)];
+    uint64_t now_us = REPORT_NEVER;
+    struct sa *own = run->authority.newest;
+    struct sa_report read, again;
+    size_t length;
+
+    if (reportwire_get(&body, &read) < 0)
+        return;
+    length = put_report(&read, first, sizeof(first));
+    expect(far_store(own, &read, now_us) == 0 && far_get(own, &again, NULL, now_us));
+    again.id = read.id;
+    expect(put_report(&again, second, sizeof(second)) == length);
+    expect(memcmp(first, second, length) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct run run = {0};
@@ -161,6 +191,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     while (result == 0 && (taken = frame_parse(data, size, &frame)) > 0) {
         if (frame.type == FRAME_SA_NAK)
             nak(&run, frame.body);
+        else if (frame.type == FRAME_SA_REPORT)
+            report(&run, frame.body);
         else if (frame.type == FRAME_BYE)
             replica_disconnected(&run.replica);
         else

@@ -521,10 +521,16 @@ static void add_listener(struct path_listener *listeners, size_t *count, struct 
     rules->own[rules->own_count++] = listener->address;
 }
 
+static void on_dmz_kick(void *ctx, struct dmz_link *link)
+{
+    (void)ctx;
+    (void)link;
+}
+
 static void start_dmz(struct pair *pair)
 {
     struct path_out out = {out_send, out_flush, &pair->out};
-    struct dmz_hooks hooks = {on_close_link, pair};
+    struct dmz_hooks hooks = {on_close_link, on_dmz_kick, pair};
 
     pair->dmz = calloc(1, sizeof(*pair->dmz));
     ck_assert_ptr_nonnull(pair->dmz);

@@ -160,10 +160,11 @@ static void on_media(void *ctx, const struct session_packet *packets, size_t cou
         on_packet(ctx, packets[i].label, packets[i].data, packets[i].length, now_us);
 }
 
-static bool pull_live(void *ctx, uint8_t *type, struct writer *body)
+static bool pull_live(void *ctx, uint8_t *type, struct writer *body, uint64_t now_us)
 {
     struct end *end = ctx;
 
+    (void)now_us;
     if (end->changes_sent == end->changes)
         return false;
     *type = FRAME_SA_DELETE;
@@ -171,8 +172,9 @@ static bool pull_live(void *ctx, uint8_t *type, struct writer *body)
     return true;
 }
 
-static bool pull_bulk(void *ctx, uint8_t *type, struct writer *body)
+static bool pull_bulk(void *ctx, uint8_t *type, struct writer *body, uint64_t now_us)
 {
+    (void)now_us;
     (void)ctx;
     (void)type;
     (void)body;

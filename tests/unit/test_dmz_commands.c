@@ -235,7 +235,7 @@ START_TEST(test_sas)
     members_are(sa, LIST_MEMBERS
                 " generation created source_rtcp source_mux destination_rtcp destination_mux "
                 "encap_in encap_out rate listener to_listener reverse media_timeout refused "
-                "streams verdicts media key mki lifetime old_key");
+                "streams verdicts media key mki lifetime old_key stray");
     ck_assert_str_eq(text_of(sa, "site"), "branch.example");
     ck_assert(json_is_null(json_object_get(sa, "destination")));
     json_decref(reply);

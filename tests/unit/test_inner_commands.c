@@ -530,7 +530,7 @@ END_TEST
 #define SHOW_MEMBERS                                                                               \
     LIST_MEMBERS " generation created source_rtcp source_mux destination_rtcp destination_mux "    \
                  "encap_in encap_out rate listener to_listener reverse media_timeout refused "     \
-                 "streams verdicts media key mki lifetime old_key"
+                 "streams verdicts media key mki lifetime old_key stray far"
 
 START_TEST(test_list)
 {
@@ -912,7 +912,8 @@ START_TEST(test_stats)
     ck_assert_str_eq(members_text(json_object_get(reply, "counters")),
                      "{\"loop_longest_own_us\":1200,\"loop_longest_us\":2500,\"loop_turns\":12,"
                      "\"loop_turns_late\":3,\"loop_turns_over_1ms\":1,"
-                     "\"loop_turns_over_500us\":4,\"loop_turns_preempted\":2,"
+                     "\"loop_turns_over_500us\":4,\"loop_turns_preempted\":2,\"sa_reports\":0,"
+                     "\"sa_reports_ignored\":0,"
                      "\"srtp_verifications\":0}");
     json_decref(reply);
 }

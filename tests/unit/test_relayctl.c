@@ -402,6 +402,38 @@ static const struct {
      "MKI                -\n"
      "packets left       -\n"
      "key before         -\n"},
+    {"sa show 17", "{\"command\":\"sa-show\",\"id\":17}",
+     "{\"ok\":true,\"sa\":{\"id\":17,\"stray\":{\"from\":null,\"verdict\":\"replay\",\"age\":7.5},"
+     "\"far\":{\"reported\":0.6,\"source\":\"198.51.100.7:40000\",\"source_rtcp\":null,"
+     "\"packets\":3,\"octets\":1500,\"dropped\":2,\"last_packet\":61.0,"
+     "\"stray\":{\"from\":\"198.51.100.7:40002\",\"verdict\":\"auth-fail\",\"age\":3.2},"
+     "\"streams\":[{\"ssrc\":1,\"origin\":\"learned\",\"roc\":2,\"highest\":9,\"lost\":0,"
+     "\"jitter\":3.0,\"received\":3}],\"verdicts\":{\"auth-fail\":2}}}}",
+     RELAYCTL_DONE,
+     "id                 17\n"
+     "last dropped       replay, from the tunnel, 7 s ago\n"
+     "\n"
+     "at the dmz-relay\n"
+     "reported           0 s ago\n"
+     "hears RTP from     198.51.100.7:40000\n"
+     "hears RTCP from    -\n"
+     "packets            3\n"
+     "octets             1.5 kB\n"
+     "dropped            2\n"
+     "last packet        1 min 1 s ago\n"
+     "last dropped       auth-fail, from 198.51.100.7:40002, 3 s ago\n"
+     "\n"
+     "SSRC        ORIGIN   ROC  HIGHEST  LOST  JITTER  RECEIVED\n"
+     "0x00000001  learned    2        9     0     3.0         3\n"
+     "\n"
+     "verdicts\n"
+     "  auth-fail                   2  the authentication tag is wrong: forged, or another key\n"},
+    {"sa show 17", "{\"command\":\"sa-show\",\"id\":17}",
+     "{\"ok\":true,\"sa\":{\"id\":17,\"stray\":null,\"far\":null}}", RELAYCTL_DONE,
+     "id                 17\n"
+     "\n"
+     "at the dmz-relay\n"
+     "nothing reported yet\n"},
     {"sa delete 17", "{\"command\":\"sa-delete\",\"id\":17}", "{\"ok\":true}", RELAYCTL_DONE,
      "deleted\n"},
     {"reload", "{\"command\":\"reload\"}", "{\"ok\":true,\"changed\":[],\"restart_needed\":[]}",

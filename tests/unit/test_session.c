@@ -108,17 +108,19 @@ static bool pull(unsigned *due, unsigned *pulled, uint8_t *type, struct writer *
     return true;
 }
 
-static bool pull_live(void *ctx, uint8_t *type, struct writer *body)
+static bool pull_live(void *ctx, uint8_t *type, struct writer *body, uint64_t now_us)
 {
     struct end *end = ctx;
 
+    (void)now_us;
     return pull(&end->live_due, &end->live_pulled, type, body);
 }
 
-static bool pull_bulk(void *ctx, uint8_t *type, struct writer *body)
+static bool pull_bulk(void *ctx, uint8_t *type, struct writer *body, uint64_t now_us)
 {
     struct end *end = ctx;
 
+    (void)now_us;
     return pull(&end->bulk_due, &end->bulk_pulled, type, body);
 }
 
@@ -391,7 +393,8 @@ START_TEST(test_frames_when_up)
     static const uint8_t to_dmz[] = {
         FRAME_PING,   FRAME_PONG,      FRAME_SYNC_BEGIN, FRAME_SYNC_END,
         FRAME_SA_PUT, FRAME_SA_DELETE, FRAME_MEDIA,      0};
-    static const uint8_t to_inner[] = {FRAME_PING, FRAME_PONG, FRAME_SA_NAK, FRAME_MEDIA, 0};
+    static const uint8_t to_inner[] = {FRAME_PING,      FRAME_PONG,  FRAME_SA_NAK,
+                                       FRAME_SA_REPORT, FRAME_MEDIA, 0};
     uint8_t memory[FRAME_MAX_OCTETS];
 
     for (unsigned type = 0; type < 256; type++) {
@@ -1017,10 +1020,11 @@ START_TEST(test_input_is_wiped)
 }
 END_TEST
 
-static bool pull_put(void *ctx, uint8_t *type, struct writer *body)
+static bool pull_put(void *ctx, uint8_t *type, struct writer *body, uint64_t now_us)
 {
     struct end *end = ctx;
 
+    (void)now_us;
     if (end->live_due == 0)
         return false;
     end->live_due--;

@@ -18,6 +18,7 @@
 #include "common/rtp/classify.h"
 #include "common/rtp/prime.h"
 #include "common/rtp/rtcp.h"
+#include "common/sa/reportwire.h"
 #include "common/sa/wire.h"
 #include "common/srtp/srtp.h"
 #include "common/tunnel/frame.h"
@@ -180,6 +181,10 @@ static const struct {
     {"enum listener_tag {", "LISTENER_TAG_", "Fields of LISTENER", true},
     {"enum sa_tag {", "SA_TAG_", "Fields of SA-PUT, SA-DELETE and SA-NAK", true},
     {"enum ssrc_tag {", "SSRC_TAG_", "Fields of SSRC", true},
+    {"enum report_tag {", "REPORT_TAG_", "Fields of SA-REPORT", true},
+    {"enum heard_tag {", "HEARD_TAG_", "Fields of SSRC in SA-REPORT", true},
+    {"enum count_tag {", "COUNT_TAG_", "Fields of COUNT", true},
+    {"enum stray_tag {", "STRAY_TAG_", "Fields of STRAY", true},
 };
 
 START_TEST(test_enum)
@@ -264,6 +269,7 @@ static const struct number values[] = {
     {"FEATURE-VERIFY-ONLY", FEATURE_VERIFY_ONLY, "", "FEATURE_VERIFY_ONLY"},
     {"FEATURE-KEYLESS", FEATURE_KEYLESS, "", "FEATURE_KEYLESS"},
     {"FEATURE-REKEY", FEATURE_REKEY, "", "FEATURE_REKEY"},
+    {"FEATURE-REPORT", FEATURE_REPORT, "", "FEATURE_REPORT"},
     {"SYNC-DELTA", SYNC_DELTA, "", "SYNC_DELTA"},
     {"SYNC-SNAPSHOT", SYNC_SNAPSHOT, "", "SYNC_SNAPSHOT"},
     {"SIDE-EXTERNAL", SA_SIDE_EXTERNAL, "", NULL},
@@ -536,25 +542,40 @@ static void put_internal(struct writer *w, bool full)
     put_sa(w, SA_SIDE_INTERNAL, WIRE_REPLICA_FULL, full);
 }
 
+static void put_report(struct writer *w, bool full)
+{
+    struct sa_report report = {.age_us = REPORT_NEVER, .stray_age_us = REPORT_NEVER};
+    uint8_t ip[4] = {192, 0, 2, 10};
+
+    report.heard_count = 1;
+    report.verdicts[VERDICT_REPLAY] = 1;
+    if (full) {
+        report.bound[0] = report.bound[1] = addr_from_ip4(ip, 5004);
+        report.age_us = report.stray_age_us = 0;
+    }
+    reportwire_put(w, &report);
+}
+
 static const struct {
     const char *frame;
     const char *label; /* in front of the fields */
-    bool sa_tags;
+    unsigned tags;     /* of which of the enums */
     void (*put)(struct writer *w, bool full);
 } frames[] = {
-    {"HELLO", "Fields: ", false, put_hello},
-    {"HELLO-ACK", "Fields: ", false, put_hello_ack},
-    {"PING", "Fields: ", false, put_ping},
-    {"PONG", "Fields: ", false, put_ping},
-    {"BYE", "Fields: ", false, put_bye},
-    {"SYNC-BEGIN", "Fields: ", false, put_sync},
-    {"SYNC-END", "Fields: ", false, put_sync},
-    {"SA-PUT", "Fields, external sender, master key: ", true, put_full},
-    {"SA-PUT", "Fields, external sender, authentication keys: ", true, put_verify_only},
-    {"SA-PUT", "Fields, external sender, no key: ", true, put_keyless},
-    {"SA-PUT", "Fields, internal sender: ", true, put_internal},
-    {"SA-DELETE", "Fields: ", true, put_delete},
-    {"SA-NAK", "Fields: ", true, put_nak},
+    {"HELLO", "Fields: ", 1, put_hello},
+    {"HELLO-ACK", "Fields: ", 1, put_hello_ack},
+    {"PING", "Fields: ", 1, put_ping},
+    {"PONG", "Fields: ", 1, put_ping},
+    {"BYE", "Fields: ", 1, put_bye},
+    {"SYNC-BEGIN", "Fields: ", 1, put_sync},
+    {"SYNC-END", "Fields: ", 1, put_sync},
+    {"SA-PUT", "Fields, external sender, master key: ", 3, put_full},
+    {"SA-PUT", "Fields, external sender, authentication keys: ", 3, put_verify_only},
+    {"SA-PUT", "Fields, external sender, no key: ", 3, put_keyless},
+    {"SA-PUT", "Fields, internal sender: ", 3, put_internal},
+    {"SA-DELETE", "Fields: ", 3, put_delete},
+    {"SA-NAK", "Fields: ", 3, put_nak},
+    {"SA-REPORT", "Fields: ", 5, put_report},
 };
 
 static const char *tag_name(const struct list *tags, unsigned tag)
@@ -569,7 +590,7 @@ static const char *tag_name(const struct list *tags, unsigned tag)
 /* "VERSION-MIN! FEATURES", as the code writes it. */
 static void written(size_t frame, bool full, char *out, size_t size)
 {
-    struct list *tags = read_list(frames[frame].sa_tags ? enums[3].heading : enums[1].heading);
+    struct list *tags = read_list(enums[frames[frame].tags].heading);
     uint8_t memory[FRAME_MAX_OCTETS];
     struct writer w;
     struct reader r;

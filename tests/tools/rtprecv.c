@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "common/rtp/classify.h"
+#include "common/rtp/prime.h"
 #include "common/srtp/srtp.h"
 #include "tests/tools/cli.h"
 #include "tests/tools/packets.h"
@@ -35,7 +36,7 @@ struct config {
     const char *suite, *key_text, *save, *compare, *ready;
     struct cli_key key;
     uint32_t first_ssrc, roc;
-    bool brief;
+    bool brief, prime;
 };
 
 struct stream {
@@ -61,6 +62,7 @@ struct receiver {
     struct addr sources[SOURCES_MAX];
     size_t source_count;
     uint64_t packets, octets, neither, different;
+    uint64_t other_outer; /* RTP' with another SSRC in front than inside */
     struct packets expected;
     FILE *save;
 };
@@ -89,13 +91,16 @@ static _Noreturn void usage(FILE *to, int status)
             "  --ssrc N          with --derive: the SSRC of stream 0 (default 1)\n"
             "  --derive          the key of SSRC --ssrc + n is derived as rtpsend does\n"
             "  --roc N           of the first packet of each stream (default 0)\n"
-            "  --save FILE       keeps what came: u16 length, then the datagram\n"
+            "  --prime           takes RTP', with the SSRC in front: that has to be the packet's\n"
+            "  --save FILE       keeps what came: u16 length, then the packet (what stands in\n"
+            "                    front of it is not kept)\n"
             "  --compare FILE    every packet has to be in this file, byte for byte\n"
             "  --ready FILE      made when the ports are open\n"
             "  --brief           leaves the list of streams out\n"
             "Ends on SIGTERM as well, and prints one JSON line: what came, from which addresses\n"
             "(the first 16 of \"source_count\"), and each stream. Exit status 0; 1: fewer than\n"
-            "--count packets, a tag was wrong, or a packet was not in --compare; 2: usage.\n");
+            "--count packets, a tag was wrong, a packet was not in --compare, or, with --prime,\n"
+            "another SSRC stood in front; 2: usage.\n");
     exit(status);
 }
 
@@ -110,6 +115,7 @@ enum option_id {
     OPT_SSRC,
     OPT_DERIVE,
     OPT_ROC,
+    OPT_PRIME,
     OPT_SAVE,
     OPT_COMPARE,
     OPT_READY,
@@ -128,6 +134,7 @@ static const struct option options[] = {
     {"ssrc", required_argument, NULL, OPT_SSRC},
     {"derive", no_argument, NULL, OPT_DERIVE},
     {"roc", required_argument, NULL, OPT_ROC},
+    {"prime", no_argument, NULL, OPT_PRIME},
     {"save", required_argument, NULL, OPT_SAVE},
     {"compare", required_argument, NULL, OPT_COMPARE},
     {"ready", required_argument, NULL, OPT_READY},
@@ -171,6 +178,8 @@ static void take(struct config *c, int id, const char *name, const char *text)
         c->key.derive = true;
     else if (id == OPT_BRIEF)
         c->brief = true;
+    else if (id == OPT_PRIME)
+        c->prime = true;
     else
         take_text(c, id, text);
 }
@@ -336,6 +345,13 @@ static void note_packet(struct receiver *r, const uint8_t *data, size_t length)
 {
     struct rtp_view view;
     struct stream *stream;
+    uint32_t outer = 0;
+    bool headed = r->config.prime && prime_read(data, length, &outer);
+
+    if (headed) {
+        data += PRIME_OCTETS;
+        length -= PRIME_OCTETS;
+    }
 
     r->packets++;
     r->octets += length;
@@ -343,10 +359,11 @@ static void note_packet(struct receiver *r, const uint8_t *data, size_t length)
         cli_die("%s: cannot be written", r->config.save);
     if (r->config.compare)
         r->different += !packets_take(&r->expected, data, length);
-    if (classify(data, length, &view) != VERDICT_ACCEPTED) {
+    if (headed != r->config.prime || classify(data, length, &view) != VERDICT_ACCEPTED) {
         r->neither++;
         return;
     }
+    r->other_outer += headed && outer != view.ssrc;
     stream = stream_of(r, view.ssrc);
     if (view.shape == RTP_SHAPE_RTP)
         note_rtp(stream, view.sequence);
@@ -493,6 +510,8 @@ static bool print_result(const struct receiver *r)
         json_object_set_new(object, "missing",
                             json_integer((json_int_t)packets_missing(&r->expected)));
     }
+    if (r->config.prime)
+        json_object_set_new(object, "other_outer", json_integer((json_int_t)r->other_outer));
     json_object_set_new(object, "source_count", json_integer((json_int_t)r->source_count));
     json_object_set_new(object, "sources", list_sources(r));
     if (list)
@@ -500,7 +519,8 @@ static bool print_result(const struct receiver *r)
     json_dumpf(object, stdout, 0);
     putchar('\n');
     json_decref(object);
-    return sum.auth_failures == 0 && r->different == 0 && r->packets >= r->config.count;
+    return sum.auth_failures == 0 && r->different == 0 && r->other_outer == 0 &&
+           r->packets >= r->config.count;
 }
 
 int main(int argc, char **argv)

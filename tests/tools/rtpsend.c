@@ -11,12 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/base/base64.h"
 #include "common/base/protocol.h"
 #include "common/base/writer.h"
+#include "common/rtp/classify.h"
+#include "common/rtp/prime.h"
 #include "tests/tools/cli.h"
 #include "tests/tools/junk.h"
 #include "tests/tools/packets.h"
@@ -26,10 +29,10 @@ enum { TIMESTAMP_STEP = 160, NS_PER_S = 1000000000, PORT_MAX = 65535 };
 
 struct config {
     struct addr from, to, rtcp_to, rtcp_from;
-    bool mux, plain, forge, wrong_key, junk, plain_rtcp, print_keys;
+    bool mux, plain, forge, wrong_key, junk, plain_rtcp, print_keys, prime, other_outer;
     const char *suite, *key_text, *next_suite, *next_key_text, *save, *resend;
     struct cli_key key, next_key;
-    uint32_t ssrc, roc;
+    uint32_t ssrc, roc, outer;
     uint16_t sequence;
     uint8_t payload_type;
     uint64_t count, switch_at;
@@ -100,7 +103,10 @@ static _Noreturn void usage(FILE *to, int status)
             "  --next-key BASE64    of each stream after --switch-at N RTP packets; the indexes\n"
             "                       of SRTP go on\n"
             "  --next-suite NAME    default: as --suite\n"
-            "  --save FILE          keeps what was sent: u16 length, then the datagram\n"
+            "  --prime              sends RTP', with the SSRC in front: each packet's own\n"
+            "  --outer N            another one in front, N for the first stream; means --prime\n"
+            "  --save FILE          keeps what was sent: u16 length, then the packet (what stands\n"
+            "                       in front of it is not kept)\n"
             "  --resend FILE        sends what is in such a file instead\n"
             "  --junk               sends what is neither RTP nor RTCP, or not well-formed,\n"
             "                       to both ports, --count rounds of it (default 1)\n"
@@ -137,6 +143,8 @@ enum option_id {
     OPT_NEXT_KEY,
     OPT_NEXT_SUITE,
     OPT_SWITCH_AT,
+    OPT_PRIME,
+    OPT_OUTER,
     OPT_SAVE,
     OPT_RESEND,
     OPT_JUNK,
@@ -171,6 +179,8 @@ static const struct option options[] = {
     {"next-key", required_argument, NULL, OPT_NEXT_KEY},
     {"next-suite", required_argument, NULL, OPT_NEXT_SUITE},
     {"switch-at", required_argument, NULL, OPT_SWITCH_AT},
+    {"prime", no_argument, NULL, OPT_PRIME},
+    {"outer", required_argument, NULL, OPT_OUTER},
     {"save", required_argument, NULL, OPT_SAVE},
     {"resend", required_argument, NULL, OPT_RESEND},
     {"junk", no_argument, NULL, OPT_JUNK},
@@ -182,6 +192,8 @@ static void take_number(struct config *c, int id, const char *name, const char *
 {
     if (id == OPT_SSRC)
         c->ssrc = (uint32_t)cli_number(name, text, 0, UINT32_MAX);
+    else if (id == OPT_OUTER)
+        c->outer = (uint32_t)cli_number(name, text, 0, UINT32_MAX);
     else if (id == OPT_STREAMS)
         c->streams = (unsigned)cli_number(name, text, 1, 30000);
     else if (id == OPT_STEP)
@@ -228,6 +240,7 @@ static void take_flag(struct config *c, int id)
         [OPT_DERIVE - 256] = &c->key.derive, [OPT_PRINT_KEYS - 256] = &c->print_keys,
         [OPT_FORGE - 256] = &c->forge,       [OPT_PLAIN_RTCP - 256] = &c->plain_rtcp,
         [OPT_JUNK - 256] = &c->junk,         [OPT_WRONG_KEY - 256] = &c->wrong_key,
+        [OPT_PRIME - 256] = &c->prime,
     };
 
     *flags[id - 256] = true;
@@ -322,11 +335,13 @@ static void parse(struct config *c, int argc, char **argv)
     while ((id = getopt_long(argc, argv, "", options, &at)) != -1) {
         take(c, id, options[at].name, optarg);
         counted = counted || id == OPT_COUNT;
+        c->other_outer = c->other_outer || id == OPT_OUTER;
     }
     if (optind != argc)
         cli_die("\"%s\" is not an option; see --help", argv[optind]);
     if (c->junk && !counted)
         c->count = 1;
+    c->prime = c->prime || c->other_outer;
     check(c);
 }
 
@@ -348,16 +363,38 @@ static void sleep_until(uint64_t at_ns)
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL);
 }
 
+/* What stands in front of a packet; nothing known of it counts as SSRC 0. */
+static uint32_t outer_of(const struct config *c, const uint8_t *data, size_t length)
+{
+    struct rtp_view view = {0};
+
+    (void)classify(data, length, &view);
+    return c->other_outer ? c->outer + (view.ssrc - c->ssrc) : view.ssrc;
+}
+
+static ssize_t send_datagram(const struct config *c, int fd, const struct addr *to,
+                             const uint8_t *data, size_t length)
+{
+    uint8_t head[PRIME_OCTETS];
+    struct sockaddr_storage name;
+    struct iovec parts[] = {{head, c->prime ? sizeof(head) : 0}, {(void *)(uintptr_t)data, length}};
+    struct msghdr message = {.msg_name = &name,
+                             .msg_namelen = addr_to_sockaddr(to, &name),
+                             .msg_iov = parts,
+                             .msg_iovlen = 2};
+
+    prime_write(head, outer_of(c, data, length));
+    return sendmsg(fd, &message, 0);
+}
+
 /* Sends a datagram; an ICMP error of an earlier one does not count. */
 static void emit(struct sender *s, int fd, const struct addr *to, const uint8_t *data,
                  size_t length, uint64_t *counter)
 {
-    struct sockaddr_storage name;
-    socklen_t name_length = addr_to_sockaddr(to, &name);
     ssize_t n = -1;
 
     for (unsigned tries = 0; n < 0 && tries < 3; tries++)
-        n = sendto(fd, data, length, 0, (struct sockaddr *)&name, name_length);
+        n = send_datagram(&s->config, fd, to, data, length);
     if (n < 0) {
         s->totals.errors++;
         s->totals.last_error = errno;

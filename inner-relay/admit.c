@@ -518,6 +518,35 @@ static int check_twin(const struct inner *inner, const struct sa *sa, struct adm
                  : 0;
 }
 
+static const struct sa *assigned_at(const struct inner *inner, const struct sa *sa,
+                                    const struct addr *source, uint32_t ssrc)
+{
+    const struct sa *other = NULL;
+
+    while ((other = table_by_stream(inner->table, sa->side, source, ssrc, other))) {
+        if (sa_is_assigned(other))
+            break;
+    }
+    return other;
+}
+
+/* Nothing could tell whose packets they are: those with an assigned SSRC are not verified. */
+static int check_given_away(const struct inner *inner, const struct sa *sa,
+                            struct admit_error *error)
+{
+    const struct sa *other = NULL;
+
+    for (unsigned i = 0; i < sa->stream_count && !other; i++) {
+        other = assigned_at(inner, sa, &sa->source.rtp, sa->stream[i].ssrc);
+        if (!other && !sa->source.mux)
+            other = assigned_at(inner, sa, &sa->source.rtcp, sa->stream[i].ssrc);
+    }
+    return other ? refuse(error, ERR_EXISTS, "ssrc",
+                          "SA %llu, with the same source, was given this SSRC",
+                          (unsigned long long)other->id)
+                 : 0;
+}
+
 static int install(struct inner *inner, struct inner_link *link,
                    const struct admit_request *request, struct sa *sa, struct admit_error *error)
 {
@@ -531,6 +560,8 @@ static int install(struct inner *inner, struct inner_link *link,
     result = check_alone(inner, sa, error);
     if (result == 0)
         result = check_mix(inner, sa, error);
+    if (result == 0)
+        result = check_given_away(inner, sa, error);
     if (result == 0)
         result = open_session(inner, request, sa, error);
     if (result == 0)

@@ -877,6 +877,29 @@ START_TEST(test_assign_what_is_free)
 }
 END_TEST
 
+/* Another sender at that address cannot have it: packets would be either's. */
+START_TEST(test_given_away)
+{
+    struct admit_request first, second;
+    const struct sa *sa;
+
+    assign_request(&first, 1);
+    sa = core_add(&core, &first);
+    ck_assert_ptr_nonnull(sa);
+    assign_request(&second, 2);
+    second.assign_ssrc = false;
+    second.ssrc_count = 2;
+    second.ssrc[0] = 7;
+    second.ssrc[1] = sa->stream[0].ssrc;
+    second.source = first.source;
+    check_refused(&second, ERR_EXISTS, "ssrc", "was given this SSRC");
+    second.source.rtp.port = (uint16_t)(second.source.rtp.port + 100);
+    check_refused(&second, ERR_EXISTS, "ssrc", "was given this SSRC");
+    second.source.rtcp.port = (uint16_t)(second.source.rtcp.port + 100);
+    ck_assert_ptr_nonnull(core_add(&core, &second));
+}
+END_TEST
+
 /* A new key is looked at, and all that it can change is how long a tag is. */
 START_TEST(test_assigned_rekey)
 {
@@ -1020,6 +1043,7 @@ int main(void)
     tcase_add_test(tc, test_label);
     tcase_add_loop_test(tc, test_assigned, 0, ROWS(assigned));
     tcase_add_test(tc, test_assign_what_is_free);
+    tcase_add_test(tc, test_given_away);
     tcase_add_test(tc, test_assigned_rekey);
     tcase_add_test(tc, test_media_timeout);
     tcase_add_test(tc, test_reverse);

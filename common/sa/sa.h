@@ -58,6 +58,12 @@ struct sa_link {
     uint32_t next, previous;
 };
 
+/* A place in a group of candidates: numbers that only candidates.c understands, 0 = none. */
+enum { SA_CANDIDACIES = 4 };
+struct sa_candidacy {
+    uint32_t group, position;
+};
+
 /* A bound sender's packets come from another address: whether it has moved there is not known yet.
  */
 struct sa_move {
@@ -133,6 +139,7 @@ struct sa {
     uint32_t entered; /* the table's, as the links: rises with each insertion */
     struct sa_link by_id, by_label, by_source[2]; /* by_source: the RTP and the RTCP address */
     uint32_t second_by_source[2];                 /* the table's: another SA with that address */
+    struct sa_candidacy candidacy[SA_CANDIDACIES];
 
     struct sa_transport destination;
 

@@ -95,15 +95,15 @@ END
     wait_for 5 bound "$space" "$port" || bail "$name does not listen"
 }
 
-# ffmpeg_send NAME SPACE FREQUENCY SECONDS SUITE KEY SSRC LOCAL-PORT ADDRESS PORT: a tone as
-# SRTP, 20 ms a packet, with sender reports and a BYE at the end as SRTCP.
+# ffmpeg_send NAME SPACE FREQUENCY SECONDS SUITE KEY SSRC LOCAL-PORT ADDRESS PORT [LOCAL-ADDRESS]: a
+# tone as SRTP, 20 ms a packet, with sender reports and a BYE at the end as SRTCP.
 ffmpeg_send() {
     local local_port=$8
     start "$1" "$2" ffmpeg -nostdin -hide_banner -loglevel warning -re -f lavfi \
         -i "sine=frequency=$3:sample_rate=8000:duration=$4:samples_per_frame=160" \
         -c:a pcm_mulaw -ssrc "$7" -rtpflags send_bye -f rtp -sdp_file /dev/null \
         -srtp_out_suite "$5" -srtp_out_params "$6" \
-        "srtp://$9:${10}?localrtpport=$local_port&localrtcpport=$((local_port + 1))&pkt_size=200"
+        "srtp://$9:${10}?localrtpport=$local_port&localrtcpport=$((local_port + 1))&pkt_size=200${11:+&localaddr=${11}}"
 }
 
 # srtp_words SUITE: cipher and authentication as GStreamer calls them.

@@ -217,7 +217,7 @@ trap 'status=$?; cleanup; exit $status' EXIT
 
 lib=$(cd "$(dirname "${BASH_SOURCE[0]}")/lib" && pwd)
 # shellcheck source=/dev/null
-for part in topology daemons media figures; do . "$lib/$part.sh"; done
+for part in topology daemons media figures attack; do . "$lib/$part.sh"; done
 
 # ---------------------------------------------------------------- the end of every test
 

@@ -22,6 +22,7 @@
     X(NO_SA, "no-sa", "no security association for this sender or label")                          \
     X(LEARN_LIMIT, "learn-limit", "an unknown sender, and no more of those may be tried now")      \
     X(PLAIN_RTCP, "plain-rtcp", "RTCP without protection where SRTCP is expected")                 \
+    X(PLAIN_RTP, "plain-rtp", "looks like RTP without protection where SRTP is expected")          \
     X(AUTH_FAIL, "auth-fail", "the authentication tag is wrong: forged, or another key")           \
     X(REPLAY, "replay", "this index was received before, or is older than the replay window")      \
     X(KEY_EXPIRED, "key-expired", "the key has protected as many packets as it may")               \

@@ -1,8 +1,16 @@
 #include "common/sa/verify.h"
 
+#include "common/rtp/plain.h"
 #include "common/rtp/rtcp.h"
 #include "common/sa/rekey.h"
 #include "common/srtp/srtp.h"
+
+/* Padding and a tag that is not there are at the end. */
+static bool looks_plain(const struct rtp_view *view, const uint8_t *packet, size_t length)
+{
+    return length > view->header_length &&
+           plain_looks_so(packet + view->header_length, length - view->header_length);
+}
 
 static enum verdict authenticate(struct sa *sa, struct sa_stream *stream,
                                  const struct rtp_view *view, const uint8_t *packet, size_t length,
@@ -15,7 +23,8 @@ static enum verdict authenticate(struct sa *sa, struct sa_stream *stream,
     if (sa->old && verdict != VERDICT_ACCEPTED)
         verdict = rekey_verify(sa, stream, verdict, view, packet, length, now_us);
     if (view->shape == RTP_SHAPE_RTP)
-        return verdict;
+        return verdict == VERDICT_AUTH_FAIL && looks_plain(view, packet, length) ? VERDICT_PLAIN_RTP
+                                                                                 : verdict;
     /* Afterwards: now and then the ciphertext of a good packet looks like lengths that add up. */
     if ((verdict == VERDICT_AUTH_FAIL || verdict == VERDICT_MALFORMED) &&
         rtcp_is_plain(packet, length))

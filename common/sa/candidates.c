@@ -440,7 +440,6 @@ void candidates_update(struct candidates *c, struct sa *sa)
 
 bool candidates_work(struct candidates *c, unsigned most)
 {
-    tidy(c);
     for (unsigned i = 0; i < most && c->pending.count; i++) {
         struct sa *sa = c->pending.sa[c->pending.count - 1];
 

@@ -48,7 +48,10 @@ struct candidates_group {
     uint32_t count; /* 0: there is no such group */
 };
 
-/* For at most max SAs. Memory grows with the SAs that are in it. NULL without memory. */
+/*
+ * For at most max SAs. Memory follows the SAs that are in it: each SA that enters a group gives
+ * back what two others have too much. NULL without memory.
+ */
 struct candidates *candidates_new(size_t max);
 /* The SAs are not touched. Accepts NULL. */
 void candidates_free(struct candidates *c);
@@ -67,9 +70,8 @@ void candidates_remove(struct candidates *c, struct sa *sa);
  */
 void candidates_update(struct candidates *c, struct sa *sa);
 /*
- * Enters up to most SAs where they belong after candidates_update(), and gives back memory of
- * groups that have become small. Allocates: not for the path of a packet. True when something is
- * left to do.
+ * Enters up to most SAs where they belong after candidates_update(). Allocates: not for the path of
+ * a packet. True when something is left to do.
  */
 bool candidates_work(struct candidates *c, unsigned most);
 

@@ -85,6 +85,7 @@ static void begin_reports(struct dmz *dmz, struct dmz_site *site)
 {
     if (!(session_peer(site->link->session)->features & FEATURE_REPORT))
         return;
+    site->stats_due = true;
     reporter_begin(&site->replica);
     dmz->hooks.kick(dmz->hooks.ctx, site->link);
 }

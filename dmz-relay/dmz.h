@@ -36,6 +36,7 @@ struct dmz_site {
     const char *name;
     struct dmz_link *link; /* the one that is up; NULL: none is */
     struct replica replica;
+    bool stats_due;               /* STATS, before the next round of SA-REPORTs */
     struct verdict_counts counts; /* of frames that came through the tunnel */
     uint64_t changed_us;          /* when it last came up or went down */
     uint64_t left_us;             /* stale-hold counts from here */

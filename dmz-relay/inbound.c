@@ -14,6 +14,7 @@ void inbound_packets(struct dmz *dmz, unsigned listener, bool rtcp_port,
     struct verdict_counts *counts = &dmz->listeners[listener].counts[rtcp_port];
     struct path_found found[PATH_GROUP];
 
+    dmz->listeners[listener].heard_us[rtcp_port] = now_us;
     for (size_t at = 0; at < count; at += PATH_GROUP) {
         size_t some = count - at < PATH_GROUP ? count - at : PATH_GROUP;
 

@@ -7,6 +7,7 @@
 #include "common/base/log.h"
 #include "common/sa/reporter.h"
 #include "common/sa/table.h"
+#include "common/tunnel/arrivals.h"
 #include "dmz-relay/dmz.h"
 
 static struct dmz_site *site_of(const struct dmz_link *link)
@@ -105,6 +106,29 @@ static bool pull_nothing(void *ctx, uint8_t *type, struct writer *body, uint64_t
     return false;
 }
 
+static uint64_t age(uint64_t then_us, uint64_t now_us)
+{
+    if (then_us == 0)
+        return ARRIVALS_NEVER;
+    return now_us > then_us ? now_us - then_us : 0;
+}
+
+static bool put_stats(struct dmz_site *site, const struct dmz *dmz, uint8_t *type,
+                      struct writer *body, uint64_t now_us)
+{
+    struct arrivals arrivals = {.count = dmz->listener_count};
+
+    for (size_t i = 0; i < dmz->listener_count; i++) {
+        memcpy(arrivals.port[i].name, dmz->listeners[i].name, NAME_SIZE);
+        for (int rtcp = 0; rtcp < 2; rtcp++)
+            arrivals.port[i].age_us[rtcp] = age(dmz->listeners[i].heard_us[rtcp], now_us);
+    }
+    site->stats_due = false;
+    *type = FRAME_STATS;
+    arrivals_put(body, &arrivals);
+    return true;
+}
+
 static bool pull_report(void *ctx, uint8_t *type, struct writer *body, uint64_t now_us)
 {
     struct dmz_link *link = ctx;
@@ -113,6 +137,8 @@ static bool pull_report(void *ctx, uint8_t *type, struct writer *body, uint64_t 
 
     if (site->link != link)
         return false;
+    if (site->stats_due)
+        return put_stats(site, link->dmz, type, body, now_us);
     pulled = reporter_pull(&site->replica, type, body, &more, now_us);
     if (more)
         link->dmz->hooks.kick(link->dmz->hooks.ctx, link);
@@ -180,5 +206,6 @@ void dmz_link_closed(struct dmz_link *link, const char *reason, uint64_t now_us)
         site->left_us = now_us;
     replica_disconnected(&site->replica);
     reporter_disconnected(&site->replica);
+    site->stats_due = false;
     log_warning("site %s is down: %s", site->name, reason);
 }

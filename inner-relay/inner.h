@@ -14,6 +14,7 @@
 #include "common/sa/authority.h"
 #include "common/sa/table.h"
 #include "common/sa/target.h"
+#include "common/tunnel/arrivals.h"
 #include "common/tunnel/session.h"
 
 enum { INNER_LINKS_MAX = 8, INNER_LISTENERS_MAX = 8 };
@@ -32,6 +33,8 @@ struct inner_link {
     struct hello peer;            /* what the dmz-relay last said of itself */
     uint64_t instance;
     uint64_t changed_us;               /* when it last came up or went down */
+    struct arrivals arrivals;          /* what its media ports hear, as it last said; */
+    uint64_t arrivals_us;              /* at this time; 0: it did not */
     uint64_t reports, reports_ignored; /* SA-REPORTs; of SAs that are not (any more) this one's */
 };
 

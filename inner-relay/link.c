@@ -76,13 +76,24 @@ static int take_report(struct inner_link *link, struct reader *body, uint64_t no
     return 0;
 }
 
+static int take_stats(struct inner_link *link, struct reader *body, uint64_t now_us)
+{
+    link->arrivals_us = now_us;
+    return arrivals_get(body, &link->arrivals);
+}
+
 static int on_control(void *ctx, uint8_t type, struct reader *body, uint64_t now_us)
 {
     struct inner_link *link = ctx;
 
-    /* The session lets nothing else through to this side. */
-    return type == FRAME_SA_REPORT ? take_report(link, body, now_us)
-                                   : authority_nak(&link->authority, body);
+    switch (type) {
+    case FRAME_SA_REPORT:
+        return take_report(link, body, now_us);
+    case FRAME_STATS:
+        return take_stats(link, body, now_us);
+    default: /* SA-NAK: the session lets nothing else through to this side */
+        return authority_nak(&link->authority, body);
+    }
 }
 
 static void on_media(void *ctx, const struct session_packet *packets, size_t count, uint64_t now_us)
@@ -158,6 +169,7 @@ void inner_link_closed(struct inner_link *link, uint64_t now_us)
     if (link->session && session_up_since(link->session) > 0)
         link->changed_us = now_us;
     authority_disconnected(&link->authority);
+    link->arrivals_us = 0;
     link->session = NULL;
 }
 

@@ -12,6 +12,7 @@ void outbound_packets(struct inner *inner, unsigned listener, bool rtcp_port,
     struct verdict_counts *counts = &inner->listeners[listener].counts[rtcp_port];
     struct path_found found[PATH_GROUP];
 
+    inner->listeners[listener].heard_us[rtcp_port] = now_us;
     for (size_t at = 0; at < count; at += PATH_GROUP) {
         size_t some = count - at < PATH_GROUP ? count - at : PATH_GROUP;
 

@@ -29,7 +29,7 @@ enum frame_type {
     FRAME_SA_DELETE = 9,
     FRAME_SA_NAK = 10,
     FRAME_SA_REPORT = 11,
-    FRAME_STATS = 12, /* reserved */
+    FRAME_STATS = 12,
     FRAME_MEDIA = 0x80,
 };
 
@@ -42,7 +42,7 @@ enum {
     FEATURE_VERIFY_ONLY = 1u << 1, /* verifies with authentication keys alone */
     FEATURE_KEYLESS = 1u << 2,     /* takes external senders without a key */
     FEATURE_REKEY = 1u << 3,       /* keeps the old key of an SA for OLD_KEY_US */
-    FEATURE_REPORT = 1u << 4,      /* sends or takes SA-REPORT */
+    FEATURE_REPORT = 1u << 4,      /* sends or takes SA-REPORT and STATS */
 };
 
 /* Tags of the fields of HELLO, HELLO-ACK, PING, PONG, BYE, SYNC-BEGIN, SYNC-END. */
@@ -142,6 +142,7 @@ enum heard_tag {
     HEARD_TAG_RECEIVED = 5,   /* u64, RTP packets */
     HEARD_TAG_LOST = 6,       /* u64, RTP packets */
     HEARD_TAG_JITTER = 7,     /* u32, in units of the RTP timestamp */
+    HEARD_TAG_AGE = 8,        /* u64, microseconds since the last RTP packet, absent: none came */
 };
 
 /* Tags of the counter of one verdict. */
@@ -155,6 +156,18 @@ enum stray_tag {
     STRAY_TAG_FROM = 1,    /* address, absent: it came through the tunnel */
     STRAY_TAG_VERDICT = 2, /* text: the name of its verdict */
     STRAY_TAG_AGE = 3,     /* u64, microseconds since it came */
+};
+
+/* Tags of STATS. */
+enum stats_tag {
+    STATS_TAG_LISTENER = 1, /* fields of its own: ARRIVAL_TAG_*; may repeat */
+};
+
+/* Tags of what comes to a listener. */
+enum arrival_tag {
+    ARRIVAL_TAG_NAME = 1,     /* text: of the listener */
+    ARRIVAL_TAG_RTP_AGE = 2,  /* u64, microseconds since the last datagram to the RTP port */
+    ARRIVAL_TAG_RTCP_AGE = 3, /* u64, the same of the RTCP port */
 };
 
 enum {

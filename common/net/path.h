@@ -26,6 +26,7 @@ struct path_listener {
     int m_line;                      /* -1: any */
     struct verdict_counts counts[2]; /* RTP port, RTCP port */
     uint64_t sent[2];
+    uint64_t heard_us[2]; /* when the last datagram came, of anybody; 0: none yet */
 };
 
 /* Where packets leave. The daemons' are UDP sockets, a test's is a list. */

@@ -1,7 +1,6 @@
 #include "common/sa/far.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/base/err.h"
 
@@ -19,7 +18,7 @@ struct sa_far {
     struct addr bound[2], stray;
     uint32_t generation;
     uint8_t stray_verdict, heard_count, count_count;
-    struct sa_heard heard[];
+    struct sa_heard heard[]; /* with the moment in place of the age */
 };
 
 static struct far_count *counts_of(const struct sa_far *far)
@@ -67,7 +66,10 @@ static void fill(struct sa_far *far, const struct sa_report *report, unsigned co
                            .stray_verdict = (uint8_t)report->stray_verdict,
                            .heard_count = (uint8_t)report->heard_count,
                            .count_count = (uint8_t)counts};
-    memcpy(far->heard, report->heard, report->heard_count * sizeof(far->heard[0]));
+    for (unsigned i = 0; i < report->heard_count; i++) {
+        far->heard[i] = report->heard[i];
+        far->heard[i].age_us = moment(report->heard[i].age_us, now_us);
+    }
     count = counts_of(far);
     for (enum verdict v = 0; v < VERDICT_COUNT; v++) {
         if (report->verdicts[v])
@@ -107,7 +109,10 @@ bool far_get(const struct sa *sa, struct sa_report *report, uint64_t *heard_us, 
                                  .stray_verdict = (enum verdict)far->stray_verdict,
                                  .stray_age_us = age(far->stray_us, now_us),
                                  .heard_count = far->heard_count};
-    memcpy(report->heard, far->heard, far->heard_count * sizeof(far->heard[0]));
+    for (unsigned i = 0; i < far->heard_count; i++) {
+        report->heard[i] = far->heard[i];
+        report->heard[i].age_us = age(far->heard[i].age_us, now_us);
+    }
     for (unsigned i = 0; i < far->count_count; i++)
         report->verdicts[counts_of(far)[i].verdict] = counts_of(far)[i].packets;
     if (heard_us)

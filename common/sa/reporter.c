@@ -54,7 +54,7 @@ static bool was_heard(const struct sa_stream *stream)
     return stream->index.started || stream->index.rtcp_started || stream->stats.received > 0;
 }
 
-static void add_heard(struct sa_report *report, const struct sa_stream *stream)
+static void add_heard(struct sa_report *report, const struct sa_stream *stream, uint64_t now_us)
 {
     report->heard[report->heard_count++] =
         (struct sa_heard){.ssrc = stream->ssrc,
@@ -65,6 +65,7 @@ static void add_heard(struct sa_report *report, const struct sa_stream *stream)
                           .rtcp_index = stream->index.rtcp_highest,
                           .received = stream->stats.received,
                           .lost = rtp_stats_lost(&stream->stats),
+                          .age_us = age(stream->stats.last_arrival_us, now_us),
                           .jitter = (uint32_t)stream->stats.jitter};
 }
 
@@ -86,7 +87,7 @@ static void fill(struct sa_report *report, const struct sa *sa, uint64_t now_us)
         report->verdicts[i] = sa->verdicts[i];
     for (unsigned i = 0; i < sa->stream_count; i++) {
         if (was_heard(&sa->stream[i]))
-            add_heard(report, &sa->stream[i]);
+            add_heard(report, &sa->stream[i], now_us);
     }
 }
 

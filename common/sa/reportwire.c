@@ -36,6 +36,8 @@ static void put_heard(struct writer *w, const struct sa_heard *heard)
     tlv_put_u64(&fields, HEARD_TAG_RECEIVED, heard->received);
     tlv_put_u64(&fields, HEARD_TAG_LOST, heard->lost);
     tlv_put_u32(&fields, HEARD_TAG_JITTER, heard->jitter);
+    if (heard->age_us != REPORT_NEVER)
+        tlv_put_u64(&fields, HEARD_TAG_AGE, heard->age_us);
     put_fields(w, REPORT_TAG_SSRC, &fields);
 }
 
@@ -118,6 +120,8 @@ static bool get_heard_field(const struct tlv *field, struct sa_heard *heard, boo
         return tlv_get_u64(field, &heard->lost);
     case HEARD_TAG_JITTER:
         return tlv_get_u32(field, &heard->jitter);
+    case HEARD_TAG_AGE:
+        return get_age(field, &heard->age_us);
     default:
         return !field->critical;
     }
@@ -125,7 +129,7 @@ static bool get_heard_field(const struct tlv *field, struct sa_heard *heard, boo
 
 static bool get_heard(const struct tlv *field, struct sa_report *report)
 {
-    struct sa_heard heard = {.origin = SSRC_ORIGIN_SIGNALLED};
+    struct sa_heard heard = {.origin = SSRC_ORIGIN_SIGNALLED, .age_us = REPORT_NEVER};
     struct reader r = field->value;
     struct tlv inner;
     bool ok = true, has_ssrc = false;

@@ -26,6 +26,7 @@ struct sa_heard {
     uint64_t index; /* the highest one verified */
     uint32_t rtcp_index;
     uint64_t received, lost;
+    uint64_t age_us; /* since the last RTP packet; REPORT_NEVER */
     uint32_t jitter; /* in units of the RTP timestamp */
 };
 

@@ -321,6 +321,7 @@ static bool may_come(const struct session *session, uint8_t type)
         return session->role == SESSION_DMZ;
     case FRAME_SA_NAK:
     case FRAME_SA_REPORT:
+    case FRAME_STATS:
         return session->role == SESSION_INNER;
     default:
         return false;

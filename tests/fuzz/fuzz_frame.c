@@ -62,7 +62,7 @@ static int on_control(void *ctx, uint8_t type, struct reader *body, uint64_t now
     (void)now_us;
     expect_alive(run);
     if (run->flags & INNER)
-        expect(type == FRAME_SA_NAK || type == FRAME_SA_REPORT);
+        expect(type >= FRAME_SA_NAK && type <= FRAME_STATS);
     else
         expect(type >= FRAME_SYNC_BEGIN && type <= FRAME_SA_DELETE);
     run->seen += FRAME_HEAD_OCTETS + reader_left(body);

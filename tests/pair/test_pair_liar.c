@@ -342,7 +342,7 @@ static const struct {
     {"PONG of noise", FRAME_PONG, put_noise},
     {"empty SA-REPORT", FRAME_SA_REPORT, put_nothing},
     {"SA-REPORT of noise", FRAME_SA_REPORT, put_noise},
-    {"STATS", FRAME_STATS, put_nothing},
+    {"STATS of noise", FRAME_STATS, put_noise},
     {"unknown", 0x33, put_noise},
     {"unknown media", 0x99, put_noise},
     {"media without a packet", FRAME_MEDIA, put_nothing},

@@ -104,6 +104,28 @@ START_TEST(test_only_what_changed)
 }
 END_TEST
 
+/* When each port of each listener last heard anybody, whoever it was. */
+START_TEST(test_listeners)
+{
+    struct pair *pair = pair_new(1);
+    const struct inner_link *link = link_of(pair, 0);
+    struct addr stranger = sample_addr("192.0.2.99:9");
+
+    pair_run(pair, 1100 * PAIR_MS);
+    ck_assert_uint_eq(link->arrivals.count, 2);
+    ck_assert_str_eq(link->arrivals.port[0].name, "four");
+    ck_assert_uint_eq(link->arrivals.port[0].age_us[0], ARRIVALS_NEVER);
+    pair_datagram(pair, SA_SIDE_EXTERNAL, 0, 1, true, &stranger, (const uint8_t *)"x", 1);
+    pair_run(pair, 1100 * PAIR_MS);
+    ck_assert_uint_eq(link->arrivals.port[0].age_us[0], ARRIVALS_NEVER);
+    ck_assert_uint_eq(link->arrivals.port[1].age_us[0], ARRIVALS_NEVER);
+    ck_assert_uint_lt(link->arrivals.port[1].age_us[1], 1100 * PAIR_MS);
+    pair_reset(pair_tunnel(pair, 0));
+    ck_assert_uint_eq(link->arrivals_us, 0);
+    pair_free(pair);
+}
+END_TEST
+
 /* Each site hears of its own SAs only, though ids are the same. */
 START_TEST(test_two_sites)
 {
@@ -253,6 +275,7 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, test_both_ends);
     tcase_add_test(tc, test_only_what_changed);
+    tcase_add_test(tc, test_listeners);
     tcase_add_test(tc, test_two_sites);
     tcase_add_test(tc, test_again_after_a_reconnect);
     tcase_add_test(tc, test_changes_under_a_round);

@@ -37,6 +37,7 @@ static struct sa_report full_report(void)
                                             .rtcp_index = 0x7fffffff - i,
                                             .received = UINT64_MAX - i,
                                             .lost = i,
+                                            .age_us = 1000 * i,
                                             .jitter = UINT32_MAX};
     return report;
 }
@@ -88,6 +89,7 @@ static void expect_same_heard(const struct sa_heard *a, const struct sa_heard *b
     ck_assert_uint_eq(a->received, b->received);
     ck_assert_uint_eq(a->lost, b->lost);
     ck_assert_uint_eq(a->jitter, b->jitter);
+    ck_assert_uint_eq(a->age_us, b->age_us);
 }
 
 static void expect_same(const struct sa_report *a, const struct sa_report *b)
@@ -263,6 +265,8 @@ START_TEST(test_far)
     /* What was reported gets older with the clock. */
     ck_assert(far_get(sa, &back, NULL, NOW_US + 5));
     ck_assert_uint_eq(back.age_us, report.age_us + (_i ? 5 : 0));
+    for (unsigned i = 0; i < back.heard_count; i++)
+        ck_assert_uint_eq(back.heard[i].age_us, report.heard[i].age_us + 5);
     ck_assert_uint_eq(back.stray_age_us, report.stray_age_us + (_i ? 5 : 0));
     sa_free(sa);
 }

@@ -21,6 +21,7 @@
 #include "common/sa/reportwire.h"
 #include "common/sa/wire.h"
 #include "common/srtp/srtp.h"
+#include "common/tunnel/arrivals.h"
 #include "common/tunnel/frame.h"
 #include "common/tunnel/hello.h"
 #include "tests/unit/unit.h"
@@ -185,6 +186,8 @@ static const struct {
     {"enum heard_tag {", "HEARD_TAG_", "Fields of SSRC in SA-REPORT", true},
     {"enum count_tag {", "COUNT_TAG_", "Fields of COUNT", true},
     {"enum stray_tag {", "STRAY_TAG_", "Fields of STRAY", true},
+    {"enum stats_tag {", "STATS_TAG_", "Fields of STATS", true},
+    {"enum arrival_tag {", "ARRIVAL_TAG_", "Fields of LISTENER in STATS", true},
 };
 
 START_TEST(test_enum)
@@ -556,6 +559,14 @@ static void put_report(struct writer *w, bool full)
     reportwire_put(w, &report);
 }
 
+static void put_stats(struct writer *w, bool full)
+{
+    struct arrivals arrivals = {.count = 1, .port = {{.name = "main"}}};
+
+    (void)full;
+    arrivals_put(w, &arrivals);
+}
+
 static const struct {
     const char *frame;
     const char *label; /* in front of the fields */
@@ -576,6 +587,7 @@ static const struct {
     {"SA-DELETE", "Fields: ", 3, put_delete},
     {"SA-NAK", "Fields: ", 3, put_nak},
     {"SA-REPORT", "Fields: ", 5, put_report},
+    {"STATS", "Fields: ", 9, put_stats},
 };
 
 static const char *tag_name(const struct list *tags, unsigned tag)

@@ -62,8 +62,10 @@ int dmz_init(struct dmz *dmz, const struct dmz_options *options, const char *con
     dmz->out = *out;
     dmz->hooks = *hooks;
     dmz->table = table_new(options->max_sas);
-    if (!dmz->table)
+    dmz->budget = budget_new();
+    if (!dmz->table || !dmz->budget)
         return ERR_NOMEM;
+    inbound_init(dmz);
     for (; names[dmz->site_count] && dmz->site_count < DMZ_SITES_MAX; dmz->site_count++) {
         struct dmz_site *site = &dmz->sites[dmz->site_count];
 
@@ -77,6 +79,7 @@ int dmz_init(struct dmz *dmz, const struct dmz_options *options, const char *con
 void dmz_fini(struct dmz *dmz)
 {
     table_free(dmz->table);
+    budget_free(dmz->budget);
     memset(dmz, 0, sizeof(*dmz));
 }
 
@@ -114,6 +117,8 @@ bool dmz_work(struct dmz *dmz, uint64_t now_us)
     dmz->out.flush(dmz->out.ctx);
     for (size_t i = 0; i < dmz->site_count && left > 0; i++)
         left -= replica_sweep(&dmz->sites[i].replica, left);
+    if (table_work(dmz->table))
+        left = 0;
     return rekey_tick(table_old_keys(dmz->table), now_us, OLD_KEYS_PIECE) || left == 0;
 }
 

@@ -68,10 +68,13 @@ struct dmz_options {
 struct dmz {
     struct dmz_options options;
     struct table *table;
+    struct budget *budget; /* of tries for unknown senders */
+    struct path path;      /* of packets from outside */
     struct target_rules rules;
     struct peers peers; /* that speak RTP'; our own listeners too, as "self" */
     struct path_listener listeners[DMZ_LISTENERS_MAX];
     size_t listener_count;
+    struct verdict_counts own; /* of packets to our own address, which no socket sees */
     struct dmz_site sites[DMZ_SITES_MAX];
     size_t site_count;
     struct path_out out;
@@ -105,12 +108,20 @@ struct dmz_link *dmz_link_new(struct dmz *dmz, const char *name, uint64_t now_us
 void dmz_link_closed(struct dmz_link *link, const char *reason, uint64_t now_us);
 
 /* --- inbound.c: datagrams from outside, on their way into the tunnel. */
+void inbound_init(struct dmz *dmz);
 void inbound_packets(struct dmz *dmz, unsigned listener, bool rtcp_port,
                      const struct udp_packet *packets, size_t count, uint64_t now_us);
 
+/*
+ * RTP' to our own address that would leave through this listener: it comes in as if a peer had
+ * sent it from there. rtcp_port: to the port for RTCP.
+ */
+void inbound_own(struct dmz *dmz, unsigned listener, bool rtcp_port, const uint8_t *data,
+                 size_t length, uint64_t now_us);
+
 /* --- outbound.c: packets from the tunnel, at most SESSION_GROUP, on their way out. */
 void outbound_frames(struct dmz_site *site, struct dmz *dmz, const struct session_packet *packets,
-                     size_t count);
+                     size_t count, uint64_t now_us);
 /* What became of a packet that went to dmz.out; tag is what came with it, error an errno or 0. */
 void outbound_sent(struct dmz *dmz, unsigned listener, bool rtcp_port, void *tag, int error);
 

@@ -1,11 +1,20 @@
 #include "dmz-relay/dmz.h"
 
-/* The tunnel of the site that the SA is of; NULL: it is not up, or there is no SA. */
-static struct session *session_of(const struct dmz *dmz, const struct sa *sa)
+static struct session *session_of(void *ctx, const struct sa *sa)
 {
-    const struct dmz_link *link = sa ? dmz->sites[sa->owner].link : NULL;
+    const struct dmz *dmz = ctx;
+    const struct dmz_link *link = dmz->sites[sa->owner].link;
 
     return link ? link->session : NULL;
+}
+
+void inbound_init(struct dmz *dmz)
+{
+    dmz->path = (struct path){.side = SA_SIDE_EXTERNAL,
+                              .learn = {dmz->table, dmz->budget, &dmz->rules},
+                              .peers = &dmz->peers,
+                              .session = session_of,
+                              .ctx = dmz};
 }
 
 void inbound_packets(struct dmz *dmz, unsigned listener, bool rtcp_port,
@@ -18,9 +27,20 @@ void inbound_packets(struct dmz *dmz, unsigned listener, bool rtcp_port,
     for (size_t at = 0; at < count; at += PATH_GROUP) {
         size_t some = count - at < PATH_GROUP ? count - at : PATH_GROUP;
 
-        path_find(dmz->table, SA_SIDE_EXTERNAL, packets + at, some, found);
+        path_find(&dmz->path, packets + at, some, found);
         for (size_t i = 0; i < some; i++)
-            path_into_tunnel(&found[i], session_of(dmz, found[i].sa), counts, rtcp_port,
-                             &packets[at + i], now_us);
+            path_into_tunnel(&dmz->path, &found[i], counts, rtcp_port, &packets[at + i], now_us);
     }
+}
+
+void inbound_own(struct dmz *dmz, unsigned listener, bool rtcp_port, const uint8_t *data,
+                 size_t length, uint64_t now_us)
+{
+    struct udp_packet packet = {
+        .data = data, .length = length, .source = dmz->listeners[listener].advertise};
+    struct path_found found;
+
+    packet.source.port = (uint16_t)(packet.source.port + rtcp_port);
+    path_find_own(&dmz->path, &packet, &found);
+    path_into_tunnel(&dmz->path, &found, &dmz->own, rtcp_port, &packet, now_us);
 }

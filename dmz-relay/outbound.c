@@ -11,37 +11,72 @@ static enum verdict route(const struct path_found *found, const struct dmz *dmz,
         return found->verdict;
     if (found->sa->side != SA_SIDE_INTERNAL)
         return VERDICT_WRONG_SIDE;
-    return path_route(found->sa, found->view.shape == RTP_SHAPE_RTCP, dmz->listeners,
+    return path_route(found->sa, found->input.view.shape == RTP_SHAPE_RTCP, dmz->listeners,
                       dmz->listener_count, hop);
 }
 
-static void take(struct dmz_site *site, struct dmz *dmz, const struct path_found *found,
-                 const struct session_packet *packet)
+static void count(struct dmz_site *site, struct sa *sa, enum verdict verdict)
 {
-    struct sa *sa = found->sa;
-    struct path_hop hop;
-    enum verdict verdict = route(found, dmz, &hop);
-
-    site->counts.received++;
-    if (verdict == VERDICT_ACCEPTED) {
-        sa->octets += packet->length;
-        dmz->out.send(dmz->out.ctx, hop.listener, hop.rtcp_port, hop.to, packet->data,
-                      packet->length, sa);
-        return;
-    }
     verdict_count(&site->counts, verdict);
     if (sa)
         verify_count(sa, verdict);
 }
 
+/* The listener whose address this is, as the world sees it; -1: it is nobody's here. */
+static int own_listener(const struct dmz *dmz, const struct addr *addr)
+{
+    for (size_t i = 0; i < dmz->listener_count; i++) {
+        const struct addr *own = &dmz->listeners[i].advertise;
+
+        if (addr_ip_equal(addr, own) &&
+            (addr->port == own->port || addr->port == (uint16_t)(own->port + 1)))
+            return (int)i;
+    }
+    return -1;
+}
+
+/* To ourselves: two sites meet, and nothing leaves the host (DESIGN section 4). */
+static void hand_over(struct dmz_site *site, struct dmz *dmz, const struct path_found *found,
+                      const struct path_hop *hop, unsigned to, uint64_t now_us)
+{
+    uint8_t memory[PATH_PRIME_OCTETS];
+    size_t length = path_prime(found->sa, &found->input, memory);
+
+    found->sa->packets++;
+    count(site, found->sa, VERDICT_ACCEPTED);
+    inbound_own(dmz, to, hop->to->port != dmz->listeners[to].advertise.port, memory, length,
+                now_us);
+}
+
+static void take(struct dmz_site *site, struct dmz *dmz, const struct path_found *found,
+                 uint64_t now_us)
+{
+    struct sa *sa = found->sa;
+    struct path_hop hop;
+    enum verdict verdict = route(found, dmz, &hop);
+    int own;
+
+    site->counts.received++;
+    if (verdict != VERDICT_ACCEPTED) {
+        count(site, sa, verdict);
+        return;
+    }
+    sa->octets += found->input.length;
+    own = sa->encap_out == SA_ENCAP_RTP_PRIME ? own_listener(dmz, hop.to) : -1;
+    if (own >= 0)
+        hand_over(site, dmz, found, &hop, (unsigned)own, now_us);
+    else
+        path_send(&dmz->out, &hop, sa, &found->input);
+}
+
 void outbound_frames(struct dmz_site *site, struct dmz *dmz, const struct session_packet *packets,
-                     size_t count)
+                     size_t count, uint64_t now_us)
 {
     struct path_found found[PATH_GROUP];
 
     path_find_labels(dmz->table, site->replica.owner, packets, count, found);
     for (size_t i = 0; i < count; i++)
-        take(site, dmz, &found[i], &packets[i]);
+        take(site, dmz, &found[i], now_us);
 }
 
 void outbound_sent(struct dmz *dmz, unsigned listener, bool rtcp_port, void *tag, int error)

@@ -32,6 +32,17 @@ static void flush(struct relay *relay)
     }
 }
 
+/* One site's packets may have gone into another one's queue. */
+static void flush_soon(struct relay *relay)
+{
+    struct dmz *core = &relay->core;
+
+    for (size_t i = 0; i < core->site_count; i++) {
+        if (core->sites[i].link && session_queued(core->sites[i].link->session) > 0)
+            conn_flush_soon(core->sites[i].link->conn);
+    }
+}
+
 static void on_packets(void *ctx, unsigned listener, bool rtcp_port,
                        const struct udp_packet *packets, size_t count, uint64_t now_us)
 {
@@ -102,6 +113,7 @@ static void on_drained(void *ctx)
     struct daemon *daemon = ctx;
 
     media_flush(daemon->media);
+    flush_soon(relay_of(daemon));
     if (dmz_has_work(&relay_of(daemon)->core))
         daemon_has_work(daemon);
 }

@@ -92,8 +92,7 @@ static void on_media(void *ctx, const struct session_packet *packets, size_t cou
 {
     struct dmz_link *link = ctx;
 
-    (void)now_us;
-    outbound_frames(site_of(link), link->dmz, packets, count);
+    outbound_frames(site_of(link), link->dmz, packets, count, now_us);
 }
 
 /* NAKs are urgent, and everything else can wait for media. */

@@ -5,8 +5,7 @@
  * The dmz-relay has verified the packet already, but it stands where it can be
  * broken into: nothing that it says is taken on trust.
  */
-static enum verdict admit(const struct path_found *found, struct inner *inner,
-                          const struct session_packet *packet, uint64_t now_us,
+static enum verdict admit(const struct path_found *found, struct inner *inner, uint64_t now_us,
                           struct path_hop *hop)
 {
     struct sa *sa = found->sa;
@@ -18,29 +17,26 @@ static enum verdict admit(const struct path_found *found, struct inner *inner,
         verify_count(sa, verdict);
         return verdict;
     }
-    verdict = verify_packet(sa, &found->view, packet->data, packet->length, now_us);
+    verdict = verify_packet(inner->table, sa, &found->input, now_us);
     if (verdict != VERDICT_ACCEPTED)
         return verdict;
-    verdict = path_route(sa, found->view.shape == RTP_SHAPE_RTCP, inner->listeners,
+    verdict = path_route(sa, found->input.view.shape == RTP_SHAPE_RTCP, inner->listeners,
                          inner->listener_count, hop);
     if (verdict != VERDICT_ACCEPTED)
         verify_count(sa, verdict);
     return verdict;
 }
 
-static void take(struct inner_link *link, const struct path_found *found,
-                 const struct session_packet *packet, uint64_t now_us)
+static void take(struct inner_link *link, const struct path_found *found, uint64_t now_us)
 {
-    const struct path_out *out = &link->inner->out;
     enum verdict verdict = VERDICT_NO_SA;
     struct path_hop hop;
 
     link->counts.received++;
     if (found->sa)
-        verdict = admit(found, link->inner, packet, now_us, &hop);
+        verdict = admit(found, link->inner, now_us, &hop);
     if (verdict == VERDICT_ACCEPTED)
-        out->send(out->ctx, hop.listener, hop.rtcp_port, hop.to, packet->data, packet->length,
-                  found->sa);
+        path_send(&link->inner->out, &hop, found->sa, &found->input);
     else
         verdict_count(&link->counts, verdict);
 }
@@ -52,7 +48,7 @@ void inbound_frames(struct inner_link *link, const struct session_packet *packet
 
     path_find_labels(link->inner->table, link->number, packets, count, found);
     for (size_t i = 0; i < count; i++)
-        take(link, &found[i], &packets[i], now_us);
+        take(link, &found[i], now_us);
 }
 
 void inbound_sent(struct inner *inner, unsigned listener, bool rtcp_port, void *tag, int error)

@@ -20,8 +20,10 @@ int inner_init(struct inner *inner, const struct inner_options *options, const c
     inner->hooks = *hooks;
     inner->next_id = 1;
     inner->table = table_new(options->max_sas);
-    if (!inner->table)
+    inner->budget = budget_new();
+    if (!inner->table || !inner->budget)
         return ERR_NOMEM;
+    outbound_init(inner);
     for (; names[inner->link_count] && inner->link_count < INNER_LINKS_MAX; inner->link_count++) {
         struct inner_link *link = &inner->links[inner->link_count];
 
@@ -39,6 +41,7 @@ void inner_fini(struct inner *inner)
     for (size_t i = 0; i < inner->link_count; i++)
         authority_fini(&inner->links[i].authority);
     table_free(inner->table);
+    budget_free(inner->budget);
     memset(inner, 0, sizeof(*inner));
 }
 
@@ -123,6 +126,7 @@ bool inner_work(struct inner *inner, uint64_t now_us)
     more = inner->aging.left > 0;
     for (size_t i = 0; i < inner->link_count; i++)
         more |= authority_tick(&inner->links[i].authority, now_us);
+    more |= table_work(inner->table);
     more |= rekey_tick(table_old_keys(inner->table), now_us, OLD_KEYS_PIECE);
     return more;
 }

@@ -64,6 +64,8 @@ struct inner_options {
 struct inner {
     struct inner_options options;
     struct table *table;
+    struct budget *budget; /* of tries for unknown senders */
+    struct path path;      /* of packets from inside */
     struct target_rules rules;
     struct peers peers; /* that speak RTP'; the dmz-relay has the last word */
     struct path_listener listeners[INNER_LISTENERS_MAX];
@@ -109,6 +111,7 @@ const struct hello_listener *inner_link_listener(const struct inner_link *link, 
                                                  uint8_t family);
 
 /* --- outbound.c: datagrams from inside, on their way into the tunnel. */
+void outbound_init(struct inner *inner);
 void outbound_packets(struct inner *inner, unsigned listener, bool rtcp_port,
                       const struct udp_packet *packets, size_t count, uint64_t now_us);
 

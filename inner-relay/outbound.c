@@ -1,9 +1,18 @@
 #include "inner-relay/inner.h"
 
-/* The tunnel to the dmz-relay that the SA lives on; NULL: it is not up, or there is no SA. */
-static struct session *session_of(const struct inner *inner, const struct sa *sa)
+static struct session *session_of(void *ctx, const struct sa *sa)
 {
-    return sa ? inner->links[sa->owner].session : NULL;
+    const struct inner *inner = ctx;
+
+    return inner->links[sa->owner].session;
+}
+
+void outbound_init(struct inner *inner)
+{
+    inner->path = (struct path){.side = SA_SIDE_INTERNAL,
+                                .learn = {inner->table, inner->budget, &inner->rules},
+                                .session = session_of,
+                                .ctx = inner};
 }
 
 void outbound_packets(struct inner *inner, unsigned listener, bool rtcp_port,
@@ -16,9 +25,8 @@ void outbound_packets(struct inner *inner, unsigned listener, bool rtcp_port,
     for (size_t at = 0; at < count; at += PATH_GROUP) {
         size_t some = count - at < PATH_GROUP ? count - at : PATH_GROUP;
 
-        path_find(inner->table, SA_SIDE_INTERNAL, packets + at, some, found);
+        path_find(&inner->path, packets + at, some, found);
         for (size_t i = 0; i < some; i++)
-            path_into_tunnel(&found[i], session_of(inner, found[i].sa), counts, rtcp_port,
-                             &packets[at + i], now_us);
+            path_into_tunnel(&inner->path, &found[i], counts, rtcp_port, &packets[at + i], now_us);
     }
 }

@@ -4,24 +4,53 @@
 #include <string.h>
 
 #include "common/sa/table.h"
-#include "common/sa/verify.h"
 
-/* RFC 5761: RTCP may come on the RTP port only where that was agreed; RTP never on the RTCP port.
- */
-static bool right_port(const struct sa *sa, const struct rtp_view *view, bool rtcp_port)
+/* ------------------------------------------------------------ who sends */
+
+/* From inside, RTP' comes from where an SA says so; one address has one encapsulation. */
+static bool is_prime_source(const struct path *path, const struct addr *source)
 {
-    bool rtcp = view->shape == RTP_SHAPE_RTCP;
+    const struct sa *sa;
 
-    return rtcp_port ? rtcp && !sa->source.mux : !rtcp || sa->source.mux;
+    if (!table_has_prime(path->learn.table, path->side))
+        return false;
+    sa = table_at_source(path->learn.table, path->side, source);
+    return sa && sa->encap_in == SA_ENCAP_RTP_PRIME;
 }
 
-static void look_at(const struct udp_packet *packet, struct path_found *found,
+/* Nothing that comes through a socket is from ourselves, whatever its source address says. */
+static bool is_peer(const struct path *path, const struct addr *source)
+{
+    const struct peer *peer = path->peers ? peers_find(path->peers, source) : NULL;
+
+    return peer && strcmp(peer->name, PEERS_SELF) != 0;
+}
+
+/* ------------------------------------------------------------ which SA */
+
+static enum verdict read_input(const struct udp_packet *packet, bool prime,
+                               struct verify_input *input)
+{
+    *input =
+        (struct verify_input){.packet = packet->data, .length = packet->length, .prime = prime};
+    if (packet->truncated)
+        return VERDICT_TOO_BIG;
+    if (prime) {
+        if (!prime_read(packet->data, packet->length, &input->outer))
+            return VERDICT_MALFORMED;
+        input->packet += PRIME_OCTETS;
+        input->length -= PRIME_OCTETS;
+    }
+    return classify(input->packet, input->length, &input->view);
+}
+
+static void look_at(const struct udp_packet *packet, bool prime, struct path_found *found,
                     struct table_lookup *lookup)
 {
-    *found = (struct path_found){0};
-    found->verdict =
-        packet->truncated ? VERDICT_TOO_BIG : classify(packet->data, packet->length, &found->view);
-    *lookup = (struct table_lookup){.ssrc = found->view.ssrc};
+    found->sa = NULL;
+    found->verdict = read_input(packet, prime, &found->input);
+    *lookup = (struct table_lookup){.ssrc = prime ? found->input.outer : found->input.view.ssrc,
+                                    .exact = prime};
     if (found->verdict == VERDICT_ACCEPTED)
         lookup->source = &packet->source;
 }
@@ -32,23 +61,33 @@ static void take_over(const struct table_lookup *lookups, size_t count, struct p
     for (size_t i = 0; i < count; i++) {
         found[i].sa = lookups[i].sa;
         if (found[i].sa)
-            verify_prefetch(found[i].sa, &found[i].view);
+            verify_prefetch(found[i].sa, &found[i].input.view);
     }
 }
 
-void path_find(struct table *table, enum sa_side side, const struct udp_packet *packets,
-               size_t count, struct path_found *found)
+void path_find(const struct path *path, const struct udp_packet *packets, size_t count,
+               struct path_found *found)
 {
     struct table_lookup lookups[PATH_GROUP];
 
-    for (size_t i = 0; i < count; i++)
-        look_at(&packets[i], &found[i], &lookups[i]);
-    table_by_sources(table, side, lookups, count);
-    take_over(lookups, count, found);
     for (size_t i = 0; i < count; i++) {
-        if (!found[i].sa && found[i].verdict == VERDICT_ACCEPTED)
-            found[i].verdict = VERDICT_NO_SA;
+        found[i].peer = is_peer(path, &packets[i].source);
+        look_at(&packets[i], found[i].peer || is_prime_source(path, &packets[i].source), &found[i],
+                &lookups[i]);
     }
+    table_by_sources(path->learn.table, path->side, lookups, count);
+    take_over(lookups, count, found);
+}
+
+void path_find_own(const struct path *path, const struct udp_packet *packet,
+                   struct path_found *found)
+{
+    struct table_lookup lookup;
+
+    found->peer = true;
+    look_at(packet, true, found, &lookup);
+    table_by_sources(path->learn.table, path->side, &lookup, 1);
+    take_over(&lookup, 1, found);
 }
 
 void path_find_labels(struct table *table, unsigned owner, const struct session_packet *packets,
@@ -57,34 +96,89 @@ void path_find_labels(struct table *table, unsigned owner, const struct session_
     struct table_lookup lookups[PATH_GROUP];
 
     for (size_t i = 0; i < count; i++) {
-        found[i].verdict = classify(packets[i].data, packets[i].length, &found[i].view);
-        lookups[i].ssrc = packets[i].label;
+        found[i].peer = false;
+        found[i].input =
+            (struct verify_input){.packet = packets[i].data, .length = packets[i].length};
+        found[i].verdict = classify(packets[i].data, packets[i].length, &found[i].input.view);
+        lookups[i] = (struct table_lookup){.ssrc = packets[i].label};
     }
     table_by_labels(table, owner, lookups, count);
     take_over(lookups, count, found);
 }
 
-enum verdict path_verify(const struct path_found *found, bool rtcp_port,
-                         const struct udp_packet *packet, uint64_t now_us)
+/* ------------------------------------------------------------ whose packet it is */
+
+/* What the SA that was found by source and SSRC says of it. */
+static enum verdict ask_known(const struct path *path, const struct path_found *found,
+                              bool rtcp_port, uint64_t now_us)
 {
-    if (found->verdict != VERDICT_ACCEPTED)
-        return found->verdict;
-    if (!right_port(found->sa, &found->view, rtcp_port)) {
-        verify_count(found->sa, VERDICT_WRONG_PORT);
+    struct sa *sa = found->sa;
+
+    if (!sa || (sa->encap_in == SA_ENCAP_RTP_PRIME) != found->input.prime)
+        return VERDICT_NO_SA;
+    if (!learn_right_port(sa, &found->input.view, rtcp_port)) {
+        verify_count(sa, VERDICT_WRONG_PORT);
         return VERDICT_WRONG_PORT;
     }
-    return verify_packet(found->sa, &found->view, packet->data, packet->length, now_us);
+    return verify_packet(path->learn.table, sa, &found->input, now_us);
 }
 
-void path_into_tunnel(const struct path_found *found, struct session *session,
+static uint32_t ssrc_in_front(const struct verify_input *input)
+{
+    return input->prime ? input->outer : input->view.ssrc;
+}
+
+/* Could the packet be another SA's? A replay only of one that shares source and SSRC. */
+static bool is_search_due(const struct path *path, const struct path_found *found,
+                          const struct addr *source, enum verdict verdict)
+{
+    const struct sa *first;
+
+    if (verdict == VERDICT_NO_SA || verdict == VERDICT_AUTH_FAIL || verdict == VERDICT_MALFORMED)
+        return true;
+    if (verdict != VERDICT_REPLAY)
+        return false;
+    first =
+        table_by_stream(path->learn.table, path->side, source, ssrc_in_front(&found->input), NULL);
+    return first && table_by_stream(path->learn.table, path->side, source,
+                                    ssrc_in_front(&found->input), first);
+}
+
+enum verdict path_verify(const struct path *path, struct path_found *found, bool rtcp_port,
+                         const struct udp_packet *packet, uint64_t now_us)
+{
+    struct learn_origin origin = {path->side, &packet->source, rtcp_port, found->peer};
+    enum verdict verdict = found->verdict;
+    struct sa *other = NULL;
+
+    if (verdict != VERDICT_ACCEPTED)
+        return verdict;
+    verdict = ask_known(path, found, rtcp_port, now_us);
+    if (verdict == VERDICT_REPLAY)
+        learn_replayed(found->sa, &origin, &found->input, now_us);
+    if (is_search_due(path, found, &packet->source, verdict))
+        verdict =
+            learn_search(&path->learn, &origin, &found->input, found->sa, verdict, &other, now_us);
+    if (other)
+        found->sa = other;
+    if (verdict == VERDICT_ACCEPTED)
+        learn_heard(&path->learn, found->sa, &origin, &found->input, now_us);
+    return verdict;
+}
+
+void path_into_tunnel(const struct path *path, struct path_found *found,
                       struct verdict_counts *counts, bool rtcp_port,
                       const struct udp_packet *packet, uint64_t now_us)
 {
-    enum verdict verdict = path_verify(found, rtcp_port, packet, now_us);
+    enum verdict verdict = path_verify(path, found, rtcp_port, packet, now_us);
+    struct session *session = NULL;
 
     counts->received++;
-    if (verdict == VERDICT_ACCEPTED && session) {
-        session_media(session, found->sa->label, packet->data, packet->length, counts, now_us);
+    if (verdict == VERDICT_ACCEPTED)
+        session = path->session(path->ctx, found->sa);
+    if (session) {
+        session_media(session, found->sa->label, found->input.packet, found->input.length, counts,
+                      now_us);
         return;
     }
     if (verdict == VERDICT_ACCEPTED) {
@@ -92,6 +186,43 @@ void path_into_tunnel(const struct path_found *found, struct session *session,
         verify_count(found->sa, verdict);
     }
     verdict_count(counts, verdict);
+}
+
+/* ------------------------------------------------------------ on the way out */
+
+static uint32_t outer_of(struct sa *sa, const struct verify_input *input)
+{
+    uint32_t ssrc = input->view.ssrc;
+
+    if (input->view.shape == RTP_SHAPE_RTP) {
+        sa->carried_ssrc = ssrc;
+        return ssrc;
+    }
+    if (sa_stream(sa, ssrc))
+        return ssrc;
+    if (sa->stream_count > 0 && !sa->carried_ssrc)
+        return sa->stream[0].ssrc;
+    return sa->carried_ssrc ? sa->carried_ssrc : ssrc;
+}
+
+size_t path_prime(struct sa *sa, const struct verify_input *input, uint8_t *memory)
+{
+    prime_write(memory, outer_of(sa, input));
+    memcpy(memory + PRIME_OCTETS, input->packet, input->length);
+    return PRIME_OCTETS + input->length;
+}
+
+void path_send(const struct path_out *out, const struct path_hop *hop, struct sa *sa,
+               const struct verify_input *input)
+{
+    uint8_t memory[PATH_PRIME_OCTETS];
+
+    if (sa->encap_out == SA_ENCAP_RTP)
+        out->send(out->ctx, hop->listener, hop->rtcp_port, hop->to, input->packet, input->length,
+                  sa);
+    else
+        out->send(out->ctx, hop->listener, hop->rtcp_port, hop->to, memory,
+                  path_prime(sa, input, memory), sa);
 }
 
 int path_find_listener(const struct path_listener *listeners, size_t count, const char *name,

@@ -11,9 +11,12 @@
 
 #include "common/base/addr.h"
 #include "common/base/verdict.h"
+#include "common/net/peers.h"
 #include "common/net/udp.h"
-#include "common/rtp/classify.h"
+#include "common/rtp/prime.h"
+#include "common/sa/learn.h"
 #include "common/sa/sa.h"
+#include "common/sa/verify.h"
 #include "common/tunnel/session.h"
 
 struct table;
@@ -39,35 +42,55 @@ struct path_out {
     void *ctx;
 };
 
+/* What one daemon's datagrams are judged with: senders of one side, on their way into the tunnel.
+ */
+struct path {
+    enum sa_side side;
+    struct learn learn;        /* with the table */
+    const struct peers *peers; /* who speaks RTP' whatever the SAs say; NULL: nobody */
+    /* The tunnel of the SA; NULL: it is not up. */
+    struct session *(*session)(void *ctx, const struct sa *sa);
+    void *ctx;
+};
+
 /*
  * What is known of a datagram before it is verified. verdict: VERDICT_ACCEPTED so far, or final.
- * sa: NULL when none was found.
+ * sa: NULL when none was found by source and SSRC. The octets of the packet live as long as the
+ * datagram.
  */
 struct path_found {
     struct sa *sa;
-    struct rtp_view view;
+    struct verify_input input;
+    bool peer; /* it came from a configured peer */
     enum verdict verdict;
 };
 
 /*
- * Classifies datagrams that came to one port and finds the SAs of their senders on that side, for
+ * Classifies datagrams that came to one port and finds the SAs of their senders, for
  * up to PATH_GROUP at once (see table_by_sources()). Nothing may be removed from the table until
- * path_verify() has had the last of them.
+ * path_verify() has had the last of them. Who sends decides between RTP and RTP': a peer, or an
+ * address of which the SAs say so.
  */
 enum { PATH_GROUP = SESSION_GROUP };
-void path_find(struct table *table, enum sa_side side, const struct udp_packet *packets,
-               size_t count, struct path_found *found);
+void path_find(const struct path *path, const struct udp_packet *packets, size_t count,
+               struct path_found *found);
 /*
- * Verifies a datagram with what was found of it. VERDICT_ACCEPTED: it is found->sa's. Any other
- * verdict is final.
+ * The same for one datagram to ourselves that never was on a socket: RTP' from our own
+ * address, which packet->source is.
  */
-enum verdict path_verify(const struct path_found *found, bool rtcp_port,
+void path_find_own(const struct path *path, const struct udp_packet *packet,
+                   struct path_found *found);
+/*
+ * Verifies a datagram with what was found of it, and learns from it. VERDICT_ACCEPTED: it is
+ * found->sa's, which may be another one than before. Any other verdict is final.
+ */
+enum verdict path_verify(const struct path *path, struct path_found *found, bool rtcp_port,
                          const struct udp_packet *packet, uint64_t now_us);
 /*
  * The whole way of a datagram, with what was found of it, into the tunnel: verified and queued in
- * this session (NULL: the tunnel is down), or counted under its verdict in counts and at its SA.
+ * its session, or counted under its verdict in counts and at its SA.
  */
-void path_into_tunnel(const struct path_found *found, struct session *session,
+void path_into_tunnel(const struct path *path, struct path_found *found,
                       struct verdict_counts *counts, bool rtcp_port,
                       const struct udp_packet *packet, uint64_t now_us);
 /*
@@ -89,6 +112,16 @@ struct path_hop {
 };
 enum verdict path_route(const struct sa *sa, bool rtcp, const struct path_listener *listeners,
                         size_t count, struct path_hop *hop);
+
+/* Hands a packet of the SA to out, as RTP or RTP'. */
+void path_send(const struct path_out *out, const struct path_hop *hop, struct sa *sa,
+               const struct verify_input *input);
+/*
+ * Writes the packet as the SA's RTP' into memory of PATH_PRIME_OCTETS, and returns its length. The
+ * outer SSRC of RTP is its own; RTCP has one of the SA's in front, whichever reports inside.
+ */
+enum { PATH_PRIME_OCTETS = PRIME_OCTETS + PACKET_MAX_OCTETS };
+size_t path_prime(struct sa *sa, const struct verify_input *input, uint8_t *memory);
 
 /* The verdict of an errno that sending gave; 0 is VERDICT_ACCEPTED. */
 enum verdict path_sent_verdict(int error);

@@ -5,6 +5,7 @@
 
 #include "common/base/err.h"
 #include "common/base/random.h"
+#include "common/sa/learn.h"
 #include "common/sa/rekey.h"
 #include "common/sa/table.h"
 #include "common/srtp/srtp.h"
@@ -159,14 +160,29 @@ static const char *destination_refusal(const struct target_rules *rules, const s
                : "the destination is no [peer] of this dmz-relay";
 }
 
+/* Nobody could be found by that, or anybody. */
+static const char *unknown_refusal(const struct sa *sa, const struct srtp_key *key)
+{
+    bool strict = sa->source_policy == SOURCE_STRICT;
+
+    if (key->kind == SRTP_KEY_NONE && (!strict || sa->stream_count == 0))
+        return "a sender without a key needs a strict source and SSRCs";
+    if (sa->encap_in == SA_ENCAP_RTP_PRIME && !strict)
+        return "a source of RTP' cannot be learned";
+    if (sa->source.rtp.family || sa->source_policy == SOURCE_OPEN)
+        return NULL;
+    return strict || !sa->hint.family ? "a sender needs a source address, or a hint of one" : NULL;
+}
+
 /* An external sender needs a source and a key here, an internal one a place to send to. */
-static const char *refusal(struct replica *replica, const struct sa *sa)
+static const char *refusal(struct replica *replica, const struct sa *sa, const struct srtp_key *key)
 {
     const char *why;
 
     if (sa->side == SA_SIDE_EXTERNAL) {
-        if (!sa->source.rtp.family)
-            return "a sender without a source address is not supported by this dmz-relay";
+        why = unknown_refusal(sa, key);
+        if (why)
+            return why;
         why = source_refusal(replica->rules, sa, false);
         if (!why)
             why = source_refusal(replica->rules, sa, true);
@@ -229,9 +245,23 @@ static bool has_streams(struct sa *a, const struct sa *b)
 /* What a packet is found by: when it changes, the SA has to be put into the table anew. */
 static bool same_place(struct sa *a, struct sa *b)
 {
-    return a->label == b->label && a->encap_in == b->encap_in && a->source.mux == b->source.mux &&
+    return a->label == b->label && a->encap_in == b->encap_in &&
+           a->source_print == b->source_print && a->source.mux == b->source.mux &&
            addr_equal(&a->source.rtp, &b->source.rtp) &&
            addr_equal(&a->source.rtcp, &b->source.rtcp) && has_streams(a, b) && has_streams(b, a);
+}
+
+/* What was signalled is the same: where packets have come from since then is nearer to the truth.
+ */
+static void keep_binding(struct sa *sa, const struct sa *held)
+{
+    if (sa->source_print != held->source_print || !(held->bound[0] || held->bound[1]))
+        return;
+    sa->source = held->source;
+    memcpy(sa->bound, held->bound, sizeof(sa->bound));
+    sa->move = held->move;
+    sa->bound_heard_us = held->bound_heard_us;
+    sa->moved_us = held->moved_us;
 }
 
 static void keep_history(struct sa *sa, const struct sa *held)
@@ -240,6 +270,8 @@ static void keep_history(struct sa *sa, const struct sa *held)
     sa->octets = held->octets;
     sa->last_packet_us = held->last_packet_us;
     memcpy(sa->verdicts, held->verdicts, sizeof(sa->verdicts));
+    sa->stray = held->stray;
+    sa->carried_ssrc = held->carried_ssrc;
 }
 
 static void keep_stream(struct sa_stream *stream, const struct sa_stream *known, bool index)
@@ -499,6 +531,14 @@ static const char *make_room(struct replica *replica)
     return no_room(replica);
 }
 
+/* What was learned of one direction counts for the other, whatever the authority knows of it. */
+static void settle(const struct replica *replica, const struct sa *sa)
+{
+    struct learn learn = {.table = replica->table, .rules = replica->rules};
+
+    learn_settle(&learn, sa);
+}
+
 /* Owns the SA in any case. */
 static void place(struct replica *replica, const struct placing *placing)
 {
@@ -518,6 +558,7 @@ static void place(struct replica *replica, const struct placing *placing)
         table_streams_added(replica->table, sa);
         forget_row(replica, &row);
         append(replica, sa);
+        settle(replica, sa);
         return;
     }
     put_back(replica, &row);
@@ -530,9 +571,11 @@ static void put(struct replica *replica, struct sa *sa, const struct srtp_key *k
     struct sa *held = table_by_id(replica->table, replica->owner, sa->id);
     bool outside = sa->side == SA_SIDE_EXTERNAL, keyless = outside && key->kind == SRTP_KEY_NONE;
     struct placing placing = {sa, held, held && same_key(held, sa, key), keyless};
-    const char *why = refusal(replica, sa);
+    const char *why = refusal(replica, sa, key);
     int result;
 
+    if (held)
+        keep_binding(sa, held);
     if (why) {
         refuse(replica, sa, ERR_FORBIDDEN, why);
     } else if (placing.same && same_place(held, sa)) {
@@ -540,6 +583,7 @@ static void put(struct replica *replica, struct sa *sa, const struct srtp_key *k
         count_left(replica, held, -1);
         unlink_sa(replica, held);
         append(replica, held);
+        settle(replica, held);
     } else if (outside && !keyless && !placing.same &&
                (result = sa_open(sa, replica->engine, key)) < 0) {
         refuse(replica, sa, result,

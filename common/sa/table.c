@@ -5,11 +5,15 @@
 
 #include "common/base/err.h"
 #include "common/base/hash.h"
+#include "common/sa/candidates.h"
 #include "common/sa/rekey.h"
 #include "common/sa/verify.h"
 #include "common/srtp/srtp.h"
 
-enum { OWNERS_MAX = 256 };
+enum {
+    OWNERS_MAX = 256,
+    WORK_PIECE = 16, /* SAs that one call of table_work() enters among the candidates */
+};
 
 /* A part of the hashed key, so that the same octets hash differently in each index. */
 enum index_kind { INDEX_ID, INDEX_LABEL, INDEX_SOURCE, INDEX_STREAM, INDEX_SSRC, INDEX_COUNT };
@@ -36,6 +40,8 @@ struct table {
     uint32_t *bucket[INDEX_COUNT];
     size_t owned[OWNERS_MAX];
     struct rekey_queue old_keys;
+    struct candidates *candidates;
+    size_t primes[2]; /* SAs that take RTP', by side */
     /* An SA keeps its slot until it is removed. Slot 0 stays free. */
     struct sa **slot;
     uint32_t *spare; /* slots below used that are free */
@@ -62,7 +68,8 @@ struct table *table_new(size_t max)
     table->slot = calloc(max + 1, sizeof(struct sa *));
     table->spare = calloc(max + 1, sizeof(*table->spare));
     table->used = 1;
-    ok = table->slot && table->spare;
+    table->candidates = candidates_new(max);
+    ok = table->slot && table->spare && table->candidates;
     for (int i = 0; i < INDEX_COUNT; i++) {
         table->bucket[i] = calloc(buckets, sizeof(*table->bucket[i]));
         ok = ok && table->bucket[i];
@@ -105,9 +112,30 @@ void table_free(struct table *table)
         free_all(table);
     for (int i = 0; i < INDEX_COUNT; i++)
         free(table->bucket[i]);
+    candidates_free(table->candidates);
     free(table->slot);
     free(table->spare);
     free(table);
+}
+
+struct candidates *table_candidates(const struct table *table)
+{
+    return table->candidates;
+}
+
+bool table_work(struct table *table)
+{
+    return candidates_work(table->candidates, WORK_PIECE);
+}
+
+static size_t *primes_of(struct table *table, enum sa_side side)
+{
+    return &table->primes[side == SA_SIDE_INTERNAL];
+}
+
+bool table_has_prime(const struct table *table, enum sa_side side)
+{
+    return table->primes[side == SA_SIDE_INTERNAL] > 0;
 }
 
 struct rekey_queue *table_old_keys(struct table *table)
@@ -450,10 +478,16 @@ static void link_stream(struct table *table, struct sa *sa, uint32_t ref)
                 ref | REF_RTCP);
 }
 
-void table_streams_added(struct table *table, struct sa *sa)
+static void link_streams(struct table *table, struct sa *sa)
 {
     for (unsigned i = 0; i < sa->stream_count; i++)
         link_stream(table, sa, sa->slot * REF_SLOT + i * REF_STREAM);
+}
+
+void table_streams_added(struct table *table, struct sa *sa)
+{
+    link_streams(table, sa);
+    candidates_update(table->candidates, sa);
 }
 
 static void unlink_stream(struct table *table, struct sa_stream *stream)
@@ -500,7 +534,7 @@ static void link_sources(struct table *table, struct sa *sa)
         link_source(table, ref);
     if (has_own_rtcp(sa))
         link_source(table, ref | REF_RTCP);
-    table_streams_added(table, sa);
+    link_streams(table, sa);
 }
 
 void table_move_source(struct table *table, struct sa *sa, bool rtcp, const struct addr *source)
@@ -508,6 +542,7 @@ void table_move_source(struct table *table, struct sa *sa, bool rtcp, const stru
     unlink_sources(table, sa);
     *(rtcp ? &sa->source.rtcp : &sa->source.rtp) = *source;
     link_sources(table, sa);
+    candidates_update(table->candidates, sa);
 }
 
 static void take_slot(struct table *table, struct sa *sa)
@@ -527,6 +562,7 @@ static void give_slot(struct table *table, struct sa *sa)
 int table_insert(struct table *table, struct sa *sa)
 {
     uint32_t ref;
+    int result;
 
     if (table->count >= table->max)
         return ERR_FULL;
@@ -534,6 +570,10 @@ int table_insert(struct table *table, struct sa *sa)
         return ERR_RANGE;
     if (table_conflict(table, sa))
         return ERR_EXISTS;
+    result = candidates_add(table->candidates, sa);
+    if (result < 0)
+        return result;
+    *primes_of(table, sa->side) += sa->encap_in == SA_ENCAP_RTP_PRIME;
     take_slot(table, sa);
     ref = sa->slot * REF_SLOT;
     link_in(table, INDEX_ID, bucket_number(table, INDEX_ID, sa->owner, sa->id), ref);
@@ -553,6 +593,8 @@ void table_remove(struct table *table, struct sa *sa)
     unlink_sources(table, sa);
     for (unsigned i = 0; i < sa->stream_count; i++)
         link_out(table, INDEX_SSRC, &sa->stream[i].by_ssrc);
+    candidates_remove(table->candidates, sa);
+    *primes_of(table, sa->side) -= sa->encap_in == SA_ENCAP_RTP_PRIME;
     give_slot(table, sa);
     table->count--;
     table->owned[sa->owner]--;

@@ -16,6 +16,7 @@
 
 #include "common/sa/sa.h"
 
+struct candidates;
 struct rekey_queue;
 struct table;
 
@@ -25,6 +26,12 @@ void table_free(struct table *table);
 size_t table_count(const struct table *table);
 /* Of the SAs in it, after a change of keys. */
 struct rekey_queue *table_old_keys(struct table *table);
+/* Those in it whose sender is looked for by packets of unknown ones. */
+struct candidates *table_candidates(const struct table *table);
+/* Are there SAs of that side whose sender sends RTP'? */
+bool table_has_prime(const struct table *table, enum sa_side side);
+/* A piece of what is due after sources and SSRCs were learned. Allocates. True: there is more. */
+bool table_work(struct table *table);
 size_t table_max(const struct table *table);
 size_t table_count_owner(const struct table *table, unsigned owner);
 

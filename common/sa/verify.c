@@ -3,6 +3,7 @@
 #include "common/rtp/plain.h"
 #include "common/rtp/rtcp.h"
 #include "common/sa/rekey.h"
+#include "common/sa/table.h"
 #include "common/srtp/srtp.h"
 
 /* Padding and a tag that is not there are at the end. */
@@ -59,35 +60,126 @@ static uint64_t stats_index(const struct sa_stream *stream, uint16_t sequence)
     return at;
 }
 
-static void note_arrival(struct sa *sa, struct sa_stream *stream, const struct rtp_view *view,
-                         size_t length, uint64_t now_us)
+static void note_arrival(struct sa *sa, struct sa_stream *stream, const struct verify_input *input,
+                         uint64_t now_us)
 {
     sa->packets++;
-    sa->octets += length;
+    sa->octets += input->length;
     sa->last_packet_us = now_us;
-    if (view->shape != RTP_SHAPE_RTP)
+    if (input->view.shape != RTP_SHAPE_RTP)
         return;
     /* Strangers may not move them. */
     if (sa->srtp || stream->origin == SSRC_ORIGIN_ASSIGNED)
-        rtp_stats_packet(&stream->stats, stats_index(stream, view->sequence), view->timestamp,
-                         now_us);
+        rtp_stats_packet(&stream->stats, stats_index(stream, input->view.sequence),
+                         input->view.timestamp, now_us);
 }
 
-enum verdict verify_packet(struct sa *sa, const struct rtp_view *view, const uint8_t *packet,
-                           size_t length, uint64_t now_us)
+/* RTCP has an SSRC of the SA in front, whichever of them reports; RTP its own. */
+static bool is_crossed(const struct verify_input *input)
 {
-    struct sa_stream *stream = sa_stream(sa, view->ssrc);
-    enum verdict verdict = sa->srtp ? authenticate(sa, stream, view, packet, length, now_us)
-                                    : look_at(sa, stream, view, length, now_us);
+    return input->prime && input->view.shape == RTP_SHAPE_RTP && input->outer != input->view.ssrc;
+}
 
-    if (verdict == VERDICT_ACCEPTED && !stream)
-        verdict = VERDICT_SSRC_MISMATCH;
-    if (verdict == VERDICT_ACCEPTED && !rate_take(&sa->rate, length, now_us))
-        verdict = VERDICT_RATE;
-    if (verdict == VERDICT_ACCEPTED)
-        note_arrival(sa, stream, view, length, now_us);
+/*
+ * A new SSRC of the sender. Which turn of its sequence numbers it is in is not known: the first one
+ * is likely, and one packet in LATE_JOIN_EVERY is also tried in a later one, which its sequence
+ * number picks.
+ */
+enum { LATE_JOIN_EVERY = 4 };
+
+static uint32_t late_roc(const struct rtp_view *view)
+{
+    if (view->sequence % LATE_JOIN_EVERY != 0)
+        return 0;
+    return 1 + view->sequence / LATE_JOIN_EVERY % (INDEX_SEARCH_TURNS - 1);
+}
+
+static enum verdict meet(struct table *table, struct sa *sa, const struct verify_input *input)
+{
+    struct srtp_index index;
+    struct sa_stream *stream;
+    enum verdict verdict = srtp_verify_first(sa->srtp, &index, late_roc(&input->view), &input->view,
+                                             input->packet, input->length);
+
+    if (verdict != VERDICT_ACCEPTED)
+        return verdict;
+    stream = is_crossed(input) ? NULL : table_learn_ssrc(table, sa, input->view.ssrc);
+    if (!stream)
+        return VERDICT_SSRC_MISMATCH;
+    stream->index = index;
+    return VERDICT_ACCEPTED;
+}
+
+/* An authentic packet in the wrong envelope moves nothing. */
+static enum verdict look_inside(struct sa *sa, const struct sa_stream *stream,
+                                const struct verify_input *input)
+{
+    enum verdict verdict = srtp_authenticate(sa->srtp, stream ? &stream->index : NULL, &input->view,
+                                             input->packet, input->length);
+
+    return verdict == VERDICT_ACCEPTED ? VERDICT_SSRC_MISMATCH : verdict;
+}
+
+static enum verdict judge_key(struct table *table, struct sa *sa, struct sa_stream *stream,
+                              const struct verify_input *input, uint64_t now_us)
+{
+    if (!stream && sa_learns_ssrcs(sa))
+        return meet(table, sa, input);
+    if (is_crossed(input))
+        return look_inside(sa, stream, input);
+    return authenticate(sa, stream, &input->view, input->packet, input->length, now_us);
+}
+
+static enum verdict judge_header(const struct sa *sa, const struct sa_stream *stream,
+                                 const struct verify_input *input, uint64_t now_us)
+{
+    enum verdict verdict = look_at(sa, stream, &input->view, input->length, now_us);
+
+    return verdict == VERDICT_ACCEPTED && is_crossed(input) ? VERDICT_SSRC_MISMATCH : verdict;
+}
+
+static enum verdict judge(struct table *table, struct sa *sa, const struct verify_input *input,
+                          uint64_t now_us)
+{
+    struct sa_stream *stream = sa_stream(sa, input->view.ssrc);
+    enum verdict verdict = sa->srtp ? judge_key(table, sa, stream, input, now_us)
+                                    : judge_header(sa, stream, input, now_us);
+
+    if (verdict != VERDICT_ACCEPTED)
+        return verdict;
+    stream = sa_stream(sa, input->view.ssrc);
+    if (!stream)
+        return VERDICT_SSRC_MISMATCH;
+    if (!rate_take(&sa->rate, input->length, now_us))
+        return VERDICT_RATE;
+    note_arrival(sa, stream, input, now_us);
+    return VERDICT_ACCEPTED;
+}
+
+enum verdict verify_packet(struct table *table, struct sa *sa, const struct verify_input *input,
+                           uint64_t now_us)
+{
+    enum verdict verdict = judge(table, sa, input, now_us);
+
     verify_count(sa, verdict);
     return verdict;
+}
+
+enum verdict verify_try(struct table *table, struct sa *sa, const struct verify_input *input,
+                        uint64_t now_us)
+{
+    enum verdict verdict = judge(table, sa, input, now_us);
+
+    if (verdict == VERDICT_ACCEPTED || verdict == VERDICT_RATE || verdict == VERDICT_SSRC_MISMATCH)
+        verify_count(sa, verdict);
+    return verdict;
+}
+
+uint64_t verify_index(struct sa *sa, const struct rtp_view *view)
+{
+    const struct sa_stream *stream = sa_stream(sa, view->ssrc);
+
+    return stream ? index_estimate(&stream->index, view->sequence) : 0;
 }
 
 void verify_prefetch(const struct sa *sa, const struct rtp_view *view)

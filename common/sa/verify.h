@@ -2,20 +2,41 @@
 #ifndef COMMON_SA_VERIFY_H
 #define COMMON_SA_VERIFY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "common/rtp/classify.h"
 #include "common/sa/sa.h"
 
+struct table;
+
+/* A packet that classify() has accepted. */
+struct verify_input {
+    const uint8_t *packet;
+    size_t length;
+    struct rtp_view view;
+    bool prime;     /* it came as RTP', */
+    uint32_t outer; /* with this SSRC in front of it */
+};
+
 /*
- * Verifies a packet under its SA and keeps the SA's counters and stream state. An
- * SA without an SRTP session (keyless, or its SSRC was assigned) takes what has
- * one of its SSRCs and room for the tag of its suite, where it has one, and learns nothing from it.
- * view is what classify() said of it.
+ * Verifies a packet under its SA, which must have a suite and be in the table, and keeps the SA's
+ * counters and stream state. An SA that learns SSRCs (sa_learns_ssrcs) takes a new one with a
+ * packet that verifies. An SA without an SRTP session (keyless) takes what has one of its SSRCs
+ * and room for the suite's tag, and learns nothing from it. RTP with an outer SSRC that is not its
+ * own is ssrc-mismatch, if it is the sender's at all.
  */
-enum verdict verify_packet(struct sa *sa, const struct rtp_view *view, const uint8_t *packet,
-                           size_t length, uint64_t now_us);
+enum verdict verify_packet(struct table *table, struct sa *sa, const struct verify_input *input,
+                           uint64_t now_us);
+/*
+ * The same for an SA whose packet it may be: the SA counts the verdict only if it is surely its
+ * packet.
+ */
+enum verdict verify_try(struct table *table, struct sa *sa, const struct verify_input *input,
+                        uint64_t now_us);
+/* The SRTP index that an RTP packet has which was just accepted. */
+uint64_t verify_index(struct sa *sa, const struct rtp_view *view);
 
 /*
  * See srtp_prefetch(): of an SA that was found, what verifying will need. For an SA that has a

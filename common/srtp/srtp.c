@@ -416,16 +416,25 @@ static enum verdict verify_rtcp(struct srtp_session *session, struct srtp_index 
     return verdict;
 }
 
+/* Is there room for the trailer, and the MKI in it? */
+static enum verdict look_at_trailer(const struct srtp_session *session, enum rtp_shape shape,
+                                    size_t header_length, const uint8_t *packet, size_t length)
+{
+    size_t trailer = srtp_trailer_octets(session->suite, shape, session->mki_length);
+
+    if (length > PACKET_MAX_OCTETS || length < header_length + trailer)
+        return VERDICT_MALFORMED;
+    return mki_is_right(session, shape, packet, length) ? VERDICT_ACCEPTED : VERDICT_AUTH_FAIL;
+}
+
 enum verdict srtp_verify(struct srtp_session *session, struct srtp_index *index,
                          const struct rtp_view *view, const uint8_t *packet, size_t length)
 {
-    size_t trailer = srtp_trailer_octets(session->suite, view->shape, session->mki_length);
-    enum verdict verdict;
+    enum verdict verdict =
+        look_at_trailer(session, view->shape, view->header_length, packet, length);
 
-    if (length > PACKET_MAX_OCTETS || length < view->header_length + trailer)
-        return VERDICT_MALFORMED;
-    if (!mki_is_right(session, view->shape, packet, length))
-        return VERDICT_AUTH_FAIL;
+    if (verdict != VERDICT_ACCEPTED)
+        return verdict;
     if (session->left == 0)
         return VERDICT_KEY_EXPIRED;
     if (view->shape == RTP_SHAPE_RTCP)
@@ -437,6 +446,65 @@ enum verdict srtp_verify(struct srtp_session *session, struct srtp_index *index,
     if (index) /* without one, a packet may come any number of times */
         session->left -= verdict == VERDICT_ACCEPTED;
     return verdict;
+}
+
+/* The engine keeps no state: it is not known whether the SSRC will be the SA's. */
+static enum verdict first_rtp(struct srtp_session *session, struct srtp_index *index, uint32_t late,
+                              const struct rtp_view *view, const uint8_t *packet, size_t length)
+{
+    uint64_t at = view->sequence;
+    enum verdict verdict = ask_rtp(session, view, false, at, packet, length);
+
+    if (verdict == VERDICT_AUTH_FAIL && late) {
+        at |= (uint64_t)late << 16;
+        verdict = ask_rtp(session, view, false, at, packet, length);
+    }
+    if (verdict == VERDICT_ACCEPTED)
+        index_advance(index, at);
+    return verdict;
+}
+
+static enum verdict first_rtcp(struct srtp_session *session, struct srtp_index *index,
+                               const struct rtp_view *view, const uint8_t *packet, size_t length)
+{
+    uint32_t at = srtcp_index(session, packet, length);
+    enum verdict verdict = ask_rtcp(session, view, false, at, packet, length);
+
+    if (verdict == VERDICT_ACCEPTED)
+        index_advance_rtcp(index, at);
+    return verdict;
+}
+
+enum verdict srtp_verify_first(struct srtp_session *session, struct srtp_index *index,
+                               uint32_t late, const struct rtp_view *view, const uint8_t *packet,
+                               size_t length)
+{
+    enum verdict verdict =
+        look_at_trailer(session, view->shape, view->header_length, packet, length);
+
+    *index = (struct srtp_index){0};
+    if (verdict != VERDICT_ACCEPTED)
+        return verdict;
+    if (session->left == 0)
+        return VERDICT_KEY_EXPIRED;
+    verdict = view->shape == RTP_SHAPE_RTCP ? first_rtcp(session, index, view, packet, length)
+                                            : first_rtp(session, index, late, view, packet, length);
+    session->left -= verdict == VERDICT_ACCEPTED;
+    return verdict;
+}
+
+enum verdict srtp_authenticate(struct srtp_session *session, const struct srtp_index *index,
+                               const struct rtp_view *view, const uint8_t *packet, size_t length)
+{
+    enum verdict verdict =
+        look_at_trailer(session, view->shape, view->header_length, packet, length);
+
+    if (verdict != VERDICT_ACCEPTED)
+        return verdict;
+    if (view->shape == RTP_SHAPE_RTCP)
+        return ask_rtcp(session, view, false, srtcp_index(session, packet, length), packet, length);
+    return ask_rtp(session, view, false,
+                   index ? index_estimate(index, view->sequence) : view->sequence, packet, length);
 }
 
 enum { LINE_OCTETS = 64 };

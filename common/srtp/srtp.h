@@ -122,6 +122,22 @@ enum verdict srtp_verify(struct srtp_session *session, struct srtp_index *index,
                          const struct rtp_view *view, const uint8_t *packet, size_t length);
 
 /*
+ * Verifies a packet of an SSRC that the SA does not know yet, but may learn: *index is filled in
+ * when it is accepted, and the packet's is its first one. late: RTP in its first turn is likely; 0,
+ * or another ROC that is tried as well. _ACCEPTED, _MALFORMED, _AUTH_FAIL or _KEY_EXPIRED.
+ */
+enum verdict srtp_verify_first(struct srtp_session *session, struct srtp_index *index,
+                               uint32_t late, const struct rtp_view *view, const uint8_t *packet,
+                               size_t length);
+
+/*
+ * Does the packet carry the right tag, at the index that this state gives it (NULL: in its first
+ * turn)? Fresh or not is no matter, and nothing is remembered. _ACCEPTED, _AUTH_FAIL or _MALFORMED.
+ */
+enum verdict srtp_authenticate(struct srtp_session *session, const struct srtp_index *index,
+                               const struct rtp_view *view, const uint8_t *packet, size_t length);
+
+/*
  * Hints that a packet of this session will be verified soon: what that needs of the session and of
  * the index is fetched from memory meanwhile. The time until then is well spent on other packets.
  */

@@ -18,6 +18,8 @@ enum {
     TRAILER_MAX_OCTETS = 20,
 };
 
+static const struct target_rules no_rules;
+
 static void *must(void *memory)
 {
     if (!memory)
@@ -156,6 +158,8 @@ struct load *load_new(const struct load_plan *plan)
     load->stride = (plan->size + TRAILER_MAX_OCTETS + LOAD_LINE_OCTETS - 1) / LOAD_LINE_OCTETS *
                    LOAD_LINE_OCTETS;
     load->table = must(table_new(plan->sas));
+    load->path = (struct path){.side = SA_SIDE_EXTERNAL,
+                               .learn = {load->table, must(budget_new()), &no_rules}};
     load->sender = must(calloc(plan->sas, sizeof(*load->sender)));
     load->keys = must(calloc(plan->sas, sizeof(*load->keys)));
     load->order = must(calloc(plan->sas, sizeof(*load->order)));
@@ -176,6 +180,7 @@ void load_free(struct load *load)
 {
     if (!load)
         return;
+    budget_free(load->path.learn.budget);
     table_free(load->table);
     free(load->sender);
     free(load->keys);

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/net/udp.h"
+#include "common/net/path.h"
 #include "common/rtp/classify.h"
 #include "common/sa/sa.h"
 #include "common/srtp/srtp.h"
@@ -52,6 +52,7 @@ struct load_sender {
 struct load {
     struct load_plan plan;
     struct table *table;
+    struct path path;
     struct load_sender *sender;  /* of each SA */
     struct reference_keys *keys; /* of each SA */
     unsigned *order;             /* of the SAs in a pass */

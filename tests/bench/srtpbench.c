@@ -179,10 +179,10 @@ static unsigned work_admit(const struct side *side)
     unsigned good = 0;
 
     for (unsigned at = 0; at < LOAD_BATCH; at += PATH_GROUP) {
-        path_find(load->table, SA_SIDE_EXTERNAL, load->packet + at, PATH_GROUP, found);
+        path_find(&load->path, load->packet + at, PATH_GROUP, found);
         for (unsigned i = 0; i < PATH_GROUP; i++)
-            good += path_verify(&found[i], rtcp, &load->packet[at + i], load->now_us) ==
-                    VERDICT_ACCEPTED;
+            good += path_verify(&load->path, &found[i], rtcp, &load->packet[at + i],
+                                load->now_us) == VERDICT_ACCEPTED;
     }
     return good;
 }
@@ -202,8 +202,8 @@ static unsigned work_frames(const struct side *side)
                                                 .length = load->length};
         path_find_labels(load->table, 0, frames, PATH_GROUP, found);
         for (unsigned i = 0; i < PATH_GROUP; i++)
-            good += verify_packet(found[i].sa, &found[i].view, frames[i].data, frames[i].length,
-                                  load->now_us) == VERDICT_ACCEPTED;
+            good += verify_packet(load->table, found[i].sa, &found[i].input, load->now_us) ==
+                    VERDICT_ACCEPTED;
     }
     return good;
 }

@@ -89,12 +89,12 @@ static void expect_sound(void *ctx, struct sa *sa)
         return;
     expect(sa->owner == 0);
     expect(sa->stream_count <= SA_SSRC_MAX);
-    expect(sa->encap_in == SA_ENCAP_RTP && sa->encap_out == SA_ENCAP_RTP);
+    expect((sa->side == SA_SIDE_EXTERNAL ? sa->encap_in : sa->encap_out) == SA_ENCAP_RTP);
     expect(table_by_id(run->table, 0, sa->id) == sa);
     expect(table_by_label(run->table, 0, sa->label) == sa);
     expect(table_conflict(run->table, sa) == NULL);
     if (sa->side == SA_SIDE_EXTERNAL) {
-        expect(sa->suite && sa->source.rtp.family);
+        expect(sa->suite && (sa->source.rtp.family || sa->source_policy != SOURCE_STRICT));
         for (int rtcp = 0; rtcp < 2; rtcp++)
             expect(sa->srtp || !table_shares_source(run->table, sa, rtcp));
     } else {
@@ -109,13 +109,16 @@ static void expect_sound(void *ctx, struct sa *sa)
 
 static void judge(struct run *run)
 {
-    struct sa *foreign = run->foreign;
+    struct sa *foreign = run->foreign, *found = NULL;
 
     expect(table_count_owner(run->table, 0) <= QUOTA);
     expect(table_count_owner(run->table, FOREIGN) == 1);
     expect(table_by_id(run->table, FOREIGN, foreign->id) == foreign);
-    expect(table_by_source(run->table, foreign->side, &foreign->source.rtp, FOREIGN_NUMBER) ==
-           foreign);
+    while (found != foreign) {
+        found =
+            table_by_stream(run->table, foreign->side, &foreign->source.rtp, FOREIGN_NUMBER, found);
+        expect(found != NULL);
+    }
     table_each(run->table, expect_sound, run);
 }
 

@@ -78,7 +78,7 @@ bad source "a source that is no address" $n somewhere:5004
 bad source "no source" $n ""
 bad source "an external source in the internal network" $n $PHONE:5004
 bad source "a multicast source" $n 224.0.0.9:5004
-bad source "the same side, source and SSRC" --call-id again
+bad source "the same side, source, SSRC and key" --call-id again
 bad to "port 0 in to" $n $fresh --to $PHONE:0
 bad to "loopback" $n $fresh --to 127.0.0.1:6000
 bad to "loopback in an IPv6 form" $n $fresh --to "[::ffff:127.0.0.1]:6000"

@@ -67,7 +67,10 @@ START_TEST(test_two_sites)
 }
 END_TEST
 
-/* The second site asks for the first one's sender: refused, and the first one's calls go on. */
+/*
+ * The second site has a sender at the same address with the same SSRC: each gets what verifies
+ * under its own key, and the first one's calls go on.
+ */
 START_TEST(test_foreign_source)
 {
     struct pair *pair = pair_new(2);
@@ -81,14 +84,14 @@ START_TEST(test_foreign_source)
     thief = pair_sender_new(pair, 1, &request);
     (void)pair_run_until_synced(pair);
     pair_run(pair, 50 * PAIR_MS);
-    ck_assert(
-        strstr(sa_text(inner_find_sa(pair->site[1].inner, thief->id), SA_REFUSED), "another site"));
+    ck_assert_str_eq(sa_text(inner_find_sa(pair->site[1].inner, thief->id), SA_REFUSED), "");
     pair_expect_one_way(owner);
-    thief->index = 200;
-    pair_send_rtp(thief);
-    pair_run(pair, 50 * PAIR_MS);
-    ck_assert_uint_eq(pair_dmz_verdict(pair, VERDICT_AUTH_FAIL), 1);
     ck_assert_uint_eq(pair->site[1].out.count, 0);
+    pair_expect_one_way(thief);
+    ck_assert_uint_eq(pair->site[1].out.count, 2);
+    pair_expect_one_way(owner);
+    ck_assert_uint_eq(pair->site[1].out.count, 2);
+    ck_assert_uint_eq(pair_dmz_verdict(pair, VERDICT_AUTH_FAIL), 0);
     pair_sender_free(owner);
     pair_sender_free(thief);
     pair_free(pair);

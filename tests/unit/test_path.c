@@ -16,6 +16,9 @@ static struct srtp_engine *engine;
 static struct table *table;
 static struct sa *sa;
 static struct protect *sender;
+static struct target_rules rules;
+static struct peers peers;
+static struct path path;
 
 static struct addr addr_of(const char *text)
 {
@@ -45,6 +48,9 @@ static void setup(void)
     table = table_new(4);
     sa = sa_new();
     ck_assert(table && sa);
+    path = (struct path){
+        .side = SA_SIDE_EXTERNAL, .learn = {table, budget_new(), &rules}, .peers = &peers};
+    ck_assert_ptr_nonnull(path.learn.budget);
     sa->id = 1;
     sa->label = SSRC;
     sa->source.rtp = addr_of("192.0.2.1:5000");
@@ -69,6 +75,7 @@ static void teardown(void)
     if (table_count(table) == 0)
         sa_free(sa);
     table_free(table);
+    budget_free(path.learn.budget);
     protect_free(sender);
 }
 
@@ -103,8 +110,9 @@ static enum verdict admit_packet(const struct udp_packet *packet, enum sa_side s
     struct path_found at;
     enum verdict verdict;
 
-    path_find(table, side, packet, 1, &at);
-    verdict = path_verify(&at, rtcp_port, packet, 1000000);
+    path.side = side;
+    path_find(&path, packet, 1, &at);
+    verdict = path_verify(&path, &at, rtcp_port, packet, 1000000);
     *found = at.sa;
     return verdict;
 }
@@ -140,9 +148,10 @@ START_TEST(test_group)
         packets[i].source = addr_of(rows[i].from);
         packets[i].truncated = rows[i].truncated;
     }
-    path_find(table, SA_SIDE_EXTERNAL, packets, PATH_GROUP, found);
+    path_find(&path, packets, PATH_GROUP, found);
     for (unsigned i = 0; i < PATH_GROUP; i++) {
-        ck_assert_uint_eq(path_verify(&found[i], false, &packets[i], 1000000), rows[i].verdict);
+        ck_assert_uint_eq(path_verify(&path, &found[i], false, &packets[i], 1000000),
+                          rows[i].verdict);
         ck_assert(!found[i].sa || found[i].sa == sa);
     }
     ck_assert_uint_eq(sa->packets, 3);

@@ -211,7 +211,10 @@ static enum verdict come(const struct packet *packet)
     ck_assert_ptr_nonnull(copy);
     memcpy(copy, packet->octets, packet->length);
     ck_assert_int_eq(classify(copy, packet->length, &view), VERDICT_ACCEPTED);
-    verdict = verify_packet(stage.sa, &view, copy, packet->length, stage.now_us);
+    verdict = verify_packet(
+        NULL, stage.sa,
+        &(struct verify_input){.packet = copy, .length = packet->length, .view = view},
+        stage.now_us);
     free(copy);
     return verdict;
 }
@@ -783,7 +786,10 @@ START_TEST(test_no_allocation)
     change(&rings[1]);
     allocs_begin();
     for (unsigned i = 0; i < 8 * ROUNDS; i++)
-        (void)verify_packet(stage.sa, &views[i / 2], packets[i / 2].octets, packets[i / 2].length,
+        (void)verify_packet(NULL, stage.sa,
+                            &(struct verify_input){.packet = packets[i / 2].octets,
+                                                   .length = packets[i / 2].length,
+                                                   .view = views[i / 2]},
                             stage.now_us);
     allocations = allocs_end();
     ck_assert_uint_eq(allocations, 0);

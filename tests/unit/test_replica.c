@@ -738,7 +738,7 @@ static const struct {
 } refusals[] = {
     {SA_SIDE_EXTERNAL, nothing, 0, ""},
     {SA_SIDE_INTERNAL, nothing, 0, ""},
-    {SA_SIDE_EXTERNAL, no_source, ERR_FORBIDDEN, "without a source"},
+    {SA_SIDE_EXTERNAL, no_source, ERR_FORBIDDEN, "needs a source address"},
     {SA_SIDE_EXTERNAL, no_suite, ERR_FORBIDDEN, "needs a suite"},
     {SA_SIDE_EXTERNAL, prime_in, ERR_FORBIDDEN, "the source is no [peer] of this dmz-relay"},
     {SA_SIDE_INTERNAL, prime_out, ERR_FORBIDDEN, "the destination is no [peer] of this dmz-relay"},
@@ -987,7 +987,9 @@ static enum verdict packet(struct fixture *f, struct protect *sender, uint64_t i
     length = protect_rtp(sender, index, memory, length, sizeof(memory));
     ck_assert_uint_gt(length, 0);
     ck_assert_int_eq(classify(memory, length, &view), VERDICT_ACCEPTED);
-    return verify_packet(sa, &view, memory, length, 1000000);
+    return verify_packet(f->table, sa,
+                         &(struct verify_input){.packet = memory, .length = length, .view = view},
+                         1000000);
 }
 
 struct merging {

@@ -1,0 +1,354 @@
+#include "common/sa/learn.h"
+
+#include "common/sa/table.h"
+#include "common/srtp/srtp.h"
+
+bool learn_right_port(const struct sa *sa, const struct rtp_view *view, bool rtcp_port)
+{
+    bool rtcp = view->shape == RTP_SHAPE_RTCP;
+
+    return rtcp_port ? rtcp && !sa->source.mux : !rtcp || sa->source.mux;
+}
+
+/* ------------------------------------------------------------ searching */
+
+/* One search, for one packet. */
+struct search {
+    const struct learn *learn;
+    const struct learn_origin *origin;
+    const struct verify_input *input;
+    const struct sa *known;
+    struct sa *found;
+    enum verdict verdict; /* the one that says most so far */
+    enum budget_kind kind;
+    unsigned left; /* tries */
+    unsigned tried;
+    uint64_t now_us;
+};
+
+static uint32_t ssrc_of(const struct verify_input *input)
+{
+    return input->prime ? input->outer : input->view.ssrc;
+}
+
+/* Which verdict says more of a packet that is nobody's? */
+static unsigned weight(enum verdict verdict)
+{
+    switch (verdict) {
+    case VERDICT_NO_SA:
+        return 0;
+    case VERDICT_LEARN_LIMIT:
+        return 1;
+    case VERDICT_MALFORMED:
+        return 2;
+    case VERDICT_AUTH_FAIL:
+        return 3;
+    case VERDICT_PLAIN_RTCP:
+        return 4;
+    default:
+        return 5; /* replay, key-expired; and what is surely of an SA */
+    }
+}
+
+static void say(struct search *search, enum verdict verdict)
+{
+    if (weight(verdict) > weight(search->verdict))
+        search->verdict = verdict;
+}
+
+static void note_stray(const struct search *search, struct sa *sa, enum verdict verdict)
+{
+    sa->stray = (struct sa_stray){
+        .from = *search->origin->source, .verdict = (uint8_t)verdict, .at_us = search->now_us};
+}
+
+static bool may_be(const struct search *search, const struct sa *sa)
+{
+    return sa != search->known && (sa->encap_in == SA_ENCAP_RTP_PRIME) == search->input->prime &&
+           sa->suite && learn_right_port(sa, &search->input->view, search->origin->rtcp_port);
+}
+
+/* True when the packet is surely this SA's: the search is over. */
+static bool try(struct search *search, struct sa *sa)
+{
+    enum verdict verdict;
+
+    /* Without a key, a source is all that tells a sender: it is not learned. */
+    if (!sa->srtp)
+        return false;
+    if (!budget_owner(search->learn->budget, search->kind, sa->owner, search->now_us)) {
+        say(search, VERDICT_LEARN_LIMIT);
+        return false;
+    }
+    search->left--;
+    search->tried++;
+    verdict = verify_try(search->learn->table, sa, search->input, search->now_us);
+    if (verdict == VERDICT_ACCEPTED || verdict == VERDICT_RATE ||
+        verdict == VERDICT_SSRC_MISMATCH) {
+        search->found = sa;
+        search->verdict = verdict;
+        return true;
+    }
+    note_stray(search, sa, verdict);
+    say(search, verdict);
+    return false;
+}
+
+/* SAs that share source and SSRC with the one that was found first. */
+static bool try_alike(struct search *search)
+{
+    struct table *table = search->learn->table;
+    struct sa *sa = NULL;
+
+    while (search->left > 0 &&
+           (sa = table_by_stream(table, search->origin->side, search->origin->source,
+                                 ssrc_of(search->input), sa))) {
+        if (may_be(search, sa) && try(search, sa))
+            return true;
+    }
+    return false;
+}
+
+static bool is_hint(const struct sa *sa, const struct addr *source)
+{
+    return addr_ip_equal(&sa->source.rtp, source) || addr_ip_equal(&sa->hint, source) ||
+           (!sa->source.mux && addr_ip_equal(&sa->source.rtcp, source));
+}
+
+/* A sender that is known may have moved; one that is not must come from where it is expected. */
+static bool may_come(const struct sa *sa, const struct addr *source)
+{
+    if (sa->source_policy == SOURCE_STRICT)
+        return false;
+    return sa->bound[0] || sa->source_policy == SOURCE_OPEN || is_hint(sa, source);
+}
+
+/* Was it tried already, as one of those at this source? */
+static bool is_alike(const struct sa *sa, const struct addr *source)
+{
+    return addr_equal(&sa->source.rtp, source) ||
+           (!sa->source.mux && addr_equal(&sa->source.rtcp, source));
+}
+
+/* SAs that have the SSRC, elsewhere. A peer does not move, nor does a sender of RTP'. */
+static bool try_matches(struct search *search)
+{
+    const struct learn_origin *origin = search->origin;
+    struct table *table = search->learn->table;
+    struct sa *sa = NULL;
+
+    for (unsigned looks = LEARN_MATCHES; looks > 0 && search->left > 0; looks--) {
+        sa = table_by_ssrc(table, origin->side, search->input->view.ssrc, sa);
+        if (!sa)
+            break;
+        if (!may_be(search, sa) || is_alike(sa, origin->source))
+            continue;
+        if (!may_come(sa, origin->source))
+            note_stray(search, sa, VERDICT_NO_SA);
+        else if (try(search, sa))
+            return true;
+    }
+    return false;
+}
+
+static bool is_match_due(const struct search *search)
+{
+    return !search->input->prime && table_by_ssrc(search->learn->table, search->origin->side,
+                                                  search->input->view.ssrc, NULL);
+}
+
+static void try_known(struct search *search, const struct budget_flow *flow)
+{
+    struct budget *budget = search->learn->budget;
+    unsigned taken = budget_take(budget, flow, BUDGET_MATCH, BUDGET_TRIES, search->now_us);
+
+    search->kind = BUDGET_MATCH;
+    search->left = taken;
+    search->tried = 0;
+    if (taken == 0) {
+        say(search, VERDICT_LEARN_LIMIT);
+        return;
+    }
+    if (!try_alike(search) && !search->input->prime)
+        (void)try_matches(search);
+    budget_done(budget, flow, BUDGET_MATCH, taken, search->tried, search->found != NULL);
+}
+
+static void try_candidates(struct search *search, const struct budget_flow *flow)
+{
+    const struct learn *learn = search->learn;
+    const struct learn_origin *origin = search->origin;
+    bool rtcp = search->input->view.shape == RTP_SHAPE_RTCP;
+    struct candidates_search candidates;
+    struct candidates_cursor *cursor;
+    struct sa *sa;
+    unsigned taken;
+
+    if (candidates_begin(table_candidates(learn->table), origin->side, origin->source, rtcp,
+                         &candidates) == 0)
+        return;
+    search->kind = candidates.open_only ? BUDGET_OPEN : BUDGET_SEARCH;
+    taken = budget_take(learn->budget, flow, search->kind, BUDGET_TRIES, search->now_us);
+    search->left = taken;
+    search->tried = 0;
+    if (taken == 0) {
+        say(search, VERDICT_LEARN_LIMIT);
+        return;
+    }
+    cursor = budget_cursor(learn->budget, flow, search->now_us);
+    while (search->left > 0 && !search->found && (sa = candidates_next(&candidates, cursor))) {
+        if (may_be(search, sa))
+            (void)try(search, sa);
+    }
+    budget_done(learn->budget, flow, search->kind, taken, search->tried, search->found != NULL);
+}
+
+enum verdict learn_search(const struct learn *learn, const struct learn_origin *origin,
+                          const struct verify_input *input, struct sa *known, enum verdict before,
+                          struct sa **sa, uint64_t now_us)
+{
+    struct search search = {.learn = learn,
+                            .origin = origin,
+                            .input = input,
+                            .known = known,
+                            .verdict = before,
+                            .now_us = now_us};
+    struct budget_flow flow =
+        budget_flow(learn->budget, origin->source, ssrc_of(input), origin->peer);
+
+    if (known || is_match_due(&search))
+        try_known(&search, &flow);
+    /* What one SA has seen before is not another's, but for those that share its source and SSRC.
+     */
+    if (!search.found && before != VERDICT_REPLAY)
+        try_candidates(&search, &flow);
+    *sa = search.found;
+    return search.verdict;
+}
+
+/* ------------------------------------------------------------ where the other direction goes */
+
+static struct sa *reverse_of(const struct learn *learn, const struct sa *sa)
+{
+    return sa->reverse ? table_by_id(learn->table, sa->owner, sa->reverse) : NULL;
+}
+
+/* The other direction goes to where sa is bound. */
+static void send_back(const struct learn *learn, const struct sa *sa)
+{
+    struct sa *other = reverse_of(learn, sa);
+
+    if (!other || other->side == sa->side || sa->source_policy == SOURCE_STRICT)
+        return;
+    if (sa->bound[0] && !target_refusal(learn->rules, sa->side, &sa->source.rtp)) {
+        other->destination.rtp = sa->source.rtp;
+        other->destination.mux = sa->source.mux;
+    }
+    if (sa->bound[1] && !sa->source.mux &&
+        !target_refusal(learn->rules, sa->side, &sa->source.rtcp))
+        other->destination.rtcp = sa->source.rtcp;
+}
+
+void learn_settle(const struct learn *learn, const struct sa *sa)
+{
+    const struct sa *other = reverse_of(learn, sa);
+
+    send_back(learn, sa);
+    if (other)
+        send_back(learn, other);
+}
+
+/* ------------------------------------------------------------ binding and moving */
+
+static void bind_source(const struct learn *learn, struct sa *sa, bool rtcp,
+                        const struct addr *source, uint64_t now_us)
+{
+    if (!rtcp) {
+        if (sa->bound[0]) {
+            sa->moved_us = now_us;
+            sa->bound[1] = false; /* RTCP has moved with it, who knows whereto */
+        }
+        sa->bound_heard_us = now_us;
+        sa->move = (struct sa_move){0};
+    }
+    sa->bound[rtcp] = true;
+    table_move_source(learn->table, sa, rtcp, source);
+    send_back(learn, sa);
+}
+
+static unsigned packets_to_bind(const struct sa *sa)
+{
+    return sa->suite->rtp_tag_octets <= 4 ? LEARN_SHORT_TAG_PACKETS : 1;
+}
+
+/* One more in a row from there, each newer than the last. */
+static void count_move(struct sa_move *move, const struct addr *source, uint64_t index)
+{
+    if (!addr_equal(&move->from, source))
+        *move = (struct sa_move){.from = *source};
+    else if (index <= move->highest)
+        return;
+    move->highest = index;
+    if (move->packets < UINT8_MAX)
+        move->packets++;
+}
+
+static bool has_moved(const struct sa *sa, uint64_t now_us)
+{
+    return sa->move.packets >= LEARN_MOVE_PACKETS &&
+           now_us - sa->bound_heard_us >= LEARN_MOVE_SILENCE_US &&
+           (!sa->moved_us || now_us - sa->moved_us >= LEARN_MOVE_PAUSE_US);
+}
+
+static void heard_rtp(const struct learn *learn, struct sa *sa, const struct addr *source,
+                      uint64_t index, uint64_t now_us)
+{
+    bool home = addr_equal(source, &sa->source.rtp);
+
+    if (home && sa->bound[0]) {
+        if (sa->move.from.family && index <= sa->move.highest)
+            return; /* late; one from elsewhere is fresher */
+        sa->move.from.family = 0;
+        sa->bound_heard_us = now_us;
+        return;
+    }
+    count_move(&sa->move, source, index);
+    if (sa->bound[0] ? has_moved(sa, now_us) : sa->move.packets >= packets_to_bind(sa))
+        bind_source(learn, sa, false, source, now_us);
+}
+
+/* RTCP alone moves nothing, and is bound where RTP is, or where it is expected. */
+static void heard_rtcp(const struct learn *learn, struct sa *sa, const struct addr *source,
+                       uint64_t now_us)
+{
+    if (sa->bound[1])
+        return;
+    if (sa->bound[0] ? addr_ip_equal(source, &sa->source.rtp) : is_hint(sa, source))
+        bind_source(learn, sa, true, source, now_us);
+}
+
+void learn_heard(const struct learn *learn, struct sa *sa, const struct learn_origin *origin,
+                 const struct verify_input *input, uint64_t now_us)
+{
+    if (sa->source_policy == SOURCE_STRICT || input->prime || !sa->srtp)
+        return;
+    if (input->view.shape == RTP_SHAPE_RTP)
+        heard_rtp(learn, sa, origin->source, verify_index(sa, &input->view), now_us);
+    else if (!sa->source.mux)
+        heard_rtcp(learn, sa, origin->source, now_us);
+}
+
+void learn_replayed(struct sa *sa, const struct learn_origin *origin,
+                    const struct verify_input *input, uint64_t now_us)
+{
+    const struct sa_stream *stream = sa_stream(sa, input->view.ssrc);
+
+    if (!sa->move.from.family || !sa->bound[0] || !stream || !sa->srtp ||
+        input->view.shape != RTP_SHAPE_RTP || !addr_equal(origin->source, &sa->source.rtp))
+        return;
+    if (srtp_authenticate(sa->srtp, &stream->index, &input->view, input->packet, input->length) !=
+        VERDICT_ACCEPTED)
+        return;
+    sa->move.from.family = 0;
+    sa->bound_heard_us = now_us;
+}

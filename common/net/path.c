@@ -134,7 +134,8 @@ static bool is_search_due(const struct path *path, const struct path_found *foun
 {
     const struct sa *first;
 
-    if (verdict == VERDICT_NO_SA || verdict == VERDICT_AUTH_FAIL || verdict == VERDICT_MALFORMED)
+    if (verdict == VERDICT_NO_SA || verdict == VERDICT_AUTH_FAIL || verdict == VERDICT_MALFORMED ||
+        verdict == VERDICT_PLAIN_RTP)
         return true;
     if (verdict != VERDICT_REPLAY)
         return false;

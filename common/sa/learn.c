@@ -43,6 +43,7 @@ static unsigned weight(enum verdict verdict)
         return 2;
     case VERDICT_AUTH_FAIL:
         return 3;
+    case VERDICT_PLAIN_RTP:
     case VERDICT_PLAIN_RTCP:
         return 4;
     default:

@@ -6,11 +6,15 @@
 #include "common/sa/table.h"
 #include "common/srtp/srtp.h"
 
-/* Padding and a tag that is not there are at the end. */
-static bool looks_plain(const struct rtp_view *view, const uint8_t *packet, size_t length)
+/* An MKI, which stands near the end, may be long and is no noise. */
+static bool looks_plain(const struct sa *sa, const struct rtp_view *view, const uint8_t *packet,
+                        size_t length)
 {
-    return length > view->header_length &&
-           plain_looks_so(packet + view->header_length, length - view->header_length);
+    size_t mki_length;
+
+    (void)srtp_session_mki(sa->srtp, &mki_length);
+    return length > view->header_length + mki_length &&
+           plain_looks_so(packet + view->header_length, length - view->header_length - mki_length);
 }
 
 static enum verdict authenticate(struct sa *sa, struct sa_stream *stream,
@@ -24,8 +28,9 @@ static enum verdict authenticate(struct sa *sa, struct sa_stream *stream,
     if (sa->old && verdict != VERDICT_ACCEPTED)
         verdict = rekey_verify(sa, stream, verdict, view, packet, length, now_us);
     if (view->shape == RTP_SHAPE_RTP)
-        return verdict == VERDICT_AUTH_FAIL && looks_plain(view, packet, length) ? VERDICT_PLAIN_RTP
-                                                                                 : verdict;
+        return verdict == VERDICT_AUTH_FAIL && looks_plain(sa, view, packet, length)
+                   ? VERDICT_PLAIN_RTP
+                   : verdict;
     /* Afterwards: now and then the ciphertext of a good packet looks like lengths that add up. */
     if ((verdict == VERDICT_AUTH_FAIL || verdict == VERDICT_MALFORMED) &&
         rtcp_is_plain(packet, length))

@@ -11,7 +11,7 @@
 #include "tests/unit/sample.h"
 #include "tests/unit/unit.h"
 
-enum { STEPS_MAX = 20, SSRCS = 10, CLIENTS_MAX = 2, RTCP_EVERY = 5 };
+enum { STEPS_MAX = 24, SSRCS = 10, CLIENTS_MAX = 2, RTCP_EVERY = 5 };
 
 #define TURN 0x10000
 
@@ -377,18 +377,39 @@ END_TEST
 
 /* ------------------------------------------------------------ two clients, one SSRC */
 
-/* What they have in common besides. */
+/* Where they send from, and what else happens. */
 static const struct {
     const char *name;
     enum sa_side side[CLIENTS_MAX];
-    unsigned lost; /* of the second one, in each round */
-    bool new_key;  /* the second one gets one in between */
+    bool one_source; /* one address and port: nothing but the key tells them apart */
+    unsigned ssrcs;  /* signalled; 0: learned */
+    unsigned lost;   /* of the second one, in each round */
+    bool new_key;    /* the second one gets one in between */
 } couples[] = {
-    {"two outside", {SA_SIDE_EXTERNAL, SA_SIDE_EXTERNAL}, 0, false},
-    {"two inside", {SA_SIDE_INTERNAL, SA_SIDE_INTERNAL}, 0, false},
-    {"one on either side", {SA_SIDE_EXTERNAL, SA_SIDE_INTERNAL}, 0, false},
-    {"two outside, at different ROCs", {SA_SIDE_EXTERNAL, SA_SIDE_EXTERNAL}, 30000, false},
-    {"two outside, one with a new key", {SA_SIDE_EXTERNAL, SA_SIDE_EXTERNAL}, 9, true},
+    {"two outside", {SA_SIDE_EXTERNAL, SA_SIDE_EXTERNAL}, false, 1, 0, false},
+    {"two inside", {SA_SIDE_INTERNAL, SA_SIDE_INTERNAL}, false, 1, 0, false},
+    {"one on either side", {SA_SIDE_EXTERNAL, SA_SIDE_INTERNAL}, false, 1, 0, false},
+    {"two outside, at different ROCs",
+     {SA_SIDE_EXTERNAL, SA_SIDE_EXTERNAL},
+     false,
+     1,
+     30000,
+     false},
+    {"two outside, one with a new key", {SA_SIDE_EXTERNAL, SA_SIDE_EXTERNAL}, false, 1, 0, true},
+    {"two outside at one address", {SA_SIDE_EXTERNAL, SA_SIDE_EXTERNAL}, true, 1, 0, false},
+    {"two inside at one address", {SA_SIDE_INTERNAL, SA_SIDE_INTERNAL}, true, 1, 0, false},
+    {"two at one address, at different ROCs",
+     {SA_SIDE_EXTERNAL, SA_SIDE_EXTERNAL},
+     true,
+     1,
+     30000,
+     false},
+    {"two at one address, one with a new key",
+     {SA_SIDE_EXTERNAL, SA_SIDE_EXTERNAL},
+     true,
+     1,
+     0,
+     true},
 };
 enum { COUPLES = sizeof(couples) / sizeof(couples[0]) };
 
@@ -401,7 +422,9 @@ START_TEST(test_two)
     for (unsigned i = 0; i < CLIENTS_MAX; i++) {
         pair_request(&request, couples[row].side[i], suite + SUITE_COUNT * i);
         request.ssrc[0] = 4711;
-        client_new(&request, 1);
+        if (i > 0 && couples[row].one_source)
+            request.source = clients[0].key.source;
+        client_new(&request, couples[row].ssrcs);
     }
     ck_assert_uint_ne(at_inner(&clients[0])->label, at_inner(&clients[1])->label);
     pair_run(pair, 20 * PAIR_MS);

@@ -128,5 +128,5 @@ bool dmz_has_work(const struct dmz *dmz)
         if (replica_sweep_due(&dmz->sites[i].replica))
             return true;
     }
-    return false;
+    return table_work_due(dmz->table);
 }

@@ -94,7 +94,7 @@ void dmz_fini(struct dmz *dmz);
  * SA-REPORTs begins.
  */
 void dmz_tick(struct dmz *dmz, uint64_t now_us);
-/* SAs that a sync or dmz_tick left behind are there to be deleted. */
+/* SAs that a sync or dmz_tick left behind are to be deleted, or packets have taught something. */
 bool dmz_has_work(const struct dmz *dmz);
 /*
  * A piece of what is due, much less than a millisecond: deletes some of them, and

@@ -22,14 +22,14 @@ static void count(struct dmz_site *site, struct sa *sa, enum verdict verdict)
         verify_count(sa, verdict);
 }
 
-/* The listener whose address this is, as the world sees it; -1: it is nobody's here. */
+/* The listener whose address this is, bound or as the world sees it; -1: it is nobody's here. */
 static int own_listener(const struct dmz *dmz, const struct addr *addr)
 {
     for (size_t i = 0; i < dmz->listener_count; i++) {
-        const struct addr *own = &dmz->listeners[i].advertise;
+        const struct path_listener *own = &dmz->listeners[i];
 
-        if (addr_ip_equal(addr, own) &&
-            (addr->port == own->port || addr->port == (uint16_t)(own->port + 1)))
+        if ((addr_ip_equal(addr, &own->advertise) || addr_ip_equal(addr, &own->address)) &&
+            (addr->port == own->address.port || addr->port == own->address.port + 1))
             return (int)i;
     }
     return -1;

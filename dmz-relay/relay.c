@@ -50,6 +50,8 @@ static void on_packets(void *ctx, unsigned listener, bool rtcp_port,
 
     inbound_packets(&relay->core, listener, rtcp_port, packets, count, now_us);
     flush(relay);
+    if (dmz_has_work(&relay->core))
+        daemon_has_work(ctx);
 }
 
 static void on_sent(void *ctx, unsigned listener, bool rtcp_port, void *tag, int error)

@@ -37,6 +37,8 @@ static void on_packets(void *ctx, unsigned listener, bool rtcp_port,
 
     outbound_packets(&relay->core, listener, rtcp_port, packets, count, now_us);
     flush(relay);
+    if (table_work_due(relay->core.table))
+        daemon_has_work(ctx);
 }
 
 static void on_sent(void *ctx, unsigned listener, bool rtcp_port, void *tag, int error)
@@ -70,6 +72,8 @@ static void on_drained(void *ctx)
     struct relay_link *link = ctx;
 
     media_flush(link->daemon->media);
+    if (table_work_due(relay_of(link->daemon)->core.table))
+        daemon_has_work(link->daemon);
 }
 
 static void on_closed(void *ctx, struct conn *conn, const char *reason)

@@ -451,6 +451,11 @@ bool candidates_work(struct candidates *c, unsigned most)
     return c->pending.count > 0;
 }
 
+bool candidates_work_due(const struct candidates *c)
+{
+    return c->pending.count > 0;
+}
+
 size_t candidates_octets(const struct candidates *c)
 {
     size_t groups = GROUP_FIRST + SA_CANDIDACIES * c->max;

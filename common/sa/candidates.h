@@ -74,6 +74,7 @@ void candidates_update(struct candidates *c, struct sa *sa);
  * a packet. True when something is left to do.
  */
 bool candidates_work(struct candidates *c, unsigned most);
+bool candidates_work_due(const struct candidates *c);
 
 /* What it takes of the heap, without malloc's own. For tests and statistics: walks through all
  * groups. */

@@ -128,6 +128,11 @@ bool table_work(struct table *table)
     return candidates_work(table->candidates, WORK_PIECE);
 }
 
+bool table_work_due(const struct table *table)
+{
+    return candidates_work_due(table->candidates);
+}
+
 static size_t *primes_of(struct table *table, enum sa_side side)
 {
     return &table->primes[side == SA_SIDE_INTERNAL];

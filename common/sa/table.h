@@ -32,6 +32,7 @@ struct candidates *table_candidates(const struct table *table);
 bool table_has_prime(const struct table *table, enum sa_side side);
 /* A piece of what is due after sources and SSRCs were learned. Allocates. True: there is more. */
 bool table_work(struct table *table);
+bool table_work_due(const struct table *table);
 size_t table_max(const struct table *table);
 size_t table_count_owner(const struct table *table, unsigned owner);
 

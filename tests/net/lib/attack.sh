@@ -33,13 +33,107 @@ END
 # held PORT: what comes from this port of the client and from the next passes the attacker alone.
 held() { in_ns net nft add element ip held senders "{ $1-$(($1 + 1)) }" || bail "held $1"; }
 
+# ---------------------------------------------------------------- calls and their attackers
+
+PHONE=${LAN[a]}
+ATTACK_SUITE=AES_CM_128_HMAC_SHA1_80
+# CALL_OF NAME PORT: a function that makes the call of a row, between WEB:PORT and PHONE:PORT, with
+# KEY_IN and KEY_OUT, SSRCs "ssrc PORT" and PORT. It may set where the two send to; by default
+# that is the pair of daemons.
+CALL_OF=
+SENDING=(--rate 50 --count 400)
+ROWS=() PORT=6000 EVIL=10
+declare -A PORT_OF=() WORD=() KEY_IN=() KEY_OUT=() WEB_SENDS_TO=() PHONE_SENDS_TO=()
+
+# table: begins one; its rows follow, then talk, then quiet.
+table() { ROWS=() EVIL=10; }
+
+# row NAME VERDICT ATTACK ARGUMENT...: a call and its attacker, who begins at once. VERDICT: what the
+# dmz-relay makes of each of his packets; "forged" is auth-fail, or replay when the true packet was
+# there before; "any" is no-sa or no RTP at all. With --hold he holds the caller's packets back,
+# and his own are there before them.
+row() {
+    local name=$1 word=$2 what=$3 port=$PORT
+    shift 3
+    ROWS+=("$name")
+    PORT=$((PORT + 10)) EVIL=$((EVIL + 10))
+    PORT_OF[$name]=$port
+    WORD[$name]=$word
+    case " $* " in
+    *" --hold "*) held $port ;;
+    esac
+    KEY_IN[$name]=$(new_key $ATTACK_SUITE)
+    KEY_OUT[$name]=$(new_key $ATTACK_SUITE)
+    WEB_SENDS_TO[$name]=${DMZ_OUT[a]}:$MEDIA
+    PHONE_SENDS_TO[$name]=${INNER[a]}:$MEDIA
+    "$CALL_OF" "$name" "$port" || bail "call of $name"
+    attack "$name" "$EVIL_NET.$EVIL:$port" "$what" --target "${WEB_SENDS_TO[$name]}" \
+        --sender "$WEB:$port" --ssrc "$(ssrc $port)" "$@"
+}
 # attack NAME ADDRESS ATTACK ARGUMENT...: begins; its JSON line will be in NAME.out after "stop NAME".
 attack() {
     local name=$1 address=$2 what=$3
     shift 3
     rm -f "$W/$name.ready"
     start "$name" evil "$NET_TOOLS/attacker" "$what" --own "$address" \
-        --target "${DMZ_OUT[a]}:$MEDIA" --see "/run/netns/$PFX-net:inet0" \
-        --ready "$W/$name.ready" "$@"
+        --see "/run/netns/$PFX-net:inet0" --ready "$W/$name.ready" "$@"
     wait_for 5 test -e "$W/$name.ready" || bail "attacker $name: $(cat "$W/$name.log")"
+}
+# Of a caller: in front of RTP' it looks like RTP.
+ssrc() { echo $((0x80000000 + $1)); }
+
+# talk: both ends of the calls of all rows send, to the end.
+talk() {
+    local name port
+    for name in "${ROWS[@]}"; do
+        port=${PORT_OF[$name]}
+        send "$name-web" inet --from "$WEB:$port" --to "${WEB_SENDS_TO[$name]}" \
+            --ssrc "$(ssrc "$port")" --key "${KEY_IN[$name]}" "${SENDING[@]}" \
+            --save "$W/$name-web.sent"
+        send "$name-phone" lan-a --from "$PHONE:$port" --to "${PHONE_SENDS_TO[$name]}" \
+            --ssrc "$port" --key "${KEY_OUT[$name]}" "${SENDING[@]}" --save "$W/$name-phone.sent"
+    done
+    for name in "${ROWS[@]}"; do
+        finish_of "$name-phone" 30 || bail "sender of the phone of $name"
+        finish_of "$name-web" 30 || bail "sender of the caller of $name"
+    done
+}
+# quiet: the attackers stop.
+quiet() {
+    local name
+    for name in "${ROWS[@]}"; do
+        stop "$name" || bail "attacker $name: $(cat "$W/$name.log")"
+    done
+}
+
+# Both ends receive at the ports that they send from: what comes there is captured. Nobody says so
+# when they have ended.
+capture_ends() {
+    local s
+    for s in inet lan-a; do
+        in_ns $s nft -f - <<END || bail "rules of $s"
+table ip end {
+    chain output {
+        type filter hook output priority 0; policy accept;
+        icmp type destination-unreachable drop
+    }
+}
+END
+    done
+    capture web inet eth0 udp and dst host $WEB
+    capture phone lan-a eth0 udp and dst host "$PHONE"
+}
+# heard NAME web|phone: makes lists of datagrams in hex, NAME.wanted (what the other end sent) and
+# NAME.heard (what came).
+heard() {
+    local port=${PORT_OF[$1]} other=web
+    [ "$2" = phone ] || other=phone
+    datagrams "$W/$1-$other.sent" >"$W/$1.wanted"
+    payloads "$2" "udp and dst portrange $port-$((port + 1))" | sort >"$W/$1.heard"
+}
+# heard_all NAME web|phone: what came is what the other end sent, each packet once.
+heard_all() {
+    heard "$1" "$2"
+    [ -s "$W/$1.wanted" ] && diff "$W/$1.wanted" "$W/$1.heard" | head -n 5 &&
+        cmp -s "$W/$1.wanted" "$W/$1.heard"
 }

@@ -8,8 +8,8 @@
 # "inet" and "lan". IPv6 is beside it: 2001:db8:100:: (inet), 2001:db8:2:: (dmz),
 # 2001:db8:9:1:: (lan). The names of the namespaces carry the test's process id.
 #
-# Environment, set by tests/net/run: NET_SBIN, NET_CTL, NET_CERTS (what make install put into
-# place), NET_TOOLS (tests/tools of the build), NET_WORK (a folder of this test),
+# Environment, set by tests/net/run: NET_SBIN, NET_CTL, NET_CERTS, NET_PRIME (what make install put
+# into place), NET_TOOLS (tests/tools of the build), NET_WORK (a folder of this test),
 # NET_USER (the unprivileged user that runs the daemons).
 #
 # shellcheck shell=bash disable=SC2034
@@ -17,7 +17,7 @@
 set -u -o pipefail
 export LC_ALL=C
 umask 022
-: "${NET_SBIN:?run this by tests/net/run}" "${NET_CTL:?}" "${NET_CERTS:?}" "${NET_TOOLS:?}" "${NET_WORK:?}"
+: "${NET_SBIN:?run this by tests/net/run}" "${NET_CTL:?}" "${NET_CERTS:?}" "${NET_PRIME:?}" "${NET_TOOLS:?}" "${NET_WORK:?}"
 NET_USER=${NET_USER:-nobody}
 NET_GROUP=$(id -gn "$NET_USER")
 

@@ -205,7 +205,7 @@ nothing_refused() {
 # ---------------------------------------------------------------- what captures must show
 
 # Neighbours and multicast groups of a link are no traffic between networks.
-QUIET="not arp and not icmp6 and not dst net ff02::/16"
+QUIET="not arp and not icmp6 and not igmp and not dst net ff02::/16"
 SYN='tcp[tcpflags] & (tcp-syn|tcp-ack) == tcp-syn'
 # one_tunnel CAPTURE COMPANY: of the internal firewall: one TCP connection, opened from the inside.
 one_tunnel() {

@@ -97,10 +97,16 @@ static json_t *not_here(void *ctx, const json_t *request)
                           "SAs are added, changed and deleted at the inner-relay, which owns them");
 }
 
+static json_t *not_all(void *ctx, const json_t *request)
+{
+    (void)ctx;
+    (void)request;
+    return control_refuse(NULL, "the inner-relay explains: it knows what both relays see");
+}
+
 const struct control_command relay_commands[] = {
-    {"status", on_status},   {"stats", on_stats},
-    {"sa-list", on_sa_list}, {"sa-show", on_sa_show},
-    {"sa-add", not_here},    {"sa-delete", not_here},
-    {"sa-rekey", not_here},  {"reload", report_reload},
+    {"status", on_status},   {"stats", on_stats},    {"sa-list", on_sa_list},
+    {"sa-show", on_sa_show}, {"sa-add", not_here},   {"sa-delete", not_here},
+    {"explain", not_all},    {"sa-rekey", not_here}, {"reload", report_reload},
     {"debug", report_debug}, {NULL, NULL},
 };

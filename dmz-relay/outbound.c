@@ -22,6 +22,13 @@ static void count(struct dmz_site *site, struct sa *sa, enum verdict verdict)
         verify_count(sa, verdict);
 }
 
+static void drop(struct dmz_site *site, struct sa *sa, enum verdict verdict, uint64_t now_us)
+{
+    count(site, sa, verdict);
+    if (sa)
+        verify_stray(sa, NULL, verdict, now_us);
+}
+
 /* The listener whose address this is, bound or as the world sees it; -1: it is nobody's here. */
 static int own_listener(const struct dmz *dmz, const struct addr *addr)
 {
@@ -58,10 +65,11 @@ static void take(struct dmz_site *site, struct dmz *dmz, const struct path_found
 
     site->counts.received++;
     if (verdict != VERDICT_ACCEPTED) {
-        count(site, sa, verdict);
+        drop(site, sa, verdict, now_us);
         return;
     }
     sa->octets += found->input.length;
+    sa->last_packet_us = now_us;
     own = sa->encap_out == SA_ENCAP_RTP_PRIME ? own_listener(dmz, hop.to) : -1;
     if (own >= 0)
         hand_over(site, dmz, found, &hop, (unsigned)own, now_us);
@@ -86,6 +94,9 @@ void outbound_sent(struct dmz *dmz, unsigned listener, bool rtcp_port, void *tag
 
     verdict_count(&dmz->sites[sa->owner].counts, verdict);
     verify_count(sa, verdict);
+    if (verdict != VERDICT_ACCEPTED)
+        verify_stray(sa, sa_transport_addr(&sa->destination, rtcp_port), verdict,
+                     sa->last_packet_us);
     sa->packets += verdict == VERDICT_ACCEPTED;
     dmz->listeners[listener].sent[rtcp_port] += verdict == VERDICT_ACCEPTED;
 }

@@ -9,6 +9,7 @@
 #include "common/daemon/report.h"
 #include "common/sa/table.h"
 #include "inner-relay/admit.h"
+#include "inner-relay/facts.h"
 #include "inner-relay/relay.h"
 
 /* ------------------------------------------------------------ status, stats, sa list, sa show */
@@ -99,6 +100,56 @@ static json_t *on_sa_show(void *ctx, const json_t *request)
     if (sa)
         json_object_set_new(json_object_get(reply, "sa"), "far", report_far(sa));
     return reply;
+}
+
+/* ------------------------------------------------------------ explain */
+
+static json_t *explained_direction(const struct explain_facts *facts, const struct explained *out,
+                                   unsigned i)
+{
+    const struct explain_direction *d = &facts->direction[i];
+    const struct explain_verdict *verdict = &out->direction[i];
+    json_t *hops = json_array();
+
+    for (unsigned line = 0; line < verdict->line_count; line++)
+        json_array_append_new(hops, json_string(verdict->line[line]));
+    return json_pack("{s:I,s:s,s:s,s:s,s:s,s:o}", "id", (json_int_t)d->id, "side",
+                     sa_side_name(d->side), "cause", explain_word(verdict->cause), "text",
+                     verdict->text, "check", verdict->advice, "hops", hops);
+}
+
+static json_t *explained_reply(const struct explain_facts *facts, const struct explained *out)
+{
+    const struct explain_verdict *worst = &out->direction[out->worst];
+    json_t *directions = json_array();
+
+    for (unsigned i = 0; i < facts->count; i++)
+        json_array_append_new(directions, explained_direction(facts, out, i));
+    return json_pack("{s:b,s:s,s:s,s:s,s:o}", "ok", 1, "cause", explain_word(worst->cause), "text",
+                     out->text, "check", worst->advice, "directions", directions);
+}
+
+static json_t *on_explain(void *ctx, const json_t *request)
+{
+    struct relay *relay = relay_of(ctx);
+    struct explain_facts facts;
+    struct explained out;
+    const struct sa *sa;
+    json_t *refusal;
+    uint64_t id;
+
+    if (!report_get_id(request, &id, &refusal))
+        return refusal;
+    sa = inner_find_sa(&relay->core, id);
+    if (!sa)
+        return control_refuse("id", "there is no SA %llu", (unsigned long long)id);
+    facts_gather(&relay->core, sa, &facts, clock_now_us());
+    if (!facts.up) {
+        facts.state = connector_state(relay->links[sa->owner].connector);
+        facts.last_error = connector_last_error(relay->links[sa->owner].connector);
+    }
+    explain(&facts, &out);
+    return explained_reply(&facts, &out);
 }
 
 /* ------------------------------------------------------------ sa add */
@@ -438,9 +489,15 @@ static json_t *on_sa_delete(void *ctx, const json_t *request)
 }
 
 const struct control_command relay_commands[] = {
-    {"status", on_status},     {"stats", on_stats},
-    {"sa-list", on_sa_list},   {"sa-show", on_sa_show},
-    {"sa-add", on_sa_add},     {"sa-delete", on_sa_delete},
-    {"sa-rekey", on_sa_rekey}, {"reload", report_reload},
-    {"debug", report_debug},   {NULL, NULL},
+    {"status", on_status},
+    {"stats", on_stats},
+    {"sa-list", on_sa_list},
+    {"sa-show", on_sa_show},
+    {"sa-add", on_sa_add},
+    {"sa-delete", on_sa_delete},
+    {"explain", on_explain},
+    {"sa-rekey", on_sa_rekey},
+    {"reload", report_reload},
+    {"debug", report_debug},
+    {NULL, NULL},
 };

@@ -35,10 +35,13 @@ static void take(struct inner_link *link, const struct path_found *found, uint64
     link->counts.received++;
     if (found->sa)
         verdict = admit(found, link->inner, now_us, &hop);
-    if (verdict == VERDICT_ACCEPTED)
+    if (verdict == VERDICT_ACCEPTED) {
         path_send(&link->inner->out, &hop, found->sa, &found->input);
-    else
-        verdict_count(&link->counts, verdict);
+        return;
+    }
+    verdict_count(&link->counts, verdict);
+    if (found->sa)
+        verify_stray(found->sa, NULL, verdict, now_us);
 }
 
 void inbound_frames(struct inner_link *link, const struct session_packet *packets, size_t count,
@@ -57,7 +60,10 @@ void inbound_sent(struct inner *inner, unsigned listener, bool rtcp_port, void *
     enum verdict verdict = path_sent_verdict(error);
 
     verdict_count(&inner->links[sa->owner].counts, verdict);
-    if (verdict != VERDICT_ACCEPTED)
+    if (verdict != VERDICT_ACCEPTED) {
         verify_count(sa, verdict);
+        verify_stray(sa, sa_transport_addr(&sa->destination, rtcp_port), verdict,
+                     sa->last_packet_us);
+    }
     inner->listeners[listener].sent[rtcp_port] += verdict == VERDICT_ACCEPTED;
 }

@@ -101,6 +101,12 @@ static json_t *request_sa_rekey(struct relayctl_options *options, const char *ar
     return relayctl_sa_rekey(options, argument);
 }
 
+static json_t *request_explain(struct relayctl_options *options, const char *argument)
+{
+    (void)options;
+    return relayctl_explain(argument);
+}
+
 static json_t *request_debug(struct relayctl_options *options, const char *argument)
 {
     enum log_level level;
@@ -158,6 +164,12 @@ static const struct command commands[] = {
      request_sa_delete,
      relayctl_show_sa_deleted,
      "end them (inner-relay only)"},
+    {{"explain", NULL},
+     "CALL|ID...",
+     RELAYCTL_ALWAYS,
+     request_explain,
+     relayctl_show_explain,
+     "why a call is silent (inner-relay only)"},
     {{"reload", NULL},
      NULL,
      RELAYCTL_ALWAYS,
@@ -452,6 +464,72 @@ static int run_one(const struct command *command, const struct relayctl_options 
     return rc;
 }
 
+/* The SAs of the directions that were explained need not be explained once more. */
+static void strike_out(json_t *sas, const char *line)
+{
+    json_t *reply = json_loads(line, 0, NULL);
+    const json_t *direction;
+    size_t i, k;
+
+    json_array_foreach(json_object_get(reply, "directions"), i, direction)
+    {
+        for (k = json_array_size(sas); k-- > 0;) {
+            if (json_equal(json_object_get(json_array_get(sas, k), "id"),
+                           json_object_get(direction, "id")))
+                json_array_remove(sas, k);
+        }
+    }
+    json_decref(reply);
+}
+
+/* Each pair of directions of a call; the first SA of the list is always struck out. */
+static int explain_sas(const struct command *command, const struct relayctl_options *options,
+                       int fd, json_t *sas)
+{
+    const char *path = socket_path(options);
+    int rc = RELAYCTL_DONE;
+
+    for (bool first = true; rc == RELAYCTL_DONE && json_array_size(sas) > 0; first = false) {
+        json_t *id = json_object_get(json_array_get(sas, 0), "id");
+        json_t *request = json_pack("{s:s, s:O?}", "command", "explain", "id", id);
+        char *line = NULL;
+
+        json_array_remove(sas, 0);
+        rc = relayctl_ask(fd, path, request, &line);
+        if (rc == RELAYCTL_DONE) {
+            if (!first && !options->value[OPTION_JSON])
+                printf("\n");
+            rc = show(command, options, path, line);
+            strike_out(sas, line);
+        }
+        free(line);
+        json_decref(request);
+    }
+    return rc;
+}
+
+/* request asks for the SAs of the call. */
+static int explain_call(const struct command *command, const struct relayctl_options *options,
+                        int fd, json_t *request)
+{
+    const char *path = socket_path(options);
+    char *line = NULL;
+    int rc = relayctl_ask_all(fd, path, request, &line);
+    json_t *reply = rc == RELAYCTL_DONE ? json_loads(line, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    json_t *sas = json_object_get(reply, "sas");
+
+    if (rc == RELAYCTL_DONE && json_array_size(sas) == 0) {
+        relayctl_complain("no SA is of the call \"%s\"",
+                          json_string_value(json_object_get(request, "call_id")));
+        rc = RELAYCTL_REFUSED;
+    } else if (rc == RELAYCTL_DONE) {
+        rc = explain_sas(command, options, fd, sas);
+    }
+    json_decref(reply);
+    free(line);
+    return rc;
+}
+
 /* All over one connection. What the daemon refuses does not keep it from the rest. */
 static int run_requests(const struct command *command, const struct relayctl_options *options,
                         const json_t *requests)
@@ -464,7 +542,8 @@ static int run_requests(const struct command *command, const struct relayctl_opt
         return RELAYCTL_NO_DAEMON;
     json_array_foreach(requests, i, request)
     {
-        int one = run_one(command, options, fd, request);
+        bool call = command->request == request_explain && json_object_get(request, "call_id");
+        int one = (call ? explain_call : run_one)(command, options, fd, request);
 
         rc = one > rc ? one : rc;
         if (one != RELAYCTL_DONE && one != RELAYCTL_REFUSED)

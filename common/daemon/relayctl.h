@@ -96,6 +96,8 @@ int relayctl_ask_all(int fd, const char *path, struct json_t *request, char **re
 struct json_t *relayctl_sa_add(struct relayctl_options *options);
 struct json_t *relayctl_sa_rekey(struct relayctl_options *options, const char *id);
 struct json_t *relayctl_sa_with_id(const char *command, const char *id);
+/* call_or_id: digits are an id, and everything else a call id. */
+struct json_t *relayctl_explain(const char *call_or_id);
 
 /* Each prints a reply for people. A member that is missing is shown as "-". */
 void relayctl_show_status(const struct json_t *reply, FILE *to);
@@ -105,6 +107,7 @@ void relayctl_show_sa(const struct json_t *reply, FILE *to);
 void relayctl_show_sa_added(const struct json_t *reply, FILE *to);
 void relayctl_show_sa_rekeyed(const struct json_t *reply, FILE *to);
 void relayctl_show_sa_deleted(const struct json_t *reply, FILE *to);
+void relayctl_show_explain(const struct json_t *reply, FILE *to);
 void relayctl_show_reload(const struct json_t *reply, FILE *to);
 void relayctl_show_debug(const struct json_t *reply, FILE *to);
 /* True when a status reply names at least one tunnel and all are up. */

@@ -500,6 +500,18 @@ struct json_t *relayctl_sa_with_id(const char *command, const char *id)
     return json_pack("{s:s, s:I}", "command", command, "id", (json_int_t)number);
 }
 
+struct json_t *relayctl_explain(const char *call_or_id)
+{
+    size_t length = strlen(call_or_id);
+
+    if (length > 0 && strspn(call_or_id, "0123456789") == length)
+        return relayctl_sa_with_id("explain", call_or_id);
+    if (length > 0 && length < CALL_ID_SIZE)
+        return json_pack("{s:s, s:s}", "command", "sa-list", "call_id", call_or_id);
+    relayctl_complain("explain: a call id has 1 to %d octets", CALL_ID_SIZE - 1);
+    return NULL;
+}
+
 struct json_t *relayctl_sa_add(struct relayctl_options *options)
 {
     static const struct hop from = {OPTION_SOURCE, OPTION_SOURCE_RTCP, OPTION_MUX, true};

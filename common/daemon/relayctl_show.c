@@ -809,6 +809,44 @@ void relayctl_show_sa_deleted(const struct json_t *reply, FILE *to)
     fprintf(to, "deleted\n");
 }
 
+/* ---------------------------------------------------------------- explain */
+
+/* The whole of it: sentences are longer than a cell. */
+static void show_sentence(const char *title, const json_t *value, FILE *to)
+{
+    char text[2 * CELL_SIZE];
+
+    if (json_string_length(value) > 0)
+        fprintf(to, "%s%s\n", title, text_of(value, text, sizeof(text)));
+}
+
+static void show_direction(const json_t *direction, bool alone, FILE *to)
+{
+    const json_t *hops = json_object_get(direction, "hops"), *hop;
+    const char *side = json_string_value(json_object_get(direction, "side"));
+    char id[CELL_SIZE], cause[CELL_SIZE];
+    size_t i;
+
+    fprintf(to, "\nSA %s, from %s: %s\n", text_of(json_object_get(direction, "id"), id, sizeof(id)),
+            side && strcmp(side, "internal") == 0 ? "inside to outside" : "outside to inside",
+            text_of(json_object_get(direction, "cause"), cause, sizeof(cause)));
+    if (!alone)
+        show_sentence("  ", json_object_get(direction, "text"), to);
+    json_array_foreach(hops, i, hop) show_sentence("  - ", hop, to);
+}
+
+/* The cause comes first. */
+void relayctl_show_explain(const struct json_t *reply, FILE *to)
+{
+    const json_t *directions = json_object_get(reply, "directions"), *direction;
+    size_t i;
+
+    show_sentence("", json_object_get(reply, "text"), to);
+    show_sentence("Check first: ", json_object_get(reply, "check"), to);
+    json_array_foreach(directions, i, direction)
+        show_direction(direction, json_array_size(directions) == 1, to);
+}
+
 /* ---------------------------------------------------------------- reload, debug */
 
 static void show_names(const json_t *names, const char *title, FILE *to)

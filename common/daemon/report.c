@@ -394,7 +394,8 @@ static bool get_positive(const json_t *request, const char *name, uint32_t *out,
 json_t *report_sa_list(const struct table *table, const json_t *request, const char *home,
                        const char *(*home_name)(const void *ctx, unsigned owner), const void *ctx)
 {
-    uint32_t after = UINT32_MAX, limit = REPORT_PAGE_SAS;
+    const char *call_id = json_string_value(json_object_get(request, "call_id"));
+    uint32_t after = UINT32_MAX, limit = REPORT_PAGE_SAS, looks = REPORT_PAGE_LOOKS;
     struct table_walk walk;
     const struct sa *sa;
     json_t *rows, *refusal;
@@ -408,8 +409,10 @@ json_t *report_sa_list(const struct table *table, const json_t *request, const c
     table_walk_begin(table, &walk);
     if (walk.left > after)
         walk.left = after;
-    while (json_array_size(rows) < limit && (sa = table_walk_next(table, &walk)))
-        json_array_append_new(rows, report_sa(sa, home, home_name(ctx, sa->owner), false));
+    while (json_array_size(rows) < limit && looks-- > 0 && (sa = table_walk_next(table, &walk))) {
+        if (!call_id || strcmp(sa_text(sa, SA_CALL_ID), call_id) == 0)
+            json_array_append_new(rows, report_sa(sa, home, home_name(ctx, sa->owner), false));
+    }
     return json_pack("{s:b,s:o,s:o}", "ok", 1, "sas", rows, "next",
                      walk.left ? number(walk.left) : json_null());
 }

@@ -46,9 +46,10 @@ json_t *report_sa(const struct sa *sa, const char *home, const char *home_name, 
 
 /*
  * The reply of `sa list`: a page. To make a row takes more than 10 us, and a turn of the event loop
- * is to be short. home_name: of an SA's owner.
+ * is to be short. home_name: of an SA's owner. Where the request has call_id, only SAs of that call
+ * are in it, and it may have none although there are more pages.
  */
-enum { REPORT_PAGE_SAS = 16 };
+enum { REPORT_PAGE_SAS = 16, REPORT_PAGE_LOOKS = 256 };
 json_t *report_sa_list(const struct table *table, const json_t *request, const char *home,
                        const char *(*home_name)(const void *ctx, unsigned owner), const void *ctx);
 /* The whole reply of `sa show`; sa NULL: there is none of that id. */

@@ -145,6 +145,18 @@ static bool is_search_due(const struct path *path, const struct path_found *foun
                                     ssrc_in_front(&found->input), first);
 }
 
+/* A sender that has its source to itself sends something else than SRTP: DTLS, for one. */
+static void note_noise(const struct path *path, const struct addr *source, enum verdict verdict,
+                       uint64_t now_us)
+{
+    struct sa *sa = table_at_source(path->learn.table, path->side, source);
+
+    if (!sa || table_shares_source(path->learn.table, sa, false))
+        return;
+    verify_count(sa, verdict);
+    verify_stray(sa, source, verdict, now_us);
+}
+
 enum verdict path_verify(const struct path *path, struct path_found *found, bool rtcp_port,
                          const struct udp_packet *packet, uint64_t now_us)
 {
@@ -152,8 +164,10 @@ enum verdict path_verify(const struct path *path, struct path_found *found, bool
     enum verdict verdict = found->verdict;
     struct sa *other = NULL;
 
-    if (verdict != VERDICT_ACCEPTED)
+    if (verdict != VERDICT_ACCEPTED) {
+        note_noise(path, &packet->source, verdict, now_us);
         return verdict;
+    }
     verdict = ask_known(path, found, rtcp_port, now_us);
     if (verdict == VERDICT_REPLAY)
         learn_replayed(found->sa, &origin, &found->input, now_us);
@@ -164,6 +178,8 @@ enum verdict path_verify(const struct path *path, struct path_found *found, bool
         found->sa = other;
     if (verdict == VERDICT_ACCEPTED)
         learn_heard(&path->learn, found->sa, &origin, &found->input, now_us);
+    else if (found->sa)
+        verify_stray(found->sa, &packet->source, verdict, now_us);
     return verdict;
 }
 

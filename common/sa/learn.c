@@ -59,8 +59,7 @@ static void say(struct search *search, enum verdict verdict)
 
 static void note_stray(const struct search *search, struct sa *sa, enum verdict verdict)
 {
-    sa->stray = (struct sa_stray){
-        .from = *search->origin->source, .verdict = (uint8_t)verdict, .at_us = search->now_us};
+    verify_stray(sa, search->origin->source, verdict, search->now_us);
 }
 
 static bool may_be(const struct search *search, const struct sa *sa)

@@ -72,7 +72,7 @@ struct sa_move {
     uint64_t highest; /* index of the newest of them */
 };
 
-/* A packet that nearly was the sender's: for explain. */
+/* The last packet that was dropped, or nearly was the sender's: for explain. */
 struct sa_stray {
     struct addr from; /* family 0: it came through the tunnel */
     uint8_t verdict;  /* enum verdict */

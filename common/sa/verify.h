@@ -50,4 +50,13 @@ static inline void verify_count(struct sa *sa, enum verdict verdict)
     sa->verdicts[verdict] += sa->verdicts[verdict] < UINT32_MAX;
 }
 
+/* The last packet of an SA that was dropped, for explain; from NULL: it came through the tunnel. */
+static inline void verify_stray(struct sa *sa, const struct addr *from, enum verdict verdict,
+                                uint64_t now_us)
+{
+    sa->stray = (struct sa_stray){.verdict = (uint8_t)verdict, .at_us = now_us};
+    if (from)
+        sa->stray.from = *from;
+}
+
 #endif

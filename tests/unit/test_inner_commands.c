@@ -594,6 +594,46 @@ START_TEST(test_show)
 }
 END_TEST
 
+START_TEST(test_explain)
+{
+    json_t *reply;
+    const json_t *direction;
+
+    add(1);
+    reply = ask_about("explain", 1);
+    members_are(reply, "ok cause text check directions");
+    ck_assert_str_eq(text_of(reply, "cause"), "tunnel-down");
+    ck_assert_ptr_nonnull(
+        strstr(text_of(reply, "text"), "The tunnel to the dmz-relay east is down"));
+    ck_assert_uint_eq(json_array_size(json_object_get(reply, "directions")), 1);
+    direction = json_array_get(json_object_get(reply, "directions"), 0);
+    members_are(direction, "id side cause text check hops");
+    ck_assert_int_eq(number_of(direction, "id"), 1);
+    ck_assert_uint_eq(json_array_size(json_object_get(direction, "hops")), 5);
+    json_decref(reply);
+    reply = ask_about("explain", 2);
+    ck_assert(!is_ok(reply));
+    json_decref(reply);
+}
+END_TEST
+
+/* SAs of one call; a page looks at so many. */
+START_TEST(test_list_of_a_call)
+{
+    json_t *request = json_pack("{s:s,s:s}", "command", "sa-list", "call_id", "a call"), *reply;
+
+    add(1);
+    add(2);
+    ck_assert_int_eq(sa_set_text(inner_find_sa(&relay.core, 2), SA_CALL_ID, "another"), 0);
+    reply = ask(request);
+    ck_assert_uint_eq(json_array_size(json_object_get(reply, "sas")), 1);
+    ck_assert_int_eq(number_of(json_array_get(json_object_get(reply, "sas"), 0), "id"), 1);
+    ck_assert(json_is_null(json_object_get(reply, "next")));
+    json_decref(reply);
+    json_decref(request);
+}
+END_TEST
+
 /* Neither in base64 nor in hex, whole or in part. */
 START_TEST(test_no_keys)
 {
@@ -956,6 +996,8 @@ int main(void)
     tcase_add_loop_test(tc, test_assign_ssrc, 0, ROWS(assigning));
     tcase_add_test(tc, test_list);
     tcase_add_test(tc, test_show);
+    tcase_add_test(tc, test_explain);
+    tcase_add_test(tc, test_list_of_a_call);
     tcase_add_test(tc, test_no_keys);
     tcase_add_loop_test(tc, test_wrong_rekey, 0, ROWS(wrong_rekeys));
     tcase_add_test(tc, test_rekey);

@@ -225,8 +225,53 @@ START_TEST(test_not_found)
         ck_assert_ptr_null(found);
     }
     ck_assert_uint_eq(sa->packets, 0);
+    /* Noise from the source that the sender has to itself is its own. */
     for (int v = 0; v < VERDICT_COUNT; v++)
-        ck_assert_uint_eq(sa->verdicts[v], 0);
+        ck_assert_uint_eq(sa->verdicts[v],
+                          v == VERDICT_MALFORMED ? 12 : (uint32_t)(v == VERDICT_TOO_BIG));
+    ck_assert_int_eq(sa->stray.verdict, VERDICT_MALFORMED);
+    ck_assert(addr_equal(&sa->stray.from, &packet.source));
+}
+END_TEST
+
+/* Whose noise is it? */
+START_TEST(test_noise_of_a_shared_source)
+{
+    struct udp_packet packet = make_rtp(1);
+    struct sa *found, *other = sa_new();
+
+    ck_assert_ptr_nonnull(other);
+    insert(false);
+    other->id = other->label = 99;
+    other->source = sa->source;
+    ck_assert_int_eq(sa_stream_add(other, 99, SSRC_ORIGIN_SIGNALLED), 0);
+    ck_assert_int_eq(table_insert(table, other), 0);
+    packet.length = 3;
+    ck_assert_int_eq(admit_packet(&packet, SA_SIDE_EXTERNAL, false, &found), VERDICT_MALFORMED);
+    ck_assert_uint_eq(sa->verdicts[VERDICT_MALFORMED] + other->verdicts[VERDICT_MALFORMED], 0);
+    ck_assert_uint_eq(sa->stray.at_us + other->stray.at_us, 0);
+}
+END_TEST
+
+/* What was dropped last of a sender, and where it came from. */
+START_TEST(test_stray)
+{
+    struct udp_packet packet = make_rtp(1);
+    struct sa *found;
+
+    insert(false);
+    ck_assert_int_eq(admit_packet(&packet, SA_SIDE_EXTERNAL, false, &found), VERDICT_ACCEPTED);
+    ck_assert_uint_eq(sa->stray.at_us, 0);
+    ck_assert_int_eq(admit_packet(&packet, SA_SIDE_EXTERNAL, false, &found), VERDICT_REPLAY);
+    ck_assert_uint_ne(sa->stray.at_us, 0);
+    ck_assert_int_eq(sa->stray.verdict, VERDICT_REPLAY);
+    ck_assert(addr_equal(&sa->stray.from, &packet.source));
+    /* Under a strict policy, a sender that has moved is not searched. */
+    packet.source.port++;
+    packet.source.port++;
+    ck_assert_int_eq(admit_packet(&packet, SA_SIDE_EXTERNAL, false, &found), VERDICT_NO_SA);
+    ck_assert_int_eq(sa->stray.verdict, VERDICT_NO_SA);
+    ck_assert(addr_equal(&sa->stray.from, &packet.source));
 }
 END_TEST
 
@@ -495,6 +540,8 @@ int main(void)
     tcase_add_loop_test(tc, test_ports, 0, ROWS(ports));
     tcase_add_test(tc, test_either_source);
     tcase_add_test(tc, test_not_found);
+    tcase_add_test(tc, test_noise_of_a_shared_source);
+    tcase_add_test(tc, test_stray);
     tcase_add_test(tc, test_verified);
     tcase_add_loop_test(tc, test_keyless, 0, sizeof(keyless) / sizeof(keyless[0]));
     tcase_add_loop_test(tc, test_assigned, 0, sizeof(assigned) / sizeof(assigned[0]));

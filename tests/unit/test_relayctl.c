@@ -95,7 +95,7 @@ static json_t *answer(void *ctx, const json_t *request)
 static const struct control_command commands[] = {
     {"status", answer}, {"stats", answer},     {"sa-list", answer}, {"sa-show", answer},
     {"sa-add", answer}, {"sa-delete", answer}, {"reload", answer},  {"sa-rekey", answer},
-    {"debug", answer},  {NULL, NULL},
+    {"debug", answer},  {"explain", answer},   {NULL, NULL},
 };
 
 static void set_up(void)
@@ -436,6 +436,29 @@ static const struct {
      "nothing reported yet\n"},
     {"sa delete 17", "{\"command\":\"sa-delete\",\"id\":17}", "{\"ok\":true}", RELAYCTL_DONE,
      "deleted\n"},
+    {"explain 17", "{\"command\":\"explain\",\"id\":17}",
+     "{\"ok\":true,\"cause\":\"wrong-key\",\"text\":\"Its key. The other direction flows.\","
+     "\"check\":\"Compare.\",\"directions\":[{\"id\":17,\"side\":\"external\","
+     "\"cause\":\"wrong-key\",\"text\":\"Its key.\",\"check\":\"Compare.\",\"hops\":[\"sender\","
+     "\"dmz-relay: "
+     "none\"]},{\"id\":18,\"side\":\"internal\",\"cause\":\"flows\",\"text\":\"Fine.\","
+     "\"check\":\"\",\"hops\":[]}]}",
+     RELAYCTL_DONE,
+     "Its key. The other direction flows.\n"
+     "Check first: Compare.\n"
+     "\n"
+     "SA 17, from outside to inside: wrong-key\n"
+     "  Its key.\n"
+     "  - sender\n"
+     "  - dmz-relay: none\n"
+     "\n"
+     "SA 18, from inside to outside: flows\n"
+     "  Fine.\n"},
+    {"explain 17", "{\"command\":\"explain\",\"id\":17}",
+     "{\"ok\":true,\"cause\":\"flows\",\"text\":\"Fine.\",\"check\":\"\",\"directions\":[{\"id\":"
+     "17,"
+     "\"side\":\"external\",\"cause\":\"flows\",\"text\":\"Fine.\",\"hops\":[\"x\"]}]}",
+     RELAYCTL_DONE, "Fine.\n\nSA 17, from outside to inside: flows\n  - x\n"},
     {"reload", "{\"command\":\"reload\"}", "{\"ok\":true,\"changed\":[],\"restart_needed\":[]}",
      RELAYCTL_DONE, "read again, nothing changed\n"},
     {"reload", "{\"command\":\"reload\"}",
@@ -462,20 +485,51 @@ START_TEST(shows)
 }
 END_TEST
 
+#define EXPLAINED(text, a, b)                                                                      \
+    "{\"ok\":true,\"text\":\"" text "\",\"directions\":[{\"id\":" a "},{\"id\":" b "}]}"
+
+/* Each pair of directions once. */
+START_TEST(explains_a_call)
+{
+    place.replies[0] = "{\"ok\":true,\"sas\":[{\"id\":3}],\"next\":7}";
+    place.replies[1] = "{\"ok\":true,\"sas\":[{\"id\":9},{\"id\":4},{\"id\":10}],\"next\":null}";
+    place.replies[2] = EXPLAINED("Audio.", "3", "4");
+    place.reply = EXPLAINED("Video.", "9", "10");
+    run("-s @SOCKET explain abc@example.com");
+    check_exit(RELAYCTL_DONE);
+    check_request("{\"command\":\"explain\",\"id\":9}");
+    ck_assert_uint_eq(place.asked, 4);
+    ck_assert_str_eq(place.out, "Audio.\n\nSA 3, from outside to inside: -\n"
+                                "\nSA 4, from outside to inside: -\n"
+                                "\nVideo.\n\nSA 9, from outside to inside: -\n"
+                                "\nSA 10, from outside to inside: -\n");
+}
+END_TEST
+
+START_TEST(explains_no_call)
+{
+    place.reply = "{\"ok\":true,\"sas\":[],\"next\":null}";
+    run("-s @SOCKET explain abc@example.com");
+    check_exit(RELAYCTL_REFUSED);
+    check_request("{\"command\":\"sa-list\",\"call_id\":\"abc@example.com\"}");
+    ck_assert_str_eq(place.err, "relayctl: no SA is of the call \"abc@example.com\"\n");
+}
+END_TEST
+
 /* What is missing or of another type is shown as "-" or left out: an older daemon is no crash. */
 START_TEST(shows_what_lacks_members)
 {
     static const char *const commands_of[] = {
-        "status",      "stats",
-        "sa list",     "sa show 1",
-        "reload",      "debug",
-        "sa delete 1", ("sa rekey 1 --suite AES_CM_128_HMAC_SHA1_80 --key " KEY)};
+        "status",    "stats",       "sa list",
+        "sa show 1", "reload",      "debug",
+        "explain 1", "sa delete 1", ("sa rekey 1 --suite AES_CM_128_HMAC_SHA1_80 --key " KEY)};
     static const char *const replies[] = {
         "{\"ok\":true}",
         "{\"ok\":true,\"tunnels\":[1,{}],\"listeners\":[{}],\"places\":[{}],\"sas\":[{}],"
         "\"sa\":{},\"counters\":{\"a\":\"b\"},\"changed\":[1],\"level\":[]}",
         "{\"ok\":true,\"tunnels\":{},\"listeners\":1,\"places\":\"x\",\"sas\":{},\"sa\":[],"
-        "\"counters\":[],\"changed\":{},\"restart_needed\":null,\"level\":{}}",
+        "\"counters\":[],\"changed\":{},\"restart_needed\":null,\"level\":{},\"text\":[],"
+        "\"directions\":[1,{\"hops\":[1],\"side\":{}}]}",
         "{\"ok\":true,\"sas\":[{\"id\":{},\"ssrc\":[{},[]],\"label\":\"x\",\"octets\":-5,"
         "\"last_packet\":1e300}],\"sa\":{\"ssrc\":1,\"created\":9223372036854775807,"
         "\"verdicts\":{\"x\":[]},\"streams\":[[]],\"old_key\":-1e300,\"mki\":{}},"
@@ -1295,7 +1349,7 @@ START_TEST(page_has_every_command)
             '\0';
         ck_assert_msg(strstr(page, name) != NULL, "%s\" has no paragraph in relayctl.8", name);
     }
-    ck_assert_int_eq(count, 9);
+    ck_assert_int_eq(count, 10);
     free(page);
 }
 END_TEST
@@ -1309,7 +1363,9 @@ static TCase *show_case(void)
     tcase_set_timeout(tcase, 120);
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_loop_test(tcase, shows, 0, ROWS(human));
-    tcase_add_loop_test(tcase, shows_what_lacks_members, 0, 8);
+    tcase_add_loop_test(tcase, shows_what_lacks_members, 0, 9);
+    tcase_add_test(tcase, explains_a_call);
+    tcase_add_test(tcase, explains_no_call);
     tcase_add_test(tcase, control_characters_are_replaced);
     tcase_add_test(tcase, many_sas);
     tcase_add_loop_test(tcase, several_requests, 0, ROWS(several));

@@ -1,0 +1,176 @@
+#include "inner-relay/facts.h"
+
+#include <string.h>
+
+#include "common/sa/far.h"
+
+static uint64_t age(uint64_t then_us, uint64_t now_us)
+{
+    if (then_us == 0)
+        return EXPLAIN_NEVER;
+    return now_us > then_us ? now_us - then_us : 0;
+}
+
+/* ------------------------------------------------------------ the two ends */
+
+/* Without streams (no key there) it cannot be told from RTCP. */
+static uint64_t rtp_age_here(const struct sa *sa, uint64_t now_us)
+{
+    uint64_t last_us = 0;
+
+    for (unsigned i = 0; i < sa->stream_count; i++) {
+        if (sa->stream[i].stats.last_arrival_us > last_us)
+            last_us = sa->stream[i].stats.last_arrival_us;
+    }
+    return age(last_us, now_us);
+}
+
+static void fill_here(struct explain_end *end, const struct sa *sa, uint64_t now_us)
+{
+    *end = (struct explain_end){.known = true,
+                                .packets = sa->packets,
+                                .age_us = age(sa->last_packet_us, now_us),
+                                .rtp_age_us = rtp_age_here(sa, now_us),
+                                .stray = sa->stray.from,
+                                .stray_verdict = (enum verdict)sa->stray.verdict,
+                                .stray_age_us = age(sa->stray.at_us, now_us)};
+    memcpy(end->verdicts, sa->verdicts, sizeof(end->verdicts));
+}
+
+static uint64_t rtp_age_there(const struct sa_report *report)
+{
+    uint64_t least = EXPLAIN_NEVER;
+
+    for (unsigned i = 0; i < report->heard_count; i++) {
+        if (report->heard[i].age_us < least)
+            least = report->heard[i].age_us;
+    }
+    return report->heard_count > 0 ? least : report->age_us;
+}
+
+/* reports: the dmz-relay reports at all; of an SA that nothing has happened to it says nothing. */
+static void fill_there(struct explain_end *end, const struct sa *sa, bool reports, uint64_t now_us)
+{
+    struct sa_report report;
+
+    *end = (struct explain_end){.known = reports,
+                                .age_us = EXPLAIN_NEVER,
+                                .rtp_age_us = EXPLAIN_NEVER,
+                                .stray_age_us = EXPLAIN_NEVER};
+    if (!far_get(sa, &report, NULL, now_us))
+        return;
+    *end = (struct explain_end){.known = true,
+                                .packets = report.packets,
+                                .age_us = report.age_us,
+                                .rtp_age_us = rtp_age_there(&report),
+                                .stray = report.stray,
+                                .stray_verdict = report.stray_verdict,
+                                .stray_age_us = report.stray_age_us};
+    memcpy(end->verdicts, report.verdicts, sizeof(end->verdicts));
+}
+
+/* ------------------------------------------------------------ where the sender sends to */
+
+static void fill_listener_here(struct explain_direction *d, const struct inner *inner,
+                               const struct sa *sa, uint64_t now_us)
+{
+    int i = path_find_listener(inner->listeners, inner->listener_count, sa_text(sa, SA_LISTENER_IN),
+                               sa->source.rtp.family);
+
+    if (i < 0)
+        return;
+    d->listener = inner->listeners[i].advertise;
+    d->heard_known = true;
+    d->heard_age_us = age(inner->listeners[i].heard_us[0], now_us);
+}
+
+static void fill_listener_there(struct explain_direction *d, const struct inner_link *link,
+                                const struct sa *sa, uint64_t now_us)
+{
+    const struct hello_listener *listener =
+        inner_link_listener(link, sa_text(sa, SA_LISTENER_IN), sa->source.rtp.family);
+
+    if (!listener)
+        return;
+    d->listener = listener->advertise;
+    for (size_t i = 0; link->arrivals_us && i < link->arrivals.count; i++) {
+        const struct arrivals_port *port = &link->arrivals.port[i];
+
+        if (strcmp(port->name, listener->name) != 0)
+            continue;
+        d->heard_known = true;
+        d->heard_age_us = port->age_us[0] == ARRIVALS_NEVER
+                              ? EXPLAIN_NEVER
+                              : port->age_us[0] + (now_us - link->arrivals_us);
+    }
+}
+
+/* ------------------------------------------------------------ a direction */
+
+static void fill_outside(struct explain_direction *d, const struct inner_link *link,
+                         const struct sa *sa, uint64_t now_us)
+{
+    const struct addr *bound = far_bound(sa, false);
+
+    if (bound)
+        d->bound = *bound;
+    fill_there(&d->in, sa, link->arrivals_us > 0, now_us);
+    fill_here(&d->out, sa, now_us);
+    fill_listener_there(d, link, sa, now_us);
+}
+
+/* The dmz-relay sends to where it hears the other direction from, once it does. */
+static void fill_inside(struct explain_direction *d, const struct inner_link *link,
+                        const struct sa *sa, const struct sa *other, uint64_t now_us)
+{
+    const struct addr *learned = other ? far_bound(other, false) : NULL;
+
+    if (sa->bound[0])
+        d->bound = sa->source.rtp;
+    if (learned)
+        d->destination = *learned;
+    fill_here(&d->in, sa, now_us);
+    fill_there(&d->out, sa, link->arrivals_us > 0, now_us);
+    fill_listener_here(d, link->inner, sa, now_us);
+}
+
+static void fill_direction(struct explain_direction *d, const struct inner_link *link,
+                           const struct sa *sa, const struct sa *other, uint64_t now_us)
+{
+    *d = (struct explain_direction){.id = sa->id,
+                                    .side = sa->side,
+                                    .policy = sa->source_policy,
+                                    .refused = sa_text(sa, SA_REFUSED),
+                                    .source = sa->source.rtp,
+                                    .destination = sa->destination.rtp,
+                                    .rate_kbit =
+                                        (uint32_t)((uint64_t)sa->rate.octets_per_second * 8 / 1000),
+                                    .ssrc_count = sa->stream_count,
+                                    .heard_age_us = EXPLAIN_NEVER};
+    for (unsigned i = 0; i < sa->stream_count; i++)
+        d->ssrc[i] = sa->stream[i].ssrc;
+    if (sa->side == SA_SIDE_EXTERNAL)
+        fill_outside(d, link, sa, now_us);
+    else
+        fill_inside(d, link, sa, other, now_us);
+}
+
+void facts_gather(struct inner *inner, const struct sa *sa, struct explain_facts *facts,
+                  uint64_t now_us)
+{
+    const struct inner_link *link = &inner->links[sa->owner];
+    const struct sa *other = sa->reverse ? inner_find_sa(inner, sa->reverse) : NULL;
+    bool up = link->session && session_state(link->session) == SESSION_UP;
+
+    if (other && (other->owner != sa->owner || other->side == sa->side))
+        other = NULL;
+    *facts = (struct explain_facts){.dmz = link->name,
+                                    .state = up ? "up" : "down",
+                                    .last_error = "",
+                                    .up = up,
+                                    .since_us = age(link->changed_us, now_us),
+                                    .count = other ? 2 : 1};
+    fill_direction(&facts->direction[0], link, sa, other, now_us);
+    if (other)
+        fill_direction(&facts->direction[1], link, other, sa, now_us);
+}

@@ -169,6 +169,76 @@ START_TEST(test_again_after_a_reconnect)
 }
 END_TEST
 
+/* From another port than was signalled: NAT. */
+static void send_from(struct pair_sender *sender, const struct addr *source)
+{
+    pair_make_rtp(sender);
+    pair_datagram(sender->pair, SA_SIDE_EXTERNAL, 0, 0, false, source, sender->packet,
+                  sender->length);
+    pair_run(sender->pair, 20 * PAIR_MS);
+}
+
+static void wait_for_tunnel(struct pair *pair)
+{
+    pair_run(pair, PAIR_SECOND);
+    (void)pair_run_until_synced(pair);
+}
+
+/*
+ * A phone behind NAT talks, and its ROC is above 0. The dmz-relay is killed and comes back with
+ * nothing: no packet is lost from the moment at which it has the SAs, and the other direction
+ * goes to the learned address at once, before the phone has said another word.
+ */
+START_TEST(test_restarted_in_mid_call)
+{
+    struct pair *pair = pair_new(1);
+    struct pair_sender *out = call(pair, 0, SA_SIDE_EXTERNAL, 1), *in;
+    struct admit_request request;
+    struct addr nat = out->request.source.rtp;
+    const struct sa *replica;
+    uint8_t old[PACKET_MAX_OCTETS];
+    size_t before, old_length;
+
+    nat.port = 61234;
+    sa_of(out)->source_policy = SOURCE_HINTED;
+    pair_request(&request, SA_SIDE_INTERNAL, 1);
+    request.reverse = out->id;
+    in = pair_sender_new(pair, 0, &request);
+    (void)pair_run_until_synced(pair);
+    out->index = 0xfff0;
+    for (unsigned i = 0; i < 100; i++)
+        send_from(out, &nat);
+    ck_assert_uint_eq(pair_receiver(out)->count, 100);
+    ck_assert(addr_equal(&report_of(out).bound[0], &nat));
+    ck_assert_uint_eq(report_of(out).heard[0].index, 0xfff0 + 99);
+
+    memcpy(old, out->packet, out->length);
+    old_length = out->length;
+    pair_restart_dmz(pair);
+    wait_for_tunnel(pair);
+    replica = table_by_id(pair->dmz->table, 0, out->id);
+    ck_assert_ptr_nonnull(replica);
+    ck_assert(replica->bound[0] && addr_equal(&replica->source.rtp, &nat));
+    before = pair->out.count;
+    pair_send_rtp(in);
+    pair_run(pair, 50 * PAIR_MS);
+    ck_assert_uint_eq(pair->out.count, before + 1);
+    ck_assert(addr_equal(&pair->out.sent[before].to, &nat));
+    before = pair_receiver(out)->count;
+    for (unsigned i = 0; i < 10; i++)
+        send_from(out, &nat);
+    ck_assert_uint_eq(pair_receiver(out)->count, before + 10);
+    /* What had come before the restart is old. */
+    pair_datagram(pair, SA_SIDE_EXTERNAL, 0, 0, false, &nat, old, old_length);
+    pair_run(pair, 20 * PAIR_MS);
+    ck_assert_uint_eq(pair_receiver(out)->count, before + 10);
+    ck_assert_uint_eq(pair_dmz_verdict(pair, VERDICT_REPLAY), 1);
+    pair_sender_free(in);
+    pair_sender_free(out);
+    pair_free(pair);
+}
+END_TEST
+
 /* SAs come, go and are put again while a round is under way: the walk goes on beside them. */
 START_TEST(test_changes_under_a_round)
 {
@@ -278,6 +348,7 @@ int main(void)
     tcase_add_test(tc, test_listeners);
     tcase_add_test(tc, test_two_sites);
     tcase_add_test(tc, test_again_after_a_reconnect);
+    tcase_add_test(tc, test_restarted_in_mid_call);
     tcase_add_test(tc, test_changes_under_a_round);
     tcase_add_test(tc, test_media_goes_first);
     tcase_add_test(tc, test_older_inner_relay);

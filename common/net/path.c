@@ -108,7 +108,7 @@ void path_find_labels(struct table *table, unsigned owner, const struct session_
 
 /* ------------------------------------------------------------ whose packet it is */
 
-/* What the SA that was found by source and SSRC says of it. */
+/* What the SA that was found by source and SSRC says of it, and does not count yet. */
 static enum verdict ask_known(const struct path *path, const struct path_found *found,
                               bool rtcp_port, uint64_t now_us)
 {
@@ -116,11 +116,9 @@ static enum verdict ask_known(const struct path *path, const struct path_found *
 
     if (!sa || (sa->encap_in == SA_ENCAP_RTP_PRIME) != found->input.prime)
         return VERDICT_NO_SA;
-    if (!learn_right_port(sa, &found->input.view, rtcp_port)) {
-        verify_count(sa, VERDICT_WRONG_PORT);
+    if (!learn_right_port(sa, &found->input.view, rtcp_port))
         return VERDICT_WRONG_PORT;
-    }
-    return verify_packet(path->learn.table, sa, &found->input, now_us);
+    return verify_judge(path->learn.table, sa, &found->input, now_us);
 }
 
 static uint32_t ssrc_in_front(const struct verify_input *input)
@@ -128,7 +126,10 @@ static uint32_t ssrc_in_front(const struct verify_input *input)
     return input->prime ? input->outer : input->view.ssrc;
 }
 
-/* Could the packet be another SA's? A replay only of one that shares source and SSRC. */
+/*
+ * Could the packet be another SA's? What fails before its tag was looked at, only of one that
+ * shares source and SSRC, or that may come to do so: it sends from there and was not heard yet.
+ */
 static bool is_search_due(const struct path *path, const struct path_found *found,
                           const struct addr *source, enum verdict verdict)
 {
@@ -137,12 +138,13 @@ static bool is_search_due(const struct path *path, const struct path_found *foun
     if (verdict == VERDICT_NO_SA || verdict == VERDICT_AUTH_FAIL || verdict == VERDICT_MALFORMED ||
         verdict == VERDICT_PLAIN_RTP)
         return true;
-    if (verdict != VERDICT_REPLAY)
+    if (verdict != VERDICT_REPLAY && verdict != VERDICT_KEY_EXPIRED)
         return false;
     first =
         table_by_stream(path->learn.table, path->side, source, ssrc_in_front(&found->input), NULL);
-    return first && table_by_stream(path->learn.table, path->side, source,
-                                    ssrc_in_front(&found->input), first);
+    return (first && table_by_stream(path->learn.table, path->side, source,
+                                     ssrc_in_front(&found->input), first)) ||
+           learn_is_fresh(&path->learn, path->side, source);
 }
 
 /* A sender that has its source to itself sends something else than SRTP: DTLS, for one. */
@@ -161,21 +163,24 @@ enum verdict path_verify(const struct path *path, struct path_found *found, bool
                          const struct udp_packet *packet, uint64_t now_us)
 {
     struct learn_origin origin = {path->side, &packet->source, rtcp_port, found->peer};
-    enum verdict verdict = found->verdict;
+    enum verdict verdict = found->verdict, said;
     struct sa *other = NULL;
 
     if (verdict != VERDICT_ACCEPTED) {
         note_noise(path, &packet->source, verdict, now_us);
         return verdict;
     }
-    verdict = ask_known(path, found, rtcp_port, now_us);
+    verdict = said = ask_known(path, found, rtcp_port, now_us);
     if (verdict == VERDICT_REPLAY)
         learn_replayed(found->sa, &origin, &found->input, now_us);
     if (is_search_due(path, found, &packet->source, verdict))
         verdict =
             learn_search(&path->learn, &origin, &found->input, found->sa, verdict, &other, now_us);
+    /* A packet that is another's does not count against the one that was asked first. */
     if (other)
         found->sa = other;
+    else if (said != VERDICT_NO_SA)
+        verify_count(found->sa, said);
     if (verdict == VERDICT_ACCEPTED)
         learn_heard(&path->learn, found->sa, &origin, &found->input, now_us);
     else if (found->sa)

@@ -203,6 +203,12 @@ static void try_candidates(struct search *search, const struct budget_flow *flow
     budget_done(learn->budget, flow, search->kind, taken, search->tried, search->found != NULL);
 }
 
+bool learn_is_fresh(const struct learn *learn, enum sa_side side, const struct addr *source)
+{
+    return candidates_group(table_candidates(learn->table), CANDIDATES_FRESH, side, source).count >
+           0;
+}
+
 enum verdict learn_search(const struct learn *learn, const struct learn_origin *origin,
                           const struct verify_input *input, struct sa *known, enum verdict before,
                           struct sa **sa, uint64_t now_us)
@@ -215,12 +221,12 @@ enum verdict learn_search(const struct learn *learn, const struct learn_origin *
                             .now_us = now_us};
     struct budget_flow flow =
         budget_flow(learn->budget, origin->source, ssrc_of(input), origin->peer);
+    bool unread = before == VERDICT_REPLAY || before == VERDICT_KEY_EXPIRED; /* its tag */
 
     if (known || is_match_due(&search))
         try_known(&search, &flow);
-    /* What one SA has seen before is not another's, but for those that share its source and SSRC.
-     */
-    if (!search.found && before != VERDICT_REPLAY)
+    /* What one SA has seen before is hardly another's, unless that one is yet to be heard there. */
+    if (!search.found && (!unread || learn_is_fresh(learn, origin->side, origin->source)))
         try_candidates(&search, &flow);
     *sa = search.found;
     return search.verdict;

@@ -48,6 +48,9 @@ struct learn_origin {
  */
 bool learn_right_port(const struct sa *sa, const struct rtp_view *view, bool rtcp_port);
 
+/* Is there an SA that sends from source and of which no SSRC is known yet? */
+bool learn_is_fresh(const struct learn *learn, enum sa_side side, const struct addr *source);
+
 /*
  * Looks for the SA of a packet that is not one of known's (NULL: none was found by source and
  * SSRC); before: what known said of it. VERDICT_ACCEPTED with *sa, which has counted it; or why it

@@ -143,7 +143,7 @@ static enum verdict judge_header(const struct sa *sa, const struct sa_stream *st
     return verdict == VERDICT_ACCEPTED && is_crossed(input) ? VERDICT_SSRC_MISMATCH : verdict;
 }
 
-static enum verdict judge(struct table *table, struct sa *sa, const struct verify_input *input,
+enum verdict verify_judge(struct table *table, struct sa *sa, const struct verify_input *input,
                           uint64_t now_us)
 {
     struct sa_stream *stream = sa_stream(sa, input->view.ssrc);
@@ -164,7 +164,7 @@ static enum verdict judge(struct table *table, struct sa *sa, const struct verif
 enum verdict verify_packet(struct table *table, struct sa *sa, const struct verify_input *input,
                            uint64_t now_us)
 {
-    enum verdict verdict = judge(table, sa, input, now_us);
+    enum verdict verdict = verify_judge(table, sa, input, now_us);
 
     verify_count(sa, verdict);
     return verdict;
@@ -173,7 +173,7 @@ enum verdict verify_packet(struct table *table, struct sa *sa, const struct veri
 enum verdict verify_try(struct table *table, struct sa *sa, const struct verify_input *input,
                         uint64_t now_us)
 {
-    enum verdict verdict = judge(table, sa, input, now_us);
+    enum verdict verdict = verify_judge(table, sa, input, now_us);
 
     if (verdict == VERDICT_ACCEPTED || verdict == VERDICT_RATE || verdict == VERDICT_SSRC_MISMATCH)
         verify_count(sa, verdict);

@@ -21,11 +21,11 @@ struct verify_input {
 };
 
 /*
- * Verifies a packet under its SA, which must have a suite and be in the table, and keeps the SA's
- * counters and stream state. An SA that learns SSRCs (sa_learns_ssrcs) takes a new one with a
- * packet that verifies. An SA without an SRTP session (keyless) takes what has one of its SSRCs
- * and room for the suite's tag, and learns nothing from it. RTP with an outer SSRC that is not its
- * own is ssrc-mismatch, if it is the sender's at all.
+ * Verifies a packet under its SA, which must be in the table, and keeps the SA's counters and
+ * stream state. An SA that learns SSRCs (sa_learns_ssrcs) takes a new one with a packet that
+ * verifies. An SA without an SRTP session (keyless, or its SSRC was assigned) takes what has one of
+ * its SSRCs and room for the tag of its suite, where it has one, and learns nothing from it. RTP
+ * with an outer SSRC that is not its own is ssrc-mismatch, if it is the sender's at all.
  */
 enum verdict verify_packet(struct table *table, struct sa *sa, const struct verify_input *input,
                            uint64_t now_us);
@@ -35,6 +35,9 @@ enum verdict verify_packet(struct table *table, struct sa *sa, const struct veri
  */
 enum verdict verify_try(struct table *table, struct sa *sa, const struct verify_input *input,
                         uint64_t now_us);
+/* The same, and the SA counts nothing: verify_count() is the caller's business. */
+enum verdict verify_judge(struct table *table, struct sa *sa, const struct verify_input *input,
+                          uint64_t now_us);
 /* The SRTP index that an RTP packet has which was just accepted. */
 uint64_t verify_index(struct sa *sa, const struct rtp_view *view);
 

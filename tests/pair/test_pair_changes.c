@@ -154,6 +154,16 @@ static void talk(struct client *client, unsigned packets)
     }
 }
 
+/* What the SA itself has counted, where the packet came in. */
+static void expect_counted(const struct client *client)
+{
+    const struct sa *sa =
+        client->sender->side == SA_SIDE_EXTERNAL ? at_dmz(client) : at_inner(client);
+
+    for (enum verdict v = 0; v < VERDICT_COUNT; v++)
+        ck_assert_uint_eq(sa->verdicts[v], v == VERDICT_ACCEPTED ? client->sent : 0);
+}
+
 /* Both relays: accepted, and nothing else. */
 static void expect_all_accepted(void)
 {
@@ -161,6 +171,7 @@ static void expect_all_accepted(void)
 
     for (unsigned i = 0; i < client_count; i++) {
         sent[clients[i].sender->side] += clients[i].sent;
+        expect_counted(&clients[i]);
         ck_assert_uint_eq(at_inner(&clients[i])->packets, clients[i].sent);
         ck_assert_uint_eq(at_dmz(&clients[i])->packets, clients[i].sent);
     }

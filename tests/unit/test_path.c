@@ -291,6 +291,89 @@ START_TEST(test_verified)
 }
 END_TEST
 
+/* A second SA with the source of the first. */
+static struct sa *add_second(struct protect **out, uint64_t lifetime)
+{
+    uint8_t material[SUITE_KEY_MAX_OCTETS];
+    struct sa *second = sa_new();
+    struct srtp_key key;
+
+    ck_assert_ptr_nonnull(second);
+    second->id = second->label = 2;
+    second->source = sa->source;
+    second->suite = sa->suite;
+    memset(material, 0x33, sizeof(material));
+    srtp_key_master(&key, material, suite_material_octets(second->suite));
+    key.lifetime = lifetime;
+    ck_assert_int_eq(sa_open(second, engine, &key), 0);
+    *out = protect_new(second->suite, material, SSRC);
+    ck_assert_ptr_nonnull(*out);
+    return second;
+}
+
+/* Each of n to n + 5 comes from the first sender, then from the second, and is the right one's. */
+static void check_both(struct sa *second, struct protect *other, uint16_t n)
+{
+    struct protect *first = sender;
+    struct sa *found;
+
+    for (uint16_t i = n; i < n + 5; i++) {
+        struct udp_packet packet = make_rtp(i);
+
+        ck_assert_int_eq(admit_packet(&packet, SA_SIDE_EXTERNAL, false, &found), VERDICT_ACCEPTED);
+        ck_assert_ptr_eq(found, sa);
+        sender = other;
+        packet = make_rtp(i);
+        sender = first;
+        ck_assert_int_eq(admit_packet(&packet, SA_SIDE_EXTERNAL, false, &found), VERDICT_ACCEPTED);
+        ck_assert_ptr_eq(found, second);
+    }
+}
+
+/* Nothing but the key tells them apart, and the indexes of one have come under the other. */
+START_TEST(test_two_alike)
+{
+    struct protect *other;
+    struct sa *second = add_second(&other, SRTP_LIFETIME_MAX);
+
+    if (_i == 0)
+        ck_assert_int_eq(sa_stream_add(second, SSRC, SSRC_ORIGIN_SIGNALLED), 0);
+    else
+        sa->stream_count = 0; /* both are to be learned */
+    insert(false);
+    ck_assert_int_eq(table_insert(table, second), 0);
+    check_both(second, other, 1);
+    check_both(second, other, 6);
+    /* What was one's is not counted against the other. */
+    for (enum verdict v = 0; v < VERDICT_COUNT; v++) {
+        ck_assert_uint_eq(sa->verdicts[v], v == VERDICT_ACCEPTED ? 10 : 0);
+        ck_assert_uint_eq(second->verdicts[v], v == VERDICT_ACCEPTED ? 10 : 0);
+    }
+    protect_free(other);
+}
+END_TEST
+
+/* One may send no more: that does not end the other. */
+START_TEST(test_one_expired)
+{
+    struct udp_packet packet;
+    struct protect *other;
+    struct sa *second = add_second(&other, 5), *found;
+
+    ck_assert_int_eq(sa_stream_add(second, SSRC, SSRC_ORIGIN_SIGNALLED), 0);
+    insert(false);
+    ck_assert_int_eq(table_insert(table, second), 0);
+    check_both(second, other, 1);
+    for (uint16_t i = 6; i < 20; i++) {
+        packet = make_rtp(i);
+        ck_assert_int_eq(admit_packet(&packet, SA_SIDE_EXTERNAL, false, &found), VERDICT_ACCEPTED);
+        ck_assert_ptr_eq(found, sa);
+    }
+    ck_assert_uint_eq(second->verdicts[VERDICT_KEY_EXPIRED], 0);
+    protect_free(other);
+}
+END_TEST
+
 /* Without a key the header is all that there is to go by: how much of a good packet is kept. */
 static const struct {
     bool rtcp;
@@ -545,6 +628,8 @@ int main(void)
     tcase_add_test(tc, test_verified);
     tcase_add_loop_test(tc, test_keyless, 0, sizeof(keyless) / sizeof(keyless[0]));
     tcase_add_loop_test(tc, test_assigned, 0, sizeof(assigned) / sizeof(assigned[0]));
+    tcase_add_loop_test(tc, test_two_alike, 0, 2);
+    tcase_add_test(tc, test_one_expired);
     tcase_add_test(tc, test_keyless_rate);
     tcase_add_loop_test(tc, test_find_listener, 0, ROWS(finds));
     tcase_add_loop_test(tc, test_route, 0, ROWS(routes));

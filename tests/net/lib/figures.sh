@@ -131,7 +131,8 @@ END
 # ---------------------------------------------------------------- firewalls
 
 # firewall SPACE <RULES: what it lets through, instead of what it did; the rest is counted and
-# dropped. Rules may use the counters "in" and "out".
+# dropped, and so are, apart from the rest, the answers of hosts whose receiver has ended. Rules may
+# use the counters "in" and "out".
 firewall() {
     {
         cat <<END
@@ -140,6 +141,7 @@ delete table inet firewall
 table inet firewall {
     counter in { }
     counter out { }
+    counter unreachable { }
     counter refused { }
     chain cut { }
     chain forward {
@@ -147,6 +149,7 @@ table inet firewall {
         jump cut
 END
         cat
+        echo '        icmp type destination-unreachable counter name "unreachable" drop'
         echo '        counter name "refused" drop'
         echo '    }'
         echo '}'
@@ -204,8 +207,9 @@ nothing_refused() {
 
 # ---------------------------------------------------------------- what captures must show
 
-# Neighbours and multicast groups of a link are no traffic between networks.
-QUIET="not arp and not icmp6 and not igmp and not dst net ff02::/16"
+# Neighbours and multicast groups of a link are no traffic between networks; and a host whose receiver
+# has ended says so.
+QUIET="not arp and not icmp6 and not igmp and not dst net ff02::/16 and not icmp[icmptype] == icmp-unreach"
 SYN='tcp[tcpflags] & (tcp-syn|tcp-ack) == tcp-syn'
 # one_tunnel CAPTURE COMPANY: of the internal firewall: one TCP connection, opened from the inside.
 one_tunnel() {

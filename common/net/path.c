@@ -7,12 +7,15 @@
 
 /* ------------------------------------------------------------ who sends */
 
-/* From inside, RTP' comes from where an SA says so; one address has one encapsulation. */
+/*
+ * From inside, RTP' comes from where an SA says so; one address has one encapsulation. Outside it
+ * comes from peers alone: an SA of one that is no peer any longer does not make it one again.
+ */
 static bool is_prime_source(const struct path *path, const struct addr *source)
 {
     const struct sa *sa;
 
-    if (!table_has_prime(path->learn.table, path->side))
+    if (path->side != SA_SIDE_INTERNAL || !table_has_prime(path->learn.table, path->side))
         return false;
     sa = table_at_source(path->learn.table, path->side, source);
     return sa && sa->encap_in == SA_ENCAP_RTP_PRIME;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/err.h"
@@ -374,6 +375,177 @@ START_TEST(test_one_expired)
 }
 END_TEST
 
+/* ------------------------------------------------------------ RTP' */
+
+static uint8_t prime_octets[PRIME_OCTETS + PACKET_SIZE];
+
+/* With an outer SSRC in front. */
+static struct udp_packet make_prime(const struct udp_packet *packet, uint32_t outer)
+{
+    struct udp_packet made = *packet;
+
+    prime_write(prime_octets, outer);
+    memcpy(prime_octets + PRIME_OCTETS, packet->data, packet->length);
+    made.data = prime_octets;
+    made.length = PRIME_OCTETS + packet->length;
+    return made;
+}
+
+/* What the first octets are where RTP' is read as RTP: SSRC is of version 0. */
+enum { LIKE_RTP = 0x80001234, EXT = SA_SIDE_EXTERNAL, INT = SA_SIDE_INTERNAL };
+enum { NOBODY, PEER, SELF };
+
+/*
+ * Who sends decides, and the octets never: outside the list of peers, inside the SA. The SA has
+ * SSRC; outer 0: RTP is sent.
+ */
+static const struct {
+    const char *name;
+    int side, listed, encap;
+    uint32_t outer;
+    enum verdict verdict;
+} primes[] = {
+    {"of a peer", EXT, PEER, SA_ENCAP_RTP_PRIME, SSRC, VERDICT_ACCEPTED},
+    {"of a peer, another outside", EXT, PEER, SA_ENCAP_RTP_PRIME, SSRC + 1, VERDICT_NO_SA},
+    {"of a peer, as RTP", EXT, PEER, SA_ENCAP_RTP_PRIME, LIKE_RTP, VERDICT_NO_SA},
+    {"RTP of a peer", EXT, PEER, SA_ENCAP_RTP_PRIME, 0, VERDICT_MALFORMED},
+    {"of a peer that is none any longer", EXT, NOBODY, SA_ENCAP_RTP_PRIME, SSRC, VERDICT_MALFORMED},
+    {"the same, as RTP", EXT, NOBODY, SA_ENCAP_RTP_PRIME, LIKE_RTP, VERDICT_NO_SA},
+    {"RTP of a peer that is none any longer", EXT, NOBODY, SA_ENCAP_RTP_PRIME, 0, VERDICT_NO_SA},
+    {"from our own address", EXT, SELF, SA_ENCAP_RTP_PRIME, SSRC, VERDICT_MALFORMED},
+    {"RTP from our own address", EXT, SELF, SA_ENCAP_RTP_PRIME, 0, VERDICT_NO_SA},
+    {"of one that became a peer", EXT, PEER, SA_ENCAP_RTP, SSRC, VERDICT_NO_SA},
+    {"RTP of one that became a peer", EXT, PEER, SA_ENCAP_RTP, 0, VERDICT_MALFORMED},
+    {"of anybody", EXT, NOBODY, SA_ENCAP_RTP, SSRC, VERDICT_MALFORMED},
+    {"of anybody, as RTP", EXT, NOBODY, SA_ENCAP_RTP, LIKE_RTP, VERDICT_AUTH_FAIL},
+    {"inside", INT, NOBODY, SA_ENCAP_RTP_PRIME, SSRC, VERDICT_ACCEPTED},
+    {"inside, another outside", INT, NOBODY, SA_ENCAP_RTP_PRIME, SSRC + 1, VERDICT_NO_SA},
+    {"inside, RTP", INT, NOBODY, SA_ENCAP_RTP_PRIME, 0, VERDICT_MALFORMED},
+    {"inside, where RTP is right", INT, NOBODY, SA_ENCAP_RTP, SSRC, VERDICT_MALFORMED},
+    {"inside, RTP where it is right", INT, NOBODY, SA_ENCAP_RTP, 0, VERDICT_ACCEPTED},
+};
+
+/* RTP's timestamp and what follows is no packet where it is read as RTP'. */
+START_TEST(test_prime)
+{
+    struct udp_packet packet = make_rtp(1), made;
+    struct sa *found;
+
+    sa->side = (enum sa_side)primes[_i].side;
+    sa->encap_in = (enum sa_encap)primes[_i].encap;
+    insert(false);
+    memset(&peers, 0, sizeof(peers));
+    path.peers = primes[_i].side == EXT ? &peers : NULL;
+    if (primes[_i].listed != NOBODY)
+        ck_assert_int_eq(
+            peers_add(&peers, primes[_i].listed == SELF ? PEERS_SELF : "other", &sa->source.rtp),
+            0);
+    made = primes[_i].outer ? make_prime(&packet, primes[_i].outer) : packet;
+    ck_assert_msg(admit_packet(&made, sa->side, false, &found) == primes[_i].verdict, "%s",
+                  primes[_i].name);
+    ck_assert_uint_eq(sa->packets, primes[_i].verdict == VERDICT_ACCEPTED);
+}
+END_TEST
+
+/*
+ * SRTCP from the peer's other port. Of a sender with two SSRCs, RTP has its own in front, and RTCP
+ * any of the two, whichever reports.
+ */
+START_TEST(test_prime_rtcp)
+{
+    struct udp_packet packet = make_rtcp(), made = make_prime(&packet, SSRC);
+    struct sa *found;
+
+    sa->encap_in = SA_ENCAP_RTP_PRIME;
+    ck_assert_int_eq(sa_stream_add(sa, SSRC + 1, SSRC_ORIGIN_SIGNALLED), 0);
+    insert(false);
+    memset(&peers, 0, sizeof(peers));
+    ck_assert_int_eq(peers_add(&peers, "other", &sa->source.rtp), 0);
+    made.source = sa->source.rtcp;
+    ck_assert_int_eq(admit_packet(&made, SA_SIDE_EXTERNAL, true, &found), VERDICT_ACCEPTED);
+    packet = make_rtcp();
+    made = make_prime(&packet, SSRC + 1);
+    made.source = sa->source.rtcp;
+    ck_assert_int_eq(admit_packet(&made, SA_SIDE_EXTERNAL, true, &found), VERDICT_ACCEPTED);
+    packet = make_rtp(1);
+    made = make_prime(&packet, SSRC + 1);
+    ck_assert_int_eq(admit_packet(&made, SA_SIDE_EXTERNAL, false, &found), VERDICT_SSRC_MISMATCH);
+    ck_assert_uint_eq(sa->packets, 2);
+}
+END_TEST
+
+START_TEST(test_prime_truncated)
+{
+    struct udp_packet packet = make_rtp(1);
+    struct sa *found;
+
+    sa->encap_in = SA_ENCAP_RTP_PRIME;
+    insert(false);
+    memset(&peers, 0, sizeof(peers));
+    ck_assert_int_eq(peers_add(&peers, "other", &sa->source.rtp), 0);
+    for (size_t length = 0; length < packet.length + PRIME_OCTETS; length++) {
+        struct udp_packet cut = make_prime(&packet, SSRC);
+        uint8_t *memory = malloc(length > 0 ? length : 1);
+        enum verdict verdict;
+
+        ck_assert_ptr_nonnull(memory);
+        memcpy(memory, cut.data, length);
+        cut.data = memory;
+        cut.length = length;
+        verdict = admit_packet(&cut, SA_SIDE_EXTERNAL, false, &found);
+        ck_assert(length < 16 ? verdict == VERDICT_MALFORMED
+                              : verdict == VERDICT_AUTH_FAIL || verdict == VERDICT_MALFORMED);
+        free(memory);
+    }
+    ck_assert_uint_eq(sa->packets, 0);
+}
+END_TEST
+
+/* Never on a socket, and from ourselves: it is RTP', whatever the list of peers says. */
+START_TEST(test_prime_own)
+{
+    struct udp_packet packet = make_rtp(1), made = make_prime(&packet, SSRC);
+    struct path_found at;
+
+    sa->encap_in = SA_ENCAP_RTP_PRIME;
+    insert(false);
+    memset(&peers, 0, sizeof(peers));
+    path_find_own(&path, &made, &at);
+    ck_assert_int_eq(path_verify(&path, &at, false, &made, 1000000), VERDICT_ACCEPTED);
+    ck_assert_ptr_eq(at.sa, sa);
+}
+END_TEST
+
+/* RTCP' has an SSRC of the SA in front, whichever reports inside. */
+START_TEST(test_prime_on_the_way_out)
+{
+    static const struct {
+        enum rtp_shape shape;
+        uint32_t inner, outer;
+    } packets[] = {
+        {RTP_SHAPE_RTCP, SSRC + 1, SSRC + 1}, {RTP_SHAPE_RTCP, 99, SSRC},
+        {RTP_SHAPE_RTP, SSRC + 1, SSRC + 1},  {RTP_SHAPE_RTCP, 99, SSRC + 1},
+        {RTP_SHAPE_RTCP, SSRC, SSRC},         {RTP_SHAPE_RTP, SSRC, SSRC},
+        {RTP_SHAPE_RTCP, 99, SSRC},
+    };
+    uint8_t memory[PATH_PRIME_OCTETS];
+
+    ck_assert_int_eq(sa_stream_add(sa, SSRC + 1, SSRC_ORIGIN_SIGNALLED), 0);
+    insert(false);
+    for (size_t i = 0; i < sizeof(packets) / sizeof(packets[0]); i++) {
+        struct verify_input input = {.packet = (const uint8_t *)"packet",
+                                     .length = 6,
+                                     .view = {.shape = packets[i].shape, .ssrc = packets[i].inner}};
+        uint32_t outer;
+
+        ck_assert_uint_eq(path_prime(sa, &input, memory), 10);
+        ck_assert(prime_read(memory, 10, &outer));
+        ck_assert_uint_eq(outer, packets[i].outer);
+        ck_assert_mem_eq(memory + PRIME_OCTETS, "packet", 6);
+    }
+}
+END_TEST
+
 /* Without a key the header is all that there is to go by: how much of a good packet is kept. */
 static const struct {
     bool rtcp;
@@ -626,6 +798,11 @@ int main(void)
     tcase_add_test(tc, test_noise_of_a_shared_source);
     tcase_add_test(tc, test_stray);
     tcase_add_test(tc, test_verified);
+    tcase_add_loop_test(tc, test_prime, 0, ROWS(primes));
+    tcase_add_test(tc, test_prime_rtcp);
+    tcase_add_test(tc, test_prime_truncated);
+    tcase_add_test(tc, test_prime_own);
+    tcase_add_test(tc, test_prime_on_the_way_out);
     tcase_add_loop_test(tc, test_keyless, 0, sizeof(keyless) / sizeof(keyless[0]));
     tcase_add_loop_test(tc, test_assigned, 0, sizeof(assigned) / sizeof(assigned[0]));
     tcase_add_loop_test(tc, test_two_alike, 0, 2);

@@ -46,7 +46,13 @@ static void on_sent(void *ctx, unsigned listener, bool rtcp_port, void *tag, int
     inbound_sent(&relay_of(ctx)->core, listener, rtcp_port, tag, error);
 }
 
-static const struct media_hooks media_hooks = {on_packets, on_sent};
+static void on_failed(void *ctx, bool rtcp_port, const struct addr *to, const uint8_t *data,
+                      size_t length, uint64_t now_us)
+{
+    path_failed(relay_of(ctx)->core.table, SA_SIDE_EXTERNAL, rtcp_port, to, data, length, now_us);
+}
+
+static const struct media_hooks media_hooks = {on_packets, on_sent, on_failed};
 
 /* ------------------------------------------------------------ between core and tunnel */
 

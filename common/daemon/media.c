@@ -46,6 +46,15 @@ static void on_sent(void *ctx, void *tag, int error)
     port->media->hooks->sent(port->media->ctx, port->listener, port->rtcp, tag, error);
 }
 
+static void on_failed(void *ctx, const struct addr *to, const uint8_t *data, size_t length,
+                      int error)
+{
+    struct port *port = ctx;
+
+    (void)error;
+    port->media->hooks->failed(port->media->ctx, port->rtcp, to, data, length, clock_now_us());
+}
+
 static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 {
     struct port *port = io->data;
@@ -84,6 +93,8 @@ static int open_port(struct media *media, const struct listener_settings *settin
     port->listener = listener;
     port->rtcp = rtcp;
     udp_on_sent(port->udp, on_sent, port);
+    if (media->hooks->failed)
+        udp_on_failed(port->udp, on_failed, port);
     ev_io_init(&port->io, on_readable, udp_fd(port->udp), EV_READ);
     port->io.data = port;
     media->port_count++;

@@ -19,6 +19,9 @@ struct media_hooks {
                     size_t count, uint64_t now_us);
     /* What became of a packet given to media_send. */
     void (*sent)(void *ctx, unsigned listener, bool rtcp_port, void *tag, int error);
+    /* See udp_on_failed. May be NULL. */
+    void (*failed)(void *ctx, bool rtcp_port, const struct addr *to, const uint8_t *data,
+                   size_t length, uint64_t now_us);
 };
 
 /* Opens two sockets per listener; nothing is read before media_start. Negative with a sentence in

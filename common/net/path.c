@@ -291,3 +291,46 @@ enum verdict path_sent_verdict(int error)
         return VERDICT_UNREACHABLE;
     }
 }
+
+/* ------------------------------------------------------------ what did not arrive */
+
+enum { RTP_HEADER_OCTETS = 12, RTP_SSRC_AT = 8, FAILED_LOOKS = 32 };
+
+static bool is_sent_to(const struct sa *sa, enum sa_encap encap, const struct addr *to)
+{
+    return sa->encap_out == encap && addr_equal(&sa->destination.rtp, to);
+}
+
+static struct sa *find_sent(struct table *table, enum sa_side side, enum sa_encap encap,
+                            const struct addr *to, const uint8_t *ssrc)
+{
+    struct reader r;
+    struct sa *sa = NULL;
+    uint32_t number;
+
+    reader_init(&r, ssrc, sizeof(number));
+    number = reader_u32(&r);
+    for (unsigned looks = FAILED_LOOKS; looks > 0; looks--) {
+        sa = table_by_ssrc(table, side, number, sa);
+        if (!sa || is_sent_to(sa, encap, to))
+            return sa;
+    }
+    return NULL;
+}
+
+void path_failed(struct table *table, enum sa_side side, bool rtcp_port, const struct addr *to,
+                 const uint8_t *data, size_t length, uint64_t now_us)
+{
+    struct sa *sa;
+
+    /* Many receivers have no port for RTCP, and nobody misses it. */
+    if (rtcp_port || length < RTP_HEADER_OCTETS)
+        return;
+    sa = find_sent(table, side, SA_ENCAP_RTP, to, data + RTP_SSRC_AT);
+    if (!sa)
+        sa = find_sent(table, side, SA_ENCAP_RTP_PRIME, to, data);
+    if (!sa)
+        return;
+    verify_count(sa, VERDICT_UNREACHABLE);
+    verify_stray(sa, to, VERDICT_UNREACHABLE, now_us);
+}

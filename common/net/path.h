@@ -123,6 +123,14 @@ void path_send(const struct path_out *out, const struct path_hop *hop, struct sa
 enum { PATH_PRIME_OCTETS = PRIME_OCTETS + PACKET_MAX_OCTETS };
 size_t path_prime(struct sa *sa, const struct verify_input *input, uint8_t *memory);
 
+/*
+ * An ICMP error quotes a packet to this address: the SA of that sender's side whose RTP it was, as
+ * far as its SSRC tells, has a receiver that cannot be reached. For display only: anybody may have
+ * sent it.
+ */
+void path_failed(struct table *table, enum sa_side side, bool rtcp_port, const struct addr *to,
+                 const uint8_t *data, size_t length, uint64_t now_us);
+
 /* The verdict of an errno that sending gave; 0 is VERDICT_ACCEPTED. */
 enum verdict path_sent_verdict(int error);
 

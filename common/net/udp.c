@@ -3,6 +3,7 @@
 #include "common/net/udp.h"
 
 #include <errno.h>
+#include <linux/errqueue.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,10 @@ enum {
     SEND_SLOT_OCTETS = PACKET_MAX_OCTETS + FRAME_LABEL_OCTETS,
     /* Errors that are taken off the socket in one udp_receive, so that it always ends. */
     RECEIVE_ERRORS_MAX = 8,
+    /* ICMP errors that may hit the sending of one packet. */
+    SEND_ERRORS_MAX = 3,
+    /* What is kept of a packet that an ICMP error quotes: enough for its SSRC. */
+    QUOTED_OCTETS = 64,
 };
 
 union overflow_cmsg {
@@ -48,6 +53,9 @@ struct udp {
     uint64_t overflows;
     udp_sent_fn *sent;
     void *sent_ctx;
+    udp_failed_fn *failed;
+    void *failed_ctx;
+    bool errors; /* the kernel has said that there are some to be read */
     unsigned queued;
     struct mmsghdr receive_heads[UDP_BATCH];
     struct mmsghdr send_heads[UDP_SEND_BATCH];
@@ -121,12 +129,14 @@ static int set_options(struct udp *udp, const struct addr *local, unsigned dscp,
     const struct option v4[] = {
         {IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO, "IP_MTU_DISCOVER"},
         {IPPROTO_IP, IP_TOS, traffic, "IP_TOS"},
+        {IPPROTO_IP, IP_RECVERR, 1, "IP_RECVERR"},
     };
     const struct option v6[] = {
         {IPPROTO_IPV6, IPV6_V6ONLY, 1, "IPV6_V6ONLY"},
         {IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DO, "IPV6_MTU_DISCOVER"},
         {IPPROTO_IPV6, IPV6_DONTFRAG, 1, "IPV6_DONTFRAG"},
         {IPPROTO_IPV6, IPV6_TCLASS, traffic, "IPV6_TCLASS"},
+        {IPPROTO_IPV6, IPV6_RECVERR, 1, "IPV6_RECVERR"},
     };
     const struct {
         const struct option *options;
@@ -283,8 +293,63 @@ static int receive_batch(struct udp *udp)
         n = recvmmsg(udp->fd, udp->receive_heads, UDP_BATCH, MSG_DONTWAIT, NULL);
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
             return 0;
+        udp->errors = udp->errors || n < 0;
     }
     return n < 0 ? 0 : n;
+}
+
+static const struct sock_extended_err *error_of(struct msghdr *head)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(head); c; c = CMSG_NXTHDR(head, c)) {
+        if ((c->cmsg_level == SOL_IP && c->cmsg_type == IP_RECVERR) ||
+            (c->cmsg_level == SOL_IPV6 && c->cmsg_type == IPV6_RECVERR))
+            return (const void *)CMSG_DATA(c);
+    }
+    return NULL;
+}
+
+static bool is_icmp(const struct sock_extended_err *error)
+{
+    return error &&
+           (error->ee_origin == SO_EE_ORIGIN_ICMP || error->ee_origin == SO_EE_ORIGIN_ICMP6);
+}
+
+/* False when none is left. What the kernel itself said of a packet has been told by sent(). */
+static bool receive_error(struct udp *udp)
+{
+    uint8_t quoted[QUOTED_OCTETS];
+    union {
+        struct cmsghdr align;
+        uint8_t octets[512];
+    } control;
+    struct sockaddr_storage to;
+    struct iovec iov = {.iov_base = quoted, .iov_len = sizeof(quoted)};
+    struct msghdr head = {.msg_name = &to,
+                          .msg_namelen = sizeof(to),
+                          .msg_iov = &iov,
+                          .msg_iovlen = 1,
+                          .msg_control = &control,
+                          .msg_controllen = sizeof(control)};
+    ssize_t n = recvmsg(udp->fd, &head, MSG_ERRQUEUE | MSG_DONTWAIT);
+    struct addr addr;
+
+    if (n < 0)
+        return errno == EINTR;
+    if (!udp->failed || !is_icmp(error_of(&head)))
+        return true;
+    addr = addr_from_sockaddr((struct sockaddr *)&to);
+    udp->failed(udp->failed_ctx, &addr, quoted, (size_t)n, (int)error_of(&head)->ee_errno);
+    return true;
+}
+
+/* They lie in the receive buffer, and wake the loop until they are read. */
+static void receive_errors(struct udp *udp)
+{
+    unsigned left = RECEIVE_ERRORS_MAX;
+
+    while (left > 0 && receive_error(udp))
+        left--;
+    udp->errors = left == 0;
 }
 
 int udp_receive(struct udp *udp, struct udp_packet packets[UDP_BATCH])
@@ -300,7 +365,15 @@ int udp_receive(struct udp *udp, struct udp_packet packets[UDP_BATCH])
         packets[i].source = addr_from_sockaddr((struct sockaddr *)&udp->receive[i].from);
         note_overflow(udp, &head->msg_hdr);
     }
+    if (n == 0 || udp->errors)
+        receive_errors(udp);
     return n;
+}
+
+void udp_on_failed(struct udp *udp, udp_failed_fn *failed, void *ctx)
+{
+    udp->failed = failed;
+    udp->failed_ctx = ctx;
 }
 
 /* ---------------------------------------------------------------- send */
@@ -337,14 +410,27 @@ void udp_queue(struct udp *udp, const struct addr *to, const uint8_t *data, size
     udp->queued++;
 }
 
+/* May it be the error of an earlier packet, which came by ICMP? */
+static bool is_late(int error)
+{
+    static const int late[] = {ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, EHOSTDOWN, ENOPROTOOPT,
+                               EPROTO,       EMSGSIZE,     EACCES,      ENONET,    EOPNOTSUPP};
+
+    for (size_t i = 0; i < sizeof(late) / sizeof(late[0]); i++) {
+        if (late[i] == error)
+            return true;
+    }
+    return false;
+}
+
 /*
  * Sends from the first of count packets on. Returns how many went out, or a
  * negative errno for the first of them. An ICMP error that was waiting on the socket belongs
- * to an earlier packet: the one that it hit by chance is tried once more.
+ * to an earlier packet: the one that it hit by chance is tried again.
  */
 static int send_some(struct udp *udp, unsigned first, unsigned count)
 {
-    bool again = false;
+    unsigned tries = SEND_ERRORS_MAX;
 
     for (;;) {
         int n = sendmmsg(udp->fd, udp->send_heads + first, count, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -353,10 +439,8 @@ static int send_some(struct udp *udp, unsigned first, unsigned count)
             return n;
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0 && !again &&
-            (errno == ECONNREFUSED || errno == EHOSTUNREACH || errno == ENETUNREACH ||
-             errno == EHOSTDOWN || errno == ENOPROTOOPT || errno == EPROTO)) {
-            again = true;
+        if (n < 0 && is_late(errno) && tries-- > 0) {
+            udp->errors = true;
             continue;
         }
         return n < 0 ? -errno : -EIO;

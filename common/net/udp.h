@@ -25,8 +25,8 @@ struct udp_packet {
 /*
  * Opens, binds (address and port as they stand, port 0: one that the kernel picks; IPv6 sockets are
  * IPV6_V6ONLY), sets buffers (4 MiB asked for), DSCP (0 to 63), path MTU discovery "do not
- * fragment" and SO_RXQ_OVFL. On failure the result is negative and error says what failed and what
- * would be right.
+ * fragment", SO_RXQ_OVFL and IP_RECVERR. On failure the result is negative and error says what
+ * failed and what would be right.
  */
 int udp_open(struct udp **udp, const struct addr *local, unsigned dscp, char *error,
              size_t error_size);
@@ -40,8 +40,19 @@ int udp_receive_buffer(const struct udp *udp);
 uint64_t udp_overflows(const struct udp *udp);
 
 /*
+ * An ICMP error says that a packet to this address did not arrive (ECONNREFUSED, EHOSTUNREACH,
+ * ...). data: as much of it as the error quotes, 64 octets at most. Anybody can forge
+ * that: it is worth a word to the operator, and no more.
+ */
+typedef void udp_failed_fn(void *ctx, const struct addr *to, const uint8_t *data, size_t length,
+                           int error);
+/* May be left out. */
+void udp_on_failed(struct udp *udp, udp_failed_fn *failed, void *ctx);
+
+/*
  * Receives up to UDP_BATCH packets without waiting. Returns how many (0: none
- * there). ICMP errors that the kernel reports on the socket are consumed and do not count.
+ * there). ICMP errors that the kernel reports on the socket are consumed and do not count; some of
+ * them are told to failed().
  */
 int udp_receive(struct udp *udp, struct udp_packet packets[UDP_BATCH]);
 

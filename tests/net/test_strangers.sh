@@ -75,7 +75,7 @@ drops "fresh packets with the right key from a fourth host" dmz "$media" $N no-s
     --from $STRANGER:5004 --to $DMZ_RTP:$DMZ_PORT --ssrc 1000 --key "$key" --seq 500 --count $N
 drops "packets with the right key and another SSRC" dmz "$media" $N ssrc-mismatch=N inet \
     --from $CLIENT:5004 --to $DMZ_RTP:$DMZ_PORT --ssrc 1001 --key "$key" --count $N
-drops "RTP and RTCP without protection" dmz "$media" $((N + 2)) "auth-fail=$N plain-rtcp=2" inet \
+drops "RTP and RTCP without protection" dmz "$media" $((N + 2)) "plain-rtcp=2 plain-rtp=$N" inet \
     "${outside[@]}" --plain --seq 600 --count $N --rtcp-every 10
 drops "RTCP on the RTP port without rtcp-mux" dmz "$media" $((2 * N)) "accepted=$N wrong-port=$N" inet \
     "${outside[@]}" --mux --key "$key" --seq 700 \

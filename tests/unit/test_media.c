@@ -66,7 +66,7 @@ static void on_sent(void *ctx, unsigned listener, bool rtcp_port, void *tag, int
     ++*(char *)tag;
 }
 
-static const struct media_hooks hooks = {on_packets, on_sent};
+static const struct media_hooks hooks = {.packets = on_packets, .sent = on_sent};
 
 /* ------------------------------------------------------------ ports */
 

@@ -254,6 +254,56 @@ START_TEST(test_noise_of_a_shared_source)
 }
 END_TEST
 
+/* A quoted packet: which SA's receiver is not there? */
+static const struct {
+    const char *hex; /* RTP header, as far as it is quoted */
+    bool prime, rtcp_port;
+    const char *to;
+    bool found;
+} quotes[] = {
+    {"8000 0001 00000000 SSRC", false, false, "10.0.0.1:6000", true},
+    {"8000 0001 00000000 SSRC 0102", false, false, "10.0.0.1:6000", true},
+    {"8000 0001 00000000 SSRC", false, true, "10.0.0.1:6000", false}, /* nobody misses RTCP */
+    {"8000 0001 00000000 SSRC", false, false, "10.0.0.1:6002", false},
+    {"8000 0001 00000000 00000001", false, false, "10.0.0.1:6000", false},
+    {"8000 0001 00000000", false, false, "10.0.0.1:6000", false},
+    {"", false, false, "10.0.0.1:6000", false},
+    {"SSRC 8000 0001 00000000 SSRC", true, false, "10.0.0.1:6000", true},
+    {"SSRC 8000 0001 00000000 SSRC", false, false, "10.0.0.1:6000", false},
+    {"8000 0001 00000000 SSRC", true, false, "10.0.0.1:6000", false},
+};
+
+static size_t quote(const char *hex, uint8_t *data, size_t size)
+{
+    char text[128] = "";
+    const char *at;
+
+    for (; (at = strstr(hex, "SSRC")); hex = at + 4)
+        snprintf(text + strlen(text), sizeof(text) - strlen(text), "%.*s%08x", (int)(at - hex), hex,
+                 (unsigned)SSRC);
+    snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s", hex);
+    return unit_hex(text, data, size);
+}
+
+START_TEST(test_failed)
+{
+    struct addr to = addr_of(quotes[_i].to);
+    uint8_t data[64];
+    size_t length = quote(quotes[_i].hex, data, sizeof(data));
+
+    sa->destination.rtp = addr_of("10.0.0.1:6000");
+    sa->encap_out = quotes[_i].prime ? SA_ENCAP_RTP_PRIME : SA_ENCAP_RTP;
+    insert(false);
+    path_failed(table, SA_SIDE_INTERNAL, quotes[_i].rtcp_port, &to, data, length, 5);
+    ck_assert_uint_eq(sa->stray.at_us, 0);
+    path_failed(table, SA_SIDE_EXTERNAL, quotes[_i].rtcp_port, &to, data, length, 5);
+    ck_assert_uint_eq(sa->stray.at_us, quotes[_i].found ? 5 : 0);
+    ck_assert_uint_eq(sa->verdicts[VERDICT_UNREACHABLE], quotes[_i].found);
+    if (quotes[_i].found)
+        ck_assert(addr_equal(&sa->stray.from, &to));
+}
+END_TEST
+
 /* What was dropped last of a sender, and where it came from. */
 START_TEST(test_stray)
 {
@@ -797,6 +847,7 @@ int main(void)
     tcase_add_test(tc, test_not_found);
     tcase_add_test(tc, test_noise_of_a_shared_source);
     tcase_add_test(tc, test_stray);
+    tcase_add_loop_test(tc, test_failed, 0, sizeof(quotes) / sizeof(quotes[0]));
     tcase_add_test(tc, test_verified);
     tcase_add_loop_test(tc, test_prime, 0, ROWS(primes));
     tcase_add_test(tc, test_prime_rtcp);

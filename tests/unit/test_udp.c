@@ -285,6 +285,83 @@ START_TEST(icmp_errors_are_harmless)
 }
 END_TEST
 
+struct failed {
+    unsigned count;
+    struct addr to;
+    uint8_t data[64];
+    size_t length;
+    int error;
+};
+
+static void note_failed(void *ctx, const struct addr *to, const uint8_t *data, size_t length,
+                        int error)
+{
+    struct failed *failed = ctx;
+
+    ck_assert_uint_le(length, sizeof(failed->data));
+    failed->count++;
+    failed->to = *to;
+    memcpy(failed->data, data, length);
+    failed->length = length;
+    failed->error = error;
+}
+
+/* Whoever asks is told what the ICMP error quotes; then the socket is quiet. */
+START_TEST(icmp_errors_are_told)
+{
+    static const uint8_t data[100] = "a packet";
+    struct udp *gone = open_on(loopback[_i]), *udp = open_on(loopback[_i]);
+    struct addr nobody = *udp_local(gone);
+    struct udp_packet packets[UDP_BATCH];
+    struct failed failed = {0};
+    struct pollfd poll_fd = {.fd = udp_fd(udp), .events = POLLIN};
+
+    udp_close(gone);
+    udp_on_failed(udp, note_failed, &failed);
+    udp_queue(udp, &nobody, data, sizeof(data), NULL);
+    udp_flush(udp);
+    wait_readable(udp);
+    ck_assert_int_eq(udp_receive(udp, packets), 0);
+    ck_assert_uint_eq(failed.count, 1);
+    ck_assert(addr_equal(&failed.to, &nobody));
+    ck_assert_uint_eq(failed.length, sizeof(failed.data));
+    ck_assert_mem_eq(failed.data, data, sizeof(failed.data));
+    ck_assert_int_eq(failed.error, ECONNREFUSED);
+    ck_assert_int_eq(poll(&poll_fd, 1, 0), 0);
+    udp_close(udp);
+}
+END_TEST
+
+/* Of many, some are left for the next time; media that came meanwhile is received. */
+START_TEST(many_icmp_errors)
+{
+    struct udp *gone = open_on(loopback[_i]), *udp = open_on(loopback[_i]);
+    struct addr nobody = *udp_local(gone);
+    struct udp_packet packets[UDP_BATCH];
+    struct failed failed = {0};
+    struct sent sent = {0};
+    struct pollfd poll_fd = {.fd = udp_fd(udp), .events = POLLIN};
+    int received = 0;
+
+    udp_close(gone);
+    udp_on_sent(udp, note_sent, &sent);
+    udp_on_failed(udp, note_failed, &failed);
+    for (unsigned i = 0; i < 100; i++) {
+        udp_queue(udp, &nobody, (const uint8_t *)"x", 1, NULL);
+        if (i % 10 == 0)
+            udp_queue(udp, udp_local(udp), (const uint8_t *)"y", 1, NULL);
+        udp_flush(udp);
+    }
+    while (poll(&poll_fd, 1, 100) > 0)
+        received += udp_receive(udp, packets);
+    ck_assert_int_eq(received, 10);
+    ck_assert_uint_gt(failed.count, 0);
+    for (unsigned i = 0; i < sent.count; i++)
+        ck_assert_int_eq(sent.error[i], 0);
+    udp_close(udp);
+}
+END_TEST
+
 /*
  * A packet larger than the path is an error, not several fragments. Only of IPv6 may an ordinary
  * user say how much the path takes.
@@ -349,6 +426,8 @@ int main(void)
     tcase_add_test(tcase, too_long_for_a_slot);
     tcase_add_loop_test(tcase, failures_hold_up_nobody, 0, sizeof(failing) / sizeof(failing[0]));
     tcase_add_loop_test(tcase, icmp_errors_are_harmless, 0, 2);
+    tcase_add_loop_test(tcase, icmp_errors_are_told, 0, 2);
+    tcase_add_loop_test(tcase, many_icmp_errors, 0, 2);
     tcase_add_test(tcase, larger_than_the_path);
     tcase_add_test(tcase, overflow_is_counted);
     suite_add_tcase(suite, tcase);

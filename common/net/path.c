@@ -44,6 +44,8 @@ static enum verdict read_input(const struct udp_packet *packet, bool prime,
         input->packet += PRIME_OCTETS;
         input->length -= PRIME_OCTETS;
     }
+    if (input->length > PACKET_MAX_OCTETS)
+        return VERDICT_TOO_BIG;
     return classify(input->packet, input->length, &input->view);
 }
 

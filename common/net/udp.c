@@ -17,7 +17,7 @@
 
 enum {
     BUFFER_OCTETS = 4 * 1024 * 1024,
-    SEND_SLOT_OCTETS = PACKET_MAX_OCTETS + FRAME_LABEL_OCTETS,
+    SLOT_OCTETS = PACKET_MAX_OCTETS + FRAME_LABEL_OCTETS, /* RTP' */
     /* Errors that are taken off the socket in one udp_receive, so that it always ends. */
     RECEIVE_ERRORS_MAX = 8,
     /* ICMP errors that may hit the sending of one packet. */
@@ -32,14 +32,14 @@ union overflow_cmsg {
 };
 
 struct receive_slot {
-    uint8_t data[PACKET_MAX_OCTETS];
+    uint8_t data[SLOT_OCTETS];
     struct sockaddr_storage from;
     struct iovec iov;
     union overflow_cmsg control;
 };
 
 struct send_slot {
-    uint8_t data[SEND_SLOT_OCTETS];
+    uint8_t data[SLOT_OCTETS];
     struct sockaddr_storage to;
     struct iovec iov;
     void *tag;
@@ -395,7 +395,7 @@ void udp_queue(struct udp *udp, const struct addr *to, const uint8_t *data, size
 {
     struct send_slot *slot;
 
-    if (length > SEND_SLOT_OCTETS) {
+    if (length > SLOT_OCTETS) {
         report(udp, tag, EMSGSIZE);
         return;
     }

@@ -17,7 +17,7 @@ struct udp;
 
 struct udp_packet {
     const uint8_t *data; /* valid until the next udp_receive on this socket */
-    size_t length;       /* at most PACKET_MAX_OCTETS */
+    size_t length;       /* at most PACKET_MAX_OCTETS + 4: a packet, or RTP' */
     bool truncated;      /* it was longer */
     struct addr source;
 };

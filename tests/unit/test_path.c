@@ -326,6 +326,37 @@ START_TEST(test_stray)
 }
 END_TEST
 
+/* The largest packet, as RTP and as RTP', and one octet more. */
+static const struct {
+    bool prime;
+    size_t length;
+    enum verdict verdict;
+} sizes[] = {
+    {false, PACKET_MAX_OCTETS, VERDICT_ACCEPTED},
+    {false, PACKET_MAX_OCTETS + 1, VERDICT_TOO_BIG},
+    {false, PACKET_MAX_OCTETS + PRIME_OCTETS, VERDICT_TOO_BIG},
+    {true, PACKET_MAX_OCTETS + PRIME_OCTETS, VERDICT_ACCEPTED},
+    {true, PACKET_MAX_OCTETS + PRIME_OCTETS + 1, VERDICT_TOO_BIG},
+};
+
+START_TEST(test_sizes)
+{
+    uint8_t data[PACKET_MAX_OCTETS + PRIME_OCTETS + 1] = {0};
+    struct udp_packet packet = {.data = data, .length = sizes[_i].length};
+    struct path_found found;
+    struct peers known = {0};
+
+    packet.source = addr_of("192.0.2.7:5000");
+    if (sizes[_i].prime)
+        ck_assert_int_eq(peers_add(&known, "peer", &packet.source), 0);
+    path.peers = &known;
+    data[sizes[_i].prime ? PRIME_OCTETS : 0] = 0x80;
+    path_find(&path, &packet, 1, &found);
+    ck_assert_int_eq(found.verdict, sizes[_i].verdict);
+    ck_assert(found.peer == sizes[_i].prime);
+}
+END_TEST
+
 START_TEST(test_verified)
 {
     struct udp_packet packet = make_rtp(1);
@@ -851,6 +882,7 @@ int main(void)
     tcase_add_test(tc, test_verified);
     tcase_add_loop_test(tc, test_prime, 0, ROWS(primes));
     tcase_add_test(tc, test_prime_rtcp);
+    tcase_add_loop_test(tc, test_sizes, 0, ROWS(sizes));
     tcase_add_test(tc, test_prime_truncated);
     tcase_add_test(tc, test_prime_own);
     tcase_add_test(tc, test_prime_on_the_way_out);

@@ -349,8 +349,15 @@ START_TEST(test_sizes)
     send_bytes(CLIENT, &setup.listen, data, PACKET_MAX_OCTETS);
     ck_assert_uint_eq(receive(RELAY, got, &from), PACKET_MAX_OCTETS + 4);
     ck_assert_mem_eq(got + 4, data, PACKET_MAX_OCTETS);
+    memmove(data + 4, data, 12);
+    unit_hex("deadbeef", data, sizeof(data));
+    send_bytes(RELAY, &setup.from, data, PACKET_MAX_OCTETS + 5);
+    send_bytes(RELAY, &setup.from, data, PACKET_MAX_OCTETS + 4);
+    ck_assert_uint_eq(receive(CLIENT, got, &from), PACKET_MAX_OCTETS);
+    ck_assert_mem_eq(got, data + 4, PACKET_MAX_OCTETS);
     expect_counts("client-rtp packets=2 passed=1 too-big=1\nclient-rtcp packets=0\n"
-                  "relay-rtp packets=0\nrelay-rtcp packets=0\nkeepalive packets=0\n");
+                  "relay-rtp packets=2 passed=1 too-big=1\nrelay-rtcp packets=0\n"
+                  "keepalive packets=0\n");
 }
 END_TEST
 

@@ -21,8 +21,8 @@ capture_ends
 
 pair_call() {
     sa_add inner --side external --source "$WEB:$2" --suite $ATTACK_SUITE --key "${KEY_IN[$1]}" \
-        --ssrc "$(ssrc "$2")" --to "$PHONE:$2" >/dev/null &&
-        sa_add inner --side internal --source "$PHONE:$2" --suite $ATTACK_SUITE \
+        --ssrc "$(ssrc "$2")" --to "$CALLEE:$2" >/dev/null &&
+        sa_add inner --side internal --source "$CALLEE:$2" --suite $ATTACK_SUITE \
             --key "${KEY_OUT[$1]}" --ssrc "$2" --to "$WEB:$2" >/dev/null
 }
 pair_start() {
@@ -37,7 +37,7 @@ NG_FLAGS=()
 rtpengine_call() {
     local places
     places=$(in_ns dmz-a python3 "$(dirname "$0")/ngcall.py" $NG "$1" "$WEB:$2" "${KEY_IN[$1]}" \
-        "$PHONE:$2" "${KEY_OUT[$1]}" ${NG_FLAGS[@]+"${NG_FLAGS[@]}"}) || return 1
+        "$CALLEE:$2" "${KEY_OUT[$1]}" ${NG_FLAGS[@]+"${NG_FLAGS[@]}"}) || return 1
     WEB_SENDS_TO[$1]=${places% *}
     PHONE_SENDS_TO[$1]=${places#* }
 }

@@ -35,9 +35,9 @@ held() { in_ns net nft add element ip held senders "{ $1-$(($1 + 1)) }" || bail 
 
 # ---------------------------------------------------------------- calls and their attackers
 
-PHONE=${LAN[a]}
+CALLEE=${LAN[a]}
 ATTACK_SUITE=AES_CM_128_HMAC_SHA1_80
-# CALL_OF NAME PORT: a function that makes the call of a row, between WEB:PORT and PHONE:PORT, with
+# CALL_OF NAME PORT: a function that makes the call of a row, between WEB:PORT and CALLEE:PORT, with
 # KEY_IN and KEY_OUT, SSRCs "ssrc PORT" and PORT. It may set where the two send to; by default
 # that is the pair of daemons.
 CALL_OF=
@@ -90,7 +90,7 @@ talk() {
         send "$name-web" inet --from "$WEB:$port" --to "${WEB_SENDS_TO[$name]}" \
             --ssrc "$(ssrc "$port")" --key "${KEY_IN[$name]}" "${SENDING[@]}" \
             --save "$W/$name-web.sent"
-        send "$name-phone" lan-a --from "$PHONE:$port" --to "${PHONE_SENDS_TO[$name]}" \
+        send "$name-phone" lan-a --from "$CALLEE:$port" --to "${PHONE_SENDS_TO[$name]}" \
             --ssrc "$port" --key "${KEY_OUT[$name]}" "${SENDING[@]}" --save "$W/$name-phone.sent"
     done
     for name in "${ROWS[@]}"; do
@@ -121,7 +121,7 @@ table ip end {
 END
     done
     capture web inet eth0 udp and dst host $WEB
-    capture phone lan-a eth0 udp and dst host "$PHONE"
+    capture phone lan-a eth0 udp and dst host "$CALLEE"
 }
 # heard NAME web|phone: makes lists of datagrams in hex, NAME.wanted (what the other end sent) and
 # NAME.heard (what came).

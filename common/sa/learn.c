@@ -12,6 +12,8 @@ bool learn_right_port(const struct sa *sa, const struct rtp_view *view, bool rtc
 
 /* ------------------------------------------------------------ searching */
 
+enum { STRAYS_MAX = 2 * BUDGET_TRIES };
+
 /* One search, for one packet. */
 struct search {
     const struct learn *learn;
@@ -23,6 +25,12 @@ struct search {
     enum budget_kind kind;
     unsigned left; /* tries */
     unsigned tried;
+    /* Whose packet it nearly was. */
+    struct {
+        struct sa *sa;
+        enum verdict verdict;
+    } stray[STRAYS_MAX];
+    unsigned strays;
     uint64_t now_us;
 };
 
@@ -57,9 +65,20 @@ static void say(struct search *search, enum verdict verdict)
         search->verdict = verdict;
 }
 
-static void note_stray(const struct search *search, struct sa *sa, enum verdict verdict)
+static void note_stray(struct search *search, struct sa *sa, enum verdict verdict)
 {
-    verify_stray(sa, search->origin->source, verdict, search->now_us);
+    if (search->strays == STRAYS_MAX)
+        return;
+    search->stray[search->strays].sa = sa;
+    search->stray[search->strays++].verdict = verdict;
+}
+
+/* What turned out to be another's packet says nothing of those that were asked before. */
+static void tell_strays(const struct search *search)
+{
+    for (unsigned i = 0; i < search->strays; i++)
+        verify_stray(search->stray[i].sa, search->origin->source, search->stray[i].verdict,
+                     search->now_us);
 }
 
 static bool may_be(const struct search *search, const struct sa *sa)
@@ -89,6 +108,8 @@ static bool try(struct search *search, struct sa *sa)
         search->verdict = verdict;
         return true;
     }
+    if (verdict == VERDICT_REPLAY)
+        learn_replayed(sa, search->origin, search->input, search->now_us);
     note_stray(search, sa, verdict);
     say(search, verdict);
     return false;
@@ -228,6 +249,8 @@ enum verdict learn_search(const struct learn *learn, const struct learn_origin *
     /* What one SA has seen before is hardly another's, unless that one is yet to be heard there. */
     if (!search.found && (!unread || learn_is_fresh(learn, origin->side, origin->source)))
         try_candidates(&search, &flow);
+    if (!search.found)
+        tell_strays(&search);
     *sa = search.found;
     return search.verdict;
 }
@@ -239,6 +262,15 @@ static struct sa *reverse_of(const struct learn *learn, const struct sa *sa)
     return sa->reverse ? table_by_id(learn->table, sa->owner, sa->reverse) : NULL;
 }
 
+/* RTP' goes to peers, outside. */
+static bool may_send(const struct learn *learn, const struct sa *sa, enum sa_encap encap, bool rtcp)
+{
+    const struct addr *to = rtcp ? &sa->source.rtcp : &sa->source.rtp;
+
+    return !(encap == SA_ENCAP_RTP ? target_refusal(learn->rules, sa->side, to)
+                                   : target_prime_refusal(learn->rules, sa->side, to, rtcp));
+}
+
 /* The other direction goes to where sa is bound. */
 static void send_back(const struct learn *learn, const struct sa *sa)
 {
@@ -246,12 +278,11 @@ static void send_back(const struct learn *learn, const struct sa *sa)
 
     if (!other || other->side == sa->side || sa->source_policy == SOURCE_STRICT)
         return;
-    if (sa->bound[0] && !target_refusal(learn->rules, sa->side, &sa->source.rtp)) {
+    if (sa->bound[0] && may_send(learn, sa, other->encap_out, false)) {
         other->destination.rtp = sa->source.rtp;
         other->destination.mux = sa->source.mux;
     }
-    if (sa->bound[1] && !sa->source.mux &&
-        !target_refusal(learn->rules, sa->side, &sa->source.rtcp))
+    if (sa->bound[1] && !sa->source.mux && may_send(learn, sa, other->encap_out, true))
         other->destination.rtcp = sa->source.rtcp;
 }
 
@@ -287,13 +318,17 @@ static unsigned packets_to_bind(const struct sa *sa)
     return sa->suite->rtp_tag_octets <= 4 ? LEARN_SHORT_TAG_PACKETS : 1;
 }
 
-/* One more in a row from there, each newer than the last. */
-static void count_move(struct sa_move *move, const struct addr *source, uint64_t index)
+/* One more in a row from there, each newer than the last, as far as one SSRC tells. */
+static void count_move(struct sa_move *move, const struct addr *source, uint32_t ssrc,
+                       uint64_t index)
 {
     if (!addr_equal(&move->from, source))
-        *move = (struct sa_move){.from = *source};
+        *move = (struct sa_move){.from = *source, .ssrc = ssrc, .first = index};
+    else if (move->ssrc != ssrc)
+        move->first = index;
     else if (index <= move->highest)
         return;
+    move->ssrc = ssrc;
     move->highest = index;
     if (move->packets < UINT8_MAX)
         move->packets++;
@@ -306,30 +341,34 @@ static bool has_moved(const struct sa *sa, uint64_t now_us)
            (!sa->moved_us || now_us - sa->moved_us >= LEARN_MOVE_PAUSE_US);
 }
 
-static void heard_rtp(const struct learn *learn, struct sa *sa, const struct addr *source,
-                      uint64_t index, uint64_t now_us)
+static void stay(struct sa *sa, uint64_t now_us)
 {
-    bool home = addr_equal(source, &sa->source.rtp);
+    sa->move.from.family = 0;
+    sa->bound_heard_us = now_us;
+}
 
-    if (home && sa->bound[0]) {
-        if (sa->move.from.family && index <= sa->move.highest)
-            return; /* late; one from elsewhere is fresher */
-        sa->move.from.family = 0;
-        sa->bound_heard_us = now_us;
+static void heard_rtp(const struct learn *learn, struct sa *sa, const struct addr *source,
+                      const struct verify_input *input, uint64_t now_us)
+{
+    const struct sa_move *move = &sa->move;
+    uint64_t index = verify_index(sa, &input->view);
+
+    if (sa->bound[0] && addr_equal(source, &sa->source.rtp)) {
+        /* A late one is no sign: one from elsewhere is fresher. */
+        if (!move->from.family || input->view.ssrc != move->ssrc || index > move->highest)
+            stay(sa, now_us);
         return;
     }
-    count_move(&sa->move, source, index);
+    count_move(&sa->move, source, input->view.ssrc, index);
     if (sa->bound[0] ? has_moved(sa, now_us) : sa->move.packets >= packets_to_bind(sa))
         bind_source(learn, sa, false, source, now_us);
 }
 
-/* RTCP alone moves nothing, and is bound where RTP is, or where it is expected. */
+/* RTCP alone binds and moves nothing: it follows RTP to the host where that is bound. */
 static void heard_rtcp(const struct learn *learn, struct sa *sa, const struct addr *source,
                        uint64_t now_us)
 {
-    if (sa->bound[1])
-        return;
-    if (sa->bound[0] ? addr_ip_equal(source, &sa->source.rtp) : is_hint(sa, source))
+    if (!sa->bound[1] && sa->bound[0] && addr_ip_equal(source, &sa->source.rtp))
         bind_source(learn, sa, true, source, now_us);
 }
 
@@ -339,7 +378,7 @@ void learn_heard(const struct learn *learn, struct sa *sa, const struct learn_or
     if (sa->source_policy == SOURCE_STRICT || input->prime || !sa->srtp)
         return;
     if (input->view.shape == RTP_SHAPE_RTP)
-        heard_rtp(learn, sa, origin->source, verify_index(sa, &input->view), now_us);
+        heard_rtp(learn, sa, origin->source, input, now_us);
     else if (!sa->source.mux)
         heard_rtcp(learn, sa, origin->source, now_us);
 }
@@ -348,13 +387,16 @@ void learn_replayed(struct sa *sa, const struct learn_origin *origin,
                     const struct verify_input *input, uint64_t now_us)
 {
     const struct sa_stream *stream = sa_stream(sa, input->view.ssrc);
+    const struct sa_move *move = &sa->move;
 
-    if (!sa->move.from.family || !sa->bound[0] || !stream || !sa->srtp ||
+    if (!move->from.family || !sa->bound[0] || !stream || !sa->srtp ||
         input->view.shape != RTP_SHAPE_RTP || !addr_equal(origin->source, &sa->source.rtp))
+        return;
+    /* What came before the first packet from elsewhere may have been late, or kept by anybody. */
+    if (input->view.ssrc == move->ssrc && verify_index(sa, &input->view) < move->first)
         return;
     if (srtp_authenticate(sa->srtp, &stream->index, &input->view, input->packet, input->length) !=
         VERDICT_ACCEPTED)
         return;
-    sa->move.from.family = 0;
-    sa->bound_heard_us = now_us;
+    stay(sa, now_us);
 }

@@ -5,6 +5,8 @@
 
 #include "common/srtp/srtp.h"
 
+enum { SPARE_STREAMS = 2 }; /* that are first heard under a key that goes */
+
 struct old_stream {
     uint32_t ssrc;
     struct srtp_index index;
@@ -18,7 +20,7 @@ struct sa_old {
     const struct suite *suite;    /* then */
     uint64_t end_us;
     bool one_key; /* with the new one, but for MKI or suite: sa->stream has the windows of both */
-    unsigned count;
+    unsigned count, room;
     struct old_stream stream[];
 };
 
@@ -34,12 +36,14 @@ static struct old_stream *old_stream(struct sa_old *old, uint32_t ssrc)
 static struct sa_old *old_new(struct srtp_session *session, const struct sa_stream *streams,
                               unsigned count)
 {
-    struct sa_old *old = calloc(1, sizeof(*old) + count * sizeof(old->stream[0]));
+    unsigned room = session ? count + SPARE_STREAMS : 0;
+    struct sa_old *old = calloc(1, sizeof(*old) + room * sizeof(old->stream[0]));
 
     if (!old)
         return NULL;
     old->session = session;
     old->count = count;
+    old->room = room;
     for (unsigned i = 0; i < count; i++)
         old->stream[i] = (struct old_stream){streams[i].ssrc, streams[i].index};
     return old;
@@ -220,4 +224,31 @@ enum verdict rekey_verify(struct sa *sa, struct sa_stream *stream, enum verdict 
         index_hint(&stream->index, index->highest);
     index_search_was_honest(&stream->index);
     return VERDICT_ACCEPTED;
+}
+
+enum verdict rekey_verify_first(struct sa *sa, struct srtp_index *index, uint32_t late,
+                                enum verdict verdict, const struct rtp_view *view,
+                                const uint8_t *packet, size_t length, uint64_t now_us)
+{
+    struct sa_old *old = sa->old;
+
+    /* Without a window of its own, such a packet could come any number of times. */
+    if (now_us >= old->end_us || (!old->one_key && old->count == old->room))
+        return verdict;
+    if (srtp_verify_first(old->session, index, late, view, packet, length) != VERDICT_ACCEPTED)
+        return verdict;
+    return VERDICT_ACCEPTED;
+}
+
+void rekey_learned(struct sa *sa, struct sa_stream *stream, const struct srtp_index *index)
+{
+    struct sa_old *old = sa->old;
+
+    if (old->one_key) {
+        stream->index = *index;
+        return;
+    }
+    old->stream[old->count++] = (struct old_stream){stream->ssrc, *index};
+    if (index->started)
+        index_hint(&stream->index, index->highest);
 }

@@ -49,5 +49,14 @@ size_t rekey_trailer_octets(const struct sa *sa, enum rtp_shape shape, uint64_t 
 enum verdict rekey_verify(struct sa *sa, struct sa_stream *stream, enum verdict verdict,
                           const struct rtp_view *view, const uint8_t *packet, size_t length,
                           uint64_t now_us);
+/*
+ * The same for an SSRC that sa does not know, but may learn (srtp_verify_first): *index is where it
+ * stands under the old key when that is accepted. rekey_learned() is to follow then.
+ */
+enum verdict rekey_verify_first(struct sa *sa, struct srtp_index *index, uint32_t late,
+                                enum verdict verdict, const struct rtp_view *view,
+                                const uint8_t *packet, size_t length, uint64_t now_us);
+/* sa has learned the SSRC: stream, which is fresh. */
+void rekey_learned(struct sa *sa, struct sa_stream *stream, const struct srtp_index *index);
 
 #endif

@@ -576,6 +576,8 @@ static void put(struct replica *replica, struct sa *sa, const struct srtp_key *k
 
     if (held)
         keep_binding(sa, held);
+    if (sa->bound[0] && !sa->bound_heard_us)
+        sa->bound_heard_us = replica->now_us; /* else any other source would be fresher */
     if (why) {
         refuse(replica, sa, ERR_FORBIDDEN, why);
     } else if (placing.same && same_place(held, sa)) {

@@ -67,9 +67,10 @@ struct sa_candidacy {
 /* A bound sender's packets come from another address: whether it has moved there is not known yet.
  */
 struct sa_move {
-    struct addr from; /* family 0: it has not */
-    uint8_t packets;  /* verified ones from there, with rising index */
-    uint64_t highest; /* index of the newest of them */
+    struct addr from;        /* family 0: it has not */
+    uint8_t packets;         /* verified ones from there, with rising index */
+    uint32_t ssrc;           /* of the newest of them, */
+    uint64_t first, highest; /* and the indexes of it from there, the first and the newest */
 };
 
 /* The last packet that was dropped, or nearly was the sender's: for explain. */

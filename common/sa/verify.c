@@ -99,19 +99,28 @@ static uint32_t late_roc(const struct rtp_view *view)
     return 1 + view->sequence / LATE_JOIN_EVERY % (INDEX_SEARCH_TURNS - 1);
 }
 
-static enum verdict meet(struct table *table, struct sa *sa, const struct verify_input *input)
+static enum verdict meet(struct table *table, struct sa *sa, const struct verify_input *input,
+                         uint64_t now_us)
 {
     struct srtp_index index;
     struct sa_stream *stream;
-    enum verdict verdict = srtp_verify_first(sa->srtp, &index, late_roc(&input->view), &input->view,
-                                             input->packet, input->length);
+    uint32_t late = late_roc(&input->view);
+    enum verdict verdict =
+        srtp_verify_first(sa->srtp, &index, late, &input->view, input->packet, input->length);
+    bool old_key = sa->old && verdict != VERDICT_ACCEPTED;
 
+    if (old_key)
+        verdict = rekey_verify_first(sa, &index, late, verdict, &input->view, input->packet,
+                                     input->length, now_us);
     if (verdict != VERDICT_ACCEPTED)
         return verdict;
     stream = is_crossed(input) ? NULL : table_learn_ssrc(table, sa, input->view.ssrc);
     if (!stream)
         return VERDICT_SSRC_MISMATCH;
-    stream->index = index;
+    if (old_key)
+        rekey_learned(sa, stream, &index);
+    else
+        stream->index = index;
     return VERDICT_ACCEPTED;
 }
 
@@ -129,7 +138,7 @@ static enum verdict judge_key(struct table *table, struct sa *sa, struct sa_stre
                               const struct verify_input *input, uint64_t now_us)
 {
     if (!stream && sa_learns_ssrcs(sa))
-        return meet(table, sa, input);
+        return meet(table, sa, input, now_us);
     if (is_crossed(input))
         return look_inside(sa, stream, input);
     return authenticate(sa, stream, &input->view, input->packet, input->length, now_us);

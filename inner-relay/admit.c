@@ -453,7 +453,8 @@ static void tie_reverse(struct inner *inner, struct sa *sa)
 {
     struct sa *other = sa->reverse ? inner_find_sa(inner, sa->reverse) : NULL;
 
-    if (!other || other->reverse != 0)
+    /* The one before may be gone. */
+    if (!other || (other->reverse != 0 && inner_find_sa(inner, other->reverse)))
         return;
     other->reverse = sa->id;
     /* The dmz-relay shows it too. */

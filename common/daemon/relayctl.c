@@ -482,7 +482,27 @@ static void strike_out(json_t *sas, const char *line)
     json_decref(reply);
 }
 
-/* Each pair of directions of a call; the first SA of the list is always struck out. */
+/* The one that was added first. */
+static json_t *take_first(json_t *sas)
+{
+    json_t *id = NULL, *sa;
+    size_t first = 0, i;
+
+    json_array_foreach(sas, i, sa)
+    {
+        json_t *other = json_object_get(sa, "id");
+
+        if (id && json_integer_value(other) >= json_integer_value(id))
+            continue;
+        id = other;
+        first = i;
+    }
+    json_incref(id);
+    json_array_remove(sas, first);
+    return id;
+}
+
+/* Each pair of directions of a call. */
 static int explain_sas(const struct command *command, const struct relayctl_options *options,
                        int fd, json_t *sas)
 {
@@ -490,11 +510,9 @@ static int explain_sas(const struct command *command, const struct relayctl_opti
     int rc = RELAYCTL_DONE;
 
     for (bool first = true; rc == RELAYCTL_DONE && json_array_size(sas) > 0; first = false) {
-        json_t *id = json_object_get(json_array_get(sas, 0), "id");
-        json_t *request = json_pack("{s:s, s:O?}", "command", "explain", "id", id);
+        json_t *request = json_pack("{s:s, s:o?}", "command", "explain", "id", take_first(sas));
         char *line = NULL;
 
-        json_array_remove(sas, 0);
         rc = relayctl_ask(fd, path, request, &line);
         if (rc == RELAYCTL_DONE) {
             if (!first && !options->value[OPTION_JSON])

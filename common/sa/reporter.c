@@ -85,7 +85,8 @@ static void fill(struct sa_report *report, const struct sa *sa, uint64_t now_us)
         report->bound[1] = sa->source.rtcp;
     for (unsigned i = 0; i < VERDICT_COUNT; i++)
         report->verdicts[i] = sa->verdicts[i];
-    for (unsigned i = 0; i < sa->stream_count; i++) {
+    /* Where it has no key, it knows what it was told and no more. */
+    for (unsigned i = 0; sa->srtp && i < sa->stream_count; i++) {
         if (was_heard(&sa->stream[i]))
             add_heard(report, &sa->stream[i], now_us);
     }

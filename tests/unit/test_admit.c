@@ -1009,6 +1009,12 @@ START_TEST(test_reverse)
     third = core_add(&core, &request);
     ck_assert_uint_eq(third->reverse, second->id);
     ck_assert_uint_eq(second->reverse, first->id);
+    /* The other direction is deleted and added anew. */
+    inner_delete(&core.inner, first, 2000000);
+    core_request(&request, 4);
+    request.reverse = second->id;
+    first = core_add(&core, &request);
+    ck_assert_uint_eq(second->reverse, first->id);
 }
 END_TEST
 

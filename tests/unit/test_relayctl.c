@@ -491,10 +491,11 @@ END_TEST
 /* Each pair of directions once. */
 START_TEST(explains_a_call)
 {
-    place.replies[0] = "{\"ok\":true,\"sas\":[{\"id\":3}],\"next\":7}";
-    place.replies[1] = "{\"ok\":true,\"sas\":[{\"id\":9},{\"id\":4},{\"id\":10}],\"next\":null}";
+    place.replies[0] = "{\"ok\":true,\"sas\":[{\"id\":11},{\"id\":3}],\"next\":7}";
+    place.replies[1] = "{\"ok\":true,\"sas\":[{\"id\":9},{\"id\":10},{\"id\":4}],\"next\":null}";
     place.replies[2] = EXPLAINED("Audio.", "3", "4");
-    place.reply = EXPLAINED("Video.", "9", "10");
+    place.reply =
+        "{\"ok\":true,\"text\":\"Video.\",\"directions\":[{\"id\":9},{\"id\":10},{\"id\":11}]}";
     run("-s @SOCKET explain abc@example.com");
     check_exit(RELAYCTL_DONE);
     check_request("{\"command\":\"explain\",\"id\":9}");
@@ -502,7 +503,8 @@ START_TEST(explains_a_call)
     ck_assert_str_eq(place.out, "Audio.\n\nSA 3, from outside to inside: -\n"
                                 "\nSA 4, from outside to inside: -\n"
                                 "\nVideo.\n\nSA 9, from outside to inside: -\n"
-                                "\nSA 10, from outside to inside: -\n");
+                                "\nSA 10, from outside to inside: -\n"
+                                "\nSA 11, from outside to inside: -\n");
 }
 END_TEST
 

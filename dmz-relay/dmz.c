@@ -7,6 +7,7 @@
 #include "common/base/log.h"
 #include "common/sa/rekey.h"
 #include "common/sa/reporter.h"
+#include "common/sa/review.h"
 #include "common/sa/table.h"
 
 /* What one call of dmz_work deletes at most. */
@@ -106,6 +107,17 @@ void dmz_tick(struct dmz *dmz, uint64_t now_us)
         log_warning("site %s has been away for longer than stale-hold: its %zu SAs are deleted",
                     site->name, table_count_owner(dmz->table, (unsigned)i));
         replica_clear(&site->replica);
+    }
+}
+
+void dmz_rules_changed(struct dmz *dmz)
+{
+    for (size_t i = 0; i < dmz->site_count; i++) {
+        struct dmz_site *site = &dmz->sites[i];
+
+        review_begin(&site->replica);
+        if (site->link)
+            dmz->hooks.kick(dmz->hooks.ctx, site->link);
     }
 }
 

@@ -94,6 +94,8 @@ void dmz_fini(struct dmz *dmz);
  * SA-REPORTs begins.
  */
 void dmz_tick(struct dmz *dmz, uint64_t now_us);
+/* rules and peers have changed: the sites are told which of their SAs these refuse (review.h). */
+void dmz_rules_changed(struct dmz *dmz);
 /* SAs that a sync or dmz_tick left behind are to be deleted, or packets have taught something. */
 bool dmz_has_work(const struct dmz *dmz);
 /*

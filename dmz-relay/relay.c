@@ -220,6 +220,7 @@ static void reloaded(struct daemon *daemon)
     struct dmz *core = &relay_of(daemon)->core;
 
     fill_addresses(daemon, core);
+    dmz_rules_changed(core);
     core->options.max_age_us = settings->tunnel.common.max_age_us;
     core->options.stale_hold_us = settings->tunnel.stale_hold_us;
     for (size_t i = 0; i < core->site_count; i++) {

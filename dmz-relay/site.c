@@ -6,6 +6,7 @@
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/sa/reporter.h"
+#include "common/sa/review.h"
 #include "common/sa/table.h"
 #include "common/tunnel/arrivals.h"
 #include "dmz-relay/dmz.h"
@@ -128,6 +129,20 @@ static bool put_stats(struct dmz_site *site, const struct dmz *dmz, uint8_t *typ
     return true;
 }
 
+/* False: nothing is left, or, with *more, the piece is over. */
+static bool pull_review(struct dmz_site *site, uint8_t *type, struct writer *body, bool *more)
+{
+    if (review_pull(&site->replica, type, body, more))
+        return true;
+    if (!*more && site->replica.review_refused > 0) {
+        log_warning("site %s: after the reload %zu of its SAs are refused, for the addresses of "
+                    "their senders or receivers (relayctl sa list at its inner-relay)",
+                    site->name, site->replica.review_refused);
+        site->replica.review_refused = 0;
+    }
+    return false;
+}
+
 static bool pull_report(void *ctx, uint8_t *type, struct writer *body, uint64_t now_us)
 {
     struct dmz_link *link = ctx;
@@ -138,6 +153,12 @@ static bool pull_report(void *ctx, uint8_t *type, struct writer *body, uint64_t 
         return false;
     if (site->stats_due)
         return put_stats(site, link->dmz, type, body, now_us);
+    if (pull_review(site, type, body, &more))
+        return true;
+    if (more) {
+        link->dmz->hooks.kick(link->dmz->hooks.ctx, link);
+        return false;
+    }
     pulled = reporter_pull(&site->replica, type, body, &more, now_us);
     if (more)
         link->dmz->hooks.kick(link->dmz->hooks.ctx, link);

@@ -66,6 +66,8 @@ static void unlink_sa(struct replica *replica, struct sa *sa)
 {
     if (replica->report_next == sa)
         replica->report_next = sa->newer;
+    if (replica->review_next == sa)
+        replica->review_next = sa->newer;
     *(sa->older ? &sa->older->newer : &replica->oldest) = sa->newer;
     *(sa->newer ? &sa->newer->older : &replica->newest) = sa->older;
     sa->older = sa->newer = NULL;
@@ -113,7 +115,7 @@ bool replica_is_empty(const struct replica *replica)
 
 bool replica_yield(struct replica *replica, struct sa *sa)
 {
-    if (!is_stale(replica, sa))
+    if (!is_stale(replica, sa) && !sa->refused)
         return false;
     drop(replica, sa);
     return true;
@@ -160,6 +162,18 @@ static const char *destination_refusal(const struct target_rules *rules, const s
                : "the destination is no [peer] of this dmz-relay";
 }
 
+const char *replica_rules_refusal(const struct replica *replica, const struct sa *sa)
+{
+    bool outside = sa->side == SA_SIDE_EXTERNAL;
+    const char *why = outside ? source_refusal(replica->rules, sa, false)
+                              : destination_refusal(replica->rules, sa, false);
+
+    if (why)
+        return why;
+    return outside ? source_refusal(replica->rules, sa, true)
+                   : destination_refusal(replica->rules, sa, true);
+}
+
 /* Nobody could be found by that, or anybody. */
 static const char *unknown_refusal(const struct sa *sa, const struct srtp_key *key)
 {
@@ -181,16 +195,11 @@ static const char *refusal(struct replica *replica, const struct sa *sa, const s
 
     if (sa->side == SA_SIDE_EXTERNAL) {
         why = unknown_refusal(sa, key);
-        if (why)
-            return why;
-        why = source_refusal(replica->rules, sa, false);
         if (!why)
-            why = source_refusal(replica->rules, sa, true);
+            why = replica_rules_refusal(replica, sa);
         return why || sa->suite ? why : "an external sender needs a suite";
     }
-    why = destination_refusal(replica->rules, sa, false);
-    if (!why)
-        why = destination_refusal(replica->rules, sa, true);
+    why = replica_rules_refusal(replica, sa);
     if (why || !sa->destination.rtp.family)
         return why;
     return replica->hooks->listener_refusal(replica->ctx, sa);
@@ -209,6 +218,7 @@ static void merge(struct sa *held, struct sa *put)
     held->destination = put->destination;
     held->encap_out = put->encap_out;
     held->reverse = put->reverse;
+    held->refused = false;
     if (held->rate.octets_per_second != put->rate.octets_per_second)
         rate_init(&held->rate, put->rate.octets_per_second);
 }
@@ -399,7 +409,7 @@ struct obstacle {
     struct sa *sa;   /* NULL: none */
     const char *why; /* it may keep the other one out */
     bool replaced;   /* of this site: the other one takes its place */
-    bool left_over;  /* a neighbour of this site that a sweep is about to delete */
+    bool left_over;  /* a neighbour of this site that a sweep is about to delete, or of no use */
 };
 
 static struct obstacle find_obstacle(const struct replica *replica, const struct placing *placing)
@@ -420,7 +430,7 @@ static struct obstacle find_obstacle(const struct replica *replica, const struct
                                         ? "one source sends RTP or RTP', not both"
                                         : "a sender without a key must have its source to itself",
                              .left_over = other && other->owner == replica->owner &&
-                                          is_left_over(replica, other)};
+                                          (other->refused || is_left_over(replica, other))};
 }
 
 /*
@@ -579,6 +589,8 @@ static void put(struct replica *replica, struct sa *sa, const struct srtp_key *k
     if (sa->bound[0] && !sa->bound_heard_us)
         sa->bound_heard_us = replica->now_us; /* else any other source would be fresher */
     if (why) {
+        if (held)
+            held->refused = true;
         refuse(replica, sa, ERR_FORBIDDEN, why);
     } else if (placing.same && same_place(held, sa)) {
         merge(held, sa);

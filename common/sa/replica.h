@@ -52,6 +52,10 @@ struct replica {
     struct sa *report_next; /* the reporter's: walks from oldest to newest */
     unsigned report_looks;  /* left of a piece */
     bool report_all;        /* in this round, also what has not changed */
+
+    struct sa *review_next; /* review.c's, as report_next */
+    unsigned review_looks;
+    size_t review_refused; /* in this review */
 };
 
 void replica_init(struct replica *replica, struct table *table, struct srtp_engine *engine,
@@ -64,6 +68,11 @@ void replica_init(struct replica *replica, struct table *table, struct srtp_engi
  * but that left-overs in its way may be gone; with ERR_AGAIN it can be done when it comes again.
  */
 int replica_frame(struct replica *replica, uint8_t type, struct reader *body);
+/*
+ * Why an SA that is held would be refused now, by the addresses that packets may come from and go
+ * to; NULL: it would not.
+ */
+const char *replica_rules_refusal(const struct replica *replica, const struct sa *sa);
 /* The tunnel is gone: a sync that was under way will never end. SAs stay. */
 void replica_disconnected(struct replica *replica);
 /* Gives all SAs of the site up (after stale-hold): replica_sweep deletes them. */
@@ -75,7 +84,7 @@ void replica_clear(struct replica *replica);
  * it is in the way of no new SA, and comes back to life when it is named.
  */
 bool replica_sweep_due(const struct replica *replica);
-/* Deletes an SA of the site, if it is one of them. */
+/* Deletes an SA of the site, if it is one of them, or refused meanwhile (review.h). */
 bool replica_yield(struct replica *replica, struct sa *sa);
 /* Deletes at most so many of them, and returns how many. */
 unsigned replica_sweep(struct replica *replica, unsigned most);

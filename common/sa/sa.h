@@ -117,6 +117,7 @@ struct sa {
     uint8_t stream_count;
     uint8_t media_index;   /* m= line, for display */
     uint8_t oldest_stream; /* the table's: of learned ones, the next that is let go */
+    bool refused; /* the replica's: it would not be taken any more as it is; the authority knows */
     struct rate rate;
     uint64_t packets, octets;         /* accepted */
     uint64_t last_packet_us;          /* monotonic; 0 = none yet */

@@ -58,7 +58,7 @@ forwarded() {
 
 say "the SA by the outer SSRC"
 moves "no SA" "$(both no-sa)" -- from "${peer[@]}" --prime --ssrc 1000 --key "$key"
-add --side external --peer other --key "$key" --ssrc 1000 --to "$PHONE:7000" >/dev/null
+first=$(add --side external --peer other --key "$key" --ssrc 1000 --to "$PHONE:7000" | jq .id)
 add --side external --peer other --key "$other_key" --ssrc 2000 --to "$PHONE:7000" >/dev/null
 sas 2
 forwarded "the SSRC of an SA" 1000 --key "$key"
@@ -109,6 +109,9 @@ cp "$ini" "$W/listed.ini"
 sed -i '/^\[peer other\]/,/^$/d' "$ini"
 check "the section goes with a reload" ctl dmz reload
 is "nothing is shown any longer" "$(status_of dmz '.peers | length')" 0
+refused() { ctl_json inner sa show "$1" | jq -r .sa.refused; }
+check "the inner-relay is told which SAs that refuses" \
+    wait_for 3 equals "the source is no [peer] of this dmz-relay" refused "$first"
 moves "RTP' from it is read as RTP" "$(both malformed)" -- \
     from "${peer[@]}" --prime --ssrc 1000 --key "$key"
 moves "also where that looks like RTP" "$(both no-sa)" -- \
@@ -116,12 +119,12 @@ moves "also where that looks like RTP" "$(both no-sa)" -- \
 moves "RTP from it is not taken for its SA's" "$(both no-sa)" -- \
     from "${peer[@]}" --ssrc 1000 --key "$key"
 id=$(add --side external --peer other --key "$key" --ssrc 4000 --to "$PHONE:7000" | jq .id)
-refused() { ctl_json inner sa show "$1" | jq -r .sa.refused; }
 said_so() { [ "$(refused "$id")" != null ]; }
 wait_for 3 said_so || bail "no SA-NAK came"
 is "an SA of it is refused there" "$(refused "$id")" "the source is no [peer] of this dmz-relay"
 cp "$W/listed.ini" "$ini"
 check "it is back with a reload" ctl dmz reload
+check "nothing is refused any longer" wait_for 3 equals null refused "$first"
 forwarded "its SAs are as they were" 1000 --key "$key"
 
 say "to the peer: the SSRC of the packet in front of it"

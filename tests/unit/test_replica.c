@@ -6,6 +6,7 @@
 
 #include "common/base/err.h"
 #include "common/sa/rekey.h"
+#include "common/sa/review.h"
 #include "common/sa/table.h"
 #include "common/sa/verify.h"
 #include "common/srtp/srtp.h"
@@ -814,6 +815,93 @@ START_TEST(test_peer_comes_and_goes)
     ck_assert_uint_eq(table_count(f.table), 1);
     sa_free(plain);
     sa_free(prime);
+    teardown(&f);
+}
+END_TEST
+
+/* What the review says; its NAKs are told as others are. */
+static unsigned review(struct fixture *f, struct replica *replica)
+{
+    uint8_t memory[FRAME_MAX_OCTETS], type;
+    struct writer w;
+    struct reader r;
+    bool more;
+    unsigned naks = 0;
+
+    review_begin(replica);
+    do {
+        writer_init(&w, memory, sizeof(memory));
+        while (review_pull(replica, &type, &w, &more)) {
+            ck_assert_uint_eq(type, FRAME_SA_NAK);
+            reader_init(&r, memory, writer_length(&w));
+            ck_assert_int_eq(wire_get_nak(&r, &f->last), 0);
+            naks++;
+            writer_init(&w, memory, sizeof(memory));
+        }
+    } while (more);
+    return naks;
+}
+
+/* Once that is known of SAs at an address that became a peer's, they are in the way of none there,
+ * whichever site they are of.
+ */
+START_TEST(test_refused_gives_way)
+{
+    struct sa *plain = sample_keyed_sa(SA_SIDE_EXTERNAL, 1, 1);
+    struct sa *prime = sample_keyed_sa(SA_SIDE_EXTERNAL, 2, 2);
+    struct replica *first;
+    struct fixture f;
+
+    setup(&f);
+    first = _i ? &f.other : &f.replica;
+    at_peer(&plain->source);
+    peer_in(prime);
+    ck_assert_int_eq(put_frame(first, plain), 0);
+    ck_assert_uint_eq(review(&f, first), 0);
+    f.rules.peer[f.rules.peer_count++] = sample_addr(PEER_RTP);
+    ck_assert_uint_eq(review(&f, first), 1);
+    ck_assert_int_eq(f.last.error, ERR_FORBIDDEN);
+    ck_assert_uint_eq(f.last.id, 1);
+    ck_assert_uint_eq(f.last.generation, 1);
+    ck_assert_int_eq(put_frame(&f.replica, prime), 0);
+    expect_no_nak(&f);
+    ck_assert_ptr_nonnull(held(&f, 2));
+    ck_assert_uint_eq(table_count(f.table), 1);
+    sa_free(plain);
+    sa_free(prime);
+    teardown(&f);
+}
+END_TEST
+
+/* A reload that is taken back: it is asked for again, and is as it was. */
+START_TEST(test_review_taken_back)
+{
+    struct sa *sa = sample_keyed_sa(SA_SIDE_INTERNAL, 4, 4);
+    struct fixture f;
+
+    setup(&f);
+    ck_assert_int_eq(put_frame(&f.replica, sa), 0);
+    f.rules.peer[f.rules.peer_count++] = sa->destination.rtp;
+    ck_assert_uint_eq(review(&f, &f.replica), 1);
+    ck_assert_uint_eq(held(&f, 4)->destination.rtp.family, 0);
+    /* It comes meanwhile, for another reason, and then because it was asked for: refused still. */
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(put_frame(&f.replica, sa), 0);
+        expect_nak(&f, ERR_FORBIDDEN, "a [peer], which takes nothing but RTP'");
+        ck_assert_uint_eq(review(&f, &f.replica), 1);
+        ck_assert_int_eq(f.last.error, ERR_AGAIN);
+    }
+    f.rules.peer_count = 0;
+    ck_assert_int_eq(put_frame(&f.replica, sa), 0);
+    expect_no_nak(&f);
+    ck_assert(addr_equal(&held(&f, 4)->destination.rtp, &sa->destination.rtp));
+    ck_assert_uint_eq(review(&f, &f.replica), 0);
+    /* An SA that goes is not asked about. */
+    f.rules.peer_count = 1;
+    review_begin(&f.replica);
+    delete (&f.replica, 4, 9);
+    ck_assert_ptr_null(f.replica.review_next);
+    sa_free(sa);
     teardown(&f);
 }
 END_TEST
@@ -1665,6 +1753,8 @@ int main(void)
     tcase_add_test(tc, test_protocol_errors);
     tcase_add_loop_test(tc, test_refusals, 0, sizeof(refusals) / sizeof(refusals[0]));
     tcase_add_loop_test(tc, test_peer_comes_and_goes, 0, 2);
+    tcase_add_loop_test(tc, test_refused_gives_way, 0, 2);
+    tcase_add_test(tc, test_review_taken_back);
     tcase_add_test(tc, test_encapsulation_changes);
     tcase_add_test(tc, test_listener_refusal);
     tcase_add_test(tc, test_unknown_suite);

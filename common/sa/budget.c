@@ -34,7 +34,7 @@ struct bucket {
 };
 
 struct flow {
-    struct bucket bucket;
+    struct bucket match, search;
     uint64_t seen_us; /* with this tag */
     struct candidates_cursor cursor;
     uint32_t tag; /* 0: nobody's yet */
@@ -106,6 +106,14 @@ static void give_back(struct bucket *bucket, unsigned tries)
 
 /* ------------------------------------------------------------ flows */
 
+static struct bucket *flow_bucket(struct budget *budget, const struct budget_flow *flow,
+                                  enum budget_kind kind)
+{
+    struct flow *place = &budget->flow[flow->place];
+
+    return kind == BUDGET_MATCH ? &place->match : &place->search;
+}
+
 static struct bucket *host_bucket(struct budget *budget, const struct budget_flow *flow)
 {
     return flow->peer ? &budget->peer[flow->host] : &budget->ip[flow->host];
@@ -173,7 +181,7 @@ struct candidates_cursor *budget_cursor(struct budget *budget, const struct budg
 unsigned budget_take(struct budget *budget, const struct budget_flow *flow, enum budget_kind kind,
                      unsigned wanted, uint64_t now_us)
 {
-    struct bucket *of_flow = &budget->flow[flow->place].bucket, *of_kind = &budget->kind[kind];
+    struct bucket *of_flow = flow_bucket(budget, flow, kind), *of_kind = &budget->kind[kind];
     struct bucket *host = host_bucket(budget, flow);
     unsigned tries = wanted < BUDGET_TRIES ? wanted : BUDGET_TRIES;
 
@@ -202,7 +210,7 @@ bool budget_owner(struct budget *budget, enum budget_kind kind, unsigned owner, 
 void budget_done(struct budget *budget, const struct budget_flow *flow, enum budget_kind kind,
                  unsigned taken, unsigned tried, bool heard)
 {
-    struct bucket *of_flow = &budget->flow[flow->place].bucket;
+    struct flow *place = &budget->flow[flow->place];
 
     budget->counts.tries += tried;
     budget->counts.refused += tried == 0;
@@ -210,9 +218,9 @@ void budget_done(struct budget *budget, const struct budget_flow *flow, enum bud
     if (kind != BUDGET_MATCH)
         give_back(host_bucket(budget, flow), heard ? taken : taken - tried);
     if (heard)
-        of_flow->spent = 0;
+        place->match.spent = place->search.spent = 0;
     else
-        give_back(of_flow, taken - tried);
+        give_back(flow_bucket(budget, flow, kind), taken - tried);
 }
 
 struct budget_counts budget_counts(const struct budget *budget)

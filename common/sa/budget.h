@@ -28,7 +28,9 @@ struct budget;
  *
  * Flow: a second of packets with all 8 tries each, so that a new sender is heard within a second
  * among 400 candidates. Then one try for each packet of speech. What is left of 10,000 forging
- * addresses is then the common bounds' to hold.
+ * addresses is then the common bounds' to hold. As much again for SAs that have the packet's SSRC:
+ * who forges packets in a sender's name, and makes it one of a search among others as well, leaves
+ * it the one try that it needs.
  *
  * IP address: 50 phones behind one, each heard within 7 packets with 8 tries among 50 candidates,
  * take 50 * 50 / 2 = 1,250 in 0.14 s; three times that at once, and again every second.

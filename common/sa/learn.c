@@ -136,11 +136,16 @@ static bool is_hint(const struct sa *sa, const struct addr *source)
            (!sa->source.mux && addr_ip_equal(&sa->source.rtcp, source));
 }
 
-/* A sender that is known may have moved; one that is not must come from where it is expected. */
-static bool may_come(const struct sa *sa, const struct addr *source)
+/*
+ * A sender that is known may have moved; one that is not must come from where it is expected. So
+ * must RTCP until it is bound: whoever copies each packet faster would leave nothing to bind it by.
+ */
+static bool may_come(const struct sa *sa, const struct addr *source, bool rtcp)
 {
     if (sa->source_policy == SOURCE_STRICT)
         return false;
+    if (rtcp && !sa->source.mux && sa->bound[0] && !sa->bound[1])
+        return is_hint(sa, source);
     return sa->bound[0] || sa->source_policy == SOURCE_OPEN || is_hint(sa, source);
 }
 
@@ -156,6 +161,7 @@ static bool try_matches(struct search *search)
 {
     const struct learn_origin *origin = search->origin;
     struct table *table = search->learn->table;
+    bool rtcp = search->input->view.shape == RTP_SHAPE_RTCP;
     struct sa *sa = NULL;
 
     for (unsigned looks = LEARN_MATCHES; looks > 0 && search->left > 0; looks--) {
@@ -164,7 +170,7 @@ static bool try_matches(struct search *search)
             break;
         if (!may_be(search, sa) || is_alike(sa, origin->source))
             continue;
-        if (!may_come(sa, origin->source))
+        if (!may_come(sa, origin->source, rtcp))
             note_stray(search, sa, VERDICT_NO_SA);
         else if (try(search, sa))
             return true;

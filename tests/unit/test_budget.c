@@ -45,6 +45,27 @@ static const struct {
     {"SSRCs", BUDGET_MATCH, 1, 60000, 50000, false, BUDGET_MATCH_RATE, BUDGET_MATCH_BURST},
 };
 
+/* A flow that has searched in vain for too long may still be the SSRC's sender. */
+START_TEST(test_match_beside_search)
+{
+    struct budget *budget = budget_new();
+    struct addr source = address(0xcb007101, 4000);
+    struct budget_flow flow = budget_flow(budget, &source, 1, false);
+    unsigned tries = 0, taken;
+
+    while ((taken = budget_take(budget, &flow, BUDGET_SEARCH, 8, SECOND)) > 0) {
+        budget_done(budget, &flow, BUDGET_SEARCH, taken, taken, false);
+        tries += taken;
+    }
+    ck_assert_uint_eq(tries, BUDGET_FLOW_BURST);
+    ck_assert_uint_eq(budget_take(budget, &flow, BUDGET_MATCH, 8, SECOND), 8);
+    budget_done(budget, &flow, BUDGET_MATCH, 8, 1, true);
+    /* Heard: nothing of what it took in vain is held against it. */
+    ck_assert_uint_eq(budget_take(budget, &flow, BUDGET_SEARCH, 8, SECOND), 8);
+    budget_free(budget);
+}
+END_TEST
+
 START_TEST(test_bounds)
 {
     enum { SECONDS = 3 };
@@ -520,6 +541,7 @@ int main(void)
     TCase *tc = tcase_create("budget");
 
     tcase_add_loop_test(tc, test_bounds, 0, sizeof(bounds) / sizeof(bounds[0]));
+    tcase_add_test(tc, test_match_beside_search);
     tcase_add_test(tc, test_owner);
     tcase_add_test(tc, test_not_charged);
     tcase_add_test(tc, test_host_not_charged);

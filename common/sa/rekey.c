@@ -161,6 +161,7 @@ void rekey_end(struct sa *sa)
 {
     struct sa_old *old = sa->old;
 
+    sa->move.from.family = 0; /* indexes of two keys do not compare */
     if (!old)
         return;
     TAILQ_REMOVE(old->queue, old, link);

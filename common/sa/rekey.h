@@ -31,7 +31,7 @@ void rekey_suite(struct rekey_queue *queue, struct sa *sa, const struct suite *b
                  uint64_t now_us);
 /* How long the old key of sa is good yet; 0: it has none. */
 uint64_t rekey_left_us(const struct sa *sa, uint64_t now_us);
-/* The old key of sa ends, if there is one, and is wiped. */
+/* The old key of sa ends, if there is one, and is wiped. A move that is pending begins anew. */
 void rekey_end(struct sa *sa);
 /* Hands the old key on to another form of the same SA, which has none. */
 void rekey_move(struct sa *from, struct sa *to);

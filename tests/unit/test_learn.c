@@ -398,7 +398,8 @@ static const struct row ssrc_rows[] = {
       {5, HOME, 15, 0, OK, .rtp = HOME, .who = 0}}},
     {"a copy from the old source, where another SA is alike",
      {HINTED(SAME | NAMED), HINTED(SAME | NAMED)},
-     {{1, HOME, 100, 0, OK, .rtp = HOME, .who = 0},
+     {{1, HOME, 90, 0, OK, .rtp = HOME, .who = 1},
+      {1, HOME, 100, 0, OK, .rtp = HOME, .who = 0},
       {7, AWAY, 200, 0, OK, .rtp = HOME, .who = 0, .pause_ms = 2000},
       {1, HOME, 206, 0, REPLAY, .rtp = HOME, .who = 0},
       {8, AWAY, 207, 0, OK, .rtp = HOME, .who = 0},
@@ -745,6 +746,29 @@ START_TEST(test_old_key)
 }
 END_TEST
 
+/* A sender that moves while its key changes, and begins to count anew. */
+START_TEST(test_move_rekeyed)
+{
+    const struct world_who who = {.source = HOME, .flags = WORLD_NAMED};
+    const struct addr home = sample_addr(HOME), away = sample_addr(AWAY);
+    unsigned n;
+
+    world_begin();
+    n = world_add(&who);
+    ck_assert_uint_eq(send_rtp(n, 1000, HOME), VERDICT_ACCEPTED);
+    world_pass(2000 * MS);
+    for (unsigned i = 0; i < 4; i++)
+        ck_assert_uint_eq(send_rtp(n, 1001 + i, AWAY), VERDICT_ACCEPTED);
+    world_rekey(n);
+    for (unsigned i = 0; i < 8; i++) {
+        ck_assert(addr_equal(&world_sa(n)->source.rtp, &home));
+        ck_assert_uint_eq(send_rtp(n, 10 + i, AWAY), VERDICT_ACCEPTED);
+    }
+    ck_assert(addr_equal(&world_sa(n)->source.rtp, &away));
+    world_end();
+}
+END_TEST
+
 /* Who never sent is not told of what others behind the same address sent correctly. */
 START_TEST(test_stray)
 {
@@ -789,6 +813,7 @@ int main(void)
     tcase_add_loop_test(tc, test_return_rtcp, 0, 2);
     tcase_add_test(tc, test_return_prime);
     tcase_add_test(tc, test_old_key);
+    tcase_add_test(tc, test_move_rekeyed);
     tcase_add_test(tc, test_stray);
     result = unit_run(suite);
     world_end();

@@ -54,7 +54,9 @@ static json_t *on_stats(void *ctx, const json_t *request)
         snprintf(place, sizeof(place), "tunnel %s", core->sites[i].name);
         json_array_append_new(places, report_place(place, &core->sites[i].counts));
     }
+    json_array_append_new(places, report_place("own address", &core->own));
     reply = report_stats(ctx, places);
+    report_add_budget(reply, core->budget);
     json_object_set_new(json_object_get(reply, "counters"), "connections_turned_away",
                         json_integer((json_int_t)acceptor_turned_away(relay->acceptor)));
     return reply;
@@ -86,7 +88,7 @@ static json_t *on_sa_show(void *ctx, const json_t *request)
         return refusal;
     for (unsigned i = 0; i < core->site_count && !sa; i++)
         sa = table_by_id(core->table, i, id);
-    return report_sa_show(sa, id, "site", sa ? core->sites[sa->owner].name : "");
+    return report_sa_show(core->table, sa, id, "site", sa ? core->sites[sa->owner].name : "");
 }
 
 static json_t *not_here(void *ctx, const json_t *request)

@@ -8,6 +8,7 @@
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/base/random.h"
+#include "common/sa/learn.h"
 #include "common/sa/rekey.h"
 #include "common/sa/table.h"
 #include "common/srtp/srtp.h"
@@ -38,9 +39,11 @@ struct hop {
     const char *rtp_field, *rtcp_field, *prime_field;
 };
 
-/* How packets stand on both hops. */
-struct encaps {
-    enum sa_encap in, out;
+/* What is chosen for an SA before it is checked. */
+struct plan {
+    enum sa_encap in, out;     /* how packets stand on both hops */
+    enum source_policy policy; /* of its source */
+    bool back;                 /* its packets go to where the sender of reverse is heard */
 };
 
 /* The dmz-relay's own addresses are one more peer's: what it sends there comes in again. */
@@ -96,7 +99,7 @@ static int choose_encap(const struct hop *hop, enum sa_encap *encap, struct admi
 }
 
 static int choose_encaps(const struct inner *inner, const struct inner_link *link,
-                         const struct admit_request *request, struct encaps *encaps,
+                         const struct admit_request *request, struct plan *plan,
                          struct admit_error *error)
 {
     bool from_outside = request->side == SA_SIDE_EXTERNAL;
@@ -116,9 +119,73 @@ static int choose_encaps(const struct inner *inner, const struct inner_link *lin
                       .rtp_field = "to",
                       .rtcp_field = "to_rtcp",
                       .prime_field = "to_rtp_prime"};
-    int result = choose_encap(&in, &encaps->in, error);
+    int result = choose_encap(&in, &plan->in, error);
 
-    return result < 0 ? result : choose_encap(&out, &encaps->out, error);
+    return result < 0 ? result : choose_encap(&out, &plan->out, error);
+}
+
+/* ------------------------------------------------------------ what is learned */
+
+/* The dmz-relay tells senders outside by source and SSRC alone, and verifies none. */
+static bool is_keyless(const struct inner *inner, const struct admit_request *request)
+{
+    return inner->options.dmz_keys == WIRE_REPLICA_KEYLESS && request->side == SA_SIDE_EXTERNAL;
+}
+
+/* Why no packet can teach where the sender sends from; NULL: it can. */
+static const char *fixed_because(const struct inner *inner, const struct admit_request *request,
+                                 const struct plan *plan)
+{
+    if (request->assign_ssrc)
+        return "nothing is learned from a sender with an assigned SSRC, since its packets are not "
+               "verified; strict would be right";
+    if (plan->in == SA_ENCAP_RTP_PRIME)
+        return "RTP' comes from an address that is known; strict would be right";
+    if (is_keyless(inner, request))
+        return "with dmz-keys = keyless the dmz-relay cannot verify what it would learn from; "
+               "strict would be right";
+    return NULL;
+}
+
+static int choose_policy(const struct inner *inner, const struct admit_request *request,
+                         struct plan *plan, struct admit_error *error)
+{
+    const char *why = fixed_because(inner, request, plan);
+
+    plan->policy = request->source_policy ? request->source_policy : inner->options.source_policy;
+    if (!why || plan->policy == SOURCE_STRICT)
+        return 0;
+    if (request->source_policy)
+        return refuse(error, ERR_INVALID, "source_policy", "%s", why);
+    plan->policy = SOURCE_STRICT;
+    return 0;
+}
+
+/* Has it no other direction, or one that is gone? */
+static bool is_single(struct inner *inner, const struct sa *sa)
+{
+    return sa->reverse == 0 || !inner_find_sa(inner, sa->reverse);
+}
+
+/* The two have to be at one dmz-relay, which learns the one and sends the other. */
+static bool goes_back(struct inner *inner, const struct inner_link *link,
+                      const struct admit_request *request)
+{
+    const struct sa *reverse = table_by_id(inner->table, link->number, request->reverse);
+
+    return reverse && reverse->side != request->side && reverse->source_policy != SOURCE_STRICT &&
+           is_single(inner, reverse);
+}
+
+static int choose(struct inner *inner, const struct inner_link *link,
+                  const struct admit_request *request, struct plan *plan, struct admit_error *error)
+{
+    int result = choose_encaps(inner, link, request, plan, error);
+
+    if (result == 0)
+        result = choose_policy(inner, request, plan, error);
+    plan->back = plan->out == SA_ENCAP_RTP && goes_back(inner, link, request);
+    return result;
 }
 
 /* Our own dmz-relay's address, as it said when it was connected. */
@@ -212,13 +279,26 @@ static int check_assign(const struct admit_request *request, struct admit_error 
                                    : 0;
 }
 
-static int check_ssrcs(const struct admit_request *request, struct admit_error *error)
+static int check_no_ssrc(const struct inner *inner, const struct admit_request *request,
+                         struct admit_error *error)
+{
+    if (is_keyless(inner, request))
+        return refuse(error, ERR_INVALID, "ssrc",
+                      "at least one is needed: with dmz-keys = keyless none is learned");
+    return inner->options.learns_ssrcs
+               ? 0
+               : refuse(error, ERR_INVALID, "ssrc",
+                        "at least one is needed: with [learning] ssrc-policy = strict none is "
+                        "learned");
+}
+
+static int check_ssrcs(const struct inner *inner, const struct admit_request *request,
+                       struct admit_error *error)
 {
     if (request->assign_ssrc)
         return check_assign(request, error);
     if (request->ssrc_count == 0)
-        return refuse(error, ERR_INVALID, "ssrc",
-                      "at least one is needed: this version does not learn SSRCs");
+        return check_no_ssrc(inner, request, error);
     for (unsigned i = 1; i < request->ssrc_count; i++) {
         for (unsigned k = 0; k < i; k++) {
             if (request->ssrc[i] == request->ssrc[k])
@@ -228,42 +308,74 @@ static int check_ssrcs(const struct admit_request *request, struct admit_error *
     return 0;
 }
 
-static int check_one_source(const struct inner *inner, enum sa_side side, const struct addr *addr,
-                            const char *field, struct admit_error *error)
+static int check_sender(const struct addr *addr, const char *field, struct admit_error *error)
 {
     enum addr_kind kind = addr_kind(addr);
-    bool internal = target_is_internal(&inner->rules, addr);
 
-    if (addr->port == 0)
-        return refuse(error, ERR_INVALID, field, "nobody sends from port 0");
     if (kind == ADDR_MULTICAST || kind == ADDR_BROADCAST || kind == ADDR_UNSPECIFIED)
         return refuse(error, ERR_FORBIDDEN, field, "the address is %s and cannot be a sender's",
                       addr_kind_text(kind));
+    return 0;
+}
+
+/*
+ * A phone at home may say that it sends from an address that is one of ours too: as long as packets
+ * are to show where it sends from, that is no error.
+ */
+static int check_one_source(const struct inner *inner, const struct plan *plan, enum sa_side side,
+                            const struct addr *addr, const char *field, struct admit_error *error)
+{
+    bool internal = target_is_internal(&inner->rules, addr);
+    int result;
+
+    if (addr->port == 0)
+        return refuse(error, ERR_INVALID, field, "nobody sends from port 0");
+    result = check_sender(addr, field, error);
+    if (result < 0)
+        return result;
     if (side == SA_SIDE_INTERNAL && !internal)
         return refuse(error, ERR_FORBIDDEN, field,
                       "the side is internal, but the address is not in [networks] internal");
-    if (side == SA_SIDE_EXTERNAL && internal)
+    if (side == SA_SIDE_EXTERNAL && internal && plan->policy == SOURCE_STRICT)
         return refuse(error, ERR_FORBIDDEN, field,
                       "the side is external, but the address is in [networks] internal");
     return 0;
 }
 
+static int check_no_source(const struct admit_request *request, const struct plan *plan,
+                           struct admit_error *error)
+{
+    if (plan->policy == SOURCE_STRICT)
+        return refuse(error, ERR_INVALID, "source",
+                      "address and port are needed: the source is strict, and is not learned");
+    if (plan->policy == SOURCE_HINTED && !request->hint.family)
+        return refuse(error, ERR_INVALID, "source",
+                      "address and port are needed, or a hint, or the source policy open");
+    return !request->source.mux && request->source.rtcp.family
+               ? refuse(error, ERR_INVALID, "source_rtcp", "not without source")
+               : 0;
+}
+
 static int check_source(const struct inner *inner, const struct admit_request *request,
-                        struct admit_error *error)
+                        const struct plan *plan, struct admit_error *error)
 {
     const struct sa_transport *from = &request->source;
     int result;
 
     if (!from->rtp.family)
-        return refuse(error, ERR_INVALID, "source",
-                      "address and port are needed: this version does not learn sources");
-    result = check_one_source(inner, request->side, &from->rtp, "source", error);
+        return check_no_source(request, plan, error);
+    result = check_one_source(inner, plan, request->side, &from->rtp, "source", error);
     if (result == 0 && !from->mux && from->rtcp.family) {
         if (from->rtcp.family != from->rtp.family)
             return refuse(error, ERR_INVALID, "source_rtcp", "of another family than source");
-        result = check_one_source(inner, request->side, &from->rtcp, "source_rtcp", error);
+        result = check_one_source(inner, plan, request->side, &from->rtcp, "source_rtcp", error);
     }
     return result;
+}
+
+static int check_hint(const struct admit_request *request, struct admit_error *error)
+{
+    return request->hint.family ? check_sender(&request->hint, "hint", error) : 0;
 }
 
 static int check_one_target(const struct inner *inner, enum sa_side side, const struct addr *addr,
@@ -274,25 +386,41 @@ static int check_one_target(const struct inner *inner, enum sa_side side, const 
     return why ? refuse(error, ERR_FORBIDDEN, field, "%s", why) : 0;
 }
 
-/* choose_encaps() has seen that RTP' goes to a peer, which is always right. */
-static int check_destination(const struct inner *inner, const struct admit_request *request,
-                             enum sa_encap encap, struct admit_error *error)
+static enum sa_side far_side(const struct admit_request *request)
+{
+    return request->side == SA_SIDE_EXTERNAL ? SA_SIDE_INTERNAL : SA_SIDE_EXTERNAL;
+}
+
+static int check_targets(const struct inner *inner, const struct admit_request *request,
+                         struct admit_error *error)
 {
     const struct sa_transport *to = &request->destination;
-    enum sa_side side = request->side == SA_SIDE_EXTERNAL ? SA_SIDE_INTERNAL : SA_SIDE_EXTERNAL;
-    int result;
+    enum sa_side side = far_side(request);
+    int result = check_one_target(inner, side, &to->rtp, "to", error);
 
-    if (!to->rtp.family)
-        return refuse(error, ERR_INVALID, "to", "address and port of the receiver are needed");
-    if (side == SA_SIDE_EXTERNAL && encap == SA_ENCAP_RTP_PRIME)
-        return 0;
-    result = check_one_target(inner, side, &to->rtp, "to", error);
     if (result == 0 && !to->mux && to->rtcp.family) {
         if (to->rtcp.family != to->rtp.family)
             return refuse(error, ERR_INVALID, "to_rtcp", "of another family than to");
         result = check_one_target(inner, side, &to->rtcp, "to_rtcp", error);
     }
     return result;
+}
+
+/*
+ * choose_encaps() has seen that RTP' goes to a peer, which is always right. What may not be sent
+ * to while it has to be learned anyway is no more than what the SDP said, and left out.
+ */
+static int check_destination(const struct inner *inner, const struct admit_request *request,
+                             const struct plan *plan, struct admit_error *error)
+{
+    if (!request->destination.rtp.family)
+        return plan->back ? 0
+                          : refuse(error, ERR_INVALID, "to",
+                                   "address and port of the receiver are needed, or as reverse an "
+                                   "SA whose source is learned");
+    if (plan->back || (request->side == SA_SIDE_INTERNAL && plan->out == SA_ENCAP_RTP_PRIME))
+        return 0;
+    return check_targets(inner, request, error);
 }
 
 static int check_inner_listener(const struct inner *inner, const char *name, uint8_t family,
@@ -302,7 +430,7 @@ static int check_inner_listener(const struct inner *inner, const char *name, uin
 
     if (found < 0 && name[0])
         return refuse(error, ERR_NOT_FOUND, field, "the inner-relay has no [listener %s]", name);
-    if (found >= 0 && inner->listeners[found].address.family != family)
+    if (found >= 0 && family && inner->listeners[found].address.family != family)
         return refuse(error, ERR_INVALID, field, "[listener %s] of the inner-relay is not IPv%u",
                       inner->listeners[found].name, family);
     if (found < 0)
@@ -311,7 +439,10 @@ static int check_inner_listener(const struct inner *inner, const char *name, uin
     return 0;
 }
 
-/* What the dmz-relay has is known once it was connected; before, it says no later (SA-NAK). */
+/*
+ * family 0: any will do. What the dmz-relay has is known once it was connected; before, it says no
+ * later (SA-NAK).
+ */
 static int check_dmz_listener(const struct inner_link *link, const char *name, uint8_t family,
                               const char *field, struct admit_error *error)
 {
@@ -321,7 +452,7 @@ static int check_dmz_listener(const struct inner_link *link, const char *name, u
         return 0;
     if (!found && name[0])
         return refuse(error, ERR_NOT_FOUND, field, "dmz %s has no [listener %s]", link->name, name);
-    if (found && found->advertise.family != family)
+    if (found && family && found->advertise.family != family)
         return refuse(error, ERR_INVALID, field, "[listener %s] of dmz %s is not IPv%u",
                       found->name, link->name, family);
     if (!found)
@@ -331,10 +462,15 @@ static int check_dmz_listener(const struct inner_link *link, const char *name, u
     return 0;
 }
 
+uint8_t admit_source_family(const struct admit_request *request)
+{
+    return request->source.rtp.family ? request->source.rtp.family : request->hint.family;
+}
+
 static int check_listeners(const struct inner *inner, const struct inner_link *link,
                            const struct admit_request *request, struct admit_error *error)
 {
-    uint8_t in = request->source.rtp.family, out = request->destination.rtp.family;
+    uint8_t in = admit_source_family(request), out = request->destination.rtp.family;
     int result;
 
     if (request->side == SA_SIDE_EXTERNAL) {
@@ -365,17 +501,19 @@ static int check_room(const struct inner *inner, const struct inner_link *link,
 }
 
 static int check(const struct inner *inner, const struct inner_link *link,
-                 const struct admit_request *request, const struct encaps *encaps,
+                 const struct admit_request *request, const struct plan *plan,
                  struct admit_error *error)
 {
-    int result = check_source(inner, request, error);
+    int result = check_source(inner, request, plan, error);
 
     if (result == 0)
-        result = check_destination(inner, request, encaps->out, error);
+        result = check_hint(request, error);
+    if (result == 0)
+        result = check_destination(inner, request, plan, error);
     if (result == 0)
         result = check_secret(inner, request, error);
     if (result == 0)
-        result = check_ssrcs(request, error);
+        result = check_ssrcs(inner, request, error);
     if (result == 0)
         result = check_listeners(inner, link, request, error);
     if (result == 0)
@@ -419,18 +557,33 @@ static int add_streams(struct sa *sa, const struct inner *inner,
     return result;
 }
 
+static void fill_addresses(struct sa *sa, const struct inner *inner,
+                           const struct admit_request *request, const struct plan *plan)
+{
+    struct admit_error error;
+
+    sa->source = request->source;
+    sa->source_policy = plan->policy;
+    if (plan->policy != SOURCE_STRICT && request->hint.family) {
+        sa->hint = request->hint;
+        sa->hint.port = 0;
+    }
+    sa->destination = request->destination;
+    if (plan->back && request->destination.rtp.family && check_targets(inner, request, &error) < 0)
+        sa->destination = (struct sa_transport){.mux = request->destination.mux};
+    sa->encap_in = plan->in;
+    sa->encap_out = plan->out;
+}
+
 static int fill(struct sa *sa, const struct inner *inner, const struct inner_link *link,
-                const struct admit_request *request, const struct encaps *encaps)
+                const struct admit_request *request, const struct plan *plan)
 {
     int result;
 
     sa->owner = link->number;
     sa->generation = 1;
     sa->side = request->side;
-    sa->source = request->source;
-    sa->destination = request->destination;
-    sa->encap_in = encaps->in;
-    sa->encap_out = encaps->out;
+    fill_addresses(sa, inner, request, plan);
     sa->suite = request->suite;
     result = add_streams(sa, inner, request);
     rate_init(&sa->rate, request->rate ? request->rate : inner->options.sa_rate);
@@ -440,7 +593,8 @@ static int fill(struct sa *sa, const struct inner *inner, const struct inner_lin
                                                        : (uint32_t)request->media_timeout_s;
     if (result < 0)
         return result;
-    sa->label = authority_label(&link->authority, sa->stream[0].ssrc);
+    sa->label =
+        authority_label(&link->authority, sa->stream_count > 0 ? sa->stream[0].ssrc : random_u32());
     if (sa_set_text(sa, SA_CALL_ID, request->call_id) < 0 ||
         sa_set_text(sa, SA_LISTENER_IN, request->listener) < 0 ||
         sa_set_text(sa, SA_LISTENER_OUT, request->to_listener) < 0)
@@ -453,8 +607,7 @@ static void tie_reverse(struct inner *inner, struct sa *sa)
 {
     struct sa *other = sa->reverse ? inner_find_sa(inner, sa->reverse) : NULL;
 
-    /* The one before may be gone. */
-    if (!other || (other->reverse != 0 && inner_find_sa(inner, other->reverse)))
+    if (!other || !is_single(inner, other))
         return;
     other->reverse = sa->id;
     /* The dmz-relay shows it too. */
@@ -575,6 +728,7 @@ static int install(struct inner *inner, struct inner_link *link,
     inner->next_id++;
     authority_added(&link->authority, sa);
     tie_reverse(inner, sa);
+    learn_settle(&inner->path.learn, sa);
     return 0;
 }
 
@@ -582,7 +736,7 @@ int admit(struct inner *inner, const struct admit_request *request, uint64_t wal
           uint64_t now_us, struct sa **out, struct admit_error *error)
 {
     struct inner_link *link = inner_find_link(inner, request->dmz);
-    struct encaps encaps;
+    struct plan plan;
     struct sa *sa;
     int result;
 
@@ -592,13 +746,13 @@ int admit(struct inner *inner, const struct admit_request *request, uint64_t wal
     if (request->reverse && !inner_find_sa(inner, request->reverse))
         return refuse(error, ERR_NOT_FOUND, "reverse", "there is no SA %llu",
                       (unsigned long long)request->reverse);
-    result = choose_encaps(inner, link, request, &encaps, error);
+    result = choose(inner, link, request, &plan, error);
     if (result == 0)
-        result = check(inner, link, request, &encaps, error);
+        result = check(inner, link, request, &plan, error);
     if (result < 0)
         return result;
     sa = sa_new();
-    if (!sa || fill(sa, inner, link, request, &encaps) < 0) {
+    if (!sa || fill(sa, inner, link, request, &plan) < 0) {
         sa_free(sa);
         return refuse(error, ERR_NOMEM, NULL, "out of memory");
     }

@@ -13,13 +13,16 @@
 
 struct admit_request {
     enum sa_side side;
-    struct sa_transport source;
+    enum source_policy source_policy; /* 0: as configured, or strict where nothing can be learned */
+    struct sa_transport source;       /* may be unknown with a hint, or an open policy */
+    struct addr hint;                 /* where its signalling came from; the port does not count */
+    /* May be unknown, and of no use, where the source of reverse is learned: it goes there then. */
     struct sa_transport destination;
     /* Its packets come (go) as RTP'; what a peer sends and gets always does. */
     bool prime_in, prime_out;
     const struct suite *suite; /* may be NULL where the key is none */
     struct srtp_key key;       /* master; may be none where assign_ssrc is set */
-    unsigned ssrc_count;
+    unsigned ssrc_count;       /* 0: they are learned */
     uint32_t ssrc[SA_SSRC_MAX];
     bool assign_ssrc; /* the sender, who is inside, is given an SSRC; a key is checked, not kept */
     uint32_t rate;    /* octets per second; 0: as configured */
@@ -40,6 +43,9 @@ struct admit_error {
 /* 0 and *sa (the table's), or negative with error; nothing is changed then. */
 int admit(struct inner *inner, const struct admit_request *request, uint64_t wall_us,
           uint64_t now_us, struct sa **sa, struct admit_error *error);
+
+/* The family of the listener that the sender sends to, as far as it is known: 4, 6, or 0. */
+uint8_t admit_source_family(const struct admit_request *request);
 
 /*
  * Fills in the source of an external sender, or the destination of an internal one: this peer's

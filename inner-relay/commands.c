@@ -67,6 +67,7 @@ static json_t *on_stats(void *ctx, const json_t *request)
     }
     reply = report_stats(ctx, places);
     counters = json_object_get(reply, "counters");
+    report_add_budget(reply, core->budget);
     json_object_set_new(counters, "sa_reports", json_integer((json_int_t)taken));
     json_object_set_new(counters, "sa_reports_ignored", json_integer((json_int_t)ignored));
     return reply;
@@ -96,7 +97,7 @@ static json_t *on_sa_show(void *ctx, const json_t *request)
     if (!report_get_id(request, &id, &refusal))
         return refusal;
     sa = inner_find_sa(core, id);
-    reply = report_sa_show(sa, id, "dmz", sa ? core->links[sa->owner].name : "");
+    reply = report_sa_show(core->table, sa, id, "dmz", sa ? core->links[sa->owner].name : "");
     if (sa)
         json_object_set_new(json_object_get(reply, "sa"), "far", report_far(sa));
     return reply;
@@ -239,6 +240,30 @@ static void read_side(struct reading *reading, enum sa_side *side)
         complain(reading, "side", "external or internal is expected: where the sender is");
 }
 
+static void read_policy(struct reading *reading, enum source_policy *out)
+{
+    const json_t *value = member(reading, "source_policy");
+    const char *text = json_string_value(value);
+
+    if (!value)
+        return;
+    if (!text || !sa_source_policy_parse(text, out))
+        complain(reading, "source_policy", "strict, hinted or open is expected");
+}
+
+/* Its port says nothing: SIP does not come from the port that media comes from. */
+static void read_hint(struct reading *reading, struct addr *out)
+{
+    const json_t *value = member(reading, "hint");
+    const char *text = json_string_value(value);
+
+    if (!value)
+        return;
+    if (!text || (addr_parse_ip(text, out) < 0 && addr_parse(text, out) < 0))
+        complain(reading, "hint",
+                 "not an IP address, where the signalling came from; 192.0.2.1 or 2001:db8::1 is");
+}
+
 static void read_suite(struct reading *reading, const struct suite **suite)
 {
     const char *text = json_string_value(member(reading, "suite"));
@@ -326,11 +351,10 @@ static void read_ssrcs(struct reading *reading, struct admit_request *request)
 {
     const json_t *array = member(reading, "ssrc");
 
-    if (request->assign_ssrc && !array)
+    if (!array)
         return;
-    if (!json_is_array(array) || json_array_size(array) == 0 ||
-        json_array_size(array) > SA_SSRC_MAX) {
-        complain(reading, "ssrc", "one to eight SSRCs are needed");
+    if (!json_is_array(array) || json_array_size(array) > SA_SSRC_MAX) {
+        complain(reading, "ssrc", "up to eight SSRCs are expected");
         return;
     }
     for (size_t i = 0; i < json_array_size(array); i++) {
@@ -368,6 +392,8 @@ static void read_request(struct reading *reading, struct admit_request *request)
 {
     read_side(reading, &request->side);
     read_transport(reading, "source", "source_rtcp", "mux", &request->source);
+    read_policy(reading, &request->source_policy);
+    read_hint(reading, &request->hint);
     read_flag(reading, "assign_ssrc", &request->assign_ssrc);
     read_crypto(reading, request);
     read_ssrcs(reading, request);
@@ -397,20 +423,20 @@ static void read_peer(struct reading *reading, const struct inner *core,
 }
 
 /* Where the sender has to send to: the listener's address as the world sees it. */
-static json_t *send_to(const struct inner *core, const struct sa *sa, bool rtcp)
+static json_t *send_to(const struct inner *core, const struct sa *sa, uint8_t family, bool rtcp)
 {
     char text[ADDR_TEXT_SIZE];
     struct addr addr = {0};
 
     if (sa->side == SA_SIDE_INTERNAL) {
         int i = path_find_listener(core->listeners, core->listener_count,
-                                   sa_text(sa, SA_LISTENER_IN), sa->source.rtp.family);
+                                   sa_text(sa, SA_LISTENER_IN), family);
 
         if (i >= 0)
             addr = core->listeners[i].advertise;
     } else {
-        const struct hello_listener *listener = inner_link_listener(
-            &core->links[sa->owner], sa_text(sa, SA_LISTENER_IN), sa->source.rtp.family);
+        const struct hello_listener *listener =
+            inner_link_listener(&core->links[sa->owner], sa_text(sa, SA_LISTENER_IN), family);
 
         if (listener)
             addr = listener->advertise;
@@ -434,17 +460,20 @@ static json_t *on_sa_add(void *ctx, const json_t *json)
     struct admit_request request = {0};
     struct admit_error error;
     struct sa *sa;
+    uint8_t family;
 
     read_request(&reading, &request);
     read_peer(&reading, core, &request);
     if (!reading.refusal && admit(core, &request, clock_wall_us(), clock_now_us(), &sa, &error) < 0)
         reading.refusal = control_refuse(error.field, "%s", error.text);
+    family = admit_source_family(&request);
     wipe(&request, sizeof(request));
     if (reading.refusal)
         return reading.refusal;
     return json_pack("{s:b,s:I,s:I,s:o,s:o,s:o}", "ok", 1, "id", (json_int_t)sa->id, "label",
                      (json_int_t)sa->label, "ssrc", ssrc_to_use(sa), "send_to",
-                     send_to(core, sa, false), "send_rtcp_to", send_to(core, sa, true));
+                     send_to(core, sa, family, false), "send_rtcp_to",
+                     send_to(core, sa, family, true));
 }
 
 static json_t *on_sa_rekey(void *ctx, const json_t *json)

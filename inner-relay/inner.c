@@ -16,6 +16,8 @@ int inner_init(struct inner *inner, const struct inner_options *options, const c
 {
     memset(inner, 0, sizeof(*inner));
     inner->options = *options;
+    if (!options->source_policy)
+        inner->options.source_policy = SOURCE_STRICT;
     inner->out = *out;
     inner->hooks = *hooks;
     inner->next_id = 1;

@@ -55,8 +55,10 @@ struct inner_options {
     size_t queue_octets; /* media queue of each link */
     uint32_t sa_rate;    /* octets per second, of SAs that do not say */
     uint32_t media_timeout_s;
-    enum wire_view dmz_keys; /* one of WIRE_REPLICA_: what dmz-relays are given of keys */
-    uint64_t features;       /* FEATURE_ bits: what this side can */
+    enum source_policy source_policy; /* of SAs that do not say; 0: strict */
+    bool learns_ssrcs;                /* an SA may come without one */
+    enum wire_view dmz_keys;          /* one of WIRE_REPLICA_: what dmz-relays are given of keys */
+    uint64_t features;                /* FEATURE_ bits: what this side can */
     const char *software;
     const char *engine_name; /* of SRTP, for display */
 };

@@ -128,6 +128,8 @@ static void take_options(const struct inner_settings *settings, struct inner_opt
     options->max_age_us = settings->tunnel.max_age_us;
     options->sa_rate = settings->limits.sa_rate_kbit * 1000 / 8;
     options->media_timeout_s = (uint32_t)(settings->limits.media_timeout_us / 1000000);
+    options->source_policy = inner_source_policy(&settings->learning);
+    options->learns_ssrcs = settings->learning.ssrc == LEARNING_SSRC_LEARN;
 }
 
 static int start_core(struct daemon *daemon, char *error, size_t error_size)
@@ -163,6 +165,7 @@ static int start_core(struct daemon *daemon, char *error, size_t error_size)
         relay->names[i] = settings->dmzs[i].name;
     if (inner_init(&relay->core, &options, relay->names, &out, &hooks) < 0) {
         snprintf(error, error_size, "no memory for [limits] max-sas = %zu", options.max_sas);
+        inner_fini(&relay->core);
         free(relay);
         return ERR_NOMEM;
     }

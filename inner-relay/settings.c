@@ -10,6 +10,7 @@ static const struct conf_section sections[] = {
     SETTINGS_SECTION(inner_settings, "tunnel", tunnel),
     SETTINGS_SECTION(inner_settings, "networks", networks),
     SETTINGS_SECTION(inner_settings, "srtp", srtp),
+    SETTINGS_SECTION(inner_settings, "learning", learning),
     SETTINGS_SECTION(inner_settings, "limits", limits),
     SETTINGS_SECTION(inner_settings, "state", state),
     SETTINGS_SECTION(inner_settings, "control", control),
@@ -30,6 +31,11 @@ static const struct conf_key keys[] = {
     /* In the order of enum wire_view. */
     SETTINGS_CHOICE("srtp", "dmz-keys", inner_srtp_settings, dmz_keys, "verify-only|full|keyless",
                     "verify-only", false),
+    /* In the order of enum learning_source and learning_ssrc. */
+    SETTINGS_CHOICE("learning", "source-policy", inner_learning_settings, source,
+                    "strict|hinted|open", "hinted", true),
+    SETTINGS_CHOICE("learning", "ssrc-policy", inner_learning_settings, ssrc, "strict|learn",
+                    "learn", true),
     SETTINGS_ROW("limits", "max-sas", CONF_UINT, inner_limits_settings, max_sas, 1, 1000000,
                  "20000", false),
     SETTINGS_ROW("limits", "sa-rate", CONF_UINT, inner_limits_settings, sa_rate_kbit, 8, 1000000,
@@ -82,6 +88,35 @@ static int check_srtp(const struct inner_srtp_settings *srtp, struct conf_compla
                              "= auto or evp, or dmz-keys = full, would be right");
 }
 
+/* A dmz-relay without keys cannot verify, so that nothing can be learned there. */
+static int check_keyless(const struct inner_settings *settings, struct conf_complaint *complaint)
+{
+    const struct inner_learning_settings *learning = &settings->learning;
+
+    if (settings->srtp.dmz_keys != WIRE_REPLICA_KEYLESS)
+        return 0;
+    if (learning->source != LEARNING_SOURCE_STRICT)
+        return settings_complain(complaint, "learning", "source-policy",
+                                 "with [srtp] dmz-keys = keyless no source can be learned; "
+                                 "source-policy = strict would be right");
+    if (learning->ssrc != LEARNING_SSRC_STRICT)
+        return settings_complain(complaint, "learning", "ssrc-policy",
+                                 "with [srtp] dmz-keys = keyless no SSRC can be learned; "
+                                 "ssrc-policy = strict would be right");
+    return 0;
+}
+
+enum source_policy inner_source_policy(const struct inner_learning_settings *learning)
+{
+    static const enum source_policy policies[] = {
+        [LEARNING_SOURCE_STRICT] = SOURCE_STRICT,
+        [LEARNING_SOURCE_HINTED] = SOURCE_HINTED,
+        [LEARNING_SOURCE_OPEN] = SOURCE_OPEN,
+    };
+
+    return policies[learning->source];
+}
+
 static int check(const void *conf, struct conf_complaint *complaint)
 {
     const struct inner_settings *settings = conf;
@@ -94,7 +129,9 @@ static int check(const void *conf, struct conf_complaint *complaint)
     if (code == 0)
         code = settings_check_peers(settings->peers, settings->peer_count, settings->listeners,
                                     settings->listener_count, &settings->networks, complaint);
-    return code < 0 ? code : check_srtp(&settings->srtp, complaint);
+    if (code == 0)
+        code = check_srtp(&settings->srtp, complaint);
+    return code < 0 ? code : check_keyless(settings, complaint);
 }
 
 const struct conf_schema inner_schema = {

@@ -20,6 +20,16 @@ struct inner_srtp_settings {
     enum wire_view dmz_keys;     /* of the WIRE_REPLICA_ ones */
 };
 
+/* In the order in which inner-relay.ini(5) names them. */
+enum learning_source { LEARNING_SOURCE_STRICT, LEARNING_SOURCE_HINTED, LEARNING_SOURCE_OPEN };
+enum learning_ssrc { LEARNING_SSRC_STRICT, LEARNING_SSRC_LEARN };
+
+/* [learning]: of SAs that do not say. */
+struct inner_learning_settings {
+    enum learning_source source;
+    enum learning_ssrc ssrc;
+};
+
 struct inner_limits_settings {
     unsigned max_sas;
     unsigned sa_rate_kbit;
@@ -42,12 +52,15 @@ struct inner_settings {
     struct tunnel_settings tunnel;
     struct networks_settings networks;
     struct inner_srtp_settings srtp;
+    struct inner_learning_settings learning;
     struct inner_limits_settings limits;
     struct inner_state_settings state;
     struct control_settings control;
     struct log_settings log;
     struct daemon_settings daemon;
 };
+
+enum source_policy inner_source_policy(const struct inner_learning_settings *learning);
 
 /* conf_read with it gives a struct inner_settings. */
 extern const struct conf_schema inner_schema;

@@ -34,17 +34,19 @@ enum relayctl_group {
     X(HELP, "help", 'h', NULL, ALWAYS, "print this and exit")                                      \
     X(VERSION, "version", 'V', NULL, ALWAYS, "print the version and exit")                         \
     X(SIDE, "side", 0, "external|internal", SA, "where the sender is (required)")                  \
-    X(SOURCE, "source", 0, "IP:PORT", SA, "where its RTP comes from (required)")                   \
+    X(SOURCE, "source", 0, "IP:PORT", SA, "where its RTP comes from, by its SDP")                  \
     X(SOURCE_RTCP, "source-rtcp", 0, "IP:PORT", SA, "where its RTCP comes from (port + 1)")        \
+    X(SOURCE_POLICY, "source-policy", 0, "POLICY", SA, "strict, hinted or open: may that change")  \
+    X(HINT, "hint", 0, "IP", SA, "where its SIP came from; its media may too")                     \
     X(MUX, "mux", 0, NULL, SA, "its RTCP comes on the RTP port")                                   \
     X(SUITE, "suite", 0, "SUITE", KEY, "crypto suite of a=crypto (required)")                      \
     X(KEY, "key", 0, "BASE64", KEY, "master key and salt; seen by other users while typed")        \
     X(KEY_FILE, "key-file", 0, "FILE", KEY, "read the key from FILE, - is standard input")         \
     X(MKI, "mki", 0, "HEX", KEY, "the MKI behind its packets, in hex digits")                      \
     X(LIFETIME, "lifetime", 0, "PACKETS", KEY, "packets that the key may protect, 2^48")           \
-    X(SSRC, "ssrc", 0, "N[,N...]", SA, "its SSRCs, decimal or 0x hex")                             \
+    X(SSRC, "ssrc", 0, "N[,N...]", SA, "its SSRCs, decimal or 0x hex; else they are learned")      \
     X(ASSIGN_SSRC, "assign-ssrc", 0, NULL, SA, "it is told which SSRC to use, and needs no key")   \
-    X(TO, "to", 0, "IP:PORT", SA, "where its RTP goes (required)")                                 \
+    X(TO, "to", 0, "IP:PORT", SA, "where its RTP goes; else where --reverse is heard")             \
     X(TO_RTCP, "to-rtcp", 0, "IP:PORT", SA, "where its RTCP goes (port + 1)")                      \
     X(TO_MUX, "to-mux", 0, NULL, SA, "its RTCP goes to the RTP port")                              \
     X(PEER, "peer", 0, "NAME", SA, "the peer that it is, or inside, that gets it")                 \

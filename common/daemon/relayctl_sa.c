@@ -99,6 +99,24 @@ static int check_suite(struct draft *draft, const struct rule *rule, const char 
     return put(draft, rule->option, json_string(text));
 }
 
+static int check_policy(struct draft *draft, const struct rule *rule, const char *text)
+{
+    if (strcmp(text, "strict") != 0 && strcmp(text, "hinted") != 0 && strcmp(text, "open") != 0)
+        return wrong(rule->option, "there is no policy \"%s\"; strict, hinted or open", text);
+    return put(draft, rule->option, json_string(text));
+}
+
+/* The port of what a SIP message came from is of no use, and does no harm. */
+static int check_hint(struct draft *draft, const struct rule *rule, const char *text)
+{
+    char ip[ADDR_TEXT_SIZE];
+    struct addr addr;
+
+    if (addr_parse_ip(text, &addr) < 0 && addr_parse(text, &addr) < 0)
+        return wrong(rule->option, "\"%s\" is no IP address; 192.0.2.1 or 2001:db8::1", text);
+    return put(draft, rule->option, json_string(addr_format_ip(&addr, ip, sizeof(ip))));
+}
+
 static int check_number(struct draft *draft, const struct rule *rule, const char *text)
 {
     uint64_t number;
@@ -191,6 +209,8 @@ static const struct rule key_rules[] = {
 
 static const struct rule sa_rules[] = {
     {OPTION_SIDE, true, check_side, 0, 0},
+    {OPTION_SOURCE_POLICY, false, check_policy, 0, 0},
+    {OPTION_HINT, false, check_hint, 0, 0},
     {OPTION_SSRC, false, check_ssrc, 0, 0},
     {OPTION_ASSIGN_SSRC, false, check_flag, 0, 0},
     {OPTION_RATE, false, check_number, 8, 1000000},
@@ -264,6 +284,26 @@ static int put_address(struct draft *draft, enum relayctl_option option, const s
     return put(draft, option, json_string(addr_format(addr, text, sizeof(text))));
 }
 
+/* Where packets show the address, it may be left out. */
+static bool is_learned(const struct draft *draft, const struct hop *hop)
+{
+    const char *policy = value_of(draft, OPTION_SOURCE_POLICY);
+
+    if (!hop->from)
+        return value_of(draft, OPTION_REVERSE);
+    return value_of(draft, OPTION_HINT) || (policy && strcmp(policy, "open") == 0);
+}
+
+static int check_no_address(struct draft *draft, const struct hop *hop)
+{
+    if (!is_learned(draft, hop))
+        return wrong(hop->rtp, hop->from ? "is missing; or give --hint, or --source-policy open"
+                                         : "is missing; or give --reverse");
+    if (value_of(draft, hop->rtcp))
+        return wrong(hop->rtcp, "does not go without --%s", relayctl_option_word(hop->rtp));
+    return value_of(draft, hop->mux) ? put(draft, hop->mux, json_true()) : 0;
+}
+
 /* With mux there is one address; otherwise RTCP has the next port, or the one that was given. */
 static int check_hop(struct draft *draft, const struct hop *hop)
 {
@@ -272,7 +312,7 @@ static int check_hop(struct draft *draft, const struct hop *hop)
     if (is_peers(draft, hop))
         return check_peers_hop(draft, hop);
     if (!value_of(draft, hop->rtp))
-        return wrong(hop->rtp, "is missing");
+        return check_no_address(draft, hop);
     if (read_address(draft, hop->rtp, &rtp) < 0 || put_address(draft, hop->rtp, &rtp) < 0)
         return ERR_INVALID;
     if (value_of(draft, hop->mux)) {
@@ -473,7 +513,7 @@ static int check_crypto(struct draft *draft)
     return CHECK_RULES(draft, key_rules) < 0 || check_key(draft) < 0 ? ERR_INVALID : 0;
 }
 
-/* Without an SSRC of its own the sender may also be without a key. */
+/* With an SSRC that it is given the sender may also be without a key. */
 static int check_sender(struct draft *draft)
 {
     static const enum relayctl_option of_a_key[] = {OPTION_KEY, OPTION_KEY_FILE, OPTION_MKI,
@@ -482,8 +522,6 @@ static int check_sender(struct draft *draft)
 
     if (assigned && value_of(draft, OPTION_SSRC))
         return wrong(OPTION_ASSIGN_SSRC, "does not go with --ssrc; give one of them");
-    if (!assigned && !value_of(draft, OPTION_SSRC))
-        return wrong(OPTION_SSRC, "is missing; or give --assign-ssrc");
     for (size_t i = 0; i < sizeof(of_a_key) / sizeof(of_a_key[0]); i++)
         any = any || value_of(draft, of_a_key[i]);
     return any ? check_crypto(draft) : CHECK_RULES(draft, keyless_rules);

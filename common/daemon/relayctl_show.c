@@ -513,6 +513,31 @@ void relayctl_show_stats(const struct json_t *reply, FILE *to)
 
 /* ---------------------------------------------------------------- security associations */
 
+/* Where packets have shown what the sender sends from, that; else what was said of it. */
+static const char *source_text(const json_t *sa, char *out, size_t size)
+{
+    const json_t *bound = json_object_get(sa, "bound"), *source = json_object_get(sa, "source");
+    char text[CELL_SIZE];
+
+    if (json_is_string(bound) || !json_is_false(json_object_get(sa, "source_bound")))
+        return text_of(json_is_string(bound) ? bound : source, out, size);
+    if (!json_is_string(source))
+        source = json_object_get(sa, "hint");
+    snprintf(out, size, "%s (not bound)",
+             json_is_string(source) ? text_of(source, text, sizeof(text)) : "any");
+    return out;
+}
+
+static const char *destination_text(const json_t *sa, char *out, size_t size)
+{
+    const json_t *destination = json_object_get(sa, "destination");
+
+    if (json_is_string(destination) || !json_is_true(json_object_get(sa, "destination_learned")))
+        return text_of(destination, out, size);
+    snprintf(out, size, "learned");
+    return out;
+}
+
 static void add_sa(struct table *table, const json_t *sa)
 {
     char text[CELL_SIZE];
@@ -521,8 +546,8 @@ static void add_sa(struct table *table, const json_t *sa)
     add_member(table, sa, "id");
     add_member(table, sa, "side");
     add_member(table, sa, home);
-    add_member(table, sa, "source");
-    add_member(table, sa, "destination");
+    add(table, source_text(sa, text, sizeof(text)));
+    add(table, destination_text(sa, text, sizeof(text)));
     add(table, ssrcs_text(json_object_get(sa, "ssrc"), text, sizeof(text)));
     add_hex(table, sa, "label");
     add_member(table, sa, "suite");
@@ -583,6 +608,8 @@ void relayctl_show_sa_list(const struct json_t *reply, FILE *to)
 
 enum field_kind {
     FIELD_PLAIN,
+    FIELD_KNOWN,   /* left out when it is null */
+    FIELD_LEARNED, /* left out when it is false */
     FIELD_HEX,
     FIELD_SSRCS,
     FIELD_OCTETS,
@@ -613,11 +640,17 @@ static const struct field fields[] = {
     {"source", "source RTP", FIELD_PLAIN},
     {"source_rtcp", "source RTCP", FIELD_PLAIN},
     {"source_mux", "source mux", FIELD_PLAIN},
+    {"source_policy", "source policy", FIELD_KNOWN},
+    {"hint", "source hint", FIELD_KNOWN},
+    {"source_bound", "source bound", FIELD_KNOWN},
+    {"bound", "bound RTP", FIELD_KNOWN},
+    {"bound_rtcp", "bound RTCP", FIELD_KNOWN},
     {"encap_in", "encapsulation in", FIELD_PLAIN},
     {"to_listener", "leaves from", FIELD_PLAIN},
     {"destination", "destination RTP", FIELD_PLAIN},
     {"destination_rtcp", "destination RTCP", FIELD_PLAIN},
     {"destination_mux", "destination mux", FIELD_PLAIN},
+    {"destination_learned", "destination", FIELD_LEARNED},
     {"encap_out", "encapsulation out", FIELD_PLAIN},
     {"suite", "suite", FIELD_PLAIN},
     {"key", "key", FIELD_PLAIN},
@@ -663,6 +696,8 @@ static const char *field_text(const json_t *value, enum field_kind kind, char *o
 {
     int64_t number = whole(value);
 
+    if (kind == FIELD_LEARNED)
+        return "learned";
     if (kind == FIELD_SSRCS)
         return ssrcs_text(value, out, size);
     if (kind == FIELD_DATE)
@@ -691,13 +726,19 @@ static const char *field_tail(const json_t *value, enum field_kind kind)
     return kind == FIELD_AGO ? " ago" : kind == FIELD_LEFT ? " more" : "";
 }
 
+static bool is_left_out(const json_t *value, enum field_kind kind)
+{
+    return kind == FIELD_KNOWN ? json_is_null(value)
+                               : kind == FIELD_LEARNED && !json_is_true(value);
+}
+
 static void show_fields(const struct field *list, const json_t *sa, FILE *to)
 {
     for (; list->name; list++) {
         const json_t *value = json_object_get(sa, list->name);
         char text[CELL_SIZE];
 
-        if (value)
+        if (value && !is_left_out(value, list->kind))
             fprintf(to, "%-18s %s%s\n", list->title,
                     field_text(value, list->kind, text, sizeof(text)),
                     field_tail(value, list->kind));

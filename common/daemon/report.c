@@ -175,6 +175,15 @@ static json_t *turns(const struct turns *turns)
                      number(turns->longest_own_us), "loop_longest_us", number(turns->longest_us));
 }
 
+void report_add_budget(json_t *stats, const struct budget *budget)
+{
+    struct budget_counts counts = budget_counts(budget);
+    json_t *counters = json_object_get(stats, "counters");
+
+    json_object_set_new(counters, "learn_tries", number(counts.tries));
+    json_object_set_new(counters, "learn_refused", number(counts.refused));
+}
+
 json_t *report_stats(const struct daemon *daemon, json_t *places)
 {
     uint64_t verifications = daemon->engine ? srtp_engine_verifications(daemon->engine) : 0;
@@ -296,6 +305,16 @@ static void add_key(json_t *row, const struct sa *sa)
     json_object_set_new(row, "old_key", left_us ? json_real((double)left_us / 1e6) : json_null());
 }
 
+/* Where RTP of a sender whose source is learned is heard; of one outside the dmz-relay knows it. */
+static const struct addr *bound(const struct sa *sa, bool rtcp)
+{
+    const struct addr *far = sa->side == SA_SIDE_EXTERNAL ? far_bound(sa, rtcp) : NULL;
+
+    if (sa->source_policy == SOURCE_STRICT)
+        return NULL;
+    return !far && sa->bound[rtcp] ? sa_transport_addr(&sa->source, rtcp) : far;
+}
+
 static void add_details(json_t *row, const struct sa *sa)
 {
     json_t *more = json_pack(
@@ -315,6 +334,7 @@ static void add_details(json_t *row, const struct sa *sa)
     json_object_update(row, more);
     json_decref(more);
     add_key(row, sa);
+    json_object_set_new(row, "bound_rtcp", address(bound(sa, true)));
     json_object_set_new(
         row, "stray",
         stray(&sa->stray.from, (enum verdict)sa->stray.verdict, seconds_ago(sa->stray.at_us)));
@@ -359,7 +379,33 @@ json_t *report_far(const struct sa *sa)
                      "streams", heard(&report), "verdicts", sa_verdicts(report.verdicts));
 }
 
-json_t *report_sa(const struct sa *sa, const char *home, const char *home_name, bool full)
+/* Does it go to where the sender of the other direction is heard? */
+static bool is_destination_learned(struct table *table, const struct sa *sa)
+{
+    const struct sa *other =
+        table && sa->reverse ? table_by_id(table, sa->owner, sa->reverse) : NULL;
+
+    return other && other->side != sa->side && other->reverse == sa->id &&
+           other->source_policy != SOURCE_STRICT;
+}
+
+/* A dmz-relay is not told what senders inside send from. */
+static void add_learning(json_t *row, struct table *table, const struct sa *sa)
+{
+    bool told = sa->source.rtp.family || sa->source_policy != SOURCE_STRICT;
+    bool is_bound = sa_is_bound(sa, false) || bound(sa, false);
+
+    json_object_set_new(row, "source_policy",
+                        told ? json_string(sa_source_policy_name(sa->source_policy)) : json_null());
+    json_object_set_new(row, "source_bound", told ? json_boolean(is_bound) : json_null());
+    json_object_set_new(row, "bound", address(bound(sa, false)));
+    json_object_set_new(row, "hint", sa->hint.family ? ip(&sa->hint) : json_null());
+    json_object_set_new(row, "destination_learned",
+                        json_boolean(is_destination_learned(table, sa)));
+}
+
+json_t *report_sa(struct table *table, const struct sa *sa, const char *home, const char *home_name,
+                  bool full)
 {
     json_t *row = json_pack(
         "{s:o,s:s,s:s,s:s,s:o,s:o,s:o,s:I,s:o,s:o,s:o,s:o,s:o,s:s}", "id", number(sa->id), "side",
@@ -370,6 +416,8 @@ json_t *report_sa(const struct sa *sa, const char *home, const char *home_name, 
         number(dropped(sa->verdicts)), "last_packet", seconds_ago(sa->last_packet_us), "state",
         sa_text(sa, SA_REFUSED)[0] ? "refused" : "active");
 
+    if (row)
+        add_learning(row, table, sa);
     if (full && row)
         add_details(row, sa);
     return row;
@@ -391,7 +439,7 @@ static bool get_positive(const json_t *request, const char *name, uint32_t *out,
     return true;
 }
 
-json_t *report_sa_list(const struct table *table, const json_t *request, const char *home,
+json_t *report_sa_list(struct table *table, const json_t *request, const char *home,
                        const char *(*home_name)(const void *ctx, unsigned owner), const void *ctx)
 {
     const char *call_id = json_string_value(json_object_get(request, "call_id"));
@@ -411,17 +459,19 @@ json_t *report_sa_list(const struct table *table, const json_t *request, const c
         walk.left = after;
     while (json_array_size(rows) < limit && looks-- > 0 && (sa = table_walk_next(table, &walk))) {
         if (!call_id || strcmp(sa_text(sa, SA_CALL_ID), call_id) == 0)
-            json_array_append_new(rows, report_sa(sa, home, home_name(ctx, sa->owner), false));
+            json_array_append_new(rows,
+                                  report_sa(table, sa, home, home_name(ctx, sa->owner), false));
     }
     return json_pack("{s:b,s:o,s:o}", "ok", 1, "sas", rows, "next",
                      walk.left ? number(walk.left) : json_null());
 }
 
-json_t *report_sa_show(const struct sa *sa, uint64_t id, const char *home, const char *home_name)
+json_t *report_sa_show(struct table *table, const struct sa *sa, uint64_t id, const char *home,
+                       const char *home_name)
 {
     if (!sa)
         return control_refuse("id", "there is no SA %llu", (unsigned long long)id);
-    return json_pack("{s:b,s:o}", "ok", 1, "sa", report_sa(sa, home, home_name, true));
+    return json_pack("{s:b,s:o}", "ok", 1, "sa", report_sa(table, sa, home, home_name, true));
 }
 
 /* ------------------------------------------------------------ commands of both */

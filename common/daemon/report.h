@@ -40,9 +40,15 @@ void report_add_listeners(json_t *places, const struct path_listener *listeners,
 
 /* The whole reply of `stats`; takes places over. The caller adds counters of its own. */
 json_t *report_stats(const struct daemon *daemon, json_t *places);
+/* Adds to its counters what packets of unknown senders have caused. */
+void report_add_budget(json_t *stats, const struct budget *budget);
 
-/* A row of `sa list`; full: the object of `sa show`. home: "site" or "dmz", and its name. */
-json_t *report_sa(const struct sa *sa, const char *home, const char *home_name, bool full);
+/*
+ * A row of `sa list`; full: the object of `sa show`. home: "site" or "dmz", and its name. table:
+ * where its other direction is; NULL: nowhere.
+ */
+json_t *report_sa(struct table *table, const struct sa *sa, const char *home, const char *home_name,
+                  bool full);
 
 /*
  * The reply of `sa list`: a page. To make a row takes more than 10 us, and a turn of the event loop
@@ -50,10 +56,11 @@ json_t *report_sa(const struct sa *sa, const char *home, const char *home_name, 
  * are in it, and it may have none although there are more pages.
  */
 enum { REPORT_PAGE_SAS = 16, REPORT_PAGE_LOOKS = 256 };
-json_t *report_sa_list(const struct table *table, const json_t *request, const char *home,
+json_t *report_sa_list(struct table *table, const json_t *request, const char *home,
                        const char *(*home_name)(const void *ctx, unsigned owner), const void *ctx);
 /* The whole reply of `sa show`; sa NULL: there is none of that id. */
-json_t *report_sa_show(const struct sa *sa, uint64_t id, const char *home, const char *home_name);
+json_t *report_sa_show(struct table *table, const struct sa *sa, uint64_t id, const char *home,
+                       const char *home_name);
 /* What the dmz-relay last said of it; null: nothing yet. */
 json_t *report_far(const struct sa *sa);
 

@@ -143,6 +143,17 @@ const char *sa_source_policy_name(enum source_policy policy)
     return names[policy];
 }
 
+bool sa_source_policy_parse(const char *text, enum source_policy *out)
+{
+    for (enum source_policy policy = SOURCE_STRICT; policy <= SOURCE_OPEN; policy++) {
+        if (strcmp(text, sa_source_policy_name(policy)) == 0) {
+            *out = policy;
+            return true;
+        }
+    }
+    return false;
+}
+
 bool sa_learns_ssrcs(const struct sa *sa)
 {
     for (unsigned i = 0; i < sa->stream_count; i++) {

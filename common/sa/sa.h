@@ -192,6 +192,7 @@ const struct addr *sa_transport_addr(const struct sa_transport *transport, bool 
 const char *sa_side_name(enum sa_side side);
 /* "strict", "hinted" or "open". */
 const char *sa_source_policy_name(enum source_policy policy);
+bool sa_source_policy_parse(const char *text, enum source_policy *out);
 /* Is its source where it sends from (by its policy, or as packets have shown), and no mere hint? */
 static inline bool sa_is_bound(const struct sa *sa, bool rtcp)
 {

@@ -72,12 +72,22 @@ static void put_key(struct writer *w, const struct sa *sa, enum wire_view view)
     wipe(&key, sizeof(key));
 }
 
-/* Bound here, or, at the authority of a sender outside, at the dmz-relay, which is told it again.
+/*
+ * Of a sender outside, the dmz-relay knows best where it is bound, and is told it again. Its word
+ * on one inside, whose packets it never sees, counts for nothing.
  */
+static const struct addr *bound_at(const struct sa *sa, bool rtcp)
+{
+    const struct addr *far = sa->side == SA_SIDE_EXTERNAL ? far_bound(sa, rtcp) : NULL;
+
+    if (far || !sa->bound[rtcp])
+        return far;
+    return rtcp ? &sa->source.rtcp : &sa->source.rtp;
+}
+
 static void put_bound(struct writer *w, unsigned tag, const struct sa *sa, bool rtcp)
 {
-    const struct addr *source = rtcp ? &sa->source.rtcp : &sa->source.rtp;
-    const struct addr *bound = sa->bound[rtcp] ? source : far_bound(sa, rtcp);
+    const struct addr *bound = bound_at(sa, rtcp);
 
     if (bound)
         put_addr_known(w, tag, bound);

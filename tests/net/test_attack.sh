@@ -22,9 +22,9 @@ capture evil evil eth0 dst net $EVIL_NET.0/24 or dst net $FLOOD_NET.0.0/16
 
 # The SAs of a call whose sources are fixed.
 strict_call() {
-    sa_add inner --side external --source "$WEB:$2" --suite $ATTACK_SUITE --key "${KEY_IN[$1]}" \
+    sa_add inner --side external --source-policy strict --source "$WEB:$2" --suite $ATTACK_SUITE --key "${KEY_IN[$1]}" \
         --ssrc "$(ssrc "$2")" --to "$CALLEE:$2" >/dev/null &&
-        sa_add inner --side internal --source "$CALLEE:$2" --suite $ATTACK_SUITE --key "${KEY_OUT[$1]}" \
+        sa_add inner --side internal --source-policy strict --source "$CALLEE:$2" --suite $ATTACK_SUITE --key "${KEY_OUT[$1]}" \
             --ssrc "$2" --to "$WEB:$2" >/dev/null
 }
 

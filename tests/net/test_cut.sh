@@ -23,9 +23,9 @@ done
 arrived() { in_ns "$1" nft -j list counter inet arrived media | jq '[.nftables[] | .counter? // empty | .packets] | add'; }
 
 key=$(new_key $SUITE) out_key=$(new_key $SUITE) wrap_key=$(new_key $SUITE)
-sa_add inner --side external --source $CLIENT:5004 --suite $SUITE --key "$key" --ssrc 1000 \
+sa_add inner --side external --source-policy strict --source $CLIENT:5004 --suite $SUITE --key "$key" --ssrc 1000 \
     --to $PHONE:6000 --call-id call >/dev/null || bail "sa add"
-sa_add inner --side internal --source $PHONE:5004 --suite $SUITE --key "$out_key" --ssrc 2000 \
+sa_add inner --side internal --source-policy strict --source $PHONE:5004 --suite $SUITE --key "$out_key" --ssrc 2000 \
     --to $CLIENT:6000 --call-id call --reverse 1 >/dev/null || bail "sa add"
 wrap=$(sa_add inner --side internal --source $PHONE:5010 --suite $SUITE --key "$wrap_key" --ssrc 3000 \
     --to $CLIENT:6010 --call-id wrap | jq .id)

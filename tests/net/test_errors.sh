@@ -76,7 +76,11 @@ bad side "an unknown side" $n $fresh --side outer
 bad source "port 0 in source" $n $CLIENT:0
 bad source "a source that is no address" $n somewhere:5004
 bad source "no source" $n ""
-bad source "an external source in the internal network" $n $PHONE:5004
+bad source "an external source in the internal network" $n $PHONE:5004 --source-policy strict
+bad source "no source where it is strict" $n "" --hint $CLIENT --source-policy strict
+bad source_policy "an unknown source policy" $n $fresh --source-policy loose
+bad hint "a hint that is no address" $n $fresh --hint phone.example
+bad hint "a multicast hint" $n $fresh --hint 224.0.0.1
 bad source "a multicast source" $n 224.0.0.9:5004
 bad source "the same side, source, SSRC and key" --call-id again
 bad to "port 0 in to" $n $fresh --to $PHONE:0
@@ -91,7 +95,6 @@ bad to "no to" $n $fresh --to ""
 bad to_rtcp "RTCP to a target that may not be sent to" $n $fresh --to-rtcp 127.0.0.1:6001
 bad to "a private target outside" --side internal $n $PHONE:5004 --to 192.168.1.1:6000
 bad to "an internal target for an internal sender" --side internal $n $PHONE:5004 --to 10.9.1.21:6000
-bad ssrc "no SSRC" $n $fresh --ssrc ""
 bad ssrc "an SSRC of 33 bits" $n $fresh --ssrc 0x100000000
 bad ssrc "an SSRC twice" $n $fresh --ssrc 5,5
 bad ssrc "nine SSRCs" $n $fresh --ssrc 1,2,3,4,5,6,7,8,9
@@ -173,6 +176,11 @@ done
 broken dmz "a certificate for the other role" \
     "s|^certificate = .*|certificate = $CERTS/$SITE_B.crt|; s|^key = .*|key = $CERTS/$SITE_B.key|" serverAuth
 broken inner "no internal network" '/^internal = /d' internal missing
+broken inner "keyless, and sources are learned" '$a [srtp]\ndmz-keys = keyless' source-policy \
+    'source-policy = strict would be right'
+broken inner "keyless, and SSRCs are learned" \
+    '$a [srtp]\ndmz-keys = keyless\n[learning]\nsource-policy = strict' \
+    "broken.ini:.*ssrc-policy" 'ssrc-policy = strict would be right'
 is "a file that is not there" "$(code as_user "$NET_SBIN/dmz-relay" -c "$W/none.ini" -t)" 2
 is "an unknown option" "$(code as_user "$NET_SBIN/dmz-relay" --nonsense)" 2
 is "-V" "$(code as_user "$NET_SBIN/inner-relay" -V)" 0
@@ -214,6 +222,11 @@ is "what needs a restart" "$(jq -r '.restart_needed | map(select(test("rtp-port"
 is "the new level is in force" "$(ctl_json inner debug | jq -r .level)" info
 is "the new networks are in force" "$(code ctl inner sa add --side external --source "[$CLIENT6]:5004" \
     --suite $SUITE --key "$key" --ssrc 7 --to "[$PHONE6]:6000")" 1
+printf '\n[learning]\nsource-policy = strict\nssrc-policy = strict\n' |
+    cat "$W/inner.good" - >"$W/inner.ini"
+is "reload of other policies" "$(code ctl inner reload)" 0
+bad ssrc "no SSRC, with ssrc-policy = strict" $n $fresh --ssrc ""
+bad source "an external source in the internal network, with source-policy = strict" $n $PHONE:5004
 cp "$W/inner.good" "$W/inner.ini"
 kill -HUP "${PID[inner]}"
 level_back() { [ "$(ctl_json inner debug | jq -r .level)" = debug ]; }

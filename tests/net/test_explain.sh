@@ -30,12 +30,12 @@ call() {
     N=$((N + 1))
     KEY[$name]=$(new_key $SUITE)
     OUT_KEY[$name]=$(new_key $SUITE)
-    id=$(sa_add inner --side external --source "$CLIENT:$port" --suite $SUITE \
+    id=$(sa_add inner --side external --source-policy strict --source "$CLIENT:$port" --suite $SUITE \
         --key "${KEY[$name]}" --ssrc "${SSRC[$name]}" --to "${TO[$name]}" \
         --call-id "$name" "$@" | tee "$W/sa.out" | jq .id) || bail "sa add $name: $(cat "$W/sa.out")"
     back=(${BACK[@]+"${BACK[@]}"})
     [ ${#back[@]} -gt 0 ] || back=(--to "$CLIENT:$((port + 2))")
-    sa_add inner --side internal --source "$PHONE:$port" --suite $SUITE \
+    sa_add inner --side internal --source-policy strict --source "$PHONE:$port" --suite $SUITE \
         --key "${OUT_KEY[$name]}" --ssrc "${SSRC[$name]}" --call-id "$name" --reverse "$id" \
         "${back[@]}" >"$W/sa.out" || bail "sa add $name: $(cat "$W/sa.out")"
 }

@@ -29,7 +29,8 @@ from() {
     shift
     send_now sender "$space" --rate 0 --count $N --rtcp-every 10 "$@"
 }
-add() { sa_add inner --suite $SUITE --key "$key" "$@" || bail "sa add"; }
+# Here the source is what tells the sender: it is not learned.
+add() { sa_add inner --source-policy strict --suite $SUITE --key "$key" "$@" || bail "sa add"; }
 
 # direction NAME SIDE SPACE DAEMON OTHER-DAEMON SOURCE TO TO-SPACE SENDER...: all rows of one direction,
 # whose packets come to DAEMON and go through the tunnel to OTHER-DAEMON.

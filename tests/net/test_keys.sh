@@ -16,6 +16,7 @@ with() {
     done
     DMZ_EXTRA=$'[srtp]\nsrtp-engine = '${2:-auto}
     INNER_EXTRA=$'[srtp]\ndmz-keys = '$1$'\nsrtp-engine = '${3:-auto}
+    INNER_EXTRA+=$'\n[learning]\nsource-policy = strict\nssrc-policy = strict' # keyless needs it
     dmz_config
     inner_config
     launch dmz

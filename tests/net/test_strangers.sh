@@ -67,12 +67,16 @@ drops "the sender itself" dmz "$media" $((N + 2)) accepted=N inet "${outside[@]}
     --count $N --rtcp-every 10 --save "$W/good.sent"
 drops "each of its packets again" dmz "$media" $((N + 2)) replay=N inet "${outside[@]}" \
     --resend "$W/good.sent"
-drops "its packets from another port" dmz "$media" $((N + 2)) no-sa=N inet \
+drops "its packets from another port" dmz "$media" $((N + 2)) replay=N inet \
     --from $CLIENT:5010 --to $DMZ_RTP:$DMZ_PORT --resend "$W/good.sent"
-drops "its packets from a fourth host" dmz "$media" $((N + 2)) no-sa=N inet \
+drops "its packets from a fourth host" dmz "$media" $((N + 2)) replay=N inet \
     --from $STRANGER:5004 --to $DMZ_RTP:$DMZ_PORT --resend "$W/good.sent"
-drops "fresh packets with the right key from a fourth host" dmz "$media" $N no-sa=N inet \
-    --from $STRANGER:5004 --to $DMZ_RTP:$DMZ_PORT --ssrc 1000 --key "$key" --seq 500 --count $N
+# Who has the key is the sender. It has not moved: that takes eight packets.
+drops "fresh packets with the right key from a fourth host" dmz "$media" 7 accepted=N inet \
+    --from $STRANGER:5004 --to $DMZ_RTP:$DMZ_PORT --ssrc 1000 --key "$key" --seq 500 --count 7 \
+    --save "$W/moving.sent"
+drops "packets of no SSRC that is known from a fourth host" dmz "$media" $N no-sa=N inet \
+    --from $STRANGER:5004 --to $DMZ_RTP:$DMZ_PORT --ssrc 1002 --key "$key" --count $N
 drops "packets with the right key and another SSRC" dmz "$media" $N ssrc-mismatch=N inet \
     --from $CLIENT:5004 --to $DMZ_RTP:$DMZ_PORT --ssrc 1001 --key "$key" --count $N
 drops "RTP and RTCP without protection" dmz "$media" $((N + 2)) "plain-rtcp=2 plain-rtp=$N" inet \
@@ -94,7 +98,7 @@ drops "inside: the sender itself" inner "$media" $((N + 2)) accepted=N lan "${in
     --key "$out_key" --count $N --rtcp-every 10 --save "$W/good-out.sent"
 drops "inside: each of its packets again" inner "$media" $((N + 2)) replay=N lan "${inside[@]}" \
     --resend "$W/good-out.sent"
-drops "inside: its packets from another host" inner "$media" $((N + 2)) no-sa=N lan \
+drops "inside: its packets from another host" inner "$media" $((N + 2)) replay=N lan \
     --from 10.9.1.21:5004 --to $INNER_RTP:$INNER_PORT --resend "$W/good-out.sent"
 drops "inside: junk" inner "$media" all any lan --from 10.9.1.21:5004 \
     --to $INNER_RTP:$INNER_PORT --junk
@@ -113,7 +117,7 @@ is "the fourth host causes no line above debug" "$(loud)" "$logged"
 send_now last inet "${outside[@]}" --key "$key" --seq 2000 --count 1 --save "$W/last.sent"
 send_now last-out lan "${inside[@]}" --key "$out_key" --seq 2000 --count 1 --save "$W/last-out.sent"
 accepted_at() { verdict "$1" accepted tunnel; }
-wait_for 3 equals $((N + 2 + N + 1)) accepted_at inner
+wait_for 3 equals $((N + 2 + 7 + N + 1)) accepted_at inner
 wait_for 3 equals $((N + 2 + 1)) accepted_at dmz
 stop phone TERM
 stop client TERM
@@ -129,7 +133,7 @@ arrived() {
     datagrams "$W/$name.got" | diff "$W/$name.wanted" - | head -n 5
     datagrams "$W/$name.got" | cmp -s "$W/$name.wanted" -
 }
-check "the phone has the sender's packets and no other" arrived phone good.sent more.sent last.sent
+check "the phone has the sender's packets and no other" arrived phone good.sent moving.sent more.sent last.sent
 check "the client has the sender's packets and no other" arrived client good-out.sent last-out.sent
 
 end_capture inet

@@ -23,12 +23,12 @@ wait_for 10 tunnel_up inner || bail "the tunnel did not come up"
 
 in_key=$(new_key $SUITE)
 out_key=$(new_key $SUITE)
-reply=$(sa_add inner --side external --source $CLIENT:5004 --suite $SUITE --key-file - \
+reply=$(sa_add inner --side external --source-policy strict --source $CLIENT:5004 --suite $SUITE --key-file - \
     --ssrc $IN_SSRC --to $PHONE:6000 --call-id audio <<<"$in_key") || bail "sa add: $reply"
 is "the sender outside is told where to send" "$(jq -r .send_to <<<"$reply")" "$DMZ_RTP:$DMZ_PORT"
 is "and where to send RTCP" "$(jq -r .send_rtcp_to <<<"$reply")" "$DMZ_RTP:$((DMZ_PORT + 1))"
 in_id=$(jq .id <<<"$reply")
-reply=$(sa_add inner --side internal --source $PHONE:5004 --suite $SUITE --key-file - \
+reply=$(sa_add inner --side internal --source-policy strict --source $PHONE:5004 --suite $SUITE --key-file - \
     --ssrc $OUT_SSRC --to $CLIENT:6000 --call-id audio --reverse "$in_id" <<<"$out_key") ||
     bail "sa add: $reply"
 is "the sender inside is told where to send" "$(jq -r .send_to <<<"$reply")" "$INNER_RTP:$INNER_PORT"

@@ -75,7 +75,7 @@ static const struct {
     int code; /* 0: accepted */
     const char *says;
 } addresses[] = {
-    {SOURCE, "", ERR_INVALID, "does not learn"},
+    {SOURCE, "", ERR_INVALID, "the source is strict"},
     {SOURCE, "224.0.0.5:1024", ERR_FORBIDDEN, "multicast"},
     {SOURCE, "255.255.255.255:1024", ERR_FORBIDDEN, "broadcast"},
     {SOURCE, "0.0.0.0:1024", ERR_FORBIDDEN, "the address is unspecified and cannot be a sender's"},
@@ -442,6 +442,290 @@ START_TEST(test_no_mix)
                       request.prime_in ? "has this source and RTP," : "has this source and RTP',");
     else
         ck_assert_ptr_nonnull(core_add(&core, &request));
+}
+END_TEST
+
+/* ------------------------------------------------------------ what is learned */
+
+enum { STRICT = SOURCE_STRICT, HINTED = SOURCE_HINTED, OPEN = SOURCE_OPEN };
+
+/* What makes a policy other than strict impossible. */
+enum fixed { NOTHING, ASSIGNED, PEER_SENDS, PRIME_INSIDE, KEYLESS };
+
+/* Each with every policy that is configured, and that is asked for. */
+static const struct {
+    enum fixed fixed;
+    const char *says; /* NULL: all is possible */
+} fixed[] = {
+    {NOTHING, NULL},
+    {ASSIGNED, "not verified; strict would be right"},
+    {PEER_SENDS, "RTP' comes from an address that is known"},
+    {PRIME_INSIDE, "RTP' comes from an address that is known"},
+    {KEYLESS, "with dmz-keys = keyless"},
+};
+
+static void fix_source(struct admit_request *request, enum fixed how)
+{
+    core_request(request, 1);
+    if (how == ASSIGNED || how == PRIME_INSIDE)
+        turn_round(request);
+    request->assign_ssrc = how == ASSIGNED;
+    request->ssrc_count = how != ASSIGNED;
+    request->prime_in = how == PRIME_INSIDE;
+    if (how == PEER_SENDS)
+        read_transport(PEER ":5004", &request->source);
+    if (how == KEYLESS)
+        core.inner.options.dmz_keys = WIRE_REPLICA_KEYLESS;
+}
+
+START_TEST(test_policy)
+{
+    enum source_policy configured = (enum source_policy)(1 + _i % 3);
+    const char *says = fixed[_i / 3].says;
+
+    core.inner.options.source_policy = configured;
+    add_peers();
+    for (enum source_policy asked = 0; asked <= SOURCE_OPEN; asked++) {
+        struct admit_request request;
+        struct sa *sa;
+
+        fix_source(&request, fixed[_i / 3].fixed);
+        request.source_policy = asked;
+        if (says && asked > SOURCE_STRICT) {
+            check_refused(&request, ERR_INVALID, "source_policy", says);
+            continue;
+        }
+        sa = core_add(&core, &request);
+        ck_assert_ptr_nonnull(sa);
+        ck_assert_int_eq(sa->source_policy, says ? STRICT : asked ? asked : configured);
+        ck_assert(!sa->bound[0] && !sa->bound[1]);
+        inner_delete(&core.inner, sa, 1);
+    }
+}
+END_TEST
+
+/* inside: the sender. source and hint "": not known. */
+static const struct {
+    int policy;
+    bool inside;
+    const char *source, *hint;
+    int code;
+    const char *field, *says;
+} sources[] = {
+    {HINTED, false, "", "198.18.0.9:5060", 0, NULL, ""},
+    {HINTED, false, "192.168.1.5:4000", "198.18.0.9:5060", 0, NULL, ""},
+    {HINTED, false, "192.168.1.5:4000", "", 0, NULL, ""},
+    {HINTED, false, "10.9.9.9:4000", "198.18.0.9:5060", 0, NULL, ""},
+    {HINTED, false, "127.0.0.1:4000", "198.18.0.9:5060", 0, NULL, ""},
+    {HINTED, false, "", "[2001:db8::9]:1", 0, NULL, ""},
+    {HINTED, true, "", "10.1.1.1:5060", 0, NULL, ""},
+    {HINTED, true, "10.1.1.1:4000", "", 0, NULL, ""},
+    {OPEN, false, "", "", 0, NULL, ""},
+    {OPEN, true, "", "", 0, NULL, ""},
+    {OPEN, false, "10.9.9.9:4000", "", 0, NULL, ""},
+    {STRICT, false, "192.0.2.9:4000", "224.0.0.5:1", ERR_FORBIDDEN, "hint", "multicast"},
+    {STRICT, false, "192.0.2.9:4000", "198.18.0.9:5060", 0, NULL, ""},
+    {STRICT, false, "", "198.18.0.9:5060", ERR_INVALID, "source", "the source is strict"},
+    {STRICT, false, "10.9.9.9:4000", "", ERR_FORBIDDEN, "source", "in [networks] internal"},
+    {HINTED, false, "", "", ERR_INVALID, "source", "or a hint, or the source policy open"},
+    {HINTED, true, "8.8.8.8:4000", "10.1.1.1:1", ERR_FORBIDDEN, "source", "not in [networks]"},
+    {HINTED, false, "224.0.0.5:4000", "198.18.0.9:1", ERR_FORBIDDEN, "source", "multicast"},
+    {OPEN, false, "0.0.0.0:4000", "", ERR_FORBIDDEN, "source", "unspecified"},
+    {OPEN, false, "", "255.255.255.255:1", ERR_FORBIDDEN, "hint", "broadcast"},
+};
+
+START_TEST(test_hints)
+{
+    struct admit_request request;
+    struct addr hint = {0};
+    struct sa *sa;
+
+    core_request(&request, 1);
+    if (sources[_i].inside)
+        turn_round(&request);
+    request.source_policy = (enum source_policy)sources[_i].policy;
+    request.source = (struct sa_transport){0};
+    if (sources[_i].source[0])
+        read_transport(sources[_i].source, &request.source);
+    if (sources[_i].hint[0])
+        request.hint = hint = addr_of(sources[_i].hint);
+    if (sources[_i].code) {
+        check_refused(&request, sources[_i].code, sources[_i].field, sources[_i].says);
+        return;
+    }
+    sa = core_add(&core, &request);
+    ck_assert_ptr_nonnull(sa);
+    ck_assert_mem_eq(&sa->source, &request.source, sizeof(sa->source));
+    /* The port that SIP came from says nothing of media. */
+    ck_assert_int_eq(sa->hint.port, 0);
+    ck_assert(sources[_i].policy == STRICT ? sa->hint.family == 0
+                                           : addr_ip_equal(&sa->hint, &hint));
+}
+END_TEST
+
+/* With a hint alone the listener is one of its family; with nothing at all, any. */
+START_TEST(test_listener_of_a_hint)
+{
+    struct admit_request request;
+
+    core_request(&request, 1);
+    request.source_policy = SOURCE_OPEN;
+    request.source = (struct sa_transport){0};
+    snprintf(request.listener, sizeof(request.listener), "out6");
+    ck_assert_ptr_nonnull(core_add(&core, &request));
+    request.hint = addr_of("198.18.0.9:1");
+    check_refused(&request, ERR_INVALID, "listener", "not IPv4");
+    request.hint = addr_of("[2001:db8::5]:1");
+    request.ssrc[0]++;
+    ck_assert_ptr_nonnull(core_add(&core, &request));
+    request.source.rtcp = addr_of("192.0.2.9:11");
+    check_refused(&request, ERR_INVALID, "source_rtcp", "not without source");
+}
+END_TEST
+
+/* Without an SSRC the label is any that is free. */
+START_TEST(test_no_ssrc)
+{
+    struct admit_request request;
+    struct sa *sa, *other;
+
+    core_request(&request, 1);
+    ck_assert_ptr_nonnull(other = core_add(&core, &request));
+    request.ssrc_count = 0;
+    check_refused(&request, ERR_INVALID, "ssrc", "[learning] ssrc-policy = strict");
+    core.inner.options.learns_ssrcs = true;
+    lots.next = 0;
+    lots.count = 2;
+    lots.number[0] = other->label;
+    lots.number[1] = 0x12345678;
+    sa = core_add(&core, &request);
+    ck_assert_ptr_nonnull(sa);
+    ck_assert_uint_eq(sa->label, 0x12345678);
+    ck_assert_uint_eq(sa->stream_count, 0);
+    ck_assert(sa_learns_ssrcs(sa) && !sa_is_assigned(sa));
+    core.inner.options.dmz_keys = WIRE_REPLICA_KEYLESS;
+    request.source.rtp.port++;
+    check_refused(&request, ERR_INVALID, "ssrc", "dmz-keys = keyless");
+}
+END_TEST
+
+/* What is where the packets of the other direction come from. */
+enum other { NONE, LEARNED, FIXED, SAME_SIDE, OTHER_DMZ, TAKEN, TAKEN_BY_NOBODY };
+
+static const struct {
+    enum other other;
+    bool inside; /* the sender */
+    const char *to;
+    int code;
+    const char *says;  /* or, where it is accepted, */
+    const char *taken; /* where packets go until more is known; "": nowhere */
+} ways_back[] = {
+    {LEARNED, true, "", 0, "", ""},
+    {LEARNED, true, "192.0.2.33:20", 0, "", "192.0.2.33:20"},
+    {LEARNED, true, "192.168.1.5:20", 0, "", ""},
+    {LEARNED, true, "10.1.1.1:20", 0, "", ""},
+    {LEARNED, true, "127.0.0.1:20", 0, "", ""},
+    {LEARNED, true, "192.0.2.33:20 192.168.1.5:21", 0, "", ""},
+    {LEARNED, true, PEER ":5004", 0, "", PEER ":5004"},
+    {LEARNED, false, "", 0, "", ""},
+    {LEARNED, false, "10.1.1.1:20", 0, "", "10.1.1.1:20"},
+    {LEARNED, false, "192.168.1.5:20", 0, "", ""},
+    {TAKEN_BY_NOBODY, true, "", 0, "", ""},
+    {NONE, true, "", ERR_INVALID, "as reverse an SA whose source is learned", NULL},
+    {FIXED, true, "", ERR_INVALID, "as reverse an SA whose source is learned", NULL},
+    {FIXED, true, "192.168.1.5:20", ERR_FORBIDDEN, "neither a public address", NULL},
+    {SAME_SIDE, true, "", ERR_INVALID, "needed", NULL},
+    {OTHER_DMZ, true, "", ERR_INVALID, "needed", NULL},
+    {TAKEN, true, "", ERR_INVALID, "needed", NULL},
+    {TAKEN, true, "192.168.1.5:20", ERR_FORBIDDEN, "neither a public address", NULL},
+};
+
+/* The SA of the other direction; 0: none. */
+static uint64_t add_other(enum other how, bool inside)
+{
+    struct admit_request request;
+    struct sa *sa;
+
+    if (how == NONE)
+        return 0;
+    core_request(&request, 2);
+    if (inside == (how == SAME_SIDE))
+        turn_round(&request);
+    request.source_policy = how == FIXED ? SOURCE_STRICT : SOURCE_HINTED;
+    if (how == OTHER_DMZ)
+        snprintf(request.dmz, sizeof(request.dmz), "west");
+    sa = core_add(&core, &request);
+    ck_assert_ptr_nonnull(sa);
+    if (how == TAKEN)
+        sa->reverse = sa->id;
+    if (how == TAKEN_BY_NOBODY)
+        sa->reverse = 4711;
+    return sa->id;
+}
+
+START_TEST(test_way_back)
+{
+    struct admit_request request;
+    struct addr taken = {0};
+    struct sa *sa;
+
+    add_peers();
+    core_request(&request, 1);
+    if (ways_back[_i].inside)
+        turn_round(&request);
+    request.reverse = add_other(ways_back[_i].other, ways_back[_i].inside);
+    request.destination = (struct sa_transport){0};
+    if (ways_back[_i].to[0])
+        read_transport(ways_back[_i].to, &request.destination);
+    if (ways_back[_i].code) {
+        check_refused(&request, ways_back[_i].code, "to", ways_back[_i].says);
+        return;
+    }
+    sa = core_add(&core, &request);
+    ck_assert_ptr_nonnull(sa);
+    if (ways_back[_i].taken[0])
+        taken = addr_of(ways_back[_i].taken);
+    ck_assert(addr_equal(&sa->destination.rtp, &taken));
+    ck_assert_int_eq(sa->destination.rtcp.family, taken.family);
+    ck_assert_uint_eq(inner_find_sa(&core.inner, sa->reverse)->reverse, sa->id);
+}
+END_TEST
+
+/* One direction was bound before the other one came. */
+START_TEST(test_bound_before)
+{
+    bool inside = _i % 2;
+    struct admit_request request;
+    struct sa *first, *second;
+
+    core_request(&request, 1);
+    if (inside)
+        turn_round(&request);
+    request.source_policy = SOURCE_OPEN;
+    first = core_add(&core, &request);
+    ck_assert_ptr_nonnull(first);
+    first->bound[0] = first->bound[1] = true;
+    core_request(&request, 2);
+    if (!inside)
+        turn_round(&request);
+    request.reverse = first->id;
+    if (_i / 2)
+        request.destination = (struct sa_transport){.mux = true};
+    second = core_add(&core, &request);
+    ck_assert_ptr_nonnull(second);
+    ck_assert(addr_equal(&second->destination.rtp, &first->source.rtp));
+    ck_assert(addr_equal(&second->destination.rtcp, &first->source.rtcp));
+    ck_assert(!second->destination.mux);
+}
+END_TEST
+
+/* Nothing was made yet, or not all of it. */
+START_TEST(test_half_a_core)
+{
+    struct inner half = {.link_count = 0};
+
+    inner_fini(&half);
+    ck_assert_ptr_null(half.table);
 }
 END_TEST
 
@@ -1036,6 +1320,13 @@ int main(void)
     tcase_add_test(tc, test_own_address_of_the_dmz);
     tcase_add_test(tc, test_peer);
     tcase_add_loop_test(tc, test_no_mix, 0, 10);
+    tcase_add_loop_test(tc, test_policy, 0, 3 * ROWS(fixed));
+    tcase_add_loop_test(tc, test_hints, 0, ROWS(sources));
+    tcase_add_test(tc, test_listener_of_a_hint);
+    tcase_add_test(tc, test_no_ssrc);
+    tcase_add_loop_test(tc, test_way_back, 0, ROWS(ways_back));
+    tcase_add_loop_test(tc, test_bound_before, 0, 4);
+    tcase_add_test(tc, test_half_a_core);
     tcase_add_loop_test(tc, test_key, 0, SUITE_COUNT);
     tcase_add_test(tc, test_ssrcs);
     tcase_add_test(tc, test_dmz_and_reverse);

@@ -203,20 +203,22 @@ START_TEST(test_stats)
     json_t *reply = ask("{\"command\": \"stats\"}");
 
     members_are(reply, "ok places counters");
-    ck_assert_uint_eq(json_array_size(json_object_get(reply, "places")), 4);
+    ck_assert_uint_eq(json_array_size(json_object_get(reply, "places")), 5);
     ck_assert_str_eq(text_of(json_array_get(json_object_get(reply, "places"), 3), "place"),
                      "tunnel branch.example");
+    ck_assert_str_eq(text_of(json_array_get(json_object_get(reply, "places"), 4), "place"),
+                     "own address");
     members_are(json_object_get(reply, "counters"),
                 "loop_turns loop_turns_over_500us loop_turns_over_1ms loop_turns_late "
                 "loop_turns_preempted loop_longest_own_us loop_longest_us srtp_verifications "
-                "connections_turned_away");
+                "connections_turned_away learn_tries learn_refused");
     json_decref(reply);
 }
 END_TEST
 
 #define LIST_MEMBERS                                                                               \
     "id side call_id site source destination ssrc label suite packets octets dropped last_packet " \
-    "state"
+    "state source_policy source_bound bound hint destination_learned"
 
 START_TEST(test_sas)
 {
@@ -235,7 +237,7 @@ START_TEST(test_sas)
     members_are(sa, LIST_MEMBERS
                 " generation created source_rtcp source_mux destination_rtcp destination_mux "
                 "encap_in encap_out rate listener to_listener reverse media_timeout refused "
-                "streams verdicts media key mki lifetime old_key stray");
+                "streams verdicts media key mki lifetime old_key bound_rtcp stray");
     ck_assert_str_eq(text_of(sa, "site"), "branch.example");
     ck_assert(json_is_null(json_object_get(sa, "destination")));
     json_decref(reply);

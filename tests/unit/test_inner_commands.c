@@ -251,6 +251,13 @@ static const struct {
     {"ssrc", "[\"1\"]", NULL},
     {"ssrc", "[5, 6, 5]", NULL},
     {"ssrc", "[1,2,3,4,5,6,7,8,9]", NULL},
+    {"source_policy", "\"loose\"", NULL},
+    {"source_policy", "\"\"", NULL},
+    {"source_policy", "2", NULL},
+    {"hint", "\"phone.example\"", NULL},
+    {"hint", "\"192.0.2.1:0\"", NULL},
+    {"hint", "\"224.0.0.1\"", NULL},
+    {"hint", "7", NULL},
     {"assign_ssrc", "1", NULL},
     {"assign_ssrc", "\"yes\"", NULL},
     {"assign_ssrc", "true", NULL}, /* there are SSRCs, and the sender is outside */
@@ -486,7 +493,6 @@ static const struct {
     {",\"suite\":\"AES_CM_128_HMAC_SHA1_80\",\"mki\":\"00\"", "key"},
     {",\"suite\":\"AES_CM_128_HMAC_SHA1_80\",\"lifetime\":9", "key"},
     {",\"suite\":\"AES_CM_128_HMAC_SHA1_80\",\"key\":\"AAAA\"", "key"},
-    {",\"ssrc\":[]", "ssrc"},
     {",\"ssrc\":[7]", "assign_ssrc"},
 };
 
@@ -526,11 +532,11 @@ END_TEST
 
 #define LIST_MEMBERS                                                                               \
     "id side call_id dmz source destination ssrc label suite packets octets dropped last_packet "  \
-    "state"
+    "state source_policy source_bound bound hint destination_learned"
 #define SHOW_MEMBERS                                                                               \
     LIST_MEMBERS " generation created source_rtcp source_mux destination_rtcp destination_mux "    \
                  "encap_in encap_out rate listener to_listener reverse media_timeout refused "     \
-                 "streams verdicts media key mki lifetime old_key stray far"
+                 "streams verdicts media key mki lifetime old_key bound_rtcp stray far"
 
 START_TEST(test_list)
 {
@@ -950,7 +956,8 @@ START_TEST(test_stats)
         ck_assert_uint_eq(json_object_size(json_object_get(place, "verdicts")), VERDICT_COUNT);
     }
     ck_assert_str_eq(members_text(json_object_get(reply, "counters")),
-                     "{\"loop_longest_own_us\":1200,\"loop_longest_us\":2500,\"loop_turns\":12,"
+                     "{\"learn_refused\":0,\"learn_tries\":0,\"loop_longest_own_us\":1200,\"loop_"
+                     "longest_us\":2500,\"loop_turns\":12,"
                      "\"loop_turns_late\":3,\"loop_turns_over_1ms\":1,"
                      "\"loop_turns_over_500us\":4,\"loop_turns_preempted\":2,\"sa_reports\":0,"
                      "\"sa_reports_ignored\":0,"

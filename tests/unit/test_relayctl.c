@@ -258,6 +258,10 @@ static void check_request(const char *expected)
     "\"label\":1,\"suite\":\"AES_CM_128_HMAC_SHA1_80\",\"packets\":1000,\"octets\":172000,"        \
     "\"dropped\":2,\"last_packet\":0.4,\"state\":\"active\""
 
+#define LEARNED(policy, is_bound, bound, hint)                                                     \
+    "\"source_policy\":\"" policy "\",\"source_bound\":" is_bound ",\"bound\":" bound              \
+    ",\"hint\":" hint ",\"destination_learned\":true"
+
 static const struct {
     const char *words, *request, *reply;
     int status;
@@ -428,6 +432,52 @@ static const struct {
      "\n"
      "verdicts\n"
      "  auth-fail                   2  the authentication tag is wrong: forged, or another key\n"},
+    {"sa list", "{\"command\":\"sa-list\"}",
+     "{\"ok\":true,\"sas\":["
+     "{\"id\":1,\"source\":\"10.1.1.1:4000\"," LEARNED(
+         "hinted", "false", "null",
+         "null") "},"
+                 "{\"id\":2,\"source\":null," LEARNED(
+                     "hinted", "false", "null",
+                     "\"192.0.2.7\"") "},"
+                                      "{\"id\":3,\"source\":null," LEARNED(
+                                          "open", "false", "null",
+                                          "null") "},"
+                                                  "{\"id\":4,\"source\":\"10.1.1.1:4000\"," LEARNED(
+                                                      "hinted", "true", "\"192.0.2.7:9\"",
+                                                      "null") ",\"destination\":\"192.0.2.9:1\"},"
+                                                              "{\"id\":5,\"source\":\"10.1.1.1:"
+                                                              "4000\",\"source_policy\":\"strict\","
+                                                              "\"source_bound\":true,"
+                                                              "\"bound\":null,\"destination_"
+                                                              "learned\":false}]}",
+     RELAYCTL_DONE,
+     "ID  SIDE  PAIR  SOURCE                     DESTINATION  SSRC  LABEL  SUITE  PACKETS  "
+     "OCTETS  DROPPED  LAST  STATE  CALL\n"
+     " 1  -     -     10.1.1.1:4000 (not bound)  learned      -     -      -            -  "
+     "     -        -     -  -      -\n"
+     " 2  -     -     192.0.2.7 (not bound)      learned      -     -      -            -  "
+     "     -        -     -  -      -\n"
+     " 3  -     -     any (not bound)            learned      -     -      -            -  "
+     "     -        -     -  -      -\n"
+     " 4  -     -     192.0.2.7:9                192.0.2.9:1  -     -      -            -  "
+     "     -        -     -  -      -\n"
+     " 5  -     -     10.1.1.1:4000              -            -     -      -            -  "
+     "     -        -     -  -      -\n"},
+    {"sa show 17", "{\"command\":\"sa-show\",\"id\":17}",
+     "{\"ok\":true,\"sa\":{\"source\":\"10.1.1.1:4000\",\"bound_rtcp\":null," LEARNED(
+         "hinted", "true", "\"192.0.2.7:9\"", "\"192.0.2.7\"") "}}",
+     RELAYCTL_DONE,
+     "source RTP         10.1.1.1:4000\n"
+     "source policy      hinted\n"
+     "source hint        192.0.2.7\n"
+     "source bound       yes\n"
+     "bound RTP          192.0.2.7:9\n"
+     "destination        learned\n"},
+    {"sa show 17", "{\"command\":\"sa-show\",\"id\":17}",
+     "{\"ok\":true,\"sa\":{\"source_policy\":null,\"source_bound\":null,\"bound\":null,"
+     "\"bound_rtcp\":null,\"hint\":null,\"destination_learned\":false}}",
+     RELAYCTL_DONE, ""},
     {"sa show 17", "{\"command\":\"sa-show\",\"id\":17}",
      "{\"ok\":true,\"sa\":{\"id\":17,\"stray\":null,\"far\":null}}", RELAYCTL_DONE,
      "id                 17\n"
@@ -850,6 +900,15 @@ static const struct {
                  " --key AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGw==",
      SIDE_JSON SOURCE_JSON "\"suite\":\"AEAD_AES_128_GCM\"," TO_JSON SSRC_JSON
                            "\"key\":\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGw==\"}"},
+    {SIDE SUITE SSRC
+     " --hint 198.51.100.7 --source-policy hinted --mux --reverse 3 --to-mux --key " KEY,
+     SIDE_JSON "\"hint\":\"198.51.100.7\",\"source_policy\":\"hinted\",\"mux\":true,\"reverse\":3,"
+               "\"to_mux\":true," SUITE_JSON SSRC_JSON KEY_JSON "}"},
+    {SIDE SOURCE SUITE TO " --hint [2001:db8::7]:5060 --source-policy strict --key " KEY,
+     SIDE_JSON SOURCE_JSON SUITE_JSON TO_JSON
+     "\"hint\":\"2001:db8::7\",\"source_policy\":\"strict\"," KEY_JSON "}"},
+    {SIDE SUITE TO " --source-policy open --key " KEY,
+     SIDE_JSON SUITE_JSON TO_JSON "\"source_policy\":\"open\"," KEY_JSON "}"},
     {SIDE SOURCE TO " --assign-ssrc", SIDE_JSON SOURCE_JSON TO_JSON "\"assign_ssrc\":true}"},
     {SIDE SOURCE SUITE TO " --assign-ssrc",
      SIDE_JSON SOURCE_JSON SUITE_JSON TO_JSON "\"assign_ssrc\":true}"},
@@ -904,7 +963,15 @@ static const struct {
     {SIDE SUITE TO SSRC " --key " KEY, "--source: is missing"},
     {SIDE SOURCE TO SSRC " --key " KEY, "--suite: is missing"},
     {SIDE SOURCE SUITE SSRC " --key " KEY, "--to: is missing"},
-    {SIDE SOURCE SUITE TO " --key " KEY, "--ssrc: is missing"},
+    {SIDE SUITE TO SSRC " --source-policy hinted --key " KEY, "--source: is missing"},
+    {SIDE SOURCE SUITE TO SSRC " --source-policy loose --key " KEY,
+     "--source-policy: there is no policy \"loose\"; strict, hinted or open"},
+    {SIDE SOURCE SUITE TO SSRC " --hint phone.example --key " KEY,
+     "--hint: \"phone.example\" is no IP address"},
+    {SIDE SUITE TO SSRC " --hint 192.0.2.7 --source-rtcp 192.0.2.7:5 --key " KEY,
+     "--source-rtcp: does not go without --source"},
+    {SIDE SOURCE SUITE SSRC " --reverse 1 --to-rtcp 10.0.0.7:5 --key " KEY,
+     "--to-rtcp: does not go without --to"},
     {SIDE SOURCE SUITE TO SSRC, "--key: is missing"},
     {SIDE SOURCE SUITE TO SSRC " --key " KEY " --key-file -", "--key-file: does not go with"},
     {" --side outside" SOURCE SUITE TO SSRC " --key " KEY, "--side: \"outside\""},

@@ -93,7 +93,7 @@ START_TEST(test_half_an_sa)
     ck_assert_int_eq(sa_stream_add(sa, 1, SSRC_ORIGIN_LEARNED), 0);
     for (int v = 0; v < VERDICT_COUNT; v++)
         sa->verdicts[v] = 1;
-    row = report_sa(sa, "site", "inner.example", true);
+    row = report_sa(NULL, sa, "site", "inner.example", true);
     ck_assert_ptr_nonnull(row);
     ck_assert(is_null(row, "source") && is_null(row, "destination") && is_null(row, "suite") &&
               is_null(row, "source_rtcp") && is_null(row, "listener") && is_null(row, "refused"));
@@ -127,7 +127,7 @@ START_TEST(test_mux)
     ck_assert_int_eq(addr_parse("192.0.2.1:5001", &sa->source.rtcp), 0);
     sa->destination = sa->source;
     sa->source.mux = true;
-    row = report_sa(sa, "dmz", "east", true);
+    row = report_sa(NULL, sa, "dmz", "east", true);
     ck_assert(json_is_true(json_object_get(row, "source_mux")));
     ck_assert(json_is_false(json_object_get(row, "destination_mux")));
     ck_assert(is_null(row, "source_rtcp"));

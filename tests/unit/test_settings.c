@@ -94,6 +94,8 @@ START_TEST(test_inner_defaults)
     ck_assert_int_eq(s->srtp.common.engine, SRTP_ENGINE_AUTO);
     ck_assert_int_eq(s->srtp.dmz_keys, WIRE_REPLICA_VERIFY_ONLY);
     ck_assert_uint_eq(s->limits.max_sas, 20000);
+    ck_assert_int_eq(inner_source_policy(&s->learning), SOURCE_HINTED);
+    ck_assert_int_eq(s->learning.ssrc, LEARNING_SSRC_LEARN);
     ck_assert_uint_eq(s->limits.sa_rate_kbit, 8000);
     ck_assert_uint_eq(s->limits.media_timeout_us, 0);
     ck_assert_str_eq(s->state.file, RUNSTATEDIR "/media-relay/inner-relay.state");
@@ -106,7 +108,9 @@ END_TEST
 
 #define TWO(a, b) "[listener a]\n" a "\n[listener b]\n" b "\n"
 
-#define INNER_LEAST DMZ LISTENER INNER_TUNNEL NETWORKS
+#define INNER_LEAST            DMZ LISTENER INNER_TUNNEL NETWORKS
+#define KEYLESS                "[srtp]\ndmz-keys = keyless"
+#define LEARNING(source, ssrc) "[learning]\nsource-policy = " source "\nssrc-policy = " ssrc "\n"
 #define NO_VERIFY_ONLY(line)                                                                       \
     "f:" #line ": [srtp] srtp-engine: libsrtp2 cannot make the keys of dmz-keys = verify-only; "   \
     "srtp-engine = auto or evp, or dmz-keys = full, would be right"
@@ -208,7 +212,21 @@ static const struct {
     {&inner_schema, INNER_LEAST "[srtp]\ndmz-keys = verify-only\nsrtp-engine = libsrtp2\n",
      NO_VERIFY_ONLY(15)},
     {&inner_schema, INNER_LEAST "[srtp]\ndmz-keys = full\nsrtp-engine = libsrtp2\n", NULL},
-    {&inner_schema, INNER_LEAST "[srtp]\ndmz-keys = keyless\nsrtp-engine = libsrtp2\n", NULL},
+    {&inner_schema, INNER_LEAST KEYLESS "\nsrtp-engine = libsrtp2\n" LEARNING("strict", "strict"),
+     NULL},
+    {&inner_schema, INNER_LEAST KEYLESS "\n" LEARNING("hinted", "strict"),
+     "f:16: [learning] source-policy: with [srtp] dmz-keys = keyless no source can be learned; "
+     "source-policy = strict would be right"},
+    {&inner_schema, INNER_LEAST KEYLESS "\n" LEARNING("strict", "learn"),
+     "f:17: [learning] ssrc-policy: with [srtp] dmz-keys = keyless no SSRC can be learned; "
+     "ssrc-policy = strict would be right"},
+    {&inner_schema, INNER_LEAST KEYLESS "\n",
+     "f:14: [learning] source-policy: with [srtp] dmz-keys = keyless no source can be learned; "
+     "source-policy = strict would be right"},
+    {&inner_schema, INNER_LEAST LEARNING("open", "learn"), NULL},
+    {&inner_schema, INNER_LEAST LEARNING("loose", "learn"),
+     "f:14: [learning] source-policy: \"loose\" is wrong; one of strict, hinted, open would be "
+     "right"},
     {&inner_schema, INNER_LEAST "[srtp]\ndmz-keys = verify-only\nsrtp-engine = evp\n", NULL},
     {&dmz_schema, LISTENER PEER("a", "203.0.113.20", "5004") DMZ_TUNNEL, NULL},
     {&inner_schema, INNER_LEAST PEER("a", "203.0.113.20", "5004"), NULL},
@@ -294,7 +312,8 @@ static const struct {
      "address = 203.0.113.20\nrtp-port = 5004\n\n[tunnel]\n"
      "certificate = /c\nkey = /k\nca = /a\ncrl =\nmax-age = 1s\ndscp = ef\n\n[networks]\n"
      "internal = 10.0.0.0/8, fd00::/8\nexternal = 198.51.100.7/32\ntest-allow-loopback = no\n\n"
-     "[srtp]\nsrtp-engine = evp\ndmz-keys = keyless\n\n[limits]\nmax-sas = 1\nsa-rate = "
+     "[srtp]\nsrtp-engine = evp\ndmz-keys = keyless\n\n[learning]\nsource-policy = strict\n"
+     "ssrc-policy = strict\n\n[limits]\nmax-sas = 1\nsa-rate = "
      "8\nmedia-timeout = 90s\n\n[state]\nfile =\n"
      "max-age = 24h\ninterval = 1min\n\n[control]\nsocket = /run/s\ngroup =\n\n[log]\n"
      "target = syslog\nlevel = error\n\n[daemon]\nallow-root = no\npid-file =\n"},

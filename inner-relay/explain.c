@@ -222,9 +222,19 @@ static const struct addr *source_of(const struct explain_direction *d)
     return d->bound.family ? &d->bound : &d->source;
 }
 
+/* "192.168.7.7:9000 or 198.51.100.10": where it was heard, else where it is expected. */
 static void say_source(struct text *text, const struct subject *s)
 {
-    say_addr(text, source_of(s->d));
+    const struct explain_direction *d = s->d;
+    bool hinted = !d->bound.family && d->policy != SOURCE_STRICT && d->hint.family &&
+                  !addr_ip_equal(&d->hint, &d->source);
+    char memory[ADDR_TEXT_SIZE];
+
+    if (!hinted || source_of(d)->family)
+        say_addr(text, source_of(d));
+    if (hinted)
+        say(text, "%s%s", d->source.family ? " or " : "",
+            addr_format_ip(&d->hint, memory, sizeof(memory)));
 }
 
 static void say_destination(struct text *text, const struct subject *s)
@@ -320,16 +330,14 @@ static enum verdict verdict_of(const struct subject *s)
     return s->cause == EXPLAIN_LATE ? VERDICT_TUNNEL_LATE : culprit(s)->stray_verdict;
 }
 
-static void say_verdict(struct text *text, const struct subject *s)
-{
-    say(text, "%s", verdict_name(verdict_of(s)));
-}
-
-static void say_count(struct text *text, const struct subject *s)
+/* An SA that it was only tried for counts nothing. */
+static void say_drops_of(struct text *text, const struct subject *s)
 {
     const struct explain_end *end = s->cause == EXPLAIN_LATE ? &s->d->in : culprit(s);
+    enum verdict verdict = verdict_of(s);
 
-    say(text, "%" PRIu32, end->verdicts[verdict_of(s)]);
+    if (end->verdicts[verdict])
+        say(text, " (%" PRIu32 " dropped as %s)", end->verdicts[verdict], verdict_name(verdict));
 }
 
 static void say_out_verdict(struct text *text, const struct subject *s)
@@ -341,15 +349,23 @@ static const struct {
     const char *word;
     void (*say)(struct text *text, const struct subject *s);
 } words[] = {
-    {"source", say_source},   {"destination", say_destination},
-    {"stray", say_stray},     {"listener", say_listener},
-    {"in", say_in},           {"out", say_out},
-    {"side", say_side},       {"dmz", say_dmz},
-    {"state", say_state},     {"error", say_error},
-    {"policy", say_policy},   {"refused", say_refused},
-    {"rate", say_rate},       {"rtp_age", say_rtp_age},
-    {"ssrcs", say_ssrcs},     {"count", say_count},
-    {"verdict", say_verdict}, {"out_verdict", say_out_verdict},
+    {"source", say_source},
+    {"destination", say_destination},
+    {"stray", say_stray},
+    {"listener", say_listener},
+    {"in", say_in},
+    {"out", say_out},
+    {"side", say_side},
+    {"dmz", say_dmz},
+    {"state", say_state},
+    {"error", say_error},
+    {"policy", say_policy},
+    {"refused", say_refused},
+    {"rate", say_rate},
+    {"rtp_age", say_rtp_age},
+    {"ssrcs", say_ssrcs},
+    {"drops", say_drops_of},
+    {"out_verdict", say_out_verdict},
 };
 
 static void say_word(struct text *text, const char *word, size_t length, const struct subject *s)

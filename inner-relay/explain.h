@@ -50,32 +50,30 @@
       "Packets with the sender's SSRC come from {stray}, where it may not send from: its source "  \
       "is {source}, source-policy {policy}. It has moved, or NAT has changed its address or "      \
       "port.",                                                                                     \
-      "Add the SA with --source-policy hinted and, where media and signalling have one address, "  \
-      "--hint; or with the right --source.")                                                       \
+      "Add the SA with --source-policy hinted (or open) and, where media and signalling come "     \
+      "from one address, --hint; or with the right --source.")                                     \
     X(LEARN_LIMIT, "learn-limit", 5,                                                               \
       "Packets from {stray} are not tried any more: too many that verify for nobody come from "    \
       "there.",                                                                                    \
       "Give the SA its SSRC or its exact source, and look who else sends from there.")             \
     X(WRONG_KEY, "wrong-key", 5,                                                                   \
       "Packets of the sender {stray} come to the {in}, but do not verify: its key is another one " \
-      "than the SA's ({count} dropped as {verdict}).",                                             \
+      "than the SA's{drops}.",                                                                     \
       "Compare suite and key of the SA with the a=crypto line that the sender uses; after a new "  \
       "offer or answer they may have changed (relayctl sa rekey).")                                \
     X(PLAIN_RTP, "plain-rtp", 5,                                                                   \
-      "The sender {stray} sends plain RTP where SRTP is expected ({count} dropped as {verdict}).", \
+      "The sender {stray} sends plain RTP where SRTP is expected{drops}.",                         \
       "Was RTP/AVP negotiated in place of RTP/SAVP, or is SRTP turned off in the sender?")         \
     X(PLAIN_RTCP, "plain-rtcp", 5,                                                                 \
-      "The sender {stray} sends plain RTCP where SRTCP is expected ({count} dropped as "           \
-      "{verdict}).",                                                                               \
+      "The sender {stray} sends plain RTCP where SRTCP is expected{drops}.",                       \
       "Was RTP/AVP negotiated in place of RTP/SAVP, or is SRTP turned off in the sender?")         \
     X(WRONG_SSRC, "wrong-ssrc", 5,                                                                 \
-      "The sender {stray} sends under an SSRC that is not the SA's ({count} dropped as "           \
-      "{verdict}); the "                                                                           \
+      "The sender {stray} sends under an SSRC that is not the SA's{drops}; the "                   \
       "SA has {ssrcs}.",                                                                           \
       "Add the SA with the SSRC that the sender uses, or without one, so that it is learned.")     \
     X(WRONG_PORT, "wrong-port", 5,                                                                 \
       "The sender {stray} sends to the wrong port of the {in}: RTP to the port for RTCP, or RTCP " \
-      "to the port for RTP ({count} dropped as {verdict}).",                                       \
+      "to the port for RTP{drops}.",                                                               \
       "RTP goes to {listener}, RTCP to the next port; both to one only with --mux (rtcp-mux).")    \
     X(DTLS, "dtls", 5,                                                                             \
       "The sender {stray} sends DTLS where SRTP is expected: it waits for keys "                   \
@@ -86,42 +84,39 @@
       "The relay answers no ICE: turn it off there, or let the proxy remove it from SDP.")         \
     X(ZRTP, "zrtp", 5, "The sender {stray} sends ZRTP where SRTP is expected.",                    \
       "The relay takes keys from signalling (SDES, a=crypto) only: turn ZRTP off there.")          \
-    X(MALFORMED, "malformed", 5,                                                                   \
-      "What comes from {stray} is neither SRTP nor SRTCP ({count} dropped as {verdict}).",         \
+    X(MALFORMED, "malformed", 5, "What comes from {stray} is neither SRTP nor SRTCP{drops}.",      \
       "Capture at the {in}: what does the sender send?")                                           \
     X(REPLAY, "replay", 5,                                                                         \
       "The packets that come from {stray} are old ones: each has come before, or is older than "   \
-      "the replay window ({count} dropped as {verdict}).",                                         \
+      "the replay window{drops}.",                                                                 \
       "Somebody repeats packets, or the sender began anew with its old key: it needs a new one.")  \
     X(KEY_EXPIRED, "key-expired", 5,                                                               \
       "The key of the sender {source} is used up: it was given for so many packets only.",         \
       "Give the SA a new key (relayctl sa rekey), and a higher lifetime.")                         \
     X(RATE, "rate", 5,                                                                             \
       "The sender {source} sends more than its SA may, {rate} kbit/s: the rest is dropped "        \
-      "({count} dropped as {verdict}).",                                                           \
+      "{drops}.",                                                                                  \
       "Add the SA with a higher --rate, or raise sa-rate of [limits].")                            \
     X(TOO_BIG, "too-big", 5,                                                                       \
       "Packets from {source} are too big, for the relay or for the path to the receiver "          \
-      "({count} dropped as {verdict}).",                                                           \
+      "{drops}.",                                                                                  \
       "Let the sender make smaller packets, or look for the link with the small MTU.")             \
     X(LATE, "tunnel-late", 5,                                                                      \
       "Packets from {source} wait too long for the tunnel to the dmz-relay {dmz} and are dropped " \
-      "({count} dropped as {verdict}).",                                                           \
+      "{drops}.",                                                                                  \
       "Look for loss and for too little bandwidth between the hosts (relayctl status, RTT).")      \
     X(LOST, "lost-between", 5,                                                                     \
       "The {in} takes the packets from {source}, but they do not come to the {out}.",              \
       "Look at the tunnel in relayctl status and stats of both relays.")                           \
     X(FAR_DROPS, "other-relay-drops", 5,                                                           \
-      "The {in} takes the packets from {source}, but the {out} drops them: {out_verdict} "         \
-      "({count}).",                                                                                \
+      "The {in} takes the packets from {source}, but the {out} drops them: {out_verdict}{drops}.", \
       "Both relays must have the same SA: look at relayctl sa show on both.")                      \
     X(SOCKET_FULL, "socket-full", 5,                                                               \
-      "The {out} cannot send fast enough to {destination}: its send buffer is full ({count} "      \
-      "dropped as {verdict}).",                                                                    \
+      "The {out} cannot send fast enough to {destination}: its send buffer is full{drops}.",       \
       "Raise net.core.wmem_max, and look at the network of the {out}.")                            \
     X(UNREACHABLE, "unreachable", 5,                                                               \
       "The {out} cannot reach the receiver {destination}: there is no route to it, or nobody "     \
-      "listens there ({count} dropped as {verdict}).",                                             \
+      "listens there{drops}.",                                                                     \
       "Does the receiver listen there still? Look at routes and firewalls from the {out} to it.")  \
     X(TUNNEL_DOWN, "tunnel-down", 8,                                                               \
       "The tunnel to the dmz-relay {dmz} is down ({state}){error}.",                               \
@@ -156,6 +151,7 @@ struct explain_direction {
     enum source_policy policy;
     const char *refused;     /* "": it is not */
     struct addr source;      /* as signalled */
+    struct addr hint;        /* where its signalling came from; its port does not count */
     struct addr bound;       /* where it is heard from; family 0: not known */
     struct addr destination; /* family 0: not known */
     uint32_t rate_kbit;

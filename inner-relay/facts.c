@@ -142,6 +142,7 @@ static void fill_direction(struct explain_direction *d, const struct inner_link 
                                     .policy = sa->source_policy,
                                     .refused = sa_text(sa, SA_REFUSED),
                                     .source = sa->source.rtp,
+                                    .hint = sa->hint,
                                     .destination = sa->destination.rtp,
                                     .rate_kbit =
                                         (uint32_t)((uint64_t)sa->rate.octets_per_second * 8 / 1000),

@@ -134,6 +134,29 @@ ROW(nothing_sent)
     mute(out);
 }
 
+ROW(nothing_from_a_phone_behind_nat)
+{
+    UNUSED;
+    mute(out);
+    out->policy = SOURCE_HINTED;
+    out->source = sample_addr("192.168.7.7:9000");
+    out->hint = sample_addr("198.51.100.10:5060");
+}
+
+ROW(nothing_from_a_hint)
+{
+    nothing_from_a_phone_behind_nat(f, out, in);
+    out->source.family = 0;
+}
+
+/* Nobody's packets from there are tried for it, and counted nowhere. */
+ROW(tried_for_nothing)
+{
+    nothing_from_a_phone_behind_nat(f, out, in);
+    drop(&out->in, VERDICT_AUTH_FAIL, "198.51.100.10:9000");
+    out->in.verdicts[VERDICT_AUTH_FAIL] = 0;
+}
+
 ROW(nothing_sent_inside)
 {
     UNUSED;
@@ -404,6 +427,14 @@ static const struct {
     {"nothing sent", nothing_sent, EXPLAIN_NOTHING, OUT,
      "Nothing comes from the sender 198.51.100.7:40000, though the dmz-relay hears others at "
      "203.0.113.10:5004"},
+    {"nothing from a phone behind NAT", nothing_from_a_phone_behind_nat, EXPLAIN_NOTHING, OUT,
+     "from the sender 192.168.7.7:9000 or 198.51.100.10, though"},
+    {"nothing from a hint", nothing_from_a_hint, EXPLAIN_NOTHING, OUT,
+     "from the sender 198.51.100.10, though"},
+    {"tried for nothing", tried_for_nothing, EXPLAIN_WRONG_KEY, OUT,
+     "Packets of the sender 198.51.100.10:9000 come to the dmz-relay, but do not verify: its key "
+     "is "
+     "another one than the SA's. The other"},
     {"nothing sent inside", nothing_sent_inside, EXPLAIN_NOTHING, IN,
      "Nothing comes from the sender 10.0.0.7:5004"},
     {"both silent", both_silent, EXPLAIN_NOTHING, OUT, "or not to there."},

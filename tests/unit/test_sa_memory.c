@@ -1,4 +1,7 @@
-/* What one SA takes in all: itself, its stream and texts, its share of the table, its session. */
+/*
+ * What one SA takes in all: itself, its stream and texts, its share of the table, its session, and
+ * what the dmz-relay reports of it.
+ */
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,6 +9,7 @@
 #include <sys/mman.h>
 
 #include "common/base/protocol.h"
+#include "common/sa/far.h"
 #include "common/sa/table.h"
 #include "common/srtp/srtp.h"
 #include "tests/unit/unit.h"
@@ -75,6 +79,18 @@ static void open_session(struct sa *sa, struct srtp_engine *engine, uint32_t n)
     ck_assert_int_eq(sa_open(sa, engine, &key), 0);
 }
 
+/* At the inner-relay: the dmz-relay has heard it, and dropped something of it. */
+static void hear_of(struct sa *sa)
+{
+    struct sa_report report = {.id = sa->id, .packets = 1, .octets = 200, .heard_count = 1};
+
+    report.heard[0] = (struct sa_heard){
+        .ssrc = sa->stream[0].ssrc, .origin = SSRC_ORIGIN_SIGNALLED, .rtp = true, .rtcp = true};
+    report.verdicts[VERDICT_ACCEPTED] = report.verdicts[VERDICT_REPLAY] = 1;
+    report.bound[0] = report.bound[1] = report.stray = sa->source.rtp;
+    ck_assert_int_eq(far_store(sa, &report, 1000000), 0);
+}
+
 static void add(struct table *table, const struct suite *suite, struct srtp_engine *engine,
                 uint32_t n)
 {
@@ -94,6 +110,7 @@ static void add(struct table *table, const struct suite *suite, struct srtp_engi
     ck_assert_int_eq(sa_stream_add(sa, n + 7, SSRC_ORIGIN_SIGNALLED), 0);
     open_session(sa, engine, n);
     ck_assert_int_eq(table_insert(table, sa), 0);
+    hear_of(sa);
 }
 
 START_TEST(test_octets_per_sa)

@@ -73,6 +73,7 @@ int dmz_init(struct dmz *dmz, const struct dmz_options *options, const char *con
         site->name = names[dmz->site_count];
         replica_init(&site->replica, dmz->table, options->engine, (unsigned)dmz->site_count,
                      options->site_quota, &dmz->rules, &replica_hooks, site);
+        site->replica.several_sites = names[1] != NULL;
     }
     return 0;
 }

@@ -175,12 +175,18 @@ const char *replica_rules_refusal(const struct replica *replica, const struct sa
 }
 
 /* Nobody could be found by that, or anybody. */
-static const char *unknown_refusal(const struct sa *sa, const struct srtp_key *key)
+static const char *unknown_refusal(const struct replica *replica, const struct sa *sa,
+                                   const struct srtp_key *key)
 {
     bool strict = sa->source_policy == SOURCE_STRICT;
+    bool keyless = key->kind == SRTP_KEY_NONE;
 
-    if (key->kind == SRTP_KEY_NONE && (!strict || sa->stream_count == 0))
+    if (keyless && (!strict || sa->stream_count == 0))
         return "a sender without a key needs a strict source and SSRCs";
+    /* All calls with a peer have one source, and so have all between sites. */
+    if (keyless && sa->encap_in == SA_ENCAP_RTP_PRIME && replica->several_sites)
+        return "without a key it would have the [peer] to itself, whose calls other sites have, "
+               "too";
     if (sa->encap_in == SA_ENCAP_RTP_PRIME && !strict)
         return "a source of RTP' cannot be learned";
     if (sa->source.rtp.family || sa->source_policy == SOURCE_OPEN)
@@ -194,7 +200,7 @@ static const char *refusal(struct replica *replica, const struct sa *sa, const s
     const char *why;
 
     if (sa->side == SA_SIDE_EXTERNAL) {
-        why = unknown_refusal(sa, key);
+        why = unknown_refusal(replica, sa, key);
         if (!why)
             why = replica_rules_refusal(replica, sa);
         return why || sa->suite ? why : "an external sender needs a suite";

@@ -33,8 +33,9 @@ struct replica_hooks {
 struct replica {
     struct table *table;
     struct srtp_engine *engine;
-    unsigned owner; /* the site's number in the SAs */
-    uint32_t quota; /* SAs that this site may put */
+    unsigned owner;     /* the site's number in the SAs */
+    uint32_t quota;     /* SAs that this site may put */
+    bool several_sites; /* it is not the only one; the daemon sets it */
     const struct target_rules *rules;
     const struct replica_hooks *hooks;
     void *ctx;

@@ -1607,6 +1607,33 @@ START_TEST(test_keyless_alone)
 }
 END_TEST
 
+/* A site cannot keep the others out of the calls with a peer, by having it to itself. */
+START_TEST(test_keyless_peer)
+{
+    struct sa *keyless = sample_keyed_sa(SA_SIDE_EXTERNAL, 1, 1);
+    struct sa *keyed = sample_keyed_sa(SA_SIDE_EXTERNAL, 2, 2);
+    struct fixture f;
+
+    setup(&f);
+    f.rules.peer[f.rules.peer_count++] = sample_addr(PEER_RTP);
+    f.replica.several_sites = f.other.several_sites = _i;
+    peer_in(keyless);
+    peer_in(keyed);
+    ck_assert_int_eq(put_view(&f.other, keyless, WIRE_REPLICA_KEYLESS), 0);
+    if (_i)
+        expect_nak(&f, ERR_FORBIDDEN, "would have the [peer] to itself");
+    ck_assert_int_eq(put_frame(&f.replica, keyed), 0);
+    if (_i)
+        expect_no_nak(&f);
+    else
+        expect_nak(&f, ERR_EXISTS, "must have its source to itself");
+    ck_assert_int_eq(held(&f, 2) != NULL, _i);
+    sa_free(keyless);
+    sa_free(keyed);
+    teardown(&f);
+}
+END_TEST
+
 /*
  * All calls of a gateway were at one port, and are left over; now there is one
  * without a key. Not all go at once, and those that went do not come back.
@@ -1779,6 +1806,7 @@ int main(void)
     tcase_add_test(tc, test_roc_comes_with_the_sa);
     tcase_add_test(tc, test_own_left_over_goes);
     tcase_add_loop_test(tc, test_keyless_alone, 0, sizeof(neighbours) / sizeof(neighbours[0]));
+    tcase_add_loop_test(tc, test_keyless_peer, 0, 2);
     tcase_add_loop_test(tc, test_keyless_where_many_were, 0, 2);
     tcase_add_test(tc, test_keyless_alone_at_both_ports);
     tcase_add_test(tc, test_foreign_sa_is_not_touched);

@@ -88,7 +88,7 @@ from() {
 }
 forwarded="inner/rtp/accepted=$N inner/rtcp/accepted=2 dmz/tunnel/accepted=$((N + 2))"
 dropped="inner/rtp/ssrc-mismatch=$N inner/rtcp/ssrc-mismatch=2"
-receive tool inet $WEB:8040 --ports 2 --suite $SUITE --key "${key[tool]}" --wait 30
+receive tool inet $WEB:8040 --ports 2 --suite $SUITE --key "${key[tool]}" --wait 60 --timeout 60
 moves "the SSRC that was given" "$forwarded" -- from --ssrc "${ssrc[tool]}" --save "$W/tool.sent"
 moves "another SSRC, under the right key" "$dropped" -- from --ssrc $((ssrc[tool] ^ 1)) --seq 100
 moves "the SSRC of another sender" "$dropped" -- from --ssrc "${ssrc[gst]}" --seq 200

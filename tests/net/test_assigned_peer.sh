@@ -45,7 +45,7 @@ from() {
 }
 in_a="inner-a/rtp/accepted=$N inner-a/rtcp/accepted=2 dmz-a/tunnel/accepted=$((N + 2))"
 at_b() { echo "dmz-b/rtp/$1=$N dmz-b/rtcp/$1=2"; }
-receive tool lan-b "$TO:8000" --ports 2 --suite $SUITE --key "${key[tool]}" --wait 30
+receive tool lan-b "$TO:8000" --ports 2 --suite $SUITE --key "${key[tool]}" --wait 60 --timeout 60
 moves "the SSRC that was given" "$in_a $(at_b accepted) inner-b/tunnel/accepted=$((N + 2))" -- \
     from --ssrc "${ssrc[tool]}" --save "$W/tool.sent"
 moves "another SSRC, under the right key: dropped in A" \

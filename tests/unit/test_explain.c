@@ -535,8 +535,8 @@ START_TEST(test_lines)
 {
     static const char *const expected[] = {
         "sender outside, 198.51.100.9:7 (signalled: 198.51.100.7:40000), SSRC 0x80000001",
-        ("dmz-relay: 1000 packets taken, the last one 5.0 s ago, dropped: auth-fail 52; the last "
-         "drop 0.1 s ago, auth-fail, from 198.51.100.7:40000"),
+        "dmz-relay: 1000 packets taken, the last one 5.0 s ago, dropped: auth-fail 52; the last "
+        "drop 0.1 s ago, auth-fail, from 198.51.100.7:40000",
         "tunnel to east: up for 3 min",
         "inner-relay: 500 packets sent on, the last one 5.0 s ago",
         "receiver inside, 10.0.0.7:5004",

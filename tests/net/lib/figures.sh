@@ -31,6 +31,7 @@ declare -A INNER=([a]=10.1.0.10 [b]=10.2.0.10 [c]=10.3.0.10)
 declare -A LAN=([a]=10.1.1.1 [b]=10.2.1.1 [c]=10.3.1.1) # the first client
 declare -A DOMAIN=([a]=example.com [b]=example.net [c]=example.org)
 declare -A COMPANY_NUMBER=([a]=1 [b]=2 [c]=3)
+declare -A CA_OF=() # company whose CA another one uses
 COMPANIES=()
 
 # ---------------------------------------------------------------- networks
@@ -255,15 +256,17 @@ certificate() {
     install -o "$NET_USER" -g "$NET_GROUP" -m 400 "$ca/ca.crt" "$ca/$2.crt" "$ca/$2.key" "$to/"
 }
 
-# put_example FIGURE ROLE HOST: examples/figFIGURE/ROLE.ini and its certificate, on that host.
+# put_example FIGURE ROLE HOST: examples/figFIGURE/ROLE.ini (or examples/FIGURE/) and its certificate, of
+# the CA of the host's company (or of CA_OF of it), on that host.
 # ROLE is the name of the file, as dmz-relay or inner-relay-b.
 put_example() {
     local file=$EXAMPLES/fig$1/$2.ini program role=inner name
+    [ -e "$file" ] || file=$EXAMPLES/$1/$2.ini
     program=$(grep -oE '^(dmz|inner)-relay' <<<"$2") || bail "no daemon is called $2"
     [ "$program" = inner-relay ] || role=dmz
     host_files "$3"
     name=$(sed -n 's,^certificate = /etc/media-relay/certs/\(.*\)\.crt$,\1,p' "$file")
-    certificate "${3##*-}" "$name" $role "$3"
+    certificate "${CA_OF[${3##*-}]-${3##*-}}" "$name" $role "$3"
     install -m 644 "$file" "$W/hosts/$3/etc/media-relay/$program.ini" || bail "no $file"
 }
 

@@ -291,7 +291,7 @@ static int read_sa(struct reading *reading, struct reader *r)
     struct inner_link *link = link_of_sa(reading->inner, *r);
     struct srtp_key key = {0};
     struct sa *sa = sa_new();
-    int result = sa ? wire_get_sa(r, sa, &key) : ERR_NOMEM;
+    int result = sa ? wire_get_saved_sa(r, sa, &key) : ERR_NOMEM;
 
     if (result == 0) {
         result = take_sa(reading, link, sa, &key);

@@ -441,22 +441,53 @@ static void bind_source(const struct reading *reading)
     }
 }
 
-int wire_get_sa(struct reader *r, struct sa *sa, struct srtp_key *key)
+static int get_fields(struct reader *r, struct reading *reading)
 {
-    struct reading reading = {.sa = sa, .key = key};
     struct tlv field;
 
-    memset(key, 0, sizeof(*key));
+    memset(reading->key, 0, sizeof(*reading->key));
     while (tlv_next(r, &field)) {
         bool known;
 
-        if (!get_identity(&field, &reading, &known) || (!known && !get_transport(&field, &reading)))
-            return reading.no_memory ? ERR_NOMEM : ERR_PROTOCOL;
+        if (!get_identity(&field, reading, &known) || (!known && !get_transport(&field, reading)))
+            return reading->no_memory ? ERR_NOMEM : ERR_PROTOCOL;
     }
-    if (!reader_done(r))
-        return ERR_PROTOCOL;
+    return reader_done(r) ? 0 : ERR_PROTOCOL;
+}
+
+int wire_get_sa(struct reader *r, struct sa *sa, struct srtp_key *key)
+{
+    struct reading reading = {.sa = sa, .key = key};
+    int result = get_fields(r, &reading);
+
+    if (result < 0)
+        return result;
     bind_source(&reading);
     return judge(&reading);
+}
+
+/* What was signalled stays: the dmz-relay, which has it too, is not to take this for a change. */
+static int remember_bound(const struct reading *reading)
+{
+    struct sa_report report = {.generation = reading->sa->generation,
+                               .bound = {reading->bound[0], reading->bound[1]},
+                               .age_us = REPORT_NEVER,
+                               .stray_age_us = REPORT_NEVER};
+    bool any = reading->bound[0].family || reading->bound[1].family;
+
+    return any ? far_store(reading->sa, &report, 0) : 0;
+}
+
+int wire_get_saved_sa(struct reader *r, struct sa *sa, struct srtp_key *key)
+{
+    struct reading reading = {.sa = sa, .key = key};
+    int result = get_fields(r, &reading);
+
+    if (result == 0 && sa->side == SA_SIDE_EXTERNAL)
+        result = remember_bound(&reading);
+    else if (result == 0)
+        bind_source(&reading);
+    return result < 0 ? result : judge(&reading);
 }
 
 /* ------------------------------------------------------------ SA-DELETE, SA-NAK, SYNC */

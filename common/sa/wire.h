@@ -26,6 +26,11 @@ void wire_put_sa(struct writer *w, const struct sa *sa, enum wire_view view);
  * have (sa->id is set); ERR_NOMEM.
  */
 int wire_get_sa(struct reader *r, struct sa *sa, struct srtp_key *key);
+/*
+ * The same of what was written for WIRE_STATE. Where a sender outside is bound, the dmz-relay had
+ * said: it becomes its last word (far.h), and the source stays as it was signalled.
+ */
+int wire_get_saved_sa(struct reader *r, struct sa *sa, struct srtp_key *key);
 
 /* SA-DELETE. */
 struct wire_delete {

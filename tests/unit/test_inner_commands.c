@@ -7,6 +7,7 @@
 
 #include "common/base/err.h"
 #include "common/base/log.h"
+#include "common/sa/far.h"
 #include "common/srtp/srtp.h"
 #include "inner-relay/relay.h"
 #include "tests/unit/core.h"
@@ -600,6 +601,105 @@ START_TEST(test_show)
 }
 END_TEST
 
+/* A call whose ends are learned: id of the SA that this request makes. */
+static json_int_t add_text(const char *text, const char *send_to)
+{
+    json_t *request = json_loads(text, 0, NULL), *reply;
+    json_int_t id;
+
+    ck_assert_ptr_nonnull(request);
+    json_object_set_new(request, "command", json_string("sa-add"));
+    json_object_set_new(request, "suite", json_string("AES_CM_128_HMAC_SHA1_80"));
+    json_object_set_new(request, "key", json_string(KEY));
+    reply = ask(request);
+    ck_assert_msg(is_ok(reply), "%s", members_text(reply));
+    ck_assert_str_eq(text_of(reply, "send_to"), send_to);
+    id = number_of(reply, "id");
+    json_decref(request);
+    json_decref(reply);
+    return id;
+}
+
+static void shows(json_int_t id, const char *member, const char *value)
+{
+    json_t *reply = ask_about("sa-show", id), *list = ask_about("sa-list", 0), *sa, *row;
+    char *text;
+    size_t i;
+
+    sa = json_object_get(reply, "sa");
+    text = json_dumps(json_object_get(sa, member), JSON_ENCODE_ANY);
+    ck_assert_ptr_nonnull(text);
+    ck_assert_msg(strcmp(text, value) == 0, "%s: %s, not %s", member, text, value);
+    /* The row says the same, as far as it has it. */
+    json_array_foreach(json_object_get(list, "sas"), i, row)
+    {
+        const json_t *in_row = json_object_get(row, member);
+
+        if (number_of(row, "id") == id && in_row)
+            ck_assert(json_equal(in_row, json_object_get(sa, member)));
+    }
+    free(text);
+    json_decref(reply);
+    json_decref(list);
+}
+
+static void report_bound(uint64_t id, const char *rtp)
+{
+    struct sa_report report = {
+        .id = id, .generation = 1, .age_us = REPORT_NEVER, .stray_age_us = REPORT_NEVER};
+
+    ck_assert_int_eq(addr_parse(rtp, &report.bound[0]), 0);
+    ck_assert_int_eq(far_store(inner_find_sa(&relay.core, id), &report, 1), 0);
+}
+
+START_TEST(test_learning)
+{
+    json_int_t outside, inside;
+    struct sa *sa;
+
+    relay.core.options.learns_ssrcs = true;
+    relay.core.options.source_policy = SOURCE_HINTED;
+    outside = add_text("{\"side\": \"external\", \"hint\": \"[2001:db8::9]:5060\", \"to\": "
+                       "\"10.1.1.1:6000\"}",
+                       "[2001:db8::7]:5004");
+    inside = add_text("{\"side\": \"internal\", \"source\": \"10.1.1.1:6000\", "
+                      "\"source_policy\": \"open\", \"reverse\": 1}",
+                      "10.0.0.101:4000");
+    ck_assert_int_eq(outside, 1);
+    shows(outside, "source", "null");
+    shows(outside, "hint", "\"2001:db8::9\"");
+    shows(outside, "source_policy", "\"hinted\"");
+    shows(outside, "source_bound", "false");
+    shows(outside, "bound", "null");
+    shows(outside, "ssrc", "[]");
+    shows(outside, "destination", "\"10.1.1.1:6000\"");
+    shows(outside, "destination_learned", "true");
+    shows(inside, "source_policy", "\"open\"");
+    shows(inside, "destination", "null");
+    shows(inside, "destination_learned", "true");
+
+    /* The dmz-relay says where it hears the one; of the other one it knows nothing. */
+    report_bound((uint64_t)outside, "192.0.2.77:9000");
+    report_bound((uint64_t)inside, "192.0.2.66:6666");
+    shows(outside, "source_bound", "true");
+    shows(outside, "bound", "\"192.0.2.77:9000\"");
+    shows(inside, "source_bound", "false");
+    shows(inside, "bound", "null");
+    sa = inner_find_sa(&relay.core, (uint64_t)inside);
+    sa->bound[0] = true;
+    shows(inside, "source_bound", "true");
+    shows(inside, "bound", "\"10.1.1.1:6000\"");
+    shows(inside, "bound_rtcp", "null");
+
+    /* An SA that says nothing of the kind. */
+    relay.core.options.source_policy = SOURCE_STRICT;
+    shows(add(3), "source_policy", "\"strict\"");
+    shows(3, "source_bound", "true");
+    shows(3, "bound", "null");
+    shows(3, "destination_learned", "false");
+}
+END_TEST
+
 START_TEST(test_explain)
 {
     json_t *reply;
@@ -1003,6 +1103,7 @@ int main(void)
     tcase_add_loop_test(tc, test_assign_ssrc, 0, ROWS(assigning));
     tcase_add_test(tc, test_list);
     tcase_add_test(tc, test_show);
+    tcase_add_test(tc, test_learning);
     tcase_add_test(tc, test_explain);
     tcase_add_test(tc, test_list_of_a_call);
     tcase_add_test(tc, test_no_keys);

@@ -6,7 +6,9 @@
 
 #include "common/base/err.h"
 #include "common/base/protocol.h"
+#include "common/sa/far.h"
 #include "common/sa/table.h"
+#include "common/sa/wire.h"
 #include "common/srtp/srtp.h"
 #include "common/tunnel/frame.h"
 #include "tests/unit/core.h"
@@ -300,6 +302,128 @@ START_TEST(test_assigned)
     }
     write_file();
     check_all_same(4);
+}
+END_TEST
+
+static struct addr addr_of(const char *text)
+{
+    struct addr addr = {0};
+
+    ck_assert_int_eq(addr_parse(text, &addr), 0);
+    return addr;
+}
+
+/* The dmz-relay says where it hears the sender. */
+static void report_bound(struct sa *sa, const char *rtp, const char *rtcp)
+{
+    struct sa_report report = {.id = sa->id,
+                               .generation = sa->generation,
+                               .bound = {addr_of(rtp), addr_of(rtcp)},
+                               .age_us = REPORT_NEVER,
+                               .stray_age_us = REPORT_NEVER};
+
+    ck_assert_int_eq(far_store(sa, &report, 1000000), 0);
+}
+
+/* A call of two whose sources are learned. */
+static void add_learned(struct sa **outside, struct sa **inside)
+{
+    struct admit_request request;
+
+    core.inner.options.learns_ssrcs = true;
+    core_request(&request, 1);
+    request.ssrc_count = 0;
+    request.source_policy = SOURCE_HINTED;
+    request.hint = addr_of("198.18.0.9:5060");
+    *outside = core_add(&core, &request);
+    ck_assert_ptr_nonnull(*outside);
+    core_request(&request, 2);
+    request.side = SA_SIDE_INTERNAL;
+    request.source.rtp = addr_of("10.1.1.1:7000");
+    request.source.rtcp = addr_of("10.1.1.1:7001");
+    request.source_policy = SOURCE_OPEN;
+    request.destination = (struct sa_transport){0};
+    request.reverse = (*outside)->id;
+    *inside = core_add(&core, &request);
+    ck_assert_ptr_nonnull(*inside);
+}
+
+/*
+ * Where a sender inside was heard lives on, and where the dmz-relay hears one outside, beside what
+ * was signalled. What it says of one inside counts for nothing.
+ */
+START_TEST(test_learned)
+{
+    struct addr moved = addr_of("198.18.0.77:9000"), heard = addr_of("10.1.1.2:7100");
+    struct sa *outside, *inside, *sa;
+
+    add_learned(&outside, &inside);
+    table_learn_ssrc(core.inner.table, outside, 4711);
+    report_bound(outside, "198.18.0.77:9000", "198.18.0.77:9001");
+    inside->bound[0] = true;
+    table_move_source(core.inner.table, inside, false, &heard);
+    report_bound(inside, "10.6.6.6:6666", "10.6.6.6:6667");
+    write_file();
+    ck_assert_uint_eq(read_back(), 2);
+
+    sa = inner_find_sa(&other.inner, outside->id);
+    ck_assert_int_eq(sa->source_policy, SOURCE_HINTED);
+    ck_assert(addr_equal(&sa->hint, &outside->hint));
+    ck_assert(addr_equal(&sa->source.rtp, &outside->source.rtp));
+    ck_assert(addr_equal(&sa->source.rtcp, &outside->source.rtcp));
+    ck_assert(!sa->bound[0] && !sa->bound[1]);
+    ck_assert(addr_equal(far_bound(sa, false), &moved));
+    ck_assert_uint_eq(far_bound(sa, true)->port, 9001);
+    ck_assert_uint_eq(sa->stream_count, 1);
+    ck_assert_uint_eq(sa->stream[0].ssrc, 4711);
+    ck_assert_int_eq(sa->stream[0].origin, SSRC_ORIGIN_LEARNED);
+
+    sa = inner_find_sa(&other.inner, inside->id);
+    ck_assert_int_eq(sa->source_policy, SOURCE_OPEN);
+    ck_assert(sa->bound[0] && !sa->bound[1]);
+    ck_assert(addr_equal(&sa->source.rtp, &heard));
+    ck_assert(addr_equal(&sa->source.rtcp, &inside->source.rtcp));
+    ck_assert_ptr_null(sa->far);
+    ck_assert_int_eq(sa->destination.rtp.family, 0);
+}
+END_TEST
+
+/* The life that wrote ends, and one that has read goes on. */
+static void live_again(void)
+{
+    char error[192];
+    size_t count;
+
+    core_fini(&core);
+    ck_assert(core_init(&core, ROOM));
+    ck_assert_int_eq(state_read(&core.inner, file, file_length, MAX_AGE_US, WALL_US + 1, 5000000,
+                                &count, error, sizeof(error)),
+                     0);
+}
+
+/* The next file has it again, and so has what the dmz-relay is told. */
+START_TEST(test_learned_again)
+{
+    struct addr moved = addr_of("198.18.0.77:9000");
+    struct sa *outside, *inside, *put = sa_new();
+    uint8_t memory[FRAME_MAX_OCTETS];
+    struct srtp_key key;
+    struct writer w;
+    struct reader r;
+
+    add_learned(&outside, &inside);
+    report_bound(outside, "198.18.0.77:9000", "198.18.0.77:9001");
+    write_file();
+    live_again();
+    write_file();
+    ck_assert_uint_eq(read_back(), 2);
+    writer_init(&w, memory, sizeof(memory));
+    wire_put_sa(&w, inner_find_sa(&other.inner, 1), WIRE_REPLICA_FULL);
+    reader_init(&r, memory, writer_length(&w));
+    ck_assert_int_eq(wire_get_sa(&r, put, &key), 0);
+    ck_assert(put->bound[0] && put->bound[1]);
+    ck_assert(addr_equal(&put->source.rtp, &moved));
+    sa_free(put);
 }
 END_TEST
 
@@ -730,6 +854,8 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, test_round_trip);
     tcase_add_test(tc, test_assigned);
+    tcase_add_test(tc, test_learned);
+    tcase_add_test(tc, test_learned_again);
     tcase_add_test(tc, test_empty);
     tcase_add_test(tc, test_numbers_jump);
     tcase_add_test(tc, test_twice);

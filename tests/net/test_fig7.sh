@@ -5,24 +5,23 @@
 . "$(dirname "$0")/lib.sh"
 
 SUITE=AES_CM_128_HMAC_SHA1_80
-PACKETS=100
+PACKETS=150
 EVERY=50 # one SRTCP packet after so many
 CALLS=50
 SECONDS_SENT=3
 
-# port N: where client N of a company, or of the Internet, receives; RTCP is the next one.
-port() { echo $((7000 + 2 * $1)); }
-client() { echo "${LAN[$1]%.*}.$2"; }
+# Client N of a company, or of the Internet, receives at port 7000 + 2 * N; RTCP at the next one.
 
 # rules_clients COMPANY: the clients send to the inner-relay's two ports, and it sends from these to
 # the ports of each client.
 rules_clients() {
-    local c=$1 relay=${DMZ_IN[$1]} i doors=() ports="{ $MEDIA, $((MEDIA + 1)) }"
+    local relay=${DMZ_IN[$1]} net=${LAN[$1]%.1.1} i port doors=() ports="{ $MEDIA, $((MEDIA + 1)) }"
     for ((i = 1; i <= CALLS; i++)); do
-        doors+=("$(client "$c" $i) . $(port $i)-$(($(port $i) + 1))")
+        port=$((7000 + 2 * i))
+        doors+=("$net.1.$i . $port-$((port + 1))")
     done
     cat <<END
-        iifname "inside" oifname "dmz" ip saddr ${LAN[$c]%.1.1}.0.0/16 ip daddr $relay udp dport $ports counter name "out" accept
+        iifname "inside" oifname "dmz" ip saddr $net.0.0/16 ip daddr $relay udp dport $ports counter name "out" accept
         iifname "dmz" oifname "inside" ip saddr $relay udp sport $ports ip daddr . udp dport { $(
         IFS=,
         echo "${doors[*]}"
@@ -49,46 +48,42 @@ add() {
     reply=$(sa_add "$name" --suite $SUITE "$@") || bail "sa add at $name: $reply"
 }
 
-# Call I is between client I of company a and client N of its group: of the Internet, of b or of c. The
-# SSRCs are the same in all groups. The last call of each group has real media on the way in.
-GROUP=() NUMBER=() KEY=()
+# Call I is between client I of company a, which sends from NEAR_FROM and receives at NEAR_AT, and client
+# N of its group: of the Internet, of b or of c. The SSRCs are the same in all groups. The last call of
+# each group has real media on the way in.
+GROUP=() KEY=() IN_SSRC=() OUT_SSRC=() NEAR_FROM=() NEAR_AT=() FAR_FROM=() FAR_AT=()
 real() { case $1 in 17 | 34 | 50) return 0 ;; *) return 1 ;; esac; }
-in_ssrc() { echo $((1000 + NUMBER[$1])); }
-out_ssrc() { echo $((2000 + NUMBER[$1])); }
-# far CALL BASE: address and port of the other side; BASE is "from" where it sends, "at" where it
-# receives.
-far() {
-    local g=${GROUP[$1]} n=${NUMBER[$1]}
+# plan CALL GROUP N
+plan() {
+    local i=$1 g=$2 n=$3 a=${LAN[a]%.*}
+    GROUP[i]=$g KEY[i]=$(new_key $SUITE)
+    IN_SSRC[i]=$((1000 + n)) OUT_SSRC[i]=$((2000 + n))
+    NEAR_FROM[i]=$a.$i:6000 NEAR_AT[i]=$a.$i:$((7000 + 2 * i))
     if [ "$g" = web ]; then
-        [ "$2" = at ] && echo "$WEB:$(port "$n")" || echo "$WEB:$((6000 + 2 * n))"
+        FAR_FROM[i]=$WEB:$((6000 + 2 * n)) FAR_AT[i]=$WEB:$((7000 + 2 * n))
     else
-        [ "$2" = at ] && echo "$(client "$g" "$n"):$(port "$n")" || echo "$(client "$g" "$n"):6000"
+        FAR_FROM[i]=${LAN[$g]%.*}.$n:6000 FAR_AT[i]=${LAN[$g]%.*}.$n:$((7000 + 2 * n))
     fi
 }
-near() { [ "$2" = at ] && echo "$(client a "$1"):$(port "$1")" || echo "$(client a "$1"):6000"; }
-
+# connect CALL: its SAs, two at company a and two at the other company.
 connect() {
-    local i=$1 g=${GROUP[$1]} key=${KEY[$1]} from=(--peer "company-${GROUP[$1]}") to id=scripted
+    local i=$1 g=${GROUP[$1]} from=(--peer "company-${GROUP[$1]}") to id=scripted
+    local in=(--ssrc "${IN_SSRC[i]}" --key "${KEY[i]}") out=(--ssrc "${OUT_SSRC[i]}" --key "${KEY[i]}")
     ! real "$i" || id=real
     to=("${from[@]}")
     if [ "$g" = web ]; then
-        from=(--source "$(far "$i" from)") to=(--to "$(far "$i" at)")
+        from=(--source "${FAR_FROM[i]}") to=(--to "${FAR_AT[i]}")
     else
-        add "inner-$g" --side internal --source "$(far "$i" from)" --ssrc "$(in_ssrc "$i")" \
-            --key "$key" --peer company-a
-        add "inner-$g" --side external --peer company-a --ssrc "$(out_ssrc "$i")" --key "$key" \
-            --to "$(far "$i" at)"
+        add "inner-$g" --side internal --source "${FAR_FROM[i]}" "${in[@]}" --peer company-a
+        add "inner-$g" --side external --peer company-a "${out[@]}" --to "${FAR_AT[i]}"
     fi
-    add inner-a --side external "${from[@]}" --ssrc "$(in_ssrc "$i")" --key "$key" \
-        --to "$(near "$i" at)" --call-id $id
-    add inner-a --side internal --source "$(near "$i" from)" --ssrc "$(out_ssrc "$i")" --key "$key" \
-        "${to[@]}"
+    add inner-a --side external "${from[@]}" "${in[@]}" --to "${NEAR_AT[i]}" --call-id $id
+    add inner-a --side internal --source "${NEAR_FROM[i]}" "${out[@]}" "${to[@]}"
 }
 for ((i = 1; i <= CALLS; i++)); do
-    GROUP[i]=web NUMBER[i]=$i
-    [ $i -le 17 ] || GROUP[i]=b NUMBER[i]=$((i - 17))
-    [ $i -le 34 ] || GROUP[i]=c NUMBER[i]=$((i - 34))
-    KEY[i]=$(new_key $SUITE)
+    if [ $i -le 17 ]; then plan $i web $i; elif [ $i -le 34 ]; then plan $i b $((i - 17)); else
+        plan $i c $((i - 34))
+    fi
     connect $i
 done
 for row in "a 100" "b 34" "c 32"; do
@@ -114,48 +109,48 @@ talk() {
         --rtcp-every $EVERY --save "$W/$1.sent"
 }
 for ((i = 1; i <= CALLS; i++)); do
-    real $i || listen "in-$i" lan-a "$(near $i at)" "${KEY[i]}"
-    listen "out-$i" "${SPACE[${GROUP[i]}]}" "$(far $i at)" "${KEY[i]}"
+    real $i || listen "in-$i" lan-a "${NEAR_AT[i]}" "${KEY[i]}"
+    listen "out-$i" "${SPACE[${GROUP[i]}]}" "${FAR_AT[i]}" "${KEY[i]}"
 done
-gst_receive got-17 lan-a "$(client a 17)" "$(port 17)" $SUITE "${KEY[17]}" "$(in_ssrc 17)"
-ffmpeg_receive got-34 lan-a "$(client a 34)" "$(port 34)" $SUITE "${KEY[34]}"
-ffmpeg_receive got-50 lan-a "$(client a 50)" "$(port 50)" $SUITE "${KEY[50]}"
+gst_receive got-17 lan-a "${NEAR_AT[17]%:*}" "${NEAR_AT[17]#*:}" $SUITE "${KEY[17]}" "${IN_SSRC[17]}"
+ffmpeg_receive got-34 lan-a "${NEAR_AT[34]%:*}" "${NEAR_AT[34]#*:}" $SUITE "${KEY[34]}"
+ffmpeg_receive got-50 lan-a "${NEAR_AT[50]%:*}" "${NEAR_AT[50]#*:}" $SUITE "${KEY[50]}"
 ready() { at_least $((2 * CALLS - 3)) eval "ls '$W'/*.ready | wc -l"; }
 wait_for 10 ready || bail "the receivers do not listen"
 
 for ((i = 1; i <= CALLS; i++)); do
     g=${GROUP[i]}
-    real $i || talk "in-$i" "${SPACE[$g]}" "$(far $i from)" "${RELAY[$g]}" "$(in_ssrc $i)" "${KEY[i]}"
-    talk "out-$i" lan-a "$(near $i from)" "${DMZ_IN[a]}" "$(out_ssrc $i)" "${KEY[i]}"
+    real $i || talk "in-$i" "${SPACE[$g]}" "${FAR_FROM[i]}" "${RELAY[$g]}" "${IN_SSRC[i]}" "${KEY[i]}"
+    talk "out-$i" lan-a "${NEAR_FROM[i]}" "${DMZ_IN[a]}" "${OUT_SSRC[i]}" "${KEY[i]}"
 done
-ffmpeg_send 17 inet 440 $SECONDS_SENT $SUITE "${KEY[17]}" "$(in_ssrc 17)" 6034 "${DMZ_OUT[a]}" $MEDIA
-gst_send 34 lan-b 550 $SECONDS_SENT $SUITE "${KEY[34]}" "$(in_ssrc 34)" "$(client b 17)" 6000 \
+ffmpeg_send 17 inet 440 $SECONDS_SENT $SUITE "${KEY[17]}" "${IN_SSRC[17]}" 6034 "${DMZ_OUT[a]}" $MEDIA
+gst_send 34 lan-b 550 $SECONDS_SENT $SUITE "${KEY[34]}" "${IN_SSRC[34]}" "${FAR_FROM[34]%:*}" 6000 \
     "${DMZ_IN[b]}" $MEDIA
-ffmpeg_send 50 lan-c 660 $SECONDS_SENT $SUITE "${KEY[50]}" "$(in_ssrc 50)" 6000 "${DMZ_IN[c]}" $MEDIA \
-    "$(client c 16)"
+ffmpeg_send 50 lan-c 660 $SECONDS_SENT $SUITE "${KEY[50]}" "${IN_SSRC[50]}" 6000 "${DMZ_IN[c]}" $MEDIA \
+    "${FAR_FROM[50]%:*}"
 # shellcheck disable=SC2034
 exec {BEGIN}<>"$W/begin"
 
-# all_arrived DIRECTION: each scripted receiver has its sender's packets, and no others.
+# all_arrived DIRECTION NUMBER: each scripted receiver has its sender's packets, and no others.
 all_arrived() {
-    local i name bad=0
+    local i bad=0 got=()
     for ((i = 1; i <= CALLS; i++)); do
-        name=$1-$i
-        [ -n "${PID[$name]-}" ] || continue
-        finish_of "$name" 20 || bad=$((bad + 1))
-        [ "$(field "$name" '"\(.rtp) \(.rtcp) \(.ssrcs)"')" = "$PACKETS $((PACKETS / EVERY)) 1" ] ||
-            { bad=$((bad + 1)) && cat "$W/$name.out" "$W/$name.log"; }
-        cat "$W/$name.sent" >>"$W/$1.sent"
-        cat "$W/$name.got" >>"$W/$1.got"
+        [ -n "${PID[$1-$i]-}" ] || continue
+        finish_of "$1-$i" 20 || { bad=$((bad + 1)) && cat "$W/$1-$i.out" "$W/$1-$i.log"; }
+        got+=("$W/$1-$i.got")
     done
-    [ $bad = 0 ] && same_datagrams "$W/$1.sent" "$W/$1.got"
+    jq -s "map(select(.rtp == $PACKETS and .rtcp == $PACKETS / $EVERY and .ssrcs == 1)) | length" \
+        "${got[@]/%.got/.out}" >"$W/$1.good"
+    cat "${got[@]/%.got/.sent}" >"$W/$1.sent"
+    cat "${got[@]}" >"$W/$1.got"
+    [ $bad = 0 ] && [ "$(cat "$W/$1.good")" = "$2" ] && same_datagrams "$W/$1.sent" "$W/$1.got"
 }
 for ((i = 1; i <= CALLS; i++)); do
     real $i || finish_of "talk-in-$i" 20 || bail "sender in-$i"
     finish_of "talk-out-$i" 20 || bail "sender out-$i"
 done
-check "inward: the 47 scripted clients have all of their packets and no others" all_arrived in
-check "outward: and so have all 50" all_arrived out
+check "inward: the 47 scripted clients have all of their packets and no others" all_arrived in $((CALLS - 3))
+check "outward: and so have all 50" all_arrived out $CALLS
 real_packets() { ctl_json inner-a sa list | jq "[.sas[] | select(.call_id == \"real\") | .packets] | min"; }
 check "every packet of the real media came" wait_for 20 at_least $((SECONDS_SENT * 50)) real_packets
 for row in "17 440" "34 550" "50 660"; do
@@ -197,8 +192,10 @@ at_once() {
 }
 is "media from three networks at once" \
     "$(at_once internet 3 "udp and dst host ${DMZ_OUT[a]} and dst port $MEDIA")" 3
-is "media for 50 clients at once" \
-    "$(at_once inside-a 5 "udp and src host ${DMZ_IN[a]} and src port $MEDIA")" $CALLS
+# The real media begin and end when ffmpeg and GStreamer are ready.
+others="not dst host ${NEAR_AT[17]%:*} and not dst host ${NEAR_AT[34]%:*} and not dst host ${NEAR_AT[50]%:*}"
+is "media for the 47 scripted clients at once" "$(at_once inside-a 5 \
+    "udp and src host ${DMZ_IN[a]} and src port $MEDIA and $others")" $((CALLS - 3))
 for c in a b c; do
     is "company $c: no TCP at the internal firewall" "$(packets inside-$c tcp)" 0
     is "company $c: nothing but UDP with the relay's two ports" "$(packets inside-$c \

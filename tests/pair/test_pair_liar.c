@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/tlv.h"
+#include "common/sa/reportwire.h"
 #include "common/sa/table.h"
 #include "common/srtp/srtp.h"
 #include "tests/pair/pair.h"
@@ -401,6 +402,41 @@ START_TEST(test_harmless_lies)
 }
 END_TEST
 
+/* Reports of everything, thousands of them: seen in what is displayed, and nowhere else. */
+START_TEST(test_lying_reports)
+{
+    const struct inner_link *link;
+    struct stage stage;
+    uint8_t body[FRAME_MAX_OCTETS];
+    struct writer w;
+
+    set_up(&stage);
+    link = &stage.pair->site[0].inner->links[0];
+    for (unsigned i = 0; i < 3000; i++) {
+        struct sa_report report = {.id = i % 100,
+                                   .generation = 1,
+                                   .packets = UINT64_MAX - i,
+                                   .stray_verdict = VERDICT_RATE,
+                                   .heard_count = 1};
+
+        report.bound[0] = report.bound[1] = report.stray = sample_addr("10.1.0.66:6666");
+        report.heard[0] = (struct sa_heard){.ssrc = i, .origin = SSRC_ORIGIN_ASSIGNED, .rtp = true};
+        report.heard[0].index = (UINT64_C(1) << 48) - 1;
+        writer_init(&w, body, sizeof(body));
+        reportwire_put(&w, &report);
+        pair_inject(stage.tunnel, true, FRAME_SA_REPORT, body, writer_length(&w));
+    }
+    pair_make_rtp(stage.first);
+    media(&stage, label_of(&stage, stage.first), stage.first);
+    ck_assert_ptr_nonnull(stage.tunnel->inner);
+    ck_assert_uint_eq(left(&stage), 1);
+    pair_expect_received(stage.first, false);
+    ck_assert_uint_eq(link->reports, 3 * 30);
+    ck_assert_uint_eq(link->reports_ignored, 3000 - 3 * 30);
+    tear_down(&stage);
+}
+END_TEST
+
 /* It says that it holds versions which it does not: it only harms itself. */
 START_TEST(test_lie_about_versions)
 {
@@ -464,6 +500,7 @@ int main(void)
     tcase_add_test(tc, test_flood);
     tcase_add_loop_test(tc, test_control_lies, 0, sizeof(lies) / sizeof(lies[0]));
     tcase_add_test(tc, test_harmless_lies);
+    tcase_add_test(tc, test_lying_reports);
     tcase_add_test(tc, test_lie_about_versions);
     tcase_add_test(tc, test_what_the_dmz_knows);
     suite_add_tcase(suite, tc);

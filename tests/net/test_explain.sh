@@ -9,7 +9,9 @@ LOG_LEVEL=info
 GONE=10.9.1.99 # an address of the inside that nobody has
 INNER_EXTRA="[peer other]
 address = $STRANGER
-rtp-port = 5004"
+rtp-port = 5004
+[learning]
+source-policy = strict"
 
 pair_up
 

@@ -96,12 +96,13 @@ END
 }
 
 # ffmpeg_send NAME SPACE FREQUENCY SECONDS SUITE KEY SSRC LOCAL-PORT ADDRESS PORT [LOCAL-ADDRESS]: a
-# tone as SRTP, 20 ms a packet, with sender reports and a BYE at the end as SRTCP.
+# tone as SRTP, 20 ms a packet, with sender reports and a BYE at the end as SRTCP. SEQ: its first
+# sequence number.
 ffmpeg_send() {
     local local_port=$8
     start "$1" "$2" ffmpeg -nostdin -hide_banner -loglevel warning -re -f lavfi \
         -i "sine=frequency=$3:sample_rate=8000:duration=$4:samples_per_frame=160" \
-        -c:a pcm_mulaw -ssrc "$7" -rtpflags send_bye -f rtp -sdp_file /dev/null \
+        -c:a pcm_mulaw -ssrc "$7" ${SEQ:+-seq "$SEQ"} -rtpflags send_bye -f rtp -sdp_file /dev/null \
         -srtp_out_suite "$5" -srtp_out_params "$6" \
         "srtp://$9:${10}?localrtpport=$local_port&localrtcpport=$((local_port + 1))&pkt_size=200${11:+&localaddr=${11}}"
 }

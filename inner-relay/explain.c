@@ -118,6 +118,18 @@ static enum explain_cause silence(const struct explain_direction *d)
     return EXPLAIN_NOTHING;
 }
 
+/*
+ * A packet that was tried for several SAs and fits none: each of them has seen it, none counts it,
+ * and it says nothing of most of them.
+ */
+static bool is_anybodys(const struct explain_direction *d)
+{
+    enum verdict verdict = d->in.stray_verdict;
+
+    return d->shares_stray && d->in.verdicts[verdict] == 0 && verdict != VERDICT_NO_SA &&
+           verdict != VERDICT_LEARN_LIMIT;
+}
+
 static enum explain_cause diagnose_in(const struct explain_direction *d)
 {
     const struct explain_end *in = &d->in;
@@ -127,6 +139,8 @@ static enum explain_cause diagnose_in(const struct explain_direction *d)
     /* The last that was heard of the sender is what counts. */
     if (in->stray_age_us >= in->rtp_age_us)
         return silence(d);
+    if (is_anybodys(d))
+        return in->age_us == EXPLAIN_NEVER ? EXPLAIN_NO_KEY_FITS : silence(d);
     /* Not all plain RTP looks plain, but plain RTCP does. */
     if (in->stray_verdict == VERDICT_AUTH_FAIL && in->verdicts[VERDICT_PLAIN_RTCP])
         return EXPLAIN_PLAIN_RTP;

@@ -61,6 +61,12 @@
       "than the SA's{drops}.",                                                                     \
       "Compare suite and key of the SA with the a=crypto line that the sender uses; after a new "  \
       "offer or answer they may have changed (relayctl sa rekey).")                                \
+    X(NO_KEY_FITS, "no-key-fits", 5,                                                               \
+      "Nothing that verifies comes from the sender {source}. Packets from {stray} fit the key of " \
+      "none of the SAs that may send from there, of which there are several: they may be its "     \
+      "sender's, or another's.",                                                                   \
+      "Is the sender on hold or muted? If it sends, compare suite, key and SSRC of the SA with "   \
+      "the sender's; an exact --source or --ssrc for each SA tells whose packets they are.")       \
     X(PLAIN_RTP, "plain-rtp", 5,                                                                   \
       "The sender {stray} sends plain RTP where SRTP is expected{drops}.",                         \
       "Was RTP/AVP negotiated in place of RTP/SAVP, or is SRTP turned off in the sender?")         \
@@ -158,9 +164,11 @@ struct explain_direction {
     unsigned ssrc_count;
     uint32_t ssrc[SA_SSRC_MAX];
     struct explain_end in, out;
-    struct addr listener;      /* where the sender has to send RTP to; family 0: not known */
-    bool heard_known;          /* what comes to the listener is known: */
-    uint64_t heard_age_us;     /* since the last packet of anybody */
+    struct addr listener;  /* where the sender has to send RTP to; family 0: not known */
+    bool heard_known;      /* what comes to the listener is known: */
+    uint64_t heard_age_us; /* since the last packet of anybody */
+    bool shares_stray; /* other SAs, too, may send from where the dropped packet in.stray came from
+                        */
     const char *listener_name; /* "main" */
 };
 

@@ -2,7 +2,9 @@
 
 #include <string.h>
 
+#include "common/sa/candidates.h"
 #include "common/sa/far.h"
+#include "common/sa/table.h"
 
 static uint64_t age(uint64_t then_us, uint64_t now_us)
 {
@@ -105,6 +107,38 @@ static void fill_listener_there(struct explain_direction *d, const struct inner_
     }
 }
 
+/* ------------------------------------------------------------ whose packet was dropped */
+
+/* SAs of a group that are looked at: if so many have been heard, one more has not. */
+enum { SHARES_LOOKS = 64 };
+
+/* Who was heard elsewhere is no candidate any more at the relay that heard it. */
+static bool has_other(const struct candidates_group *group, const struct sa *sa, bool bound)
+{
+    for (uint32_t i = 0; i < group->count; i++) {
+        if (i == SHARES_LOOKS)
+            return true;
+        if (group->sa[i] != sa && (bound || !far_bound(group->sa[i], false)))
+            return true;
+    }
+    return false;
+}
+
+static bool shares_stray(const struct inner *inner, const struct sa *sa, const struct addr *stray)
+{
+    const struct candidates *c = table_candidates(inner->table);
+
+    if (!stray->family)
+        return false;
+    for (enum candidates_kind kind = 0; kind < CANDIDATES_KINDS; kind++) {
+        struct candidates_group group = candidates_group(c, kind, sa->side, stray);
+
+        if (has_other(&group, sa, kind == CANDIDATES_FRESH || kind == CANDIDATES_HEARD))
+            return true;
+    }
+    return false;
+}
+
 /* ------------------------------------------------------------ a direction */
 
 static void fill_outside(struct explain_direction *d, const struct inner_link *link,
@@ -154,6 +188,7 @@ static void fill_direction(struct explain_direction *d, const struct inner_link 
         fill_outside(d, link, sa, now_us);
     else
         fill_inside(d, link, sa, other, now_us);
+    d->shares_stray = shares_stray(link->inner, sa, &d->in.stray);
 }
 
 void facts_gather(struct inner *inner, const struct sa *sa, struct explain_facts *facts,

@@ -349,6 +349,79 @@ START_TEST(test_fault)
 }
 END_TEST
 
+/* ------------------------------------------------------------ phones behind one NAT */
+
+enum { TALKS, WRONG, SILENT, PHONES };
+
+static void send_from(struct pair_sender *phone, unsigned n)
+{
+    struct addr source = sample_addr("198.51.100.99:40000");
+
+    source.port = (uint16_t)(source.port + n);
+    pair_make_rtp(phone);
+    give(phone, false, &source);
+}
+
+static enum explain_cause cause_of(const struct pair_sender *phone)
+{
+    struct inner *inner = phone->pair->site[0].inner;
+    struct explain_facts facts;
+    struct explained out;
+
+    facts_gather(inner, inner_find_sa(inner, phone->id), &facts, phone->pair->now_us);
+    explain(&facts, &out);
+    return out.direction[0].cause;
+}
+
+/*
+ * Their address is all that is known of them, and one has a wrong key: whose packets these are is
+ * known when all others were heard, and not before.
+ */
+START_TEST(test_behind_one_nat)
+{
+    struct pair *pair = pair_new(1);
+    struct pair_sender *phones[PHONES];
+    struct admit_request request;
+
+    pair->site[0].inner->options.learns_ssrcs = true;
+    for (unsigned i = 0; i < PHONES; i++) {
+        pair_request(&request, SA_SIDE_EXTERNAL, SUITE_COUNT * i);
+        request.source_policy = SOURCE_HINTED;
+        request.hint = sample_addr("198.51.100.99:5060");
+        request.source.rtp = sample_addr("192.168.1.7:4000");
+        request.source.rtp.port = (uint16_t)(request.source.rtp.port + 2 * i);
+        request.source.rtcp.family = 0;
+        request.ssrc_count = 0;
+        phones[i] = pair_sender_new(pair, 0, &request);
+        /* What it sends nobody is told of. */
+        if (i == WRONG) {
+            protect_free(phones[i]->protect);
+            request.key.octets[3]++;
+            phones[i]->protect = protect_new(request.suite, request.key.octets, request.ssrc[0]);
+        }
+    }
+    (void)pair_run_until_synced(pair);
+    for (unsigned i = 0; i < 200; i++) {
+        send_from(phones[TALKS], TALKS);
+        send_from(phones[WRONG], WRONG);
+        if (i == 100) {
+            ck_assert_int_eq(cause_of(phones[TALKS]), EXPLAIN_FLOWS);
+            ck_assert_int_eq(cause_of(phones[WRONG]), EXPLAIN_NO_KEY_FITS);
+            ck_assert_int_eq(cause_of(phones[SILENT]), EXPLAIN_NO_KEY_FITS);
+        }
+        if (i > 100)
+            send_from(phones[SILENT], SILENT);
+        pair_run(pair, 20 * PAIR_MS);
+    }
+    ck_assert_int_eq(cause_of(phones[TALKS]), EXPLAIN_FLOWS);
+    ck_assert_int_eq(cause_of(phones[WRONG]), EXPLAIN_WRONG_KEY);
+    ck_assert_int_eq(cause_of(phones[SILENT]), EXPLAIN_FLOWS);
+    for (unsigned i = 0; i < PHONES; i++)
+        pair_sender_free(phones[i]);
+    pair_free(pair);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("pair_explain");
@@ -358,6 +431,7 @@ int main(void)
     tcase_add_checked_fixture(tc, sample_engine_start, NULL);
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, test_fault, 0, sizeof(faults) / sizeof(faults[0]));
+    tcase_add_test(tc, test_behind_one_nat);
     suite_add_tcase(suite, tc);
     result = unit_run(suite);
     sample_engine_stop();

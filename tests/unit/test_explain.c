@@ -110,6 +110,46 @@ ROW(wrong_key_inside)
     drop(&in->in, VERDICT_AUTH_FAIL, "10.0.0.7:5004");
 }
 
+/* Phones behind one NAT: somebody's key is wrong, but whose? */
+static void anybodys(struct explain_end *end)
+{
+    drop(end, VERDICT_AUTH_FAIL, "198.51.100.7:41000");
+    end->verdicts[VERDICT_AUTH_FAIL] = 0;
+}
+
+ROW(no_key_fits)
+{
+    UNUSED;
+    mute(out);
+    anybodys(&out->in);
+    out->shares_stray = true;
+}
+
+ROW(only_its_key_does_not_fit)
+{
+    UNUSED;
+    mute(out);
+    anybodys(&out->in);
+}
+
+/* It is on hold, and what the others send is no news of it. */
+ROW(others_key_does_not_fit)
+{
+    UNUSED;
+    anybodys(&out->in);
+    out->shares_stray = true;
+    out->in.age_us = out->in.rtp_age_us = out->out.age_us = out->out.rtp_age_us = 20 * S;
+}
+
+/* It counts them: they are its own. */
+ROW(its_own_among_many)
+{
+    UNUSED;
+    mute(out);
+    drop(&out->in, VERDICT_AUTH_FAIL, "198.51.100.7:40000");
+    out->shares_stray = true;
+}
+
 /* A new key that the SA was not told of, in the middle of the call. */
 ROW(key_changed)
 {
@@ -422,6 +462,13 @@ static const struct {
      "than the SA's (52 dropped as auth-fail). The other direction flows."},
     {"wrong key inside", wrong_key_inside, EXPLAIN_WRONG_KEY, IN,
      "10.0.0.7:5004 come to the inner-relay"},
+    {"no key fits", no_key_fits, EXPLAIN_NO_KEY_FITS, OUT,
+     "from the sender 198.51.100.7:40000. Packets from 198.51.100.7:41000 fit"},
+    {"only its key does not fit", only_its_key_does_not_fit, EXPLAIN_WRONG_KEY, OUT,
+     "of the sender 198.51.100.7:41000 come"},
+    {"another's key does not fit", others_key_does_not_fit, EXPLAIN_STOPPED, OUT,
+     "has sent nothing for 20 s."},
+    {"its own among many", its_own_among_many, EXPLAIN_WRONG_KEY, OUT, "its key is another one"},
     {"key changed", key_changed, EXPLAIN_WRONG_KEY, OUT, "its key is another one"},
     {"somebody forges", somebody_forges, EXPLAIN_FLOWS, OUT, "flow to"},
     {"nothing sent", nothing_sent, EXPLAIN_NOTHING, OUT,

@@ -663,7 +663,8 @@ static void prefetch_lookups(const struct table *table, const struct table_looku
             sa_prefetch(sa_of(table, *lookups[i].bucket));
     }
     for (size_t i = 0; i < count; i++) {
-        if (*lookups[i].bucket)
+        /* By its label an SA is found before it has an SSRC. */
+        if (*lookups[i].bucket && sa_of(table, *lookups[i].bucket)->stream_count > 0)
             __builtin_prefetch(stream_of(table, *lookups[i].bucket));
     }
 }

@@ -179,6 +179,7 @@ static int start_core(struct daemon *daemon, char *error, size_t error_size)
         relay->names[i] = settings->tunnel.sites.name[i];
     if (dmz_init(&relay->core, &options, relay->names, &out, &hooks) < 0) {
         snprintf(error, error_size, "no memory for [limits] max-sas = %zu", options.max_sas);
+        dmz_fini(&relay->core);
         free(relay);
         return ERR_NOMEM;
     }

@@ -216,6 +216,16 @@ START_TEST(test_stats)
 }
 END_TEST
 
+/* Where memory ran out before all of it was made. */
+START_TEST(test_half_a_core)
+{
+    static struct dmz half;
+
+    dmz_fini(&half);
+    ck_assert_ptr_null(half.table);
+}
+END_TEST
+
 #define LIST_MEMBERS                                                                               \
     "id side call_id site source destination ssrc label suite packets octets dropped last_packet " \
     "state source_policy source_bound bound hint destination_learned"
@@ -361,6 +371,7 @@ int main(void)
     tcase_add_test(tc, test_status);
     tcase_add_test(tc, test_peers);
     tcase_add_test(tc, test_stats);
+    tcase_add_test(tc, test_half_a_core);
     tcase_add_test(tc, test_sas);
     tcase_add_loop_test(tc, test_pages, 0, sizeof(pages) / sizeof(pages[0]));
     tcase_add_loop_test(tc, test_bad_pages, 0, sizeof(bad_pages) / sizeof(bad_pages[0]));

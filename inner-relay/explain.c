@@ -139,6 +139,9 @@ static enum explain_cause diagnose_in(const struct explain_direction *d)
     /* The last that was heard of the sender is what counts. */
     if (in->stray_age_us >= in->rtp_age_us)
         return silence(d);
+    /* Who has sent SRTP waits for no answer of ICE: on hold it keeps the path open so. */
+    if (in->stray_verdict == VERDICT_STUN && in->rtp_age_us != EXPLAIN_NEVER)
+        return silence(d);
     if (is_anybodys(d))
         return in->age_us == EXPLAIN_NEVER ? EXPLAIN_NO_KEY_FITS : silence(d);
     /* Not all plain RTP looks plain, but plain RTCP does. */
@@ -147,12 +150,27 @@ static enum explain_cause diagnose_in(const struct explain_direction *d)
     return cause_in(in->stray_verdict);
 }
 
+/* What keeps from leaving what was taken: other drops are of copies, or of what others made up. */
+static bool is_in_the_way(enum verdict verdict)
+{
+    switch (verdict) {
+    case VERDICT_NO_DESTINATION:
+    case VERDICT_RATE:
+    case VERDICT_TOO_BIG:
+    case VERDICT_UNREACHABLE:
+    case VERDICT_SOCKET_FULL:
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* The other relay, when packets come in. */
 static enum explain_cause diagnose_out(const struct explain_direction *d)
 {
     const struct explain_end *in = &d->in, *out = &d->out;
 
-    if (is_recent(out->stray_age_us))
+    if (is_recent(out->stray_age_us) && (!flows(out) || is_in_the_way(out->stray_verdict)))
         return cause_out(out->stray_verdict);
     if (flows(out))
         return EXPLAIN_FLOWS;

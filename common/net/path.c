@@ -152,16 +152,47 @@ static bool is_search_due(const struct path *path, const struct path_found *foun
            learn_is_fresh(&path->learn, path->side, source);
 }
 
-/* A sender that has its source to itself sends something else than SRTP: DTLS, for one. */
-static void note_noise(const struct path *path, const struct addr *source, enum verdict verdict,
-                       uint64_t now_us)
-{
-    struct sa *sa = table_at_source(path->learn.table, path->side, source);
+/* SAs that are told of one such packet. */
+enum { NOISE_EXPECTED = 8 };
 
-    if (!sa || table_shares_source(path->learn.table, sa, false))
+/* Those that wait for a sender at this IP address. Whose it is, is not known: none counts it. */
+static void note_expected(const struct path *path, const struct addr *source, enum verdict verdict,
+                          uint64_t now_us)
+{
+    struct candidates_search search;
+    struct candidates_cursor cursor = {.turn = 0};
+    struct sa *sa;
+
+    if (candidates_begin(table_candidates(path->learn.table), path->side, source, true, &search) ==
+            0 ||
+        search.open_only)
+        return;
+    for (unsigned left = NOISE_EXPECTED;
+         left > 0 && (sa = candidates_next(&search, &cursor)) != NULL; left--) {
+        if (addr_ip_equal(&sa->source.rtp, source) || addr_ip_equal(&sa->hint, source))
+            verify_stray(sa, source, verdict, now_us);
+    }
+}
+
+/*
+ * A sender that has its source to itself sends something else than SRTP: DTLS, for one. An empty
+ * datagram keeps a firewall open (RFC 6263) and says nothing of the sender.
+ */
+static void note_noise(const struct path *path, const struct udp_packet *packet,
+                       enum verdict verdict, uint64_t now_us)
+{
+    struct sa *sa = table_at_source(path->learn.table, path->side, &packet->source);
+
+    if (packet->length == 0)
+        return;
+    if (!sa) {
+        note_expected(path, &packet->source, verdict, now_us);
+        return;
+    }
+    if (table_shares_source(path->learn.table, sa, false))
         return;
     verify_count(sa, verdict);
-    verify_stray(sa, source, verdict, now_us);
+    verify_stray(sa, &packet->source, verdict, now_us);
 }
 
 enum verdict path_verify(const struct path *path, struct path_found *found, bool rtcp_port,
@@ -172,7 +203,7 @@ enum verdict path_verify(const struct path *path, struct path_found *found, bool
     struct sa *other = NULL;
 
     if (verdict != VERDICT_ACCEPTED) {
-        note_noise(path, &packet->source, verdict, now_us);
+        note_noise(path, packet, verdict, now_us);
         return verdict;
     }
     verdict = said = ask_known(path, found, rtcp_port, now_us);

@@ -72,7 +72,7 @@ while True:
 }
 
 for name in well wrong-key wrong-key-inside nothing-sent one-direction moved wrong-ssrc plain \
-    wrong-port dtls stun rtcp-only replay stopped no-listener; do
+    wrong-port dtls stun keepalive rtcp-only replay stopped no-listener; do
     call $name
 done
 call no-host $GONE
@@ -117,6 +117,7 @@ outside plain --plain
 outside wrong-port --to "$DMZ_RTP:$((DMZ_PORT + 1))"
 repeat dtls <<<16fefd0000000000000000000401000000
 repeat stun <<<000100002112a442000102030405060708090a0b
+repeat keepalive <<<"" # empty datagrams, as rtp-prime sends them while its client is silent
 outside rtcp-only --rtcp-every 5
 outside rate
 # Those that begin well.
@@ -155,6 +156,7 @@ cause plain plain-rtp "^The sender $CLIENT:${PORT[plain]} sends plain RTP.* $one
 cause wrong-port wrong-port "sends to the wrong port of the dmz-relay"
 cause dtls dtls "sends DTLS where SRTP is expected.* $one_way"
 cause stun stun "sends STUN where SRTP is expected"
+cause keepalive nothing-heard "^Nothing comes from the sender $CLIENT:${PORT[keepalive]}.* $one_way"
 cause rtcp-only only-rtcp "comes RTCP, but no RTP\. $one_way"
 cause rate rate "sends more than its SA may, 32 kbit/s"
 cause replay replay "are old ones.* $one_way"

@@ -331,6 +331,16 @@ ROW(stun)
     drop(&out->in, VERDICT_STUN, "198.51.100.7:40000");
 }
 
+/* It keeps the path open by it. */
+ROW(on_hold_with_stun)
+{
+    stopped(f, out, in);
+    out->in.stray_verdict = VERDICT_STUN;
+    out->in.stray_age_us = 2 * S;
+    out->in.stray = sample_addr("198.51.100.7:40000");
+    out->in.verdicts[VERDICT_STUN] = 3;
+}
+
 ROW(zrtp)
 {
     UNUSED;
@@ -420,6 +430,15 @@ ROW(lost_between)
 {
     UNUSED;
     out->out = silent();
+}
+
+/* The originals came, too. */
+ROW(copies_on_the_way)
+{
+    UNUSED;
+    out->out.stray_verdict = VERDICT_REPLAY;
+    out->out.stray_age_us = 100 * MS;
+    out->out.verdicts[VERDICT_REPLAY] = 200;
 }
 
 ROW(altered_on_the_way)
@@ -522,6 +541,8 @@ static const struct {
     {"too big", big_packets, EXPLAIN_TOO_BIG, IN, "too big"},
     {"late", late, EXPLAIN_LATE, OUT, "(400 dropped as tunnel-late)"},
     {"lost", lost_between, EXPLAIN_LOST, OUT, "do not come to the inner-relay"},
+    {"on hold, with STUN", on_hold_with_stun, EXPLAIN_STOPPED, OUT, "has sent nothing for 14 s."},
+    {"copies", copies_on_the_way, EXPLAIN_FLOWS, OUT, "flow to"},
     {"altered", altered_on_the_way, EXPLAIN_FAR_DROPS, OUT,
      "the inner-relay drops them: the authentication tag is wrong"},
     {"send buffer", full, EXPLAIN_SOCKET_FULL, IN, "its send buffer is full"},

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/err.h"
+#include "common/sa/candidates.h"
 #include "common/sa/table.h"
 #include "common/srtp/srtp.h"
 #include "tests/unit/protect.h"
@@ -226,10 +227,10 @@ START_TEST(test_not_found)
         ck_assert_ptr_null(found);
     }
     ck_assert_uint_eq(sa->packets, 0);
-    /* Noise from the source that the sender has to itself is its own. */
+    /* Noise from the source that the sender has to itself is its own; what is empty is no noise. */
     for (int v = 0; v < VERDICT_COUNT; v++)
         ck_assert_uint_eq(sa->verdicts[v],
-                          v == VERDICT_MALFORMED ? 12 : (uint32_t)(v == VERDICT_TOO_BIG));
+                          v == VERDICT_MALFORMED ? 11 : (uint32_t)(v == VERDICT_TOO_BIG));
     ck_assert_int_eq(sa->stray.verdict, VERDICT_MALFORMED);
     ck_assert(addr_equal(&sa->stray.from, &packet.source));
 }
@@ -251,6 +252,34 @@ START_TEST(test_noise_of_a_shared_source)
     ck_assert_int_eq(admit_packet(&packet, SA_SIDE_EXTERNAL, false, &found), VERDICT_MALFORMED);
     ck_assert_uint_eq(sa->verdicts[VERDICT_MALFORMED] + other->verdicts[VERDICT_MALFORMED], 0);
     ck_assert_uint_eq(sa->stray.at_us + other->stray.at_us, 0);
+}
+END_TEST
+
+/* From where a sender is expected that was not heard yet: whose it is, is not certain. */
+START_TEST(test_noise_of_an_expected_sender)
+{
+    struct udp_packet packet = make_rtp(1);
+    struct sa *found;
+
+    sa->source_policy = _i == 1 ? SOURCE_OPEN : SOURCE_HINTED;
+    sa->hint = addr_of("198.51.100.9:5060");
+    insert(false);
+    packet.source = addr_of(_i == 2 ? "198.51.100.10:7777" : "198.51.100.9:7777");
+    packet.length = 0;
+    ck_assert_int_eq(admit_packet(&packet, SA_SIDE_EXTERNAL, false, &found), VERDICT_MALFORMED);
+    ck_assert_uint_eq(sa->stray.at_us, 0);
+    packet.length = 3;
+    ck_assert_int_eq(admit_packet(&packet, SA_SIDE_EXTERNAL, false, &found), VERDICT_MALFORMED);
+    ck_assert_ptr_null(found);
+    ck_assert_uint_eq(sa->verdicts[VERDICT_MALFORMED], 0);
+    ck_assert_int_eq(sa->stray.at_us != 0, _i != 2);
+    ck_assert_int_eq(addr_equal(&sa->stray.from, &packet.source), _i != 2);
+    /* Once it was heard, it is not expected elsewhere. */
+    sa->stray.at_us = 0;
+    sa->bound[0] = true;
+    candidates_update(table_candidates(table), sa);
+    ck_assert_int_eq(admit_packet(&packet, SA_SIDE_EXTERNAL, false, &found), VERDICT_MALFORMED);
+    ck_assert_uint_eq(sa->stray.at_us, 0);
 }
 END_TEST
 
@@ -877,6 +906,7 @@ int main(void)
     tcase_add_test(tc, test_either_source);
     tcase_add_test(tc, test_not_found);
     tcase_add_test(tc, test_noise_of_a_shared_source);
+    tcase_add_loop_test(tc, test_noise_of_an_expected_sender, 0, 3);
     tcase_add_test(tc, test_stray);
     tcase_add_loop_test(tc, test_failed, 0, sizeof(quotes) / sizeof(quotes[0]));
     tcase_add_test(tc, test_verified);

@@ -84,15 +84,28 @@ ssrc() { echo $((0x80000000 + $1)); }
 
 # talk: both ends of the calls of all rows send, to the end.
 talk() {
-    local name port
+    callers_talk
+    phones_talk
+    all_said
+}
+callers_talk() {
+    local name
     for name in "${ROWS[@]}"; do
-        port=${PORT_OF[$name]}
-        send "$name-web" inet --from "$WEB:$port" --to "${WEB_SENDS_TO[$name]}" \
-            --ssrc "$(ssrc "$port")" --key "${KEY_IN[$name]}" "${SENDING[@]}" \
+        send "$name-web" inet --from "$WEB:${PORT_OF[$name]}" --to "${WEB_SENDS_TO[$name]}" \
+            --ssrc "$(ssrc "${PORT_OF[$name]}")" --key "${KEY_IN[$name]}" "${SENDING[@]}" \
             --save "$W/$name-web.sent"
-        send "$name-phone" lan-a --from "$CALLEE:$port" --to "${PHONE_SENDS_TO[$name]}" \
-            --ssrc "$port" --key "${KEY_OUT[$name]}" "${SENDING[@]}" --save "$W/$name-phone.sent"
     done
+}
+phones_talk() {
+    local name
+    for name in "${ROWS[@]}"; do
+        send "$name-phone" lan-a --from "$CALLEE:${PORT_OF[$name]}" \
+            --to "${PHONE_SENDS_TO[$name]}" --ssrc "${PORT_OF[$name]}" --key "${KEY_OUT[$name]}" \
+            "${SENDING[@]}" --save "$W/$name-phone.sent"
+    done
+}
+all_said() {
+    local name
     for name in "${ROWS[@]}"; do
         finish_of "$name-phone" 30 || bail "sender of the phone of $name"
         finish_of "$name-web" 30 || bail "sender of the caller of $name"
@@ -137,3 +150,48 @@ heard_all() {
     [ -s "$W/$1.wanted" ] && diff "$W/$1.wanted" "$W/$1.heard" | head -n 5 &&
         cmp -s "$W/$1.wanted" "$W/$1.heard"
 }
+
+# ---------------------------------------------------------------- calls of the pair
+
+# sas NAME PORT EXTERNAL... -- INTERNAL...: the two SAs of a call, with these arguments of "sa add".
+declare -A SA_OF=()
+sas() {
+    local name=$1 port=$2 external=()
+    shift 2
+    while [ "$1" != -- ]; do
+        external+=("$1")
+        shift
+    done
+    shift
+    sa_add inner --side external --suite $ATTACK_SUITE --key "${KEY_IN[$name]}" --to "$CALLEE:$port" \
+        "${external[@]}" >"$W/reply" || bail "sa add: $(cat "$W/reply")"
+    SA_OF[$name]=$(jq .id "$W/reply")
+    sa_add inner --side internal --source "$CALLEE:$port" --suite $ATTACK_SUITE \
+        --key "${KEY_OUT[$name]}" --ssrc "$port" --reverse "${SA_OF[$name]}" \
+        --source-policy strict "$@" >"$W/reply" || bail "sa add: $(cat "$W/reply")"
+}
+# Sources are fixed.
+strict_call() {
+    sas "$1" "$2" --source-policy strict --source "$WEB:$2" --ssrc "$(ssrc "$2")" -- --to "$WEB:$2"
+}
+# A phone behind NAT: its SDP has an address of its own network, and only its SIP came from WEB.
+hinted_call() { sas "$1" "$2" --source "192.168.1.7:$2" --hint $WEB --ssrc "$(ssrc "$2")" --; }
+# And nobody has said which SSRC it has.
+unnamed_call() { sas "$1" "$2" --source "192.168.1.7:$2" --hint $WEB --; }
+
+# heard_from: where the dmz-relay hears the callers of the rows, one a line; right: where it should.
+heard_from() {
+    local name
+    for name in "${ROWS[@]}"; do
+        ctl_json dmz sa show "${SA_OF[$name]}" |
+            jq -r --arg n "$name" '.sa | "\($n) \(.bound) \(.bound_rtcp)"'
+    done
+}
+right() {
+    local name port
+    for name in "${ROWS[@]}"; do
+        port=${PORT_OF[$name]}
+        echo "$name $WEB:$port $WEB:$((port + 1))"
+    done
+}
+all_bound() { [ "$(heard_from | grep -vc ' null')" -ge ${#ROWS[@]} ]; }

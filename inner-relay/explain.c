@@ -151,10 +151,11 @@ static enum explain_cause diagnose_in(const struct explain_direction *d)
 }
 
 /* What keeps from leaving what was taken: other drops are of copies, or of what others made up. */
-static bool is_in_the_way(enum verdict verdict)
+static bool is_in_the_way(const struct explain_end *out)
 {
-    switch (verdict) {
-    case VERDICT_NO_DESTINATION:
+    switch (out->stray_verdict) {
+    case VERDICT_NO_DESTINATION: /* until it was learned, which is for all packets after that */
+        return out->stray_age_us <= out->rtp_age_us;
     case VERDICT_RATE:
     case VERDICT_TOO_BIG:
     case VERDICT_UNREACHABLE:
@@ -170,7 +171,7 @@ static enum explain_cause diagnose_out(const struct explain_direction *d)
 {
     const struct explain_end *in = &d->in, *out = &d->out;
 
-    if (is_recent(out->stray_age_us) && (!flows(out) || is_in_the_way(out->stray_verdict)))
+    if (is_recent(out->stray_age_us) && (!flows(out) || is_in_the_way(out)))
         return cause_out(out->stray_verdict);
     if (flows(out))
         return EXPLAIN_FLOWS;

@@ -745,19 +745,21 @@ static void show_fields(const struct field *list, const json_t *sa, FILE *to)
     }
 }
 
-/* "auth-fail, from 192.0.2.7:4000, 3 s ago" */
+/* "auth-fail, from 192.0.2.7:4000, 3 s ago", "unreachable, to 10.0.0.7:4000, 3 s ago" */
 static void show_stray(const json_t *stray, FILE *to)
 {
     char verdict[CELL_SIZE], from[CELL_SIZE], age[CELL_SIZE];
+    bool sent; /* it was on its way out */
 
     if (!json_is_object(stray))
         return;
     text_of(json_object_get(stray, "verdict"), verdict, sizeof(verdict));
     text_of(json_object_get(stray, "from"), from, sizeof(from));
     duration_text(whole(json_object_get(stray, "age")), age, sizeof(age));
-    fprintf(to, "%-18s %s, %s%s, %s ago\n", "last dropped", verdict,
-            strcmp(from, "-") == 0 ? "" : "from ",
-            strcmp(from, "-") == 0 ? "from the tunnel" : from, age);
+    sent = strcmp(verdict, verdict_name(VERDICT_UNREACHABLE)) == 0 ||
+           strcmp(verdict, verdict_name(VERDICT_SOCKET_FULL)) == 0;
+    fprintf(to, "%-18s %s, %s %s, %s ago\n", "last dropped", verdict, sent ? "to" : "from",
+            strcmp(from, "-") == 0 ? "the tunnel" : from, age);
 }
 
 static void show_streams(const json_t *streams, FILE *to)

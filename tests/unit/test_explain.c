@@ -432,6 +432,15 @@ ROW(lost_between)
     out->out = silent();
 }
 
+/* The first packets came before the destination was learned, and the call is well since then. */
+ROW(destination_learned)
+{
+    UNUSED;
+    in->out.stray_verdict = VERDICT_NO_DESTINATION;
+    in->out.stray_age_us = 2 * S;
+    in->out.verdicts[VERDICT_NO_DESTINATION] = 3;
+}
+
 /* The originals came, too. */
 ROW(copies_on_the_way)
 {
@@ -534,6 +543,7 @@ static const struct {
     {"no destination, and why", no_destination_for_a_reason, EXPLAIN_WRONG_KEY, OUT,
      "do not verify"},
     {"replayed", replayed, EXPLAIN_REPLAY, OUT, "are old ones"},
+    {"destination learned", destination_learned, EXPLAIN_FLOWS, OUT, "flow to"},
     {"copies", copies, EXPLAIN_FLOWS, OUT, "flow"},
     {"key expired", key_expired, EXPLAIN_KEY_EXPIRED, OUT, "is used up"},
     {"learn-limit", too_many_strangers, EXPLAIN_LEARN_LIMIT, OUT, "are not tried any more"},

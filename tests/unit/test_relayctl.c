@@ -407,6 +407,12 @@ static const struct {
      "packets left       -\n"
      "key before         -\n"},
     {"sa show 17", "{\"command\":\"sa-show\",\"id\":17}",
+     "{\"ok\":true,\"sa\":{\"id\":17,\"stray\":{\"from\":\"10.0.0.7:5004\","
+     "\"verdict\":\"unreachable\",\"age\":7.5}}}",
+     RELAYCTL_DONE,
+     "id                 17\n"
+     "last dropped       unreachable, to 10.0.0.7:5004, 7 s ago\n"},
+    {"sa show 17", "{\"command\":\"sa-show\",\"id\":17}",
      "{\"ok\":true,\"sa\":{\"id\":17,\"stray\":{\"from\":null,\"verdict\":\"replay\",\"age\":7.5},"
      "\"far\":{\"reported\":0.6,\"source\":\"198.51.100.7:40000\",\"source_rtcp\":null,"
      "\"packets\":3,\"octets\":1500,\"dropped\":2,\"last_packet\":61.0,"

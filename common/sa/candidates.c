@@ -36,6 +36,7 @@ struct group {
 
 struct candidates {
     size_t max, count;
+    size_t members; /* memberships of all SAs */
     struct hash_key hash_key;
     size_t mask; /* buckets - 1 */
     uint32_t *bucket;
@@ -282,6 +283,7 @@ static int enter(struct candidates *c, struct sa *sa, unsigned which, const stru
     if (group->count == group->capacity && !resize(group, 2 * group->capacity))
         return ERR_NOMEM;
     put(group, number, sa, which, stands_behind(sa, key->family));
+    c->members++;
     return 0;
 }
 
@@ -293,6 +295,7 @@ static void leave(struct candidates *c, struct sa *sa, unsigned which)
     sa->candidacy[which] = (struct sa_candidacy){0};
     if (in.group == GROUP_NONE)
         return;
+    c->members--;
     group = in.group == GROUP_PENDING ? &c->pending : group_at(c, in.group);
     close_gap(group, in.group, in.position);
     if (group->count == 0 && in.group != GROUP_PENDING)
@@ -350,6 +353,7 @@ static void wait_for_work(struct candidates *c, struct sa *sa)
 {
     leave(c, sa, BY_SOURCE);
     put(&c->pending, GROUP_PENDING, sa, BY_SOURCE, true);
+    c->members++;
 }
 
 /* What it should be in and is not. On an error it has entered some. */
@@ -449,6 +453,11 @@ bool candidates_work(struct candidates *c, unsigned most)
         }
     }
     return c->pending.count > 0;
+}
+
+bool candidates_are_none(const struct candidates *c)
+{
+    return c->members == 0;
 }
 
 bool candidates_work_due(const struct candidates *c)

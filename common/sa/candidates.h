@@ -75,6 +75,8 @@ void candidates_update(struct candidates *c, struct sa *sa);
  */
 bool candidates_work(struct candidates *c, unsigned most);
 bool candidates_work_due(const struct candidates *c);
+/* There is nobody to be found: a search need not begin. */
+bool candidates_are_none(const struct candidates *c);
 
 /* What it takes of the heap, without malloc's own. For tests and statistics: walks through all
  * groups. */

@@ -178,10 +178,10 @@ static bool try_matches(struct search *search)
     return false;
 }
 
-static bool is_match_due(const struct search *search)
+static bool is_match_due(const struct learn *learn, const struct learn_origin *origin,
+                         const struct verify_input *input)
 {
-    return !search->input->prime && table_by_ssrc(search->learn->table, search->origin->side,
-                                                  search->input->view.ssrc, NULL);
+    return !input->prime && table_by_ssrc(learn->table, origin->side, input->view.ssrc, NULL);
 }
 
 static void try_known(struct search *search, const struct budget_flow *flow)
@@ -236,27 +236,44 @@ bool learn_is_fresh(const struct learn *learn, enum sa_side side, const struct a
            0;
 }
 
+/* match, candidates: there are SAs of this kind to be tried. */
+static void search_all(struct search *search, bool match, bool candidates)
+{
+    const struct learn_origin *origin = search->origin;
+    struct budget_flow flow =
+        budget_flow(search->learn->budget, origin->source, ssrc_of(search->input), origin->peer);
+    bool unread = search->verdict == VERDICT_REPLAY || search->verdict == VERDICT_KEY_EXPIRED;
+
+    if (match)
+        try_known(search, &flow);
+    /* What one SA has seen before is hardly another's, unless that one is yet to be heard there. */
+    if (!search->found && candidates &&
+        (!unread || learn_is_fresh(search->learn, origin->side, origin->source)))
+        try_candidates(search, &flow);
+    if (!search->found)
+        tell_strays(search);
+}
+
 enum verdict learn_search(const struct learn *learn, const struct learn_origin *origin,
                           const struct verify_input *input, struct sa *known, enum verdict before,
                           struct sa **sa, uint64_t now_us)
 {
-    struct search search = {.learn = learn,
-                            .origin = origin,
-                            .input = input,
-                            .known = known,
-                            .verdict = before,
-                            .now_us = now_us};
-    struct budget_flow flow =
-        budget_flow(learn->budget, origin->source, ssrc_of(input), origin->peer);
-    bool unread = before == VERDICT_REPLAY || before == VERDICT_KEY_EXPIRED; /* its tag */
+    bool match = known ? table_has_company(learn->table, known, ssrc_of(input))
+                       : is_match_due(learn, origin, input);
+    bool candidates = !candidates_are_none(table_candidates(learn->table));
+    struct search search;
 
-    if (known || is_match_due(&search))
-        try_known(&search, &flow);
-    /* What one SA has seen before is hardly another's, unless that one is yet to be heard there. */
-    if (!search.found && (!unread || learn_is_fresh(learn, origin->side, origin->source)))
-        try_candidates(&search, &flow);
-    if (!search.found)
-        tell_strays(&search);
+    *sa = NULL;
+    /* A forged packet from the right address should cost no more than a good one. */
+    if (!match && !candidates)
+        return before;
+    search = (struct search){.learn = learn,
+                             .origin = origin,
+                             .input = input,
+                             .known = known,
+                             .verdict = before,
+                             .now_us = now_us};
+    search_all(&search, match, candidates);
     *sa = search.found;
     return search.verdict;
 }

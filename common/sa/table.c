@@ -393,6 +393,30 @@ struct sa *table_by_stream(struct table *table, enum sa_side side, const struct 
     return ref ? find_in_chain(table, next_of(table, INDEX_STREAM, ref), side, source, ssrc) : NULL;
 }
 
+/* All with one SSRC stand in one chain: sa is found in it without the hash. */
+bool table_has_company(const struct table *table, const struct sa *sa, uint32_t ssrc)
+{
+    const struct sa_link *link = NULL;
+    uint32_t ref;
+
+    for (unsigned i = 0; i < sa->stream_count; i++) {
+        if (sa->stream[i].ssrc == ssrc)
+            link = &sa->stream[i].by_ssrc;
+    }
+    if (!link)
+        return true;
+    for (ref = link->next; ref; ref = next_of(table, INDEX_SSRC, ref)) {
+        if (stream_of(table, ref)->ssrc == ssrc)
+            return true;
+    }
+    for (ref = link->previous; !(ref & ref_bucket);
+         ref = link_of(table, INDEX_SSRC, ref)->previous) {
+        if (stream_of(table, ref)->ssrc == ssrc)
+            return true;
+    }
+    return false;
+}
+
 /* The one of those alike that would have to go for sa, if there are too many of them. */
 static struct sa *crowd(struct table *table, const struct sa *sa, const struct addr *source,
                         uint32_t ssrc)

@@ -88,6 +88,11 @@ struct sa *table_by_source(struct table *table, enum sa_side side, const struct 
  */
 struct sa *table_by_stream(struct table *table, enum sa_side side, const struct addr *source,
                            uint32_t ssrc, const struct sa *after);
+/*
+ * Does an SA other than sa, which is in the table, have this SSRC, whatever its source? True also
+ * when sa does not have it.
+ */
+bool table_has_company(const struct table *table, const struct sa *sa, uint32_t ssrc);
 /* Any SA whose sender on that side sends from source; NULL when there is none. */
 struct sa *table_at_source(struct table *table, enum sa_side side, const struct addr *source);
 

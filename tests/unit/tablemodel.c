@@ -186,6 +186,13 @@ static void compare_ssrc(struct model *m, enum sa_side side, uint32_t ssrc)
         got++;
     }
     expect(m, got == want, "by SSRC: how many");
+    for (unsigned i = 0; i < HELD_MAX; i++) {
+        if (m->held[i] && m->held[i]->side == side)
+            expect(m,
+                   table_has_company(m->table, m->held[i], ssrc) ==
+                       (want > 1 || !has_ssrc(m->held[i], ssrc)),
+                   "company");
+    }
 }
 
 /* All of one side at once. */

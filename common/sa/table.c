@@ -393,6 +393,11 @@ struct sa *table_by_stream(struct table *table, enum sa_side side, const struct 
     return ref ? find_in_chain(table, next_of(table, INDEX_STREAM, ref), side, source, ssrc) : NULL;
 }
 
+static bool is_of(const struct table *table, uint32_t ref, enum sa_side side, uint32_t ssrc)
+{
+    return sa_of(table, ref)->side == side && stream_of(table, ref)->ssrc == ssrc;
+}
+
 /* All with one SSRC stand in one chain: sa is found in it without the hash. */
 bool table_has_company(const struct table *table, const struct sa *sa, uint32_t ssrc)
 {
@@ -406,12 +411,12 @@ bool table_has_company(const struct table *table, const struct sa *sa, uint32_t 
     if (!link)
         return true;
     for (ref = link->next; ref; ref = next_of(table, INDEX_SSRC, ref)) {
-        if (stream_of(table, ref)->ssrc == ssrc)
+        if (is_of(table, ref, sa->side, ssrc))
             return true;
     }
     for (ref = link->previous; !(ref & ref_bucket);
          ref = link_of(table, INDEX_SSRC, ref)->previous) {
-        if (stream_of(table, ref)->ssrc == ssrc)
+        if (is_of(table, ref, sa->side, ssrc))
             return true;
     }
     return false;

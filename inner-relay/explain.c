@@ -111,6 +111,8 @@ static enum explain_cause silence(const struct explain_direction *d)
         return EXPLAIN_STOPPED;
     if (d->in.age_us != EXPLAIN_NEVER)
         return EXPLAIN_ONLY_RTCP;
+    if (d->from_site)
+        return EXPLAIN_OTHER_SITE;
     if (d->heard_known && d->heard_age_us > SILENCE_US)
         return EXPLAIN_LISTENER_SILENT;
     if (!d->in.known && !d->heard_known)

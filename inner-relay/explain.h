@@ -42,6 +42,12 @@
       "swallows the packets, or nobody sends.",                                                    \
       "Let UDP to {listener} and to the next port through the {side} firewall; capture on both "   \
       "sides of it.")                                                                              \
+    X(OTHER_SITE, "other-site", 3,                                                                 \
+      "Nothing of the sender comes from the other site of the dmz-relay {dmz}, by way of "         \
+      "{source}: it sends nothing, or to another address of the dmz-relay, or under another "      \
+      "SSRC.",                                                                                     \
+      "Ask relayctl explain at the inner-relay of that site; relayctl stats of the dmz-relay "     \
+      "counts such packets at its own address.")                                                   \
     X(NO_DESTINATION, "no-destination", 4,                                                         \
       "Where to send what comes from {source} is not known: nothing that verifies has come from "  \
       "the other side of the call, and no address was given.",                                     \
@@ -165,6 +171,7 @@ struct explain_direction {
     uint32_t ssrc[SA_SSRC_MAX];
     struct explain_end in, out;
     struct addr listener;  /* where the sender has to send RTP to; family 0: not known */
+    bool from_site;        /* the source is the dmz-relay\'s own: no socket hears the sender */
     bool heard_known;      /* what comes to the listener is known: */
     uint64_t heard_age_us; /* since the last packet of anybody */
     bool shares_stray; /* other SAs, too, may send from where the dropped packet in.stray came from

@@ -107,6 +107,16 @@ static void fill_listener_there(struct explain_direction *d, const struct inner_
     }
 }
 
+/* Does another site of the dmz-relay send, whose packets are handed over in memory? */
+static bool is_from_site(const struct inner_link *link, const struct sa *sa)
+{
+    for (size_t i = 0; i < link->peer.listener_count; i++) {
+        if (addr_equal(&sa->source.rtp, &link->peer.listener[i].advertise))
+            return true;
+    }
+    return false;
+}
+
 /* ------------------------------------------------------------ whose packet was dropped */
 
 /* SAs of a group that are looked at: if so many have been heard, one more has not. */
@@ -151,6 +161,7 @@ static void fill_outside(struct explain_direction *d, const struct inner_link *l
     fill_there(&d->in, sa, link->arrivals_us > 0, now_us);
     fill_here(&d->out, sa, now_us);
     fill_listener_there(d, link, sa, now_us);
+    d->from_site = is_from_site(link, sa);
 }
 
 /* The dmz-relay sends to where it hears the other direction from, once it does. */

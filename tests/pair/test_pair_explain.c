@@ -422,6 +422,28 @@ START_TEST(test_behind_one_nat)
 }
 END_TEST
 
+/* Two sites of one dmz-relay meet in its memory: a silent one is no matter of firewalls. */
+START_TEST(test_other_site_silent)
+{
+    struct pair *pair = pair_new(1);
+    struct dmz *dmz = pair->dmz;
+    struct pair_sender *far;
+    struct admit_request request;
+
+    ck_assert_int_eq(peers_add(&dmz->peers, PEERS_SELF, &dmz->listeners[0].advertise), 0);
+    peers_fill_rules(&dmz->peers, &dmz->rules);
+    pair_request(&request, SA_SIDE_EXTERNAL, 1);
+    request.source.rtp = request.source.rtcp = dmz->listeners[0].advertise;
+    request.source.rtcp.port++;
+    far = pair_sender_new(pair, 0, &request);
+    (void)pair_run_until_synced(pair);
+    pair_run(pair, 3 * PAIR_SECOND);
+    ck_assert_int_eq(cause_of(far), EXPLAIN_OTHER_SITE);
+    pair_sender_free(far);
+    pair_free(pair);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("pair_explain");
@@ -432,6 +454,7 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, test_fault, 0, sizeof(faults) / sizeof(faults[0]));
     tcase_add_test(tc, test_behind_one_nat);
+    tcase_add_test(tc, test_other_site_silent);
     suite_add_tcase(suite, tc);
     result = unit_run(suite);
     sample_engine_stop();

@@ -230,6 +230,15 @@ ROW(outer_firewall)
     out->heard_age_us = EXPLAIN_NEVER;
 }
 
+/* No firewall is on the way between two sites. */
+ROW(other_site)
+{
+    UNUSED;
+    mute(out);
+    out->heard_age_us = EXPLAIN_NEVER;
+    out->from_site = true;
+}
+
 ROW(inner_firewall)
 {
     UNUSED;
@@ -517,6 +526,8 @@ static const struct {
     {"RTCP only", reports_only, EXPLAIN_ONLY_RTCP, OUT, "comes RTCP, but no RTP"},
     {"outer firewall", outer_firewall, EXPLAIN_LISTENER_SILENT, OUT,
      "Nothing of anybody reaches the dmz-relay at 203.0.113.10:5004: a firewall"},
+    {"other site", other_site, EXPLAIN_OTHER_SITE, OUT,
+     "from the other site of the dmz-relay east, by way of 198.51.100.7:40000:"},
     {"inner firewall", inner_firewall, EXPLAIN_LISTENER_SILENT, IN,
      "reaches the inner-relay at 10.0.0.1:5004"},
     {"moved", moved, EXPLAIN_OTHER_SOURCE, OUT,

@@ -380,6 +380,18 @@ static void say_out_verdict(struct text *text, const struct subject *s)
     say(text, "%s", verdict_text(s->d->out.stray_verdict));
 }
 
+static void say_form(struct text *text, const struct subject *s)
+{
+    say(text, "%s", s->d->prime ? "RTP'" : "SRTP");
+}
+
+/* What comes from there in another form finds no SA. */
+static void say_no_form(struct text *text, const struct subject *s)
+{
+    if (s->d->prime)
+        say(text, ", or RTP and not RTP'");
+}
+
 static const struct {
     const char *word;
     void (*say)(struct text *text, const struct subject *s);
@@ -401,6 +413,8 @@ static const struct {
     {"ssrcs", say_ssrcs},
     {"drops", say_drops_of},
     {"out_verdict", say_out_verdict},
+    {"form", say_form},
+    {"no_form", say_no_form},
 };
 
 static void say_word(struct text *text, const char *word, size_t length, const struct subject *s)

@@ -29,7 +29,7 @@
       "dmz-relay reports nothing.")                                                                \
     X(NOTHING, "nothing-heard", 2,                                                                 \
       "Nothing comes from the sender {source}, though the {in} hears others at {listener}: it "    \
-      "sends nothing, or not from there, or not to there.",                                        \
+      "sends nothing, or not from there, or not to there{no_form}.",                               \
       "Is the sender on hold or muted, and does it send to {listener}? Capture at the {in}.")      \
     X(STOPPED, "stopped", 2,                                                                       \
       "The sender {source} was heard at the {in}, but has sent nothing for {rtp_age}.",            \
@@ -96,8 +96,10 @@
       "The relay answers no ICE: turn it off there, or let the proxy remove it from SDP.")         \
     X(ZRTP, "zrtp", 5, "The sender {stray} sends ZRTP where SRTP is expected.",                    \
       "The relay takes keys from signalling (SDES, a=crypto) only: turn ZRTP off there.")          \
-    X(MALFORMED, "malformed", 5, "What comes from {stray} is neither SRTP nor SRTCP{drops}.",      \
-      "Capture at the {in}: what does the sender send?")                                           \
+    X(MALFORMED, "malformed", 5,                                                                   \
+      "What comes from {stray} is neither {form} nor the RTCP of it{drops}.",                      \
+      "Does the sender speak RTP' where the SA has RTP, or the other way round (--rtp-prime)? If " \
+      "not, capture at the {in}: what does it send?")                                              \
     X(REPLAY, "replay", 5,                                                                         \
       "The packets that come from {stray} are old ones: each has come before, or is older than "   \
       "the replay window{drops}.",                                                                 \
@@ -171,6 +173,7 @@ struct explain_direction {
     uint32_t ssrc[SA_SSRC_MAX];
     struct explain_end in, out;
     struct addr listener;  /* where the sender has to send RTP to; family 0: not known */
+    bool prime;            /* packets are to come as RTP\' */
     bool from_site;        /* the source is the dmz-relay\'s own: no socket hears the sender */
     bool heard_known;      /* what comes to the listener is known: */
     uint64_t heard_age_us; /* since the last packet of anybody */

@@ -185,6 +185,7 @@ static void fill_direction(struct explain_direction *d, const struct inner_link 
     *d = (struct explain_direction){.id = sa->id,
                                     .side = sa->side,
                                     .policy = sa->source_policy,
+                                    .prime = sa->encap_in == SA_ENCAP_RTP_PRIME,
                                     .refused = sa_text(sa, SA_REFUSED),
                                     .source = sa->source.rtp,
                                     .hint = sa->hint,

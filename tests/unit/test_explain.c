@@ -230,6 +230,21 @@ ROW(outer_firewall)
     out->heard_age_us = EXPLAIN_NEVER;
 }
 
+ROW(rtp_not_prime)
+{
+    UNUSED;
+    mute(in);
+    drop(&in->in, VERDICT_MALFORMED, "10.0.0.7:5004");
+    in->prime = true;
+}
+
+ROW(no_prime)
+{
+    UNUSED;
+    mute(out);
+    out->prime = true;
+}
+
 /* No firewall is on the way between two sites. */
 ROW(other_site)
 {
@@ -558,7 +573,9 @@ static const struct {
     {"copies", copies, EXPLAIN_FLOWS, OUT, "flow"},
     {"key expired", key_expired, EXPLAIN_KEY_EXPIRED, OUT, "is used up"},
     {"learn-limit", too_many_strangers, EXPLAIN_LEARN_LIMIT, OUT, "are not tried any more"},
-    {"noise", noise, EXPLAIN_MALFORMED, OUT, "neither SRTP nor SRTCP"},
+    {"noise", noise, EXPLAIN_MALFORMED, OUT, "is neither SRTP nor the RTCP"},
+    {"RTP and not RTP'", rtp_not_prime, EXPLAIN_MALFORMED, IN, "is neither RTP' nor the RTCP"},
+    {"no RTP'", no_prime, EXPLAIN_NOTHING, OUT, "or not to there, or RTP and not RTP'."},
     {"too big", big_packets, EXPLAIN_TOO_BIG, IN, "too big"},
     {"late", late, EXPLAIN_LATE, OUT, "(400 dropped as tunnel-late)"},
     {"lost", lost_between, EXPLAIN_LOST, OUT, "do not come to the inner-relay"},
@@ -624,8 +641,8 @@ START_TEST(test_lines)
 {
     static const char *const expected[] = {
         "sender outside, 198.51.100.9:7 (signalled: 198.51.100.7:40000), SSRC 0x80000001",
-        "dmz-relay: 1000 packets taken, the last one 5.0 s ago, dropped: auth-fail 52; the last "
-        "drop 0.1 s ago, auth-fail, from 198.51.100.7:40000",
+        ("dmz-relay: 1000 packets taken, the last one 5.0 s ago, dropped: auth-fail 52; the last "
+         "drop 0.1 s ago, auth-fail, from 198.51.100.7:40000"),
         "tunnel to east: up for 3 min",
         "inner-relay: 500 packets sent on, the last one 5.0 s ago",
         "receiver inside, 10.0.0.7:5004",

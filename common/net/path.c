@@ -131,25 +131,35 @@ static uint32_t ssrc_in_front(const struct verify_input *input)
     return input->prime ? input->outer : input->view.ssrc;
 }
 
+/* Do others share source and SSRC with the one that was found by them, the first of those? */
+static bool is_alike(const struct path *path, const struct path_found *found,
+                     const struct addr *source)
+{
+    return table_by_stream(path->learn.table, path->side, source, ssrc_in_front(&found->input),
+                           found->sa) != NULL;
+}
+
 /*
  * Could the packet be another SA's? What fails before its tag was looked at, only of one that
  * shares source and SSRC, or that may come to do so: it sends from there and was not heard yet.
+ * *doubt: the search is to be charged to the SA in whose name the packet came.
  */
 static bool is_search_due(const struct path *path, const struct path_found *found,
-                          const struct addr *source, enum verdict verdict)
+                          const struct addr *source, enum verdict verdict, bool *doubt,
+                          uint64_t now_us)
 {
-    const struct sa *first;
-
-    if (verdict == VERDICT_NO_SA || verdict == VERDICT_AUTH_FAIL || verdict == VERDICT_MALFORMED ||
-        verdict == VERDICT_PLAIN_RTP)
+    *doubt = false;
+    if (verdict == VERDICT_NO_SA)
         return true;
-    if (verdict != VERDICT_REPLAY && verdict != VERDICT_KEY_EXPIRED)
+    if (verdict == VERDICT_REPLAY || verdict == VERDICT_KEY_EXPIRED)
+        return is_alike(path, found, source) || learn_is_fresh(&path->learn, path->side, source);
+    if (verdict != VERDICT_AUTH_FAIL && verdict != VERDICT_MALFORMED &&
+        verdict != VERDICT_PLAIN_RTP)
         return false;
-    first =
-        table_by_stream(path->learn.table, path->side, source, ssrc_in_front(&found->input), NULL);
-    return (first && table_by_stream(path->learn.table, path->side, source,
-                                     ssrc_in_front(&found->input), first)) ||
-           learn_is_fresh(&path->learn, path->side, source);
+    if (is_alike(path, found, source))
+        return true;
+    *doubt = learn_may_doubt(found->sa, now_us);
+    return *doubt;
 }
 
 /* SAs that are told of one such packet. */
@@ -201,6 +211,7 @@ enum verdict path_verify(const struct path *path, struct path_found *found, bool
     struct learn_origin origin = {path->side, &packet->source, rtcp_port, found->peer};
     enum verdict verdict = found->verdict, said;
     struct sa *other = NULL;
+    bool doubt;
 
     if (verdict != VERDICT_ACCEPTED) {
         note_noise(path, packet, verdict, now_us);
@@ -209,9 +220,11 @@ enum verdict path_verify(const struct path *path, struct path_found *found, bool
     verdict = said = ask_known(path, found, rtcp_port, now_us);
     if (verdict == VERDICT_REPLAY)
         learn_replayed(found->sa, &origin, &found->input, now_us);
-    if (is_search_due(path, found, &packet->source, verdict))
+    if (is_search_due(path, found, &packet->source, verdict, &doubt, now_us))
         verdict =
             learn_search(&path->learn, &origin, &found->input, found->sa, verdict, &other, now_us);
+    if (other && doubt)
+        learn_doubted(found->sa);
     /* A packet that is another's does not count against the one that was asked first. */
     if (other)
         found->sa = other;

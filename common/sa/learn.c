@@ -184,10 +184,17 @@ static bool is_match_due(const struct learn *learn, const struct learn_origin *o
     return !input->prime && table_by_ssrc(learn->table, origin->side, input->view.ssrc, NULL);
 }
 
-static void try_known(struct search *search, const struct budget_flow *flow)
+static struct budget_flow flow_of(const struct search *search)
+{
+    return budget_flow(search->learn->budget, search->origin->source, ssrc_of(search->input),
+                       search->origin->peer);
+}
+
+static void try_known(struct search *search)
 {
     struct budget *budget = search->learn->budget;
-    unsigned taken = budget_take(budget, flow, BUDGET_MATCH, BUDGET_TRIES, search->now_us);
+    struct budget_flow flow = flow_of(search);
+    unsigned taken = budget_take(budget, &flow, BUDGET_MATCH, BUDGET_TRIES, search->now_us);
 
     search->kind = BUDGET_MATCH;
     search->left = taken;
@@ -198,16 +205,17 @@ static void try_known(struct search *search, const struct budget_flow *flow)
     }
     if (!try_alike(search) && !search->input->prime)
         (void)try_matches(search);
-    budget_done(budget, flow, BUDGET_MATCH, taken, search->tried, search->found != NULL);
+    budget_done(budget, &flow, BUDGET_MATCH, taken, search->tried, search->found != NULL);
 }
 
-static void try_candidates(struct search *search, const struct budget_flow *flow)
+static void try_candidates(struct search *search)
 {
     const struct learn *learn = search->learn;
     const struct learn_origin *origin = search->origin;
     bool rtcp = search->input->view.shape == RTP_SHAPE_RTCP;
     struct candidates_search candidates;
     struct candidates_cursor *cursor;
+    struct budget_flow flow;
     struct sa *sa;
     unsigned taken;
 
@@ -215,19 +223,35 @@ static void try_candidates(struct search *search, const struct budget_flow *flow
                          &candidates) == 0)
         return;
     search->kind = candidates.open_only ? BUDGET_OPEN : BUDGET_SEARCH;
-    taken = budget_take(learn->budget, flow, search->kind, BUDGET_TRIES, search->now_us);
+    flow = flow_of(search);
+    taken = budget_take(learn->budget, &flow, search->kind, BUDGET_TRIES, search->now_us);
     search->left = taken;
     search->tried = 0;
     if (taken == 0) {
         say(search, VERDICT_LEARN_LIMIT);
         return;
     }
-    cursor = budget_cursor(learn->budget, flow, search->now_us);
+    cursor = budget_cursor(learn->budget, &flow, search->now_us);
     while (search->left > 0 && !search->found && (sa = candidates_next(&candidates, cursor))) {
         if (may_be(search, sa))
             (void)try(search, sa);
     }
-    budget_done(learn->budget, flow, search->kind, taken, search->tried, search->found != NULL);
+    budget_done(learn->budget, &flow, search->kind, taken, search->tried, search->found != NULL);
+}
+
+bool learn_may_doubt(struct sa *sa, uint64_t now_us)
+{
+    uint64_t paid_us = sa->doubted_us > now_us ? sa->doubted_us : now_us;
+
+    if (paid_us - now_us > (LEARN_DOUBTS - 1) * (uint64_t)LEARN_DOUBT_US)
+        return false;
+    sa->doubted_us = paid_us + LEARN_DOUBT_US;
+    return true;
+}
+
+void learn_doubted(struct sa *sa)
+{
+    sa->doubted_us -= LEARN_DOUBT_US;
 }
 
 bool learn_is_fresh(const struct learn *learn, enum sa_side side, const struct addr *source)
@@ -240,16 +264,14 @@ bool learn_is_fresh(const struct learn *learn, enum sa_side side, const struct a
 static void search_all(struct search *search, bool match, bool candidates)
 {
     const struct learn_origin *origin = search->origin;
-    struct budget_flow flow =
-        budget_flow(search->learn->budget, origin->source, ssrc_of(search->input), origin->peer);
     bool unread = search->verdict == VERDICT_REPLAY || search->verdict == VERDICT_KEY_EXPIRED;
 
     if (match)
-        try_known(search, &flow);
+        try_known(search);
     /* What one SA has seen before is hardly another's, unless that one is yet to be heard there. */
     if (!search->found && candidates &&
         (!unread || learn_is_fresh(search->learn, origin->side, origin->source)))
-        try_candidates(search, &flow);
+        try_candidates(search);
     if (!search->found)
         tell_strays(search);
 }

@@ -25,6 +25,9 @@ enum {
     LEARN_MOVE_PAUSE_US = 10 * 1000 * 1000, /* between two moves of one sender */
     LEARN_SHORT_TAG_PACKETS = 3,            /* bind a source, where a tag has 32 bits */
     LEARN_MATCHES = 32,                     /* SAs with the packet's SSRC that are looked at */
+    LEARN_DOUBTS = 50, /* searches that packets in a known sender's name cause at once: a second
+                          of speech; */
+    LEARN_DOUBT_US = 1000 * 1000, /* and one more in this time */
 };
 
 /* What one daemon learns with. */
@@ -59,6 +62,13 @@ bool learn_is_fresh(const struct learn *learn, enum sa_side side, const struct a
 enum verdict learn_search(const struct learn *learn, const struct learn_origin *origin,
                           const struct verify_input *input, struct sa *known, enum verdict before,
                           struct sa **sa, uint64_t now_us);
+/*
+ * May a packet that sa was asked about, and that is not its, be looked for elsewhere? Who forges
+ * packets in a known sender's name must not cost more than who sends good ones. learn_doubted():
+ * it was another's, so it is not charged.
+ */
+bool learn_may_doubt(struct sa *sa, uint64_t now_us);
+void learn_doubted(struct sa *sa);
 /* A packet of sa was accepted: binds or moves its source where that is due. */
 void learn_heard(const struct learn *learn, struct sa *sa, const struct learn_origin *origin,
                  const struct verify_input *input, uint64_t now_us);

@@ -150,6 +150,7 @@ struct sa {
     uint32_t carried_ssrc;   /* of the last RTP packet that was sent on as RTP', 0 = none */
     uint64_t bound_heard_us; /* last verified RTP packet from the bound source */
     uint64_t moved_us;       /* when the source changed last, 0 = never */
+    uint64_t doubted_us;     /* learn.c's: what packets in its name have cost */
     struct sa_move move;
     struct sa_stray stray;
     struct sa_far *far; /* the authority's: what the replica last said of it; NULL: nothing yet */

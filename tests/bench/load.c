@@ -70,7 +70,12 @@ static void make_sa(struct load *load, unsigned n)
     sa->source.rtp = source_of(n, 20000);
     sa->source.rtcp = source_of(n, 20001);
     rate_init(&sa->rate, RATE_OCTETS_PER_SECOND);
-    if (sa_stream_add(sa, ssrc_of(n), SSRC_ORIGIN_SIGNALLED) < 0)
+    if (load->plan.learned) {
+        sa->source_policy = SOURCE_HINTED;
+        sa->bound[0] = sa->bound[1] = true;
+    }
+    if (sa_stream_add(sa, ssrc_of(n),
+                      load->plan.learned ? SSRC_ORIGIN_LEARNED : SSRC_ORIGIN_SIGNALLED) < 0)
         cli_die("out of memory");
     sa->stream[0].stats.clock_rate = CLOCK_RATE;
     open_session(&load->plan, sa, &load->keys[n]);

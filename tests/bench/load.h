@@ -27,8 +27,9 @@ struct load_plan {
     struct srtp_engine *engine; /* outlives the load */
     const struct suite *suite;
     enum rtp_shape shape;
-    bool forged; /* a bit of each tag is wrong */
-    size_t size; /* octets of a packet before it is protected */
+    bool forged;  /* a bit of each tag is wrong */
+    bool learned; /* sources and SSRCs are, and so each SA may send another SSRC yet */
+    size_t size;  /* octets of a packet before it is protected */
     unsigned sas;
     unsigned packets; /* of each SA; they come again, as fresh as before, when all have come */
     bool only_once;   /* they do not: the engine remembers them itself */

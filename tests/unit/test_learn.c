@@ -644,6 +644,39 @@ START_TEST(test_budget_match)
 }
 END_TEST
 
+/* In a known sender's name: a second of speech is looked for elsewhere, then little. */
+START_TEST(test_doubt)
+{
+    const struct world_who known = {.source = PORT, .flags = WORLD_NAMED};
+    const struct world_who who = {.source = LAN, .hint = SIP};
+    struct world_packet forged = {.index = 100, .flags = WORLD_FORGED, .ssrc = 0x5000};
+    uint64_t tries;
+    unsigned n, i;
+
+    world_begin();
+    n = world_add(&known);
+    ck_assert_uint_eq(send_rtp(n, 10, PORT), VERDICT_ACCEPTED);
+    for (i = 0; i < 20; i++)
+        (void)world_add(&who);
+    for (i = 0; i < 4 * LEARN_DOUBTS; i++, forged.ssrc++) /* each SSRC is a flow of its own */
+        ck_assert_uint_eq(world_send(&forged, PORT, NULL), VERDICT_AUTH_FAIL);
+    tries = budget_counts(world_budget()).tries;
+    ck_assert_uint_eq(tries, LEARN_DOUBTS * BUDGET_TRIES);
+    world_pass(LEARN_DOUBT_US);
+    for (i = 0; i < LEARN_DOUBTS; i++, forged.ssrc++)
+        ck_assert_uint_eq(world_send(&forged, PORT, NULL), VERDICT_AUTH_FAIL);
+    ck_assert_uint_eq(budget_counts(world_budget()).tries, tries + BUDGET_TRIES);
+    ck_assert_uint_eq(send_rtp(n, 11, PORT), VERDICT_ACCEPTED);
+    /* The next call from the same port, before the first one is over. */
+    world_pass(LEARN_DOUBTS * LEARN_DOUBT_US);
+    for (i = 0; i < 4 && !world_sa(1)->bound[0]; i++)
+        (void)send_rtp(1, 10 + i, PORT);
+    ck_assert(world_sa(1)->bound[0]);
+    ck_assert_uint_eq(world_sa(n)->doubted_us, world_now_us() + (i - 1) * LEARN_DOUBT_US);
+    world_end();
+}
+END_TEST
+
 /* What is sent back: to where the sender is bound, if that may be sent to. */
 static const struct {
     const char *from, *to;
@@ -809,6 +842,7 @@ int main(void)
     tcase_add_loop_test(tc, test_prime, 0, ROWS(prime_rows));
     tcase_add_test(tc, test_budget);
     tcase_add_test(tc, test_budget_match);
+    tcase_add_test(tc, test_doubt);
     tcase_add_loop_test(tc, test_return, 0, ROWS(returns));
     tcase_add_loop_test(tc, test_return_rtcp, 0, 2);
     tcase_add_test(tc, test_return_prime);

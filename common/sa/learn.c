@@ -1,5 +1,6 @@
 #include "common/sa/learn.h"
 
+#include "common/sa/rekey.h"
 #include "common/sa/table.h"
 #include "common/srtp/srtp.h"
 
@@ -428,6 +429,15 @@ void learn_heard(const struct learn *learn, struct sa *sa, const struct learn_or
         heard_rtcp(learn, sa, origin->source, now_us);
 }
 
+/* Under the key that goes as well: it is still good for packets from elsewhere, too. */
+static bool is_authentic(struct sa *sa, const struct sa_stream *stream,
+                         const struct verify_input *input, uint64_t now_us)
+{
+    return srtp_authenticate(sa->srtp, &stream->index, &input->view, input->packet,
+                             input->length) == VERDICT_ACCEPTED ||
+           rekey_authenticates(sa, stream, &input->view, input->packet, input->length, now_us);
+}
+
 void learn_replayed(struct sa *sa, const struct learn_origin *origin,
                     const struct verify_input *input, uint64_t now_us)
 {
@@ -440,8 +450,6 @@ void learn_replayed(struct sa *sa, const struct learn_origin *origin,
     /* What came before the first packet from elsewhere may have been late, or kept by anybody. */
     if (input->view.ssrc == move->ssrc && verify_index(sa, &input->view) < move->first)
         return;
-    if (srtp_authenticate(sa->srtp, &stream->index, &input->view, input->packet, input->length) !=
-        VERDICT_ACCEPTED)
-        return;
-    stay(sa, now_us);
+    if (is_authentic(sa, stream, input, now_us))
+        stay(sa, now_us);
 }

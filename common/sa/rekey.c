@@ -227,6 +227,23 @@ enum verdict rekey_verify(struct sa *sa, struct sa_stream *stream, enum verdict 
     return VERDICT_ACCEPTED;
 }
 
+bool rekey_authenticates(const struct sa *sa, const struct sa_stream *stream,
+                         const struct rtp_view *view, const uint8_t *packet, size_t length,
+                         uint64_t now_us)
+{
+    const struct old_stream *known;
+    const struct srtp_index *index;
+
+    if (rekey_left_us(sa, now_us) == 0 || !sa->old->session)
+        return false;
+    known = old_stream(sa->old, view->ssrc);
+    index = known ? &known->index : NULL;
+    if (sa->old->one_key)
+        index = &stream->index;
+    return index &&
+           srtp_authenticate(sa->old->session, index, view, packet, length) == VERDICT_ACCEPTED;
+}
+
 enum verdict rekey_verify_first(struct sa *sa, struct srtp_index *index, uint32_t late,
                                 enum verdict verdict, const struct rtp_view *view,
                                 const uint8_t *packet, size_t length, uint64_t now_us)

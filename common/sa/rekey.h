@@ -50,8 +50,15 @@ enum verdict rekey_verify(struct sa *sa, struct sa_stream *stream, enum verdict 
                           const struct rtp_view *view, const uint8_t *packet, size_t length,
                           uint64_t now_us);
 /*
- * The same for an SSRC that sa does not know, but may learn (srtp_verify_first): *index is where it
- * stands under the old key when that is accepted. rekey_learned() is to follow then.
+ * Does a packet carry the right tag of the old key, as long as that is good (srtp_authenticate)?
+ * The stream is that of its SSRC in sa.
+ */
+bool rekey_authenticates(const struct sa *sa, const struct sa_stream *stream,
+                         const struct rtp_view *view, const uint8_t *packet, size_t length,
+                         uint64_t now_us);
+/*
+ * As rekey_verify() for an SSRC that sa does not know, but may learn (srtp_verify_first): *index is
+ * where it stands under the old key when that is accepted. rekey_learned() is to follow then.
  */
 enum verdict rekey_verify_first(struct sa *sa, struct srtp_index *index, uint32_t late,
                                 enum verdict verdict, const struct rtp_view *view,

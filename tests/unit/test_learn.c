@@ -802,6 +802,28 @@ START_TEST(test_move_rekeyed)
 }
 END_TEST
 
+/* While the key before is good, its copies move nothing, however fast they are. */
+START_TEST(test_copies_of_old_key)
+{
+    const struct world_who who = {.source = HOME};
+    const struct addr home = sample_addr(HOME);
+    unsigned n;
+
+    world_begin();
+    n = world_add(&who);
+    ck_assert_uint_eq(send_rtp(n, 1000, HOME), VERDICT_ACCEPTED);
+    world_rekey(n);
+    world_use_old_key(n, true);
+    for (unsigned i = 1; i < 200; i++) {
+        world_pass(PACE_MS * MS);
+        ck_assert_uint_eq(send_rtp(n, 1000 + i, AWAY), VERDICT_ACCEPTED);
+        ck_assert_uint_eq(send_rtp(n, 1000 + i, HOME), VERDICT_REPLAY);
+        ck_assert(addr_equal(&world_sa(n)->source.rtp, &home));
+    }
+    world_end();
+}
+END_TEST
+
 /* Who never sent is not told of what others behind the same address sent correctly. */
 START_TEST(test_stray)
 {
@@ -848,6 +870,7 @@ int main(void)
     tcase_add_test(tc, test_return_prime);
     tcase_add_test(tc, test_old_key);
     tcase_add_test(tc, test_move_rekeyed);
+    tcase_add_test(tc, test_copies_of_old_key);
     tcase_add_test(tc, test_stray);
     result = unit_run(suite);
     world_end();

@@ -22,6 +22,7 @@ struct search {
     const struct verify_input *input;
     const struct sa *known;
     struct sa *found;
+    enum verdict before;  /* what known said */
     enum verdict verdict; /* the one that says most so far */
     enum budget_kind kind;
     unsigned left; /* tries */
@@ -88,13 +89,32 @@ static bool may_be(const struct search *search, const struct sa *sa)
            sa->suite && learn_right_port(sa, &search->input->view, search->origin->rtcp_port);
 }
 
+/*
+ * A replay for one SA is no first packet of another one with the same key: it would be admitted
+ * twice, and the SAs would be two with one SSRC, which nothing tells apart.
+ */
+static bool is_seen(const struct search *search, const struct sa *sa)
+{
+    const struct sa *known = search->known;
+
+    if (search->before == VERDICT_REPLAY && known->srtp &&
+        srtp_session_one_key(known->srtp, sa->srtp))
+        return true;
+    for (unsigned i = 0; i < search->strays; i++) {
+        if (search->stray[i].verdict == VERDICT_REPLAY &&
+            srtp_session_one_key(search->stray[i].sa->srtp, sa->srtp))
+            return true;
+    }
+    return false;
+}
+
 /* True when the packet is surely this SA's: the search is over. */
 static bool try(struct search *search, struct sa *sa)
 {
     enum verdict verdict;
 
     /* Without a key, a source is all that tells a sender: it is not learned. */
-    if (!sa->srtp)
+    if (!sa->srtp || is_seen(search, sa))
         return false;
     if (!budget_owner(search->learn->budget, search->kind, sa->owner, search->now_us)) {
         say(search, VERDICT_LEARN_LIMIT);
@@ -294,6 +314,7 @@ enum verdict learn_search(const struct learn *learn, const struct learn_origin *
                              .origin = origin,
                              .input = input,
                              .known = known,
+                             .before = before,
                              .verdict = before,
                              .now_us = now_us};
     search_all(&search, match, candidates);
@@ -346,6 +367,8 @@ void learn_settle(const struct learn *learn, const struct sa *sa)
 static void bind_source(const struct learn *learn, struct sa *sa, bool rtcp,
                         const struct addr *source, uint64_t now_us)
 {
+    if (table_is_crowded(learn->table, sa, source))
+        return;
     if (!rtcp) {
         if (sa->bound[0]) {
             sa->moved_us = now_us;
@@ -405,6 +428,8 @@ static void heard_rtp(const struct learn *learn, struct sa *sa, const struct add
             stay(sa, now_us);
         return;
     }
+    if (sa->bound[0] && !sa->bound_heard_us)
+        sa->bound_heard_us = now_us; /* of another life: its silence begins now */
     count_move(&sa->move, source, input->view.ssrc, index);
     if (sa->bound[0] ? has_moved(sa, now_us) : sa->move.packets >= packets_to_bind(sa))
         bind_source(learn, sa, false, source, now_us);

@@ -299,17 +299,17 @@ static void keep_stream(struct sa_stream *stream, const struct sa_stream *known,
 }
 
 /* index: with the same key they keep replay window and ROC, whatever the address. */
-static void keep_streams(struct sa *sa, const struct sa *held, bool index)
+static void keep_streams(const struct replica *replica, struct sa *sa, const struct sa *held,
+                         bool index)
 {
     for (unsigned i = 0; i < held->stream_count; i++) {
         const struct sa_stream *known = &held->stream[i];
         struct sa_stream *stream = sa_stream(sa, known->ssrc);
 
+        if (!stream && known->origin == SSRC_ORIGIN_LEARNED && sa->stream_count < SA_SSRC_MAX)
+            stream = table_learn_ssrc(replica->table, sa, known->ssrc);
         if (stream)
             keep_stream(stream, known, index);
-        else if (known->origin == SSRC_ORIGIN_LEARNED &&
-                 sa_stream_add(sa, known->ssrc, known->origin) == 0)
-            keep_stream(&sa->stream[sa->stream_count - 1], known, index);
     }
 }
 
@@ -324,7 +324,7 @@ static void change_keys(struct replica *replica, struct sa *sa, struct sa *held)
     if (sa->generation <= held->generation)
         return;
     if (held->srtp && sa->srtp) {
-        keep_streams(sa, held, false);
+        keep_streams(replica, sa, held, false);
         rekey_move(held, sa);
         rekey(queue, sa, held->srtp, held->stream, held->stream_count, replica->now_us);
         held->srtp = NULL;
@@ -345,7 +345,7 @@ static void take_over(struct replica *replica, struct sa *sa, struct sa *held, b
         change_keys(replica, sa, held);
         return;
     }
-    keep_streams(sa, held, true);
+    keep_streams(replica, sa, held, true);
     rekey_move(held, sa);
     if (!same)
         return;

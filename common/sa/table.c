@@ -454,6 +454,11 @@ static struct sa *source_conflict(struct table *table, const struct sa *sa,
     return other;
 }
 
+bool table_is_crowded(struct table *table, const struct sa *sa, const struct addr *source)
+{
+    return source_conflict(table, sa, source) != NULL;
+}
+
 struct sa *table_conflict(struct table *table, const struct sa *sa)
 {
     struct sa *other = table_by_id(table, sa->owner, sa->id);
@@ -531,10 +536,19 @@ static void unlink_stream(struct table *table, struct sa_stream *stream)
     link_out(table, INDEX_SSRC, &stream->by_ssrc);
 }
 
+/* Do as many SAs as may be have this SSRC where sa is? */
+static bool is_common(struct table *table, const struct sa *sa, uint32_t ssrc)
+{
+    return (sa->source.rtp.family && crowd(table, sa, &sa->source.rtp, ssrc)) ||
+           (has_own_rtcp(sa) && crowd(table, sa, &sa->source.rtcp, ssrc));
+}
+
 struct sa_stream *table_learn_ssrc(struct table *table, struct sa *sa, uint32_t ssrc)
 {
     struct sa_stream *stream;
 
+    if (is_common(table, sa, ssrc))
+        return NULL;
     if (sa->stream_count < SA_SSRC_MAX) {
         if (sa_stream_add(sa, ssrc, SSRC_ORIGIN_LEARNED) < 0)
             return NULL;

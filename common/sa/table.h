@@ -45,7 +45,8 @@ int table_insert(struct table *table, struct sa *sa);
 void table_streams_added(struct table *table, struct sa *sa);
 /*
  * An SA in the table learns an SSRC that it does not have: the stream of it, fresh. When it has
- * SA_SSRC_MAX already, the oldest is let go. NULL without memory.
+ * SA_SSRC_MAX already, the oldest is let go. NULL without memory, or where as many SAs as may be
+ * share its source and this SSRC (TABLE_ALIKE_MAX).
  */
 struct sa_stream *table_learn_ssrc(struct table *table, struct sa *sa, uint32_t ssrc);
 /* An SA in the table is found by another RTP (RTCP) address from now on, or, family 0, by none. */
@@ -61,6 +62,8 @@ void table_remove(struct table *table, struct sa *sa);
 enum { TABLE_ALIKE_MAX = 8, TABLE_ALIKE_OWN = 4 };
 struct sa *table_conflict(struct table *table, const struct sa *sa);
 
+/* Would sa, if it were at this source, share it and an SSRC with as many others as may be? */
+bool table_is_crowded(struct table *table, const struct sa *sa, const struct addr *source);
 /*
  * Another SA, of the same owner or of any, with the side, the source, an SSRC and the key of sa:
  * nothing tells their packets apart. NULL when there is none, or sa has no key.

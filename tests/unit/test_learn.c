@@ -4,6 +4,7 @@
  */
 #include "common/sa/learn.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "common/srtp/srtp.h"
@@ -824,6 +825,80 @@ START_TEST(test_copies_of_old_key)
 }
 END_TEST
 
+/* A replay for one SA is no first packet of another one with the same key. */
+START_TEST(test_same_key)
+{
+    static const char *const from[] = {HOME, PORT};
+    const struct world_who who = {.source = HOME, .key = 7};
+    struct world_packet packet = {.ssrc = WORLD_SSRC, .index = 10};
+    struct sa *first;
+
+    world_begin();
+    (void)world_add(&who);
+    (void)world_add(&who);
+    ck_assert_uint_eq(world_send(&packet, HOME, &first), VERDICT_ACCEPTED);
+    for (unsigned i = 0; i < 4; i++)
+        ck_assert_uint_eq(world_send(&packet, from[i % 2], NULL), VERDICT_REPLAY);
+    packet.ssrc++;
+    ck_assert_uint_eq(world_send(&packet, PORT, NULL), VERDICT_ACCEPTED);
+    ck_assert_uint_eq(world_sa(0)->packets + world_sa(1)->packets, 2);
+    world_end();
+}
+END_TEST
+
+/* What a state file says is bound was not heard in this life: the second begins now. */
+START_TEST(test_move_restored)
+{
+    const struct world_who who = {.source = HOME, .flags = WORLD_NAMED};
+    const struct addr home = sample_addr(HOME), away = sample_addr(AWAY);
+    unsigned n;
+
+    world_begin();
+    n = world_add(&who);
+    world_sa(n)->bound[0] = true;
+    table_move_source(world_table(), world_sa(n), false, &home);
+    for (unsigned i = 0; i < 51; i++) {
+        ck_assert(addr_equal(&world_sa(n)->source.rtp, &home));
+        ck_assert_uint_eq(send_rtp(n, 10 + i, AWAY), VERDICT_ACCEPTED);
+        world_pass(PACE_MS * MS);
+    }
+    ck_assert(addr_equal(&world_sa(n)->source.rtp, &away));
+    world_end();
+}
+END_TEST
+
+/* No more SAs than may be share source and SSRC, whether those are signalled or learned. */
+START_TEST(test_alike)
+{
+    const struct world_who victim = {.source = HOME, .flags = WORLD_NAMED | WORLD_ONE_SSRC};
+    bool named = _i == 1;
+    unsigned crowd = 0;
+
+    world_begin();
+    ck_assert_uint_eq(send_rtp(world_add(&victim), 10, HOME), VERDICT_ACCEPTED);
+    for (unsigned i = 1; i <= 20; i++) {
+        char nearby[ADDR_TEXT_SIZE];
+        const struct world_who other = {.source = named ? nearby : HOME,
+                                        .flags = named ? WORLD_NAMED | WORLD_ONE_SSRC : 0,
+                                        .owner = 1};
+        struct world_packet packet = {.ssrc = WORLD_SSRC, .index = 500};
+
+        snprintf(nearby, sizeof(nearby), "8.8.0.1:%u", 6000 + 2 * i);
+        packet.who = world_add(&other);
+        (void)world_send(&packet, HOME, NULL);
+    }
+    for (unsigned i = 1; i <= 20; i++)
+        crowd += addr_equal(&world_sa(i)->source.rtp, &world_sa(0)->source.rtp) &&
+                 world_sa(i)->stream_count > 0;
+    ck_assert_uint_eq(crowd, TABLE_ALIKE_OWN);
+    for (unsigned i = 0; i < 100; i++) {
+        world_pass(PACE_MS * MS);
+        ck_assert_uint_eq(send_rtp(0, 11 + i, HOME), VERDICT_ACCEPTED);
+    }
+    world_end();
+}
+END_TEST
+
 /* Who never sent is not told of what others behind the same address sent correctly. */
 START_TEST(test_stray)
 {
@@ -871,6 +946,9 @@ int main(void)
     tcase_add_test(tc, test_old_key);
     tcase_add_test(tc, test_move_rekeyed);
     tcase_add_test(tc, test_copies_of_old_key);
+    tcase_add_test(tc, test_same_key);
+    tcase_add_test(tc, test_move_restored);
+    tcase_add_loop_test(tc, test_alike, 0, 2);
     tcase_add_test(tc, test_stray);
     result = unit_run(suite);
     world_end();

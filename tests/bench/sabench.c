@@ -21,6 +21,7 @@ struct bench {
     struct srtp_engine *engine;
     const struct suite *suite;
     uint32_t count;
+    bool waiting, heard; /* sources and SSRCs are learned: not yet, or already */
     struct table *table;
     struct sa **all;
     uint32_t *add_ns, *delete_ns;
@@ -78,6 +79,11 @@ static struct addr addr_of(uint8_t net, uint32_t n, uint16_t port)
     return addr_from_ip4(ip, port);
 }
 
+static uint32_t ssrc_of(uint32_t n)
+{
+    return n * 2246822519u;
+}
+
 static void fill(const struct bench *b, struct sa *sa, uint32_t n)
 {
     char call_id[CALL_ID_SIZE];
@@ -91,9 +97,28 @@ static void fill(const struct bench *b, struct sa *sa, uint32_t n)
     sa->destination.rtp = addr_of(10, n, 6000);
     sa->destination.rtcp = addr_of(10, n, 6001);
     sa->suite = b->suite;
-    if (sa_set_text(sa, SA_CALL_ID, call_id) < 0 ||
-        sa_stream_add(sa, n * 2246822519u, SSRC_ORIGIN_SIGNALLED) < 0)
+    if (sa_set_text(sa, SA_CALL_ID, call_id) < 0)
         cli_die("out of memory");
+    if (b->waiting || b->heard) {
+        sa->source_policy = SOURCE_HINTED;
+        sa->hint = addr_of(12, n, 0);
+    } else if (sa_stream_add(sa, ssrc_of(n), SSRC_ORIGIN_SIGNALLED) < 0) {
+        cli_die("out of memory");
+    }
+}
+
+/* What its first packets of RTP and RTCP leave behind. */
+static void hear(struct bench *b, struct sa *sa, uint32_t n)
+{
+    struct addr rtp = sa->source.rtp, rtcp = sa->source.rtcp;
+
+    if (!table_learn_ssrc(b->table, sa, ssrc_of(n)))
+        cli_die("out of memory");
+    sa->bound[0] = sa->bound[1] = true;
+    table_move_source(b->table, sa, false, &rtp);
+    table_move_source(b->table, sa, true, &rtcp);
+    while (table_work(b->table))
+        continue;
 }
 
 static int open_session(const struct bench *b, struct sa *sa, uint32_t n)
@@ -121,6 +146,8 @@ static void add(struct bench *b, uint32_t n)
         result = table_insert(b->table, sa);
     if (result < 0)
         cli_die("SA %u: %s", n, err_text(result));
+    if (b->heard)
+        hear(b, sa, n);
     b->all[n] = sa;
     b->add_ns[n] = since_ns(begin_ns);
 }
@@ -154,7 +181,7 @@ static double find(struct bench *b, uint32_t among)
         uint32_t n = dice(b, among);
         struct addr source = addr_of(11, n, 5000);
 
-        if (!table_by_source(b->table, SA_SIDE_EXTERNAL, &source, n * 2246822519u))
+        if (!table_by_source(b->table, SA_SIDE_EXTERNAL, &source, ssrc_of(n)))
             cli_die("SA %u is not found", n);
     }
     return (double)(now_ns() - begin_ns) / FINDS;
@@ -261,6 +288,8 @@ int main(int argc, char **argv)
 {
     static const struct option options[] = {{"sas", required_argument, NULL, 's'},
                                             {"engine", required_argument, NULL, 'e'},
+                                            {"waiting", no_argument, NULL, 'w'},
+                                            {"heard", no_argument, NULL, 'h'},
                                             {NULL, 0, NULL, 0}};
     uint32_t counts[2] = {20000, 100000}, rows = 2;
     enum srtp_engine_kind kind = SRTP_ENGINE_AUTO;
@@ -273,8 +302,13 @@ int main(int argc, char **argv)
             rows = 1;
         } else if (option == 'e') {
             kind = engine_kind(optarg);
+        } else if (option == 'w') {
+            bench.waiting = true;
+        } else if (option == 'h') {
+            bench.heard = true;
         } else {
-            cli_die("usage: sabench [--sas NUMBER] [--engine auto|evp|libsrtp2]");
+            cli_die("usage: sabench [--sas NUMBER] [--engine auto|evp|libsrtp2] [--waiting | "
+                    "--heard]\nwhose senders' sources and SSRCs are yet to be learned, or were");
         }
     }
     if (srtp_engine_new(&bench.engine, kind) < 0)

@@ -151,6 +151,9 @@ static bool is_search_due(const struct path *path, const struct path_found *foun
     *doubt = false;
     if (verdict == VERDICT_NO_SA)
         return true;
+    /* An SA without a key knows its SSRCs, and nothing of others that come from its source. */
+    if (verdict == VERDICT_SSRC_MISMATCH)
+        return !found->sa->srtp && !found->input.prime;
     if (verdict == VERDICT_REPLAY || verdict == VERDICT_KEY_EXPIRED)
         return is_alike(path, found, source) || learn_is_fresh(&path->learn, path->side, source);
     if (verdict != VERDICT_AUTH_FAIL && verdict != VERDICT_MALFORMED &&

@@ -250,8 +250,9 @@ enum verdict rekey_verify_first(struct sa *sa, struct srtp_index *index, uint32_
 {
     struct sa_old *old = sa->old;
 
-    /* Without a window of its own, such a packet could come any number of times. */
-    if (now_us >= old->end_us || (!old->one_key && old->count == old->room))
+    /* Without a window of its own, or with a second one, it could come any number of times. */
+    if (now_us >= old->end_us ||
+        (!old->one_key && (old->count == old->room || old_stream(old, view->ssrc))))
         return verdict;
     if (srtp_verify_first(old->session, index, late, view, packet, length) != VERDICT_ACCEPTED)
         return verdict;

@@ -899,6 +899,52 @@ START_TEST(test_alike)
 }
 END_TEST
 
+/* An SSRC that was let go under the key before does not come again under it. */
+START_TEST(test_old_key_let_go)
+{
+    const struct world_who who = {.source = HOME};
+    struct world_packet packet = {.ssrc = WORLD_SSRC, .index = 10};
+
+    world_begin();
+    (void)world_add(&who);
+    ck_assert_uint_eq(world_send(&packet, HOME, NULL), VERDICT_ACCEPTED);
+    world_rekey(0);
+    for (unsigned i = 1; i <= SA_SSRC_MAX; i++) {
+        packet.ssrc = WORLD_SSRC + i;
+        ck_assert_uint_eq(world_send(&packet, HOME, NULL), VERDICT_ACCEPTED);
+    }
+    packet.ssrc = WORLD_SSRC;
+    world_use_old_key(0, true);
+    ck_assert_uint_ne(world_send(&packet, HOME, NULL), VERDICT_ACCEPTED);
+    world_end();
+}
+END_TEST
+
+/* An SA without a key at some source keeps nobody else from being heard from there. */
+START_TEST(test_beside_keyless)
+{
+    const struct world_who alone = {SOURCE_STRICT, .source = PORT,
+                                    .flags = WORLD_NAMED | WORLD_KEYLESS, .owner = 1};
+    const struct world_who who = {.source = HOME, .flags = _i ? WORLD_NAMED : 0};
+    struct world_packet packet = {.who = 1, .index = 10};
+    struct sa *found;
+
+    world_begin();
+    (void)world_add(&alone);
+    (void)world_add(&who);
+    for (; packet.index < 20; packet.index++) {
+        ck_assert_uint_eq(world_send(&packet, PORT, &found), VERDICT_ACCEPTED);
+        ck_assert_ptr_eq(found, world_sa(1));
+    }
+    ck_assert(world_sa(1)->bound[0]);
+    ck_assert_uint_eq(world_sa(0)->verdicts[VERDICT_SSRC_MISMATCH], 0);
+    packet.ssrc = 77;
+    packet.flags = WORLD_FORGED;
+    ck_assert_uint_ne(world_send(&packet, PORT, NULL), VERDICT_ACCEPTED);
+    world_end();
+}
+END_TEST
+
 /* Who never sent is not told of what others behind the same address sent correctly. */
 START_TEST(test_stray)
 {
@@ -949,6 +995,8 @@ int main(void)
     tcase_add_test(tc, test_same_key);
     tcase_add_test(tc, test_move_restored);
     tcase_add_loop_test(tc, test_alike, 0, 2);
+    tcase_add_test(tc, test_old_key_let_go);
+    tcase_add_loop_test(tc, test_beside_keyless, 0, 2);
     tcase_add_test(tc, test_stray);
     result = unit_run(suite);
     world_end();

@@ -59,7 +59,9 @@ static void fill(struct store *store)
     }
 }
 
-static struct store *store_new(enum sa_side side, unsigned number, enum suite_id suite)
+/* learned: its source and its SSRC. */
+static struct store *store_new(enum sa_side side, unsigned number, enum suite_id suite,
+                               bool learned)
 {
     struct store *store = calloc(1, sizeof(*store));
     struct admit_request request;
@@ -68,6 +70,10 @@ static struct store *store_new(enum sa_side side, unsigned number, enum suite_id
     pair_request(&request, side, number);
     ck_assert_uint_eq(request.suite->id, suite);
     request.rate = 100 * 1000 * 1000;
+    if (learned) {
+        request.source_policy = SOURCE_HINTED;
+        request.ssrc_count = 0;
+    }
     store->sender = pair_sender_new(pair, 0, &request);
     fill(store);
     return store;
@@ -170,19 +176,34 @@ static void go_round(void)
         step(batch);
 }
 
-static void setup(void)
+static void make_pair(bool learned)
 {
     /* Of the suites of pair_request(), these are the numbers of AES-CM and GCM. */
     static const enum suite_id suites[] = {SUITE_AES_CM_128_HMAC_SHA1_80, SUITE_AEAD_AES_128_GCM};
 
     pair = pair_new(1);
     pair->site[0].inner->options.dmz_keys = WIRE_REPLICA_VERIFY_ONLY;
+    pair->site[0].inner->options.learns_ssrcs = learned;
     for (unsigned i = 0; i < SENDERS; i++)
         stores[i] = store_new(i % 2 ? SA_SIDE_EXTERNAL : SA_SIDE_INTERNAL,
-                              SUITE_COUNT + suites[i / 2], suites[i / 2]);
+                              SUITE_COUNT + suites[i / 2], suites[i / 2], learned);
     (void)pair_run_until_synced(pair);
+    if (learned) /* which allocates */
+        step(0);
     for (unsigned i = 0; i < SENDERS; i++)
         find_indexes(stores[i]);
+}
+
+static void setup(void)
+{
+    make_pair(false);
+}
+
+static void setup_learned(void)
+{
+    make_pair(true);
+    ck_assert(table_by_id(pair->dmz->table, 0, stores[1]->sender->id)->bound[0]);
+    ck_assert(inner_find_sa(pair->site[0].inner, stores[0]->sender->id)->bound[0]);
 }
 
 static void teardown(void)
@@ -274,7 +295,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("pair alloc");
-    TCase *tc = tcase_create("seen"), *way = tcase_create("way");
+    TCase *tc = tcase_create("seen"), *way = tcase_create("way"),
+          *learned = tcase_create("learned");
     int result;
 
     if (allocs_are_seen())
@@ -287,6 +309,11 @@ int main(void)
     if (allocs_are_seen())
         tcase_add_test(way, test_seen_on_the_way);
     suite_add_tcase(suite, way);
+    tcase_set_timeout(learned, 120);
+    tcase_add_unchecked_fixture(learned, sample_engine_start, NULL);
+    tcase_add_checked_fixture(learned, setup_learned, teardown);
+    tcase_add_test(learned, test_packets);
+    suite_add_tcase(suite, learned);
     result = unit_run(suite);
     sample_engine_stop();
     return result;

@@ -1,5 +1,6 @@
 #include "common/sa/candidates.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,12 +19,18 @@ enum { BY_SOURCE, BY_SOURCE_IP, BY_HINT_IP, BY_POLICY };
 /* Each is two kinds in one array: FRESH and HEARD, HINT and HINT_NAMED, OPEN and OPEN_NAMED. */
 enum family { FAMILY_NONE, FAMILY_SOURCE, FAMILY_HINT, FAMILY_OPEN };
 
-/* What a group is found by; without holes, since its octets are hashed and compared. */
+/*
+ * What a group is found by; without holes, since its octets are hashed and compared. Groups of
+ * several owners at one place differ in the last octet alone, which is not hashed: they stand in
+ * one bucket.
+ */
 struct key {
     uint8_t ip[16];
     uint16_t port;
-    uint8_t ip_family, side, family, none[3];
+    uint8_t ip_family, side, family, none[2], owner;
 };
+
+enum { PLACE_OCTETS = offsetof(struct key, owner) };
 
 /* The first kind stands in front. Most groups have one SA, and need no array. */
 struct group {
@@ -43,6 +50,7 @@ struct candidates {
     struct group **chunk;
     uint32_t used, spare; /* groups with a number below used; the first spare one */
     uint32_t tidy;        /* where tidy() goes on */
+    uint64_t dice;
     struct group pending; /* room for all SAs: candidates_update() cannot allocate */
 };
 
@@ -117,6 +125,10 @@ static void want(const struct sa *sa, struct wanted *w)
         w->key[BY_SOURCE] = make_key(FAMILY_SOURCE, sa->side, &sa->source.rtp);
     if (learns && has_odd_rtcp(sa) && w->key[BY_POLICY].family == FAMILY_NONE)
         w->key[BY_POLICY] = make_key(FAMILY_SOURCE, sa->side, &sa->source.rtcp);
+    for (unsigned i = 0; i < SA_CANDIDACIES; i++) {
+        if (w->key[i].family != FAMILY_NONE)
+            w->key[i].owner = (uint8_t)sa->owner;
+    }
 }
 
 /* HEARD instead of FRESH, and *_NAMED. */
@@ -208,7 +220,7 @@ static bool resize(struct group *group, uint32_t capacity)
 
 static uint32_t *bucket_of(const struct candidates *c, const struct key *key)
 {
-    return &c->bucket[hash_bytes(&c->hash_key, key, sizeof(*key)) & c->mask];
+    return &c->bucket[hash_bytes(&c->hash_key, key, PLACE_OCTETS) & c->mask];
 }
 
 /* GROUP_NONE: there is no such group. */
@@ -217,6 +229,14 @@ static uint32_t find(const struct candidates *c, const struct key *key)
     uint32_t number = *bucket_of(c, key);
 
     while (number && memcmp(&group_at(c, number)->key, key, sizeof(*key)) != 0)
+        number = group_at(c, number)->next;
+    return number;
+}
+
+/* The next group from number on, in its bucket, that stands at this place, of whatever owner. */
+static uint32_t at_place(const struct candidates *c, uint32_t number, const struct key *key)
+{
+    while (number && memcmp(&group_at(c, number)->key, key, PLACE_OCTETS) != 0)
         number = group_at(c, number)->next;
     return number;
 }
@@ -499,15 +519,40 @@ static struct candidates_group part(const struct candidates *c, uint32_t number,
 struct candidates_group candidates_group(const struct candidates *c, enum candidates_kind kind,
                                          enum sa_side side, const struct addr *addr)
 {
-    enum family family = (enum family)(FAMILY_SOURCE + kind / 2);
-    struct key key = make_key(family, side, addr);
+    struct key key = make_key((enum family)(FAMILY_SOURCE + kind / 2), side, addr);
+    struct candidates_group found = {NULL, 0};
+    uint32_t number = at_place(c, *bucket_of(c, &key), &key);
 
-    return part(c, find(c, &key), kind % 2 == 0, kind % 2 == 1);
+    for (; number && found.count == 0; number = at_place(c, group_at(c, number)->next, &key))
+        found = part(c, number, kind % 2 == 0, kind % 2 == 1);
+    return found;
+}
+
+/*
+ * The group of one owner at this place, each as likely, whatever they have brought there: the
+ * candidates of one site, however many, leave half of all searches to another one's. behind: one
+ * that stands in the second half will do.
+ */
+static uint32_t pick(struct candidates *c, const struct key *key, bool behind)
+{
+    uint32_t first = at_place(c, *bucket_of(c, key), key), number, count = 0, chosen;
+
+    for (number = first; number; number = at_place(c, group_at(c, number)->next, key))
+        count += behind || group_at(c, number)->front > 0;
+    if (count == 0)
+        return GROUP_NONE;
+    chosen = 0;
+    if (count > 1 && ++c->dice)
+        chosen = (uint32_t)(hash_bytes(&c->hash_key, &c->dice, sizeof(c->dice)) % count);
+    for (number = first;; number = at_place(c, group_at(c, number)->next, key)) {
+        if ((behind || group_at(c, number)->front > 0) && chosen-- == 0)
+            return number;
+    }
 }
 
 enum { LANE_FRESH, LANE_HEARD, LANE_HINT, LANE_OPEN };
 
-size_t candidates_begin(const struct candidates *c, enum sa_side side, const struct addr *source,
+size_t candidates_begin(struct candidates *c, enum sa_side side, const struct addr *source,
                         bool rtcp, struct candidates_search *search)
 {
     struct addr below = port_below(source);
@@ -517,14 +562,14 @@ size_t candidates_begin(const struct candidates *c, enum sa_side side, const str
     struct candidates_lane *lane = search->lane;
     size_t count = 0;
 
-    *search = (struct candidates_search){.hint = find(c, &hint), .looks = CANDIDATES_LOOKS};
+    *search = (struct candidates_search){.hint = pick(c, &hint, rtcp), .looks = CANDIDATES_LOOKS};
     for (unsigned i = 0; i < (rtcp ? 2 : 1); i++) {
-        search->source[i] = find(c, &key[i]);
+        search->source[i] = pick(c, &key[i], true);
         lane[LANE_FRESH].group[i] = part(c, search->source[i], true, false);
         lane[LANE_HEARD].group[i] = part(c, search->source[i], false, true);
     }
     lane[LANE_HINT].group[0] = part(c, search->hint, true, rtcp);
-    lane[LANE_OPEN].group[0] = part(c, find(c, &open), true, rtcp);
+    lane[LANE_OPEN].group[0] = part(c, pick(c, &open, rtcp), true, rtcp);
     for (unsigned i = 0; i < CANDIDATES_LANES; i++) {
         lane[i].count = lane[i].group[0].count + lane[i].group[1].count;
         count += lane[i].count;

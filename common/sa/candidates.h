@@ -82,7 +82,10 @@ bool candidates_are_none(const struct candidates *c);
  * groups. */
 size_t candidates_octets(const struct candidates *c);
 
-/* The port of addr counts for FRESH and HEARD only, its IP address not for OPEN. */
+/*
+ * The port of addr counts for FRESH and HEARD only, its IP address not for OPEN. Of several owners'
+ * SAs those of one that has any.
+ */
 struct candidates_group candidates_group(const struct candidates *c, enum candidates_kind kind,
                                          enum sa_side side, const struct addr *addr);
 
@@ -90,7 +93,8 @@ struct candidates_group candidates_group(const struct candidates *c, enum candid
 
 /*
  * A search looks at several groups in turns, best first: of 8 tries FRESH gets 4, HINT 2, HEARD and
- * OPEN 1, and what a group leaves over goes to the others. So no group starves another.
+ * OPEN 1, and what a group leaves over goes to the others. So no group starves another. Where
+ * several owners have SAs in one of them, a search looks at those of one, by lot.
  */
 enum {
     CANDIDATES_LANES = 4,
@@ -123,12 +127,12 @@ struct candidates_search {
  * Begins a search for the sender of an RTP or RTCP packet. Returns how many candidates there are
  * (one that stands in two lanes counts twice), 0 when there is none.
  */
-size_t candidates_begin(const struct candidates *c, enum sa_side side, const struct addr *source,
+size_t candidates_begin(struct candidates *c, enum sa_side side, const struct addr *source,
                         bool rtcp, struct candidates_search *search);
 /*
  * The next candidate, each SA once in a search; NULL at the end, or after CANDIDATES_LOOKS. With
  * the same cursor the next search goes on where this one ended: in a lane that nobody changes, each
- * SA comes before one comes again.
+ * SA comes before one comes again, if all are of one owner.
  */
 struct sa *candidates_next(struct candidates_search *search, struct candidates_cursor *cursor);
 

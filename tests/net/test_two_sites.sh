@@ -186,6 +186,29 @@ is "forged packets to an SA of site a, by the own address: auth-fail" \
     "$(at_dmz auth-fail own)" $((100 * count))
 rogue sweep 0x80000006 '.up and .naks == 0'
 rogue newest 0x80000006 '.up and .naks == 0'
+
+# crowd STEP PORT SSRC [sa-add-argument...]: thousands of senders of the hostile site are expected where
+# a phone of site a is, which nobody has heard yet.
+crowd() {
+    local step=$1 port=$2 ssrc=$3 key
+    shift 3
+    key=$(new_key $SUITE)
+    sa_add inner-a --side external --source 192.168.1.7:$port --hint $WEB --suite $SUITE --key "$key" \
+        --to $PHONE_A:$port "$@" >/dev/null || bail "sa add"
+    wait_for 3 sas_at dmz "$(status_of inner-a .sas)" || bail "the SA did not reach the dmz-relay"
+    victims >"$W/victims.before"
+    rogue $step "$ssrc" '.up and .naks == 0'
+    wait_for 3 equals $((5000 + $(status_of inner-a .sas))) status_of dmz .sas || bail "the SAs did not arrive"
+    receive $step lan-a $PHONE_A:$port --key "$key" --wait 5 --timeout 1
+    send_now $step-sent inet --from $WEB:$port --to "${DMZ_OUT[a]}:$MEDIA" --key "$key" \
+        --ssrc "$ssrc" --count 100 --rate 50
+    finish_of $step 10 || :
+    say "$step: heard $(field $step .packets) of 100"
+    check "rogue $step: a new sender is heard within 0.4 s" test "$(field $step .packets)" -ge 80
+    victims >"$W/victims.before"
+    rogue sweep 0x80000006 '.up and .naks == 0'
+}
+crowd crowd 6400 77
 for step in report nak ack unknown; do
     rogue $step 0x80000006 '.up and (.closed | test("protocol error"))'
 done
@@ -206,7 +229,7 @@ is "and nothing else went to anybody outside" "$(packets strange)" 0
 
 launch_example two-sites inner-relay-b
 tunnels_up inner-b
-check "the true site is back, and its SAs" wait_for 10 sas_at dmz 12
+check "the true site is back, and its SAs" wait_for 10 sas_at dmz 13
 receive there lan-b $PHONE_B:7000 --ports 2 --key "${KEY[there]}" --count $((N + 2)) --wait 20
 moves "and is called again" "$(passed a b)" -- leg there a b 0x80000001 --seq 500 --rtcp-index 100
 check "all packets arrive" finish_of there 10

@@ -23,6 +23,8 @@ enum {
     MARK_ID = 1000000, /* of the SA whose refusal says that everything before it was read */
     PACKETS = 100,     /* under each label */
     LABELS_MAX = 16,
+    CROWD = 5000, /* senders that are hinted at one address */
+    CROWD_ID = 10000,
     SHARED = 6, /* SAs of one source and SSRC: more than a site may have */
     PAYLOAD_OCTETS = 160,
     QUEUE_OCTETS = 1024 * 1024,
@@ -265,6 +267,37 @@ static bool put_self(struct rogue *rogue, unsigned n, uint8_t *type, struct writ
     return true;
 }
 
+/*
+ * Senders that may be whoever sends from the address of the other's, with its SSRC or without one:
+ * each packet of one that is not known yet would be tried with them.
+ */
+static bool put_hinted(struct rogue *rogue, unsigned n, bool named, uint8_t *type,
+                       struct writer *body)
+{
+    struct sa *sa;
+
+    if (n >= CROWD)
+        return false;
+    sa = make_sa(rogue, SA_SIDE_EXTERNAL, CROWD_ID + n, 0x20000 + n);
+    add_key(rogue, sa);
+    sa->source = (struct sa_transport){0};
+    sa->source_policy = SOURCE_HINTED;
+    sa->hint = rogue->config.source;
+    sa->stream_count = named;
+    put_sa(sa, type, body);
+    return true;
+}
+
+static bool put_crowd(struct rogue *rogue, unsigned n, uint8_t *type, struct writer *body)
+{
+    return put_hinted(rogue, n, false, type, body);
+}
+
+static bool put_named_crowd(struct rogue *rogue, unsigned n, uint8_t *type, struct writer *body)
+{
+    return put_hinted(rogue, n, true, type, body);
+}
+
 /* What only a dmz-relay says. */
 static bool put_report(struct rogue *rogue, unsigned n, uint8_t *type, struct writer *body)
 {
@@ -319,6 +352,8 @@ static const struct step steps[] = {
     {"sweep", "a snapshot that names no SA", put_snapshot, false, 0},
     {"send", "packets with --ssrc under --labels", NULL, true, 0},
     {"self", "the same by SAs to the dmz-relay's own address", put_self, true, 0},
+    {"crowd", "5,000 SAs that are hinted at the source's IP address", put_crowd, false, 0},
+    {"namesakes", "the same with its SSRC", put_named_crowd, false, 0},
     {"newest", "an epoch and an instance that are the highest there are", put_deletions, false,
      UINT64_MAX},
     {"report", "what a dmz-relay says of SAs", put_report, false, 0},

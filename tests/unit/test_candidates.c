@@ -269,6 +269,52 @@ START_TEST(test_fair)
 }
 END_TEST
 
+/* A crowd of one owner at a place leaves half of the searches to the few of another one. */
+static const struct {
+    const char *name, *source, *hint;
+    enum source_policy policy;
+} crowds[] = {
+    {"fresh", "192.0.2.1:5004", "", SOURCE_STRICT},
+    {"hint", "", "192.0.2.1:1", SOURCE_HINTED},
+    {"open", "", "", SOURCE_OPEN},
+};
+
+START_TEST(test_owners)
+{
+    enum { FEW = 3, ALL = 1003, PACKETS = 200, TRIES = 8 };
+    struct candidates *c = candidates_new(ALL);
+    struct addr from = sample_addr("192.0.2.1:5004");
+    struct candidates_cursor cursor = {.turn = 0};
+    struct candidates_search search;
+    struct sa *all[ALL], *sa;
+    uint64_t few = 0;
+
+    for (unsigned i = 0; i < ALL; i++) {
+        all[i] = make(crowds[_i].policy, crowds[_i].source, crowds[_i].hint);
+        all[i]->owner = i < FEW;
+        ck_assert_int_eq(candidates_add(c, all[i]), 0);
+    }
+    for (unsigned packet = 0; packet < PACKETS; packet++) {
+        ck_assert_uint_gt(candidates_begin(c, SA_SIDE_EXTERNAL, &from, false, &search), 0);
+        for (unsigned i = 0; i < TRIES && (sa = candidates_next(&search, &cursor)); i++)
+            sa->packets++;
+    }
+    /* 200 throws of a coin: 60 are 5.6 standard deviations away. */
+    for (unsigned i = 0; i < FEW; i++) {
+        ck_assert_uint_ge(all[i]->packets, 60);
+        few += all[i]->packets;
+    }
+    ck_assert_uint_le(few, FEW * 140);
+    for (unsigned i = FEW; i < ALL; i++)
+        discard(c, all[i]);
+    ck_assert_uint_eq(candidates_begin(c, SA_SIDE_EXTERNAL, &from, false, &search), FEW);
+    for (unsigned i = 0; i < FEW; i++)
+        discard(c, all[i]);
+    ck_assert_uint_eq(candidates_begin(c, SA_SIDE_EXTERNAL, &from, false, &search), 0);
+    candidates_free(c);
+}
+END_TEST
+
 /* Large groups take turns, and one that comes first takes nothing from the next. */
 START_TEST(test_lanes)
 {
@@ -419,6 +465,7 @@ int main(void)
     tcase_add_loop_test(tc, test_places, 0, sizeof(places) / sizeof(places[0]));
     tcase_add_test(tc, test_open_only);
     tcase_add_loop_test(tc, test_fair, 0, sizeof(rounds) / sizeof(rounds[0]));
+    tcase_add_loop_test(tc, test_owners, 0, sizeof(crowds) / sizeof(crowds[0]));
     tcase_add_test(tc, test_lanes);
     tcase_add_test(tc, test_no_memory);
     tcase_add_test(tc, test_memory_follows);

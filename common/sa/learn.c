@@ -27,6 +27,7 @@ struct search {
     enum budget_kind kind;
     unsigned left; /* tries */
     unsigned tried;
+    bool many; /* more SAs have the packet's SSRC than are looked at */
     /* Whose packet it nearly was. */
     struct {
         struct sa *sa;
@@ -185,8 +186,11 @@ static bool try_matches(struct search *search)
     bool rtcp = search->input->view.shape == RTP_SHAPE_RTCP;
     struct sa *sa = NULL;
 
-    for (unsigned looks = LEARN_MATCHES; looks > 0 && search->left > 0; looks--) {
+    for (unsigned looks = LEARN_MATCHES; search->left > 0; looks--) {
         sa = table_by_ssrc(table, origin->side, search->input->view.ssrc, sa);
+        search->many = sa && looks == 0;
+        if (looks == 0)
+            break;
         if (!sa)
             break;
         if (!may_be(search, sa) || is_alike(sa, origin->source))
@@ -233,14 +237,15 @@ static void try_candidates(struct search *search)
 {
     const struct learn *learn = search->learn;
     const struct learn_origin *origin = search->origin;
-    bool rtcp = search->input->view.shape == RTP_SHAPE_RTCP;
+    /* As RTCP, also among those whose SSRC was signalled, where it is not enough to find them. */
+    bool named = search->many || search->input->view.shape == RTP_SHAPE_RTCP;
     struct candidates_search candidates;
     struct candidates_cursor *cursor;
     struct budget_flow flow;
     struct sa *sa;
     unsigned taken;
 
-    if (candidates_begin(table_candidates(learn->table), origin->side, origin->source, rtcp,
+    if (candidates_begin(table_candidates(learn->table), origin->side, origin->source, named,
                          &candidates) == 0)
         return;
     search->kind = candidates.open_only ? BUDGET_OPEN : BUDGET_SEARCH;

@@ -945,6 +945,29 @@ START_TEST(test_beside_keyless)
 }
 END_TEST
 
+/* However many others have its SSRC, a sender is heard from where it is expected. */
+START_TEST(test_many_have_ssrc)
+{
+    const struct world_who who = {
+        .source = LAN, .hint = SIP, .flags = WORLD_NAMED | WORLD_ONE_SSRC};
+    char elsewhere[ADDR_TEXT_SIZE];
+    const struct world_who other = {SOURCE_STRICT, .source = elsewhere,
+                                    .flags = WORLD_NAMED | WORLD_ONE_SSRC, .owner = 1};
+
+    world_begin();
+    (void)world_add(&who);
+    for (unsigned i = 0; i < 2 * LEARN_MATCHES; i++) {
+        snprintf(elsewhere, sizeof(elsewhere), "9.9.0.2:%u", 6000 + 2 * i);
+        (void)world_add(&other);
+    }
+    ck_assert_uint_eq(send_rtp(0, 10, AWAY), VERDICT_NO_SA);
+    ck_assert_uint_eq(send_rtp(0, 11, PORT), VERDICT_ACCEPTED);
+    ck_assert(world_sa(0)->bound[0]);
+    ck_assert_uint_eq(send_rtp(0, 12, PORT), VERDICT_ACCEPTED);
+    world_end();
+}
+END_TEST
+
 /* Who never sent is not told of what others behind the same address sent correctly. */
 START_TEST(test_stray)
 {
@@ -997,6 +1020,7 @@ int main(void)
     tcase_add_loop_test(tc, test_alike, 0, 2);
     tcase_add_test(tc, test_old_key_let_go);
     tcase_add_loop_test(tc, test_beside_keyless, 0, 2);
+    tcase_add_test(tc, test_many_have_ssrc);
     tcase_add_test(tc, test_stray);
     result = unit_run(suite);
     world_end();

@@ -26,11 +26,12 @@ struct budget;
  * keep known senders from moving. Most of the other half is for packets from an address that some
  * SA names; the rest for those that are looked for among the open SAs only, which anybody can send.
  *
- * Flow: a second of packets with all 8 tries each, so that a new sender is heard within a second
- * among 400 candidates. Then one try for each packet of speech. What is left of 10,000 forging
- * addresses is then the common bounds' to hold. As much again for SAs that have the packet's SSRC:
- * who forges packets in a sender's name, and makes it one of a search among others as well, leaves
- * it the one try that it needs.
+ * Flow: two seconds of packets with all 8 tries each: a new sender goes twice through 400
+ * candidates, which change places when others are heard meanwhile, and may be passed over once.
+ * Then one try for each packet of speech. What is left of 10,000 forging addresses is then the
+ * common bounds' to hold. As much again for SAs that have the packet's SSRC: who forges packets in
+ * a sender's name, and makes it one of a search among others as well, leaves it the one try that it
+ * needs.
  *
  * IP address: 50 phones behind one, each heard within 7 packets with 8 tries among 50 candidates,
  * take 50 * 50 / 2 = 1,250 in 0.14 s. A PBX whose 200 calls all come from one socket, at once and
@@ -58,7 +59,7 @@ enum {
     BUDGET_OPEN_OWNER_RATE = 10000,
     BUDGET_OPEN_OWNER_BURST = 2000,
     BUDGET_FLOW_RATE = 50,
-    BUDGET_FLOW_BURST = 400,
+    BUDGET_FLOW_BURST = 800,
     BUDGET_IP_RATE = 8000,
     BUDGET_IP_BURST = 10000,
     BUDGET_PEER_RATE = 20000,

@@ -159,7 +159,8 @@ static bool is_search_due(const struct path *path, const struct path_found *foun
     if (verdict != VERDICT_AUTH_FAIL && verdict != VERDICT_MALFORMED &&
         verdict != VERDICT_PLAIN_RTP)
         return false;
-    if (is_alike(path, found, source))
+    /* One alone at its source is asked first whatever the SSRC: a gateway may have the others. */
+    if (!sa_stream(found->sa, ssrc_in_front(&found->input)) || is_alike(path, found, source))
         return true;
     *doubt = learn_may_doubt(found->sa, now_us);
     return *doubt;

@@ -25,8 +25,8 @@ enum {
     LEARN_MOVE_PAUSE_US = 10 * 1000 * 1000, /* between two moves of one sender */
     LEARN_SHORT_TAG_PACKETS = 3,            /* bind a source, where a tag has 32 bits */
     LEARN_MATCHES = 32,                     /* SAs with the packet's SSRC that are looked at */
-    LEARN_DOUBTS = 50, /* searches that packets in a known sender's name cause at once: a second
-                          of speech; */
+    LEARN_DOUBTS = 50, /* searches that packets of a known sender's source and SSRC cause at once:
+                          a second of speech; */
     LEARN_DOUBT_US = 1000 * 1000, /* and one more in this time */
 };
 

@@ -407,8 +407,8 @@ START_TEST(test_peer)
 END_TEST
 
 /*
- * All calls from one socket: by key, until the SSRC is known. Most are heard within half a second;
- * who is the last of 200 is chance, and how long that takes, too.
+ * All calls from one socket, behind a NAT in the last row: by key, until the SSRC is known. Most
+ * are heard within half a second; who is the last of 200 is chance, and how long that takes, too.
  */
 START_TEST(test_pbx)
 {
@@ -419,7 +419,11 @@ START_TEST(test_pbx)
         request.source.rtp = sample_addr(PBX);
         request.source_policy = SOURCE_HINTED;
         request.ssrc_count = _i == 2 ? 1 : 0;
+        if (_i == 3)
+            behind_nat(&request);
         senders[i] = pair_sender_new(pair, 0, &request);
+        if (_i == 3)
+            senders[i]->request.source.rtp = with_port(NAT, NAT_PORTS);
     }
     (void)pair_run_until_synced(pair);
     send_streams(200, _i == 0 ? 1000 : 0, _i == 2 ? 1 : 2 * SECOND, "200 calls from one socket");
@@ -445,7 +449,7 @@ int main(void)
     tcase_add_loop_test(tc, test_dmz_restarted, 0, 2);
     tcase_add_loop_test(tc, test_fifty_phones, 0, 2);
     tcase_add_loop_test(tc, test_peer, 0, 2);
-    tcase_add_loop_test(tc, test_pbx, 0, 3);
+    tcase_add_loop_test(tc, test_pbx, 0, 4);
     suite_add_tcase(suite, tc);
     result = unit_run(suite);
     sample_engine_stop();

@@ -736,7 +736,7 @@ int admit(struct inner *inner, const struct admit_request *request, uint64_t wal
           uint64_t now_us, struct sa **out, struct admit_error *error)
 {
     struct inner_link *link = inner_find_link(inner, request->dmz);
-    struct plan plan;
+    struct plan plan = {0};
     struct sa *sa;
     int result;
 

@@ -186,12 +186,10 @@ static bool try_matches(struct search *search)
     bool rtcp = search->input->view.shape == RTP_SHAPE_RTCP;
     struct sa *sa = NULL;
 
-    for (unsigned looks = LEARN_MATCHES; search->left > 0; looks--) {
+    for (unsigned looks = LEARN_MATCHES;; looks--) {
         sa = table_by_ssrc(table, origin->side, search->input->view.ssrc, sa);
-        search->many = sa && looks == 0;
-        if (looks == 0)
-            break;
-        if (!sa)
+        search->many = sa && (looks == 0 || search->left == 0);
+        if (!sa || search->many)
             break;
         if (!may_be(search, sa) || is_alike(sa, origin->source))
             continue;

@@ -209,6 +209,7 @@ crowd() {
     rogue sweep 0x80000006 '.up and .naks == 0'
 }
 crowd crowd 6400 77
+crowd namesakes 6410 78 --ssrc 78
 for step in report nak ack unknown; do
     rogue $step 0x80000006 '.up and (.closed | test("protocol error"))'
 done
@@ -229,7 +230,7 @@ is "and nothing else went to anybody outside" "$(packets strange)" 0
 
 launch_example two-sites inner-relay-b
 tunnels_up inner-b
-check "the true site is back, and its SAs" wait_for 10 sas_at dmz 13
+check "the true site is back, and its SAs" wait_for 10 sas_at dmz 14
 receive there lan-b $PHONE_B:7000 --ports 2 --key "${KEY[there]}" --count $((N + 2)) --wait 20
 moves "and is called again" "$(passed a b)" -- leg there a b 0x80000001 --seq 500 --rtcp-index 100
 check "all packets arrive" finish_of there 10

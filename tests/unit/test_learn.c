@@ -972,6 +972,33 @@ START_TEST(test_many_have_ssrc)
 }
 END_TEST
 
+/* Nor do those of another site that are expected at the same address, which each packet is tried
+ * with. */
+START_TEST(test_many_expected)
+{
+    const struct world_who who = {
+        .source = LAN, .hint = SIP, .flags = WORLD_NAMED | WORLD_ONE_SSRC};
+    struct world_who other = who;
+    char inside[ADDR_TEXT_SIZE];
+    unsigned packets = 0;
+
+    other.owner = 1;
+    other.source = inside;
+    world_begin();
+    (void)world_add(&who);
+    for (unsigned i = 0; i < LEARN_MATCHES; i++) {
+        snprintf(inside, sizeof(inside), "10.0.0.8:%u", 6000 + 2 * i);
+        (void)world_add(&other);
+    }
+    while (packets < 40 && !world_sa(0)->bound[0])
+        (void)send_rtp(0, 10 + packets++, PORT);
+    /* Its site is chosen half of the time; with 2^-40 this fails. */
+    ck_assert(world_sa(0)->bound[0]);
+    ck_assert_uint_eq(send_rtp(0, 100, PORT), VERDICT_ACCEPTED);
+    world_end();
+}
+END_TEST
+
 /* Who never sent is not told of what others behind the same address sent correctly. */
 START_TEST(test_stray)
 {
@@ -1025,6 +1052,7 @@ int main(void)
     tcase_add_test(tc, test_old_key_let_go);
     tcase_add_loop_test(tc, test_beside_keyless, 0, 2);
     tcase_add_test(tc, test_many_have_ssrc);
+    tcase_add_test(tc, test_many_expected);
     tcase_add_test(tc, test_stray);
     result = unit_run(suite);
     world_end();

@@ -204,7 +204,8 @@ check "flood: no verifications but for these tries and the callers' own packets"
 check "flood: and fewer than the bounds of the tries" test "$calls" -le $((bound + 4 * SENT))
 end_kb=$(resident)
 say "flood: $begin_kb kB resident before, $end_kb kB after"
-check "flood: the memory stays flat" test $((end_kb - begin_kb)) -le 256
+# Less than six octets for each packet: what is freed under a sanitizer stays for a while.
+check "flood: the memory stays flat" test $((end_kb - begin_kb)) -le 1024
 if [ "$(overflow)" = "$overflow" ]; then
     for name in "${ROWS[@]}"; do
         check "$name: the phone has all of the caller's packets" heard_all "$name" phone

@@ -473,7 +473,7 @@ static const struct scenario {
     {"strangers", 50, 30, 200, 0, 0, FORGE_ADDRESSES, {1000, 1000, 0}, 25000},
     /* Some SAs may be anywhere: 32,000 are tried with strangers at most, 22,000 of one site. */
     {"strangers, open", 50, 30, 200, 50, 25, FORGE_ADDRESSES, {1000, 2000, 0}, 60000},
-    /* 26,000 for the address of the phones, 25,000 for the peer, and who is heard is not charged. */
+    /* 26,000 for the address of the phones, 25,000 for the peer; who is heard pays nothing. */
     {"a neighbour of phones", 50, 30, 200, 0, 0, FORGE_PORTS, {0, 2000, 0}, 54000},
     /* 50,000 for the peer. */
     {"a false peer", 50, 30, 200, 0, 0, FORGE_SSRCS, {1000, 0, 0}, 54000},

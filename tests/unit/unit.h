@@ -20,7 +20,7 @@
 int unit_run(Suite *suite);
 /* How often a random test goes round: full, or a tenth where $UNIT_SHORT is set (valgrind). */
 unsigned unit_rounds(unsigned full);
-/* Writes the octets of a hex string (blanks are skipped) and returns how many; aborts on bad hex. */
+/* Writes the octets of a hex string (blanks are skipped), returns how many; aborts on bad hex. */
 size_t unit_hex(const char *hex, uint8_t *out, size_t size);
 
 #endif

@@ -54,8 +54,7 @@ static void look_at(const struct udp_packet *packet, bool prime, struct path_fou
 {
     found->sa = NULL;
     found->verdict = read_input(packet, prime, &found->input);
-    *lookup = (struct table_lookup){.ssrc = prime ? found->input.outer : found->input.view.ssrc,
-                                    .exact = prime};
+    *lookup = (struct table_lookup){.ssrc = verify_ssrc(&found->input), .exact = prime};
     if (found->verdict == VERDICT_ACCEPTED)
         lookup->source = &packet->source;
 }
@@ -126,16 +125,11 @@ static enum verdict ask_known(const struct path *path, const struct path_found *
     return verify_judge(path->learn.table, sa, &found->input, now_us);
 }
 
-static uint32_t ssrc_in_front(const struct verify_input *input)
-{
-    return input->prime ? input->outer : input->view.ssrc;
-}
-
 /* Do others share source and SSRC with the one that was found by them, the first of those? */
 static bool is_alike(const struct path *path, const struct path_found *found,
                      const struct addr *source)
 {
-    return table_by_stream(path->learn.table, path->side, source, ssrc_in_front(&found->input),
+    return table_by_stream(path->learn.table, path->side, source, verify_ssrc(&found->input),
                            found->sa) != NULL;
 }
 
@@ -160,7 +154,7 @@ static bool is_search_due(const struct path *path, const struct path_found *foun
         verdict != VERDICT_PLAIN_RTP)
         return false;
     /* One alone at its source is asked first whatever the SSRC: a gateway may have the others. */
-    if (!sa_stream(found->sa, ssrc_in_front(&found->input)) || is_alike(path, found, source))
+    if (!sa_stream(found->sa, verify_ssrc(&found->input)) || is_alike(path, found, source))
         return true;
     *doubt = learn_may_doubt(found->sa, now_us);
     return *doubt;

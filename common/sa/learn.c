@@ -37,11 +37,6 @@ struct search {
     uint64_t now_us;
 };
 
-static uint32_t ssrc_of(const struct verify_input *input)
-{
-    return input->prime ? input->outer : input->view.ssrc;
-}
-
 /* Which verdict says more of a packet that is nobody's? */
 static unsigned weight(enum verdict verdict)
 {
@@ -145,7 +140,7 @@ static bool try_alike(struct search *search)
 
     while (search->left > 0 &&
            (sa = table_by_stream(table, search->origin->side, search->origin->source,
-                                 ssrc_of(search->input), sa))) {
+                                 verify_ssrc(search->input), sa))) {
         if (may_be(search, sa) && try(search, sa))
             return true;
     }
@@ -209,7 +204,7 @@ static bool is_match_due(const struct learn *learn, const struct learn_origin *o
 
 static struct budget_flow flow_of(const struct search *search)
 {
-    return budget_flow(search->learn->budget, search->origin->source, ssrc_of(search->input),
+    return budget_flow(search->learn->budget, search->origin->source, verify_ssrc(search->input),
                        search->origin->peer);
 }
 
@@ -304,7 +299,7 @@ enum verdict learn_search(const struct learn *learn, const struct learn_origin *
                           const struct verify_input *input, struct sa *known, enum verdict before,
                           struct sa **sa, uint64_t now_us)
 {
-    bool match = known ? table_has_company(learn->table, known, ssrc_of(input))
+    bool match = known ? table_has_company(learn->table, known, verify_ssrc(input))
                        : is_match_due(learn, origin, input);
     bool candidates = !candidates_are_none(table_candidates(learn->table));
     struct search search;

@@ -20,6 +20,12 @@ struct verify_input {
     uint32_t outer; /* with this SSRC in front of it */
 };
 
+/* The SSRC that the packet is looked for by: the outer one of RTP', else its own. */
+static inline uint32_t verify_ssrc(const struct verify_input *input)
+{
+    return input->prime ? input->outer : input->view.ssrc;
+}
+
 /*
  * Verifies a packet under its SA, which must be in the table, and keeps the SA's counters and
  * stream state. An SA that learns SSRCs (sa_learns_ssrcs) takes a new one with a packet that

@@ -12,13 +12,8 @@ command -v openssl >/dev/null || { echo "openssl is not installed" && exit 77; }
 top=$(mktemp -d "${TMPDIR:-/tmp}/test_examples.XXXXXX") || exit 1
 trap 'rm -rf "$top"' EXIT
 trap 'exit 130' INT TERM
-checks=0
-failures=0
+. "$source/tests/words.sh"
 
-fail() {
-    failures=$((failures + 1))
-    printf 'FAILED: %s\n' "$*"
-}
 certs() { "$source/certs/media-relay-certs" -d "$top/certs" "$@" >"$top/out" 2>&1; }
 
 # value FILE KEY: of the first line that has the key.

@@ -14,42 +14,10 @@ command -v openssl >/dev/null || { echo "openssl is not installed" && exit 77; }
 top=$(mktemp -d "${TMPDIR:-/tmp}/test_start.XXXXXX") || exit 1
 trap 'stop; rm -rf "$top"' EXIT
 trap 'exit 130' INT TERM
-checks=0
-failures=0
+. "$source/tests/words.sh"
 
 stop() {
     [ ! -s "$top/pid" ] || kill "$(cat "$top/pid")" 2>/dev/null
-}
-fail() {
-    failures=$((failures + 1))
-    printf 'FAILED: %s\n' "$*"
-    cat "$top/out"
-}
-# ends CODE COMMAND...: it must end with this exit code.
-ends() {
-    checks=$((checks + 1))
-    wanted=$1
-    shift
-    "$@" >"$top/out" 2>&1
-    code=$?
-    [ $code = "$wanted" ] || fail "$* ended with $code, not $wanted"
-}
-# says TEXT: the last command must have said so.
-says() {
-    checks=$((checks + 1))
-    grep -qF -- "$1" "$top/out" || fail "not said: $1"
-}
-# holds WHAT COMMAND...: the condition must hold within 5 s.
-holds() {
-    checks=$((checks + 1))
-    what=$1
-    shift
-    rounds=0
-    until "$@"; do
-        rounds=$((rounds + 1))
-        [ $rounds -lt 100 ] || { fail "$what" && return; }
-        sleep 0.05
-    done
 }
 is_gone() { ! kill -0 "$1" 2>/dev/null; }
 

@@ -16,8 +16,7 @@ top=$(mktemp -d "${TMPDIR:-/tmp}/test_rtp_prime.XXXXXX") || exit 1
 pids=
 trap 'stop_all; rm -rf "$top"' EXIT
 trap 'exit 130' INT TERM
-checks=0
-failures=0
+. "$source/tests/words.sh"
 net=127.89.$((100 + $$ % 100))
 key=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwd
 suite=AES_CM_128_HMAC_SHA1_80
@@ -27,37 +26,6 @@ stop_all() {
         kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
     done
     pids=
-}
-fail() {
-    failures=$((failures + 1))
-    printf 'FAILED: %s\n' "$*"
-    tail -n 20 "$top"/out
-}
-# ends CODE COMMAND...: it must end with this exit code.
-ends() {
-    checks=$((checks + 1))
-    wanted=$1
-    shift
-    "$@" >"$top/out" 2>&1
-    code=$?
-    [ $code = "$wanted" ] || fail "$* ended with $code, not $wanted"
-}
-# says TEXT [FILE]: the last command must have said so.
-says() {
-    checks=$((checks + 1))
-    grep -qF -- "$1" "$top/${2:-out}" || fail "not said: $1"
-}
-# holds WHAT COMMAND...: the condition must hold within 10 s.
-holds() {
-    checks=$((checks + 1))
-    what=$1
-    shift
-    rounds=0
-    until "$@"; do
-        rounds=$((rounds + 1))
-        [ $rounds -lt 200 ] || { fail "$what" && return; }
-        sleep 0.05
-    done
 }
 # start NAME OPTION...: an rtp-prime in the background, ready once this returns; its output is NAME.out,
 # its process $last.

@@ -12,6 +12,7 @@ static const struct conf_section sections[] = {
     SETTINGS_SECTION(inner_settings, "srtp", srtp),
     SETTINGS_SECTION(inner_settings, "learning", learning),
     SETTINGS_SECTION(inner_settings, "limits", limits),
+    SETTINGS_SECTION(inner_settings, "signalling", signalling),
     SETTINGS_SECTION(inner_settings, "state", state),
     SETTINGS_SECTION(inner_settings, "control", control),
     SETTINGS_SECTION(inner_settings, "log", log),
@@ -42,6 +43,20 @@ static const struct conf_key keys[] = {
                  "8000", true),
     SETTINGS_ROW("limits", "media-timeout", CONF_MSEC, inner_limits_settings, media_timeout_us, 0,
                  86400000, "0s", true),
+    SETTINGS_ROW("signalling", "ng", CONF_SOCKETS, signalling_settings, ng, 0, 0, "", false),
+    SETTINGS_ROW("signalling", "ng-allow", CONF_NETS, signalling_settings, ng_allow, 0, 0, "",
+                 true),
+    /* In the order of enum call_when_down. */
+    SETTINGS_CHOICE("signalling", "when-down", signalling_settings, calls.when_down,
+                    "accept|refuse", "accept", true),
+    SETTINGS_ROW("signalling", "relay-internal", CONF_BOOL, signalling_settings,
+                 calls.relay_internal, 0, 0, "no", true),
+    SETTINGS_ROW("signalling", "offer-timeout", CONF_MSEC, signalling_settings,
+                 calls.offer_timeout_us, 1000, 3600000, "3min", true),
+    SETTINGS_ROW("signalling", "call-max", CONF_MSEC, signalling_settings, calls.call_max_us, 60000,
+                 604800000, "24h", true),
+    SETTINGS_ROW("signalling", "max-calls", CONF_UINT, signalling_settings, calls.max_calls, 0,
+                 1000000, "0", false),
     SETTINGS_ROW("state", "file", CONF_PATH, inner_state_settings, file, 0, SETTINGS_PATH_SIZE - 1,
                  RUNSTATEDIR "/media-relay/inner-relay.state", false),
     SETTINGS_ROW("state", "max-age", CONF_MSEC, inner_state_settings, max_age_us, 1000, 86400000,
@@ -106,6 +121,51 @@ static int check_keyless(const struct inner_settings *settings, struct conf_comp
     return 0;
 }
 
+static int check_socket(const struct inner_settings *settings, const struct conf_socket *one,
+                        struct conf_complaint *complaint)
+{
+    enum addr_kind kind = addr_kind(&one->addr);
+
+    if (one->addr.family == 0 || kind == ADDR_LOOPBACK)
+        return 0;
+    if (kind == ADDR_MULTICAST || kind == ADDR_BROADCAST || kind == ADDR_UNSPECIFIED)
+        return settings_complain(complaint, "signalling", "ng",
+                                 "the address is %s; one of this host's own would be right",
+                                 addr_kind_text(kind));
+    if (settings->signalling.ng_allow.count == 0)
+        return settings_complain(complaint, "signalling", "ng",
+                                 "nobody may ask at an address that is not loopback; ng-allow with "
+                                 "the SIP proxy's address would be right");
+    return 0;
+}
+
+/* There are no passwords: whoever may ask can end every call. */
+static int check_signalling(const struct inner_settings *settings, struct conf_complaint *complaint)
+{
+    const struct signalling_settings *signalling = &settings->signalling;
+    int code = 0;
+
+    for (size_t i = 0; code == 0 && i < signalling->ng.count; i++)
+        code = check_socket(settings, &signalling->ng.socket[i], complaint);
+    for (size_t i = 0; code == 0 && i < signalling->ng_allow.count; i++) {
+        if (signalling->ng_allow.net[i].prefix == 0)
+            code = settings_complain(complaint, "signalling", "ng-allow",
+                                     "it allows everybody; the SIP proxies' addresses would be "
+                                     "right");
+    }
+    return code;
+}
+
+struct call_options inner_call_options(const struct inner_settings *settings)
+{
+    struct call_options options = settings->signalling.calls;
+
+    options.media_timeout_us = settings->limits.media_timeout_us;
+    if (options.max_calls == 0)
+        options.max_calls = settings->limits.max_sas > 1 ? settings->limits.max_sas / 2 : 1;
+    return options;
+}
+
 enum source_policy inner_source_policy(const struct inner_learning_settings *learning)
 {
     static const enum source_policy policies[] = {
@@ -131,7 +191,9 @@ static int check(const void *conf, struct conf_complaint *complaint)
                                     settings->listener_count, &settings->networks, complaint);
     if (code == 0)
         code = check_srtp(&settings->srtp, complaint);
-    return code < 0 ? code : check_keyless(settings, complaint);
+    if (code == 0)
+        code = check_keyless(settings, complaint);
+    return code < 0 ? code : check_signalling(settings, complaint);
 }
 
 const struct conf_schema inner_schema = {

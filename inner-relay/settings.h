@@ -5,6 +5,7 @@
 #include "common/daemon/conf.h"
 #include "common/daemon/settings.h"
 #include "common/sa/wire.h"
+#include "inner-relay/callconf.h"
 
 enum { INNER_DMZS_MAX = 8 };
 
@@ -42,6 +43,13 @@ struct inner_state_settings {
     uint64_t interval_us;
 };
 
+/* [signalling]: the SIP proxies that command calls by the ng protocol. */
+struct signalling_settings {
+    struct conf_sockets ng;    /* none: there are no such calls */
+    struct conf_nets ng_allow; /* beside loopback addresses */
+    struct call_options calls; /* media_timeout_us is left 0: inner_call_options() fills it in */
+};
+
 struct inner_settings {
     size_t dmz_count;
     struct dmz_peer_settings dmzs[INNER_DMZS_MAX];
@@ -54,6 +62,7 @@ struct inner_settings {
     struct inner_srtp_settings srtp;
     struct inner_learning_settings learning;
     struct inner_limits_settings limits;
+    struct signalling_settings signalling;
     struct inner_state_settings state;
     struct control_settings control;
     struct log_settings log;
@@ -61,6 +70,8 @@ struct inner_settings {
 };
 
 enum source_policy inner_source_policy(const struct inner_learning_settings *learning);
+/* Complete: media-timeout and, where max-calls is 0, half of max-sas are filled in. */
+struct call_options inner_call_options(const struct inner_settings *settings);
 
 /* conf_read with it gives a struct inner_settings. */
 extern const struct conf_schema inner_schema;

@@ -31,9 +31,11 @@ enum conf_type {
     CONF_CHOICE,   /* int, or an enum: position of the word in choices ("stderr|syslog") */
     CONF_NAME,     /* char[CONF_NAME_SIZE]: one DNS name */
     CONF_INDEX,    /* int: decimal, min to max, or "any", which is -1 */
+    CONF_SOCKETS, /* struct conf_sockets: "udp:ADDRESS:PORT" and "unix:PATH", separated by commas */
 };
 
-enum { CONF_NETS_MAX = 32, CONF_NAMES_MAX = 64, CONF_NAME_SIZE = 256 };
+enum { CONF_NETS_MAX = 32, CONF_NAMES_MAX = 64, CONF_NAME_SIZE = 256, CONF_SOCKETS_MAX = 4 };
+enum { CONF_SOCKET_PATH_SIZE = 108 }; /* of sun_path */
 
 struct conf_hostport {
     char host[CONF_NAME_SIZE];
@@ -46,6 +48,15 @@ struct conf_nets {
 struct conf_names {
     size_t count;
     char name[CONF_NAMES_MAX][CONF_NAME_SIZE];
+};
+/* A UDP socket, or a Unix one: of the latter addr.family is 0. */
+struct conf_socket {
+    struct addr addr;
+    char path[CONF_SOCKET_PATH_SIZE];
+};
+struct conf_sockets {
+    size_t count;
+    struct conf_socket socket[CONF_SOCKETS_MAX];
 };
 
 struct conf_key {

@@ -492,6 +492,80 @@ static void describe_names(const struct conf_key *key, char *out, size_t size)
              key->min > 0 ? "1 to" : "at most", CONF_NAMES_MAX);
 }
 
+static int read_socket(const char *text, struct conf_socket *out)
+{
+    *out = (struct conf_socket){.addr = {.family = 0}};
+    if (strncmp(text, "udp:", 4) == 0)
+        return addr_parse(text + 4, &out->addr);
+    if (strncmp(text, "unix:/", 6) != 0 || text[6] == '\0')
+        return ERR_INVALID;
+    return fits(snprintf(out->path, sizeof(out->path), "%s", text + 5), sizeof(out->path))
+               ? 0
+               : ERR_RANGE;
+}
+
+static int add_socket(struct conf_sockets *sockets, const char *text)
+{
+    struct conf_socket made;
+    int code = read_socket(text, &made);
+
+    if (code < 0)
+        return code;
+    for (size_t i = 0; i < sockets->count; i++) {
+        const struct conf_socket *other = &sockets->socket[i];
+
+        if (addr_equal(&other->addr, &made.addr) && strcmp(other->path, made.path) == 0)
+            return ERR_EXISTS;
+    }
+    if (sockets->count == CONF_SOCKETS_MAX)
+        return ERR_FULL;
+    sockets->socket[sockets->count++] = made;
+    return 0;
+}
+
+static int parse_sockets(const struct conf_key *key, const char *text, void *field)
+{
+    struct conf_sockets *sockets = field;
+    const char *rest = *text ? text : NULL;
+    char entry[CONFVALUE_TEXT_SIZE];
+    int code;
+
+    while ((code = next_entry(&rest, entry, sizeof(entry))) > 0) {
+        code = add_socket(sockets, entry);
+        if (code < 0)
+            return code;
+    }
+    return code == 0 && sockets->count < key->min ? ERR_INVALID : code;
+}
+
+static bool format_sockets(const struct conf_key *key, const void *field, char *out, size_t size)
+{
+    const struct conf_sockets *sockets = field;
+    char text[CONF_SOCKET_PATH_SIZE + 8], ip[ADDR_TEXT_SIZE];
+    bool ok = true;
+
+    (void)key;
+    out[0] = '\0';
+    for (size_t i = 0; ok && i < sockets->count; i++) {
+        const struct conf_socket *one = &sockets->socket[i];
+
+        if (one->addr.family != 0)
+            snprintf(text, sizeof(text), "udp:%s", addr_format(&one->addr, ip, sizeof(ip)));
+        else
+            snprintf(text, sizeof(text), "unix:%s", one->path);
+        ok = append(out, size, text);
+    }
+    return ok;
+}
+
+static void describe_sockets(const struct conf_key *key, char *out, size_t size)
+{
+    snprintf(out, size,
+             "%s %d sockets such as udp:127.0.0.1:2223, udp:[::1]:2223 or "
+             "unix:/run/media-relay/ng.sock, separated by commas,",
+             key->min > 0 ? "1 to" : "at most", CONF_SOCKETS_MAX);
+}
+
 /* ---------------------------------------------------------------- words */
 
 /* RFC 2474, 2597, 3246. Returns false for a code point without a name. */
@@ -608,6 +682,7 @@ static const struct type types[] = {
     [CONF_CHOICE] = {parse_choice, format_choice, describe_choice, sizeof(int)},
     [CONF_NAME] = {parse_name, format_text, describe_name, CONF_NAME_SIZE},
     [CONF_INDEX] = {parse_index, format_index, describe_index, sizeof(int)},
+    [CONF_SOCKETS] = {parse_sockets, format_sockets, describe_sockets, sizeof(struct conf_sockets)},
 };
 
 /* "name = value" must fit a line that confcheck takes. */

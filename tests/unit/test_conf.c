@@ -36,6 +36,7 @@ struct sample {
     int choice;
     char name[CONF_NAME_SIZE];
     int index;
+    struct conf_sockets sockets;
 };
 
 struct whole {
@@ -92,6 +93,7 @@ static const struct conf_key keys[] = {
      .choices = "one|two|three"},
     ROW("name", CONF_NAME, name, 0, 0, "a.example", false),
     ROW("index", CONF_INDEX, index, 0, 15, "any", false),
+    ROW("sockets", CONF_SOCKETS, sockets, 0, 0, "", false),
     {.section = "item",
      .name = "number",
      .type = CONF_UINT,
@@ -204,6 +206,9 @@ static const struct {
     {"index", "any", NULL},
     {"index", "0", NULL},
     {"index", "15", NULL},
+    {"sockets", "", NULL},
+    {"sockets", "udp:[2001:DB8::1]:1,unix:/a b", "udp:[2001:db8::1]:1, unix:/a b"},
+    {"sockets", "unix:/1, unix:/2, udp:192.0.2.1:3, udp:192.0.2.1:4", NULL},
 };
 
 static void no_change(void *ctx, const char *section, const struct conf_key *key)
@@ -242,6 +247,9 @@ END_TEST
     "a name or an IP address with a port such as relay.example.com:7000, 192.0.2.1:7000 or "       \
     "[2001:db8::1]:7000 would be right"
 #define NAME "a DNS name such as relay.example.com, without a wildcard, would be right"
+#define SOCKETS                                                                                    \
+    "at most 4 sockets such as udp:127.0.0.1:2223, udp:[::1]:2223 or "                             \
+    "unix:/run/media-relay/ng.sock, separated by commas, would be right"
 #define TIME "a time from 10ms to 24h, with its unit (ms, s, min or h), would be right"
 #define DSCP "ef, be, cs0 to cs7, af11 to af43, or a number from 0 to 63 would be right"
 
@@ -295,6 +303,14 @@ static const struct {
     {"hostport", ":7000", "\":7000\" is wrong; " HOSTPORT},
     {"hostport", "10.0.0.300:7000", "\"10.0.0.300:7000\" is wrong; " HOSTPORT},
     {"hostport", "2001:db8::1:7000", "\"2001:db8::1:7000\" is wrong; " HOSTPORT},
+    {"sockets", "udp:a.example:1", "\"udp:a.example:1\" is wrong; " SOCKETS},
+    {"sockets", "udp:192.0.2.1", "\"udp:192.0.2.1\" is wrong; " SOCKETS},
+    {"sockets", "tcp:192.0.2.1:1", "\"tcp:192.0.2.1:1\" is wrong; " SOCKETS},
+    {"sockets", "unix:/a,", "\"unix:/a,\" is wrong; " SOCKETS},
+    {"sockets", "unix:/" LABEL63 LABEL63,
+     "\"unix:/" LABEL63 LABEL63 "\" is out of range; " SOCKETS},
+    {"sockets", "udp:[::ffff:192.0.2.1]:1, udp:192.0.2.1:1",
+     "\"udp:[::ffff:192.0.2.1]:1, udp:192.0.2.1:1\" names one thing twice; " SOCKETS},
     {"nets", "10.0.0.1/8", "\"10.0.0.1/8\" is wrong; at most 32 " NETWORKS},
     {"nets", "10.0.0.0/33", "\"10.0.0.0/33\" is wrong; at most 32 " NETWORKS},
     {"nets", "10.0.0.0/8,", "\"10.0.0.0/8,\" is wrong; at most 32 " NETWORKS},

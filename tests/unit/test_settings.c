@@ -98,6 +98,13 @@ START_TEST(test_inner_defaults)
     ck_assert_int_eq(s->learning.ssrc, LEARNING_SSRC_LEARN);
     ck_assert_uint_eq(s->limits.sa_rate_kbit, 8000);
     ck_assert_uint_eq(s->limits.media_timeout_us, 0);
+    ck_assert_uint_eq(s->signalling.ng.count, 0);
+    ck_assert_uint_eq(s->signalling.ng_allow.count, 0);
+    ck_assert_int_eq(s->signalling.calls.when_down, CALL_WHEN_DOWN_ACCEPT);
+    ck_assert(!s->signalling.calls.relay_internal);
+    ck_assert_uint_eq(s->signalling.calls.offer_timeout_us, 180000000);
+    ck_assert_uint_eq(s->signalling.calls.call_max_us, 86400000000);
+    ck_assert_uint_eq(inner_call_options(s).max_calls, 10000);
     ck_assert_str_eq(s->state.file, RUNSTATEDIR "/media-relay/inner-relay.state");
     ck_assert_uint_eq(s->state.max_age_us, 600000000);
     ck_assert_uint_eq(s->state.interval_us, 5000000);
@@ -106,6 +113,30 @@ START_TEST(test_inner_defaults)
 }
 END_TEST
 
+/* What -T prints is the number that stands in the file; what is used is this. */
+START_TEST(test_call_options)
+{
+    static const char text[] = DMZ LISTENER INNER_TUNNEL NETWORKS
+        "[limits]\nmax-sas = 1\nmedia-timeout = 90s\n[signalling]\nng = udp:127.0.0.1:2223\n";
+    struct inner_settings *s = parsed(&inner_schema, text);
+
+    ck_assert_uint_eq(s->signalling.ng.count, 1);
+    ck_assert_uint_eq(s->signalling.ng.socket[0].addr.port, 2223);
+    ck_assert_uint_eq(s->signalling.calls.max_calls, 0);
+    ck_assert_uint_eq(inner_call_options(s).max_calls, 1);
+    ck_assert_uint_eq(inner_call_options(s).media_timeout_us, 90000000);
+    s->limits.max_sas = 7;
+    ck_assert_uint_eq(inner_call_options(s).max_calls, 3);
+    s->signalling.calls.max_calls = 5;
+    ck_assert_uint_eq(inner_call_options(s).max_calls, 5);
+    free(s);
+}
+END_TEST
+
+#define SIGNALLING "[signalling]\n"
+#define NG_SOCKETS                                                                                 \
+    "at most 4 sockets such as udp:127.0.0.1:2223, udp:[::1]:2223 or "                             \
+    "unix:/run/media-relay/ng.sock, separated by commas, would be right"
 #define TWO(a, b) "[listener a]\n" a "\n[listener b]\n" b "\n"
 
 #define INNER_LEAST            DMZ LISTENER INNER_TUNNEL NETWORKS
@@ -270,6 +301,27 @@ static const struct {
      LISTENER PEER("a", "203.0.113.20", "5004") PEER("b", "203.0.113.20", "5005") DMZ_TUNNEL,
      "f:9: [peer b] rtp-port: the ports 5005 and 5006 meet those of [peer a], 5004 and 5005 at the "
      "same address; another address or port would be right"},
+    {&inner_schema, INNER_LEAST SIGNALLING "ng = udp:127.0.0.1:2223, udp:[::1]:2223, unix:/s\n",
+     NULL},
+    {&inner_schema, INNER_LEAST SIGNALLING "ng = 127.0.0.1:2223\n",
+     "f:14: [signalling] ng: \"127.0.0.1:2223\" is wrong; " NG_SOCKETS},
+    {&inner_schema, INNER_LEAST SIGNALLING "ng = unix:s\n",
+     "f:14: [signalling] ng: \"unix:s\" is wrong; " NG_SOCKETS},
+    {&inner_schema, INNER_LEAST SIGNALLING "ng = unix:/\n",
+     "f:14: [signalling] ng: \"unix:/\" is wrong; " NG_SOCKETS},
+    {&inner_schema, INNER_LEAST SIGNALLING "ng = unix:/s, unix:/s\n",
+     "f:14: [signalling] ng: \"unix:/s, unix:/s\" names one thing twice; " NG_SOCKETS},
+    {&inner_schema, INNER_LEAST SIGNALLING "ng = unix:/1, unix:/2, unix:/3, unix:/4, unix:/5\n",
+     "f:14: [signalling] ng: \"unix:/1, unix:/2, unix:/3, unix:/4, unix:/5\" is "
+     "wrong; " NG_SOCKETS},
+    {&inner_schema, INNER_LEAST SIGNALLING "ng = udp:10.0.0.5:2223\n",
+     "f:14: [signalling] ng: nobody may ask at an address that is not loopback; ng-allow with the "
+     "SIP proxy's address would be right"},
+    {&inner_schema, INNER_LEAST SIGNALLING "ng = udp:10.0.0.5:2223\nng-allow = 10.0.0.6\n", NULL},
+    {&inner_schema, INNER_LEAST SIGNALLING "ng = udp:0.0.0.0:2223\nng-allow = 10.0.0.6\n",
+     "f:14: [signalling] ng: the address is unspecified; one of this host's own would be right"},
+    {&inner_schema, INNER_LEAST SIGNALLING "ng-allow = ::/0\n",
+     "f:14: [signalling] ng-allow: it allows everybody; the SIP proxies' addresses would be right"},
     {&inner_schema, DMZ LISTENER INNER_TUNNEL "sites = a.example\n" NETWORKS,
      "f:11: [tunnel] sites: unknown key; the nearest known one is \"key\""},
 };
@@ -314,7 +366,9 @@ static const struct {
      "internal = 10.0.0.0/8, fd00::/8\nexternal = 198.51.100.7/32\ntest-allow-loopback = no\n\n"
      "[srtp]\nsrtp-engine = evp\ndmz-keys = keyless\n\n[learning]\nsource-policy = strict\n"
      "ssrc-policy = strict\n\n[limits]\nmax-sas = 1\nsa-rate = "
-     "8\nmedia-timeout = 90s\n\n[state]\nfile =\n"
+     "8\nmedia-timeout = 90s\n\n[signalling]\nng = udp:127.0.0.1:2223, udp:[::1]:2223, "
+     "unix:/run/ng\nng-allow = 10.0.0.6/32\nwhen-down = refuse\nrelay-internal = yes\n"
+     "offer-timeout = 1s\ncall-max = 168h\nmax-calls = 9\n\n[state]\nfile =\n"
      "max-age = 24h\ninterval = 1min\n\n[control]\nsocket = /run/s\ngroup =\n\n[log]\n"
      "target = syslog\nlevel = error\n\n[daemon]\nallow-root = no\npid-file =\n"},
 };
@@ -459,6 +513,7 @@ int main(void)
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, test_dmz_defaults);
     tcase_add_test(tc, test_inner_defaults);
+    tcase_add_test(tc, test_call_options);
     tcase_add_loop_test(tc, test_rows, 0, sizeof(rows) / sizeof(rows[0]));
     tcase_add_loop_test(tc, test_print, 0, WHOLE);
     tcase_add_loop_test(tc, test_print_defaults, 0, 2);

@@ -1,0 +1,163 @@
+#include "inner-relay/call.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/err.h"
+#include "common/base/random.h"
+
+struct call *call_new(const char *call_id)
+{
+    struct call *call = calloc(1, sizeof(*call));
+
+    if (call)
+        call->call_id = strdup(call_id);
+    if (call && call->call_id)
+        return call;
+    free(call);
+    return NULL;
+}
+
+void call_free(struct call *call)
+{
+    if (!call)
+        return;
+    while (call->stage_count > 0)
+        call_remove_stage(call, call->stage_count - 1);
+    while (call->party_count > 0)
+        call_remove_party(call, call->party_count - 1);
+    free(call->call_id);
+    free(call);
+}
+
+/* ------------------------------------------------------------ parties */
+
+int call_find_party(const struct call *call, const char *tag)
+{
+    for (unsigned i = 0; i < call->party_count && tag[0]; i++) {
+        if (call->party[i]->tag && strcmp(call->party[i]->tag, tag) == 0)
+            return (int)i;
+    }
+    return -1;
+}
+
+int call_add_party(struct call *call, const char *tag)
+{
+    struct call_party *party;
+
+    if (call->party_count == CALL_PARTIES_MAX)
+        return ERR_FULL;
+    party = calloc(1, sizeof(*party));
+    if (!party)
+        return ERR_NOMEM;
+    party->partner = -1;
+    party->tag = strdup(tag);
+    if (!party->tag) {
+        free(party);
+        return ERR_NOMEM;
+    }
+    call->party[call->party_count] = party;
+    return (int)call->party_count++;
+}
+
+/* A number of a party that stays, when another one is removed. */
+static void move_up(unsigned *number, unsigned removed)
+{
+    if (*number > removed)
+        (*number)--;
+}
+
+void call_remove_party(struct call *call, unsigned number)
+{
+    struct call_party *gone = call->party[number];
+
+    for (unsigned i = call->stage_count; i-- > 0;) {
+        if (call->stage[i]->offerer == number)
+            call_remove_stage(call, i);
+    }
+    call->party_count--;
+    memmove(&call->party[number], &call->party[number + 1],
+            (call->party_count - number) * sizeof(struct call_party *));
+    for (unsigned i = 0; i < call->party_count; i++) {
+        int *partner = &call->party[i]->partner;
+
+        if (*partner == (int)number)
+            *partner = -1;
+        else if (*partner > (int)number)
+            (*partner)--;
+    }
+    for (unsigned i = 0; i < call->stage_count; i++) {
+        if (call->stage[i]->answerer == number)
+            call->stage[i]->answered = false;
+        move_up(&call->stage[i]->offerer, number);
+        move_up(&call->stage[i]->answerer, number);
+    }
+    free(gone->tag);
+    free(gone);
+}
+
+/* ------------------------------------------------------------ offers */
+
+static void free_stage(struct call_stage *stage)
+{
+    if (!stage)
+        return;
+    if (stage->sdp)
+        wipe(stage->sdp, stage->sdp_length);
+    free(stage->sdp);
+    free(stage->to_tag);
+    free(stage->branch);
+    free(stage);
+}
+
+static struct call_stage *new_stage(const char *to_tag, const char *branch, const char *sdp,
+                                    size_t sdp_length)
+{
+    struct call_stage *stage = calloc(1, sizeof(*stage));
+
+    if (!stage)
+        return NULL;
+    stage->to_tag = strdup(to_tag);
+    stage->branch = strdup(branch);
+    stage->sdp = malloc(sdp_length ? sdp_length : 1);
+    if (!stage->to_tag || !stage->branch || !stage->sdp) {
+        free_stage(stage);
+        return NULL;
+    }
+    memcpy(stage->sdp, sdp, sdp_length);
+    stage->sdp_length = sdp_length;
+    return stage;
+}
+
+struct call_stage *call_add_stage(struct call *call, const char *to_tag, const char *branch,
+                                  const char *sdp, size_t sdp_length)
+{
+    struct call_stage *stage = new_stage(to_tag, branch, sdp, sdp_length);
+
+    if (!stage)
+        return NULL;
+    if (call->stage_count == CALL_STAGES_MAX)
+        call_remove_stage(call, 0);
+    stage->serial = ++call->serial;
+    call->stage[call->stage_count++] = stage;
+    return stage;
+}
+
+void call_remove_stage(struct call *call, unsigned number)
+{
+    free_stage(call->stage[number]);
+    call->stage_count--;
+    memmove(&call->stage[number], &call->stage[number + 1],
+            (call->stage_count - number) * sizeof(struct call_stage *));
+}
+
+bool call_is_held(const struct call *call)
+{
+    for (unsigned i = 0; i < call->party_count; i++) {
+        for (unsigned k = 0; k < call->party[i]->line_count; k++) {
+            if (call->party[i]->line[k].held)
+                return true;
+        }
+    }
+    return false;
+}

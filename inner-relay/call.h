@@ -1,0 +1,99 @@
+/*
+ * One SIP call, as its offers and answers have made it: the parties, known by their tags, what
+ * each has said of its m= lines, and the SAs that came of that. An offer is staged and changes
+ * nothing; its answer commits it, for all m= lines or for none.
+ */
+#ifndef INNER_RELAY_CALL_H
+#define INNER_RELAY_CALL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/sa/sa.h"
+
+/*
+ * Of one call: who takes part in it, branches of a fork included, and the offers that may still be
+ * answered. CALL_SIDS_SIZE: of a Call-ID, a tag or a branch, with the NUL.
+ */
+enum { CALL_PARTIES_MAX = 10, CALL_STAGES_MAX = 8, CALL_LINES_MAX = 16, CALL_TEXT_SIZE = 512 };
+
+/* One m= line of a party, as its last committed SDP has it. */
+struct call_line {
+    uint64_t sa;            /* id of what this party sends; 0, or one that is gone: none */
+    struct sa_transport at; /* where it said it is; family 0: it never did */
+    uint32_t assigned;      /* the SSRC that it was given, 0: none */
+    bool held;              /* no media is expected: sendonly, recvonly, inactive, 0.0.0.0 */
+};
+
+struct call_party {
+    char *tag; /* NULL: not known (after a restart) */
+    enum sa_side side;
+    struct addr signalling; /* where its last message came from; port 0; family 0: not said */
+    uint8_t family;         /* that it is shown addresses of; 0: any */
+    bool assign;            /* it is given its SSRCs */
+    int partner;            /* the party that its media goes to; -1: none */
+    unsigned line_count;
+    struct call_line line[CALL_LINES_MAX];
+};
+
+/* An offer that may still be answered, by one branch or by several. */
+struct call_stage {
+    unsigned offerer;      /* a party */
+    char *to_tag, *branch; /* as they came with it; "": without */
+    char *sdp;             /* with keys: it is wiped */
+    size_t sdp_length;
+    uint64_t print;    /* of what was said: it tells repeats */
+    uint64_t serial;   /* rises with each offer of the call */
+    uint64_t at_us;    /* when it came */
+    enum sa_side side; /* of those that may answer */
+    bool side_said;    /* and is not just a guess */
+    bool direct;       /* the SDP is left alone: both are inside */
+    bool assign;       /* who is inside is given SSRCs */
+    uint8_t family;    /* that who answers is shown addresses of; 0: as the offerer's */
+    uint32_t assigned[CALL_LINES_MAX]; /* that were promised to who answers */
+    bool answered;
+    uint64_t answer_print; /* of the last answer, */
+    unsigned answerer;     /* of this party */
+};
+
+struct call {
+    char *call_id;
+    uint64_t number;                   /* never used again */
+    uint64_t created_us, signalled_us; /* since 1970: the first and the last message */
+    uint64_t began_us, heard_us;       /* the same, monotonic */
+    unsigned link;                     /* the [dmz NAME] that its SAs live on */
+    unsigned party_count;
+    struct call_party *party[CALL_PARTIES_MAX];
+    unsigned stage_count; /* the oldest first */
+    struct call_stage *stage[CALL_STAGES_MAX];
+    uint64_t serial, committed; /* of the last offer, and of the one committed last */
+    bool answered;              /* something was committed */
+    bool restored;              /* from the state file: its tags are not known */
+    size_t slot;                /* the table's, as the next two */
+    struct call *next_by_id;
+    uint64_t hash;
+};
+
+/* NULL without memory. */
+struct call *call_new(const char *call_id);
+/* Wipes what it holds; its SAs are the caller's business. Accepts NULL. */
+void call_free(struct call *call);
+
+/* -1: none has this tag. */
+int call_find_party(const struct call *call, const char *tag);
+/* Its number, or ERR_FULL, ERR_NOMEM. */
+int call_add_party(struct call *call, const char *tag);
+/* Parties behind it move up. */
+void call_remove_party(struct call *call, unsigned number);
+
+/* A new one at the end; with CALL_STAGES_MAX already there, the oldest is let go. NULL without
+ * memory. */
+struct call_stage *call_add_stage(struct call *call, const char *to_tag, const char *branch,
+                                  const char *sdp, size_t sdp_length);
+void call_remove_stage(struct call *call, unsigned number);
+
+/* Is some line of it on hold? Silence does not end it then. */
+bool call_is_held(const struct call *call);
+
+#endif

@@ -1,0 +1,106 @@
+/*
+ * All SIP calls of the inner-relay: what the control protocol's offers, answers and deletions make
+ * of the SAs. No socket, no clock, no event loop.
+ *
+ * Whether a party is inside or outside is what the request says, else the network that its message
+ * came from; never what its SDP says.
+ */
+#ifndef INNER_RELAY_CALLS_H
+#define INNER_RELAY_CALLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "common/base/addr.h"
+#include "common/sa/sa.h"
+#include "inner-relay/call.h"
+#include "inner-relay/callconf.h"
+#include "inner-relay/inner.h"
+
+struct calls;
+
+/* What offer, answer, delete and query say. Texts are never NULL; "": absent. */
+struct call_request {
+    const char *call_id, *from_tag, *to_tag, *via_branch;
+    const char *sdp;
+    size_t sdp_length;
+    struct addr received_from; /* of this message; family 0: not said. The port does not count. */
+    enum sa_side direction[2]; /* 0: not said; [0] of who sends this message, [1] of the other */
+    uint8_t family;            /* of addresses for who is shown this SDP: 4, 6, or 0: kept */
+    bool replace_origin, replace_session_connection, ice_remove;
+    bool assign_ssrc; /* who is inside is given its SSRCs */
+};
+
+struct call_reply {
+    char *sdp; /* heap; the caller's */
+    size_t sdp_length;
+    /*
+     * NULL, or an object: "warnings": [TEXT], "assigned-ssrc": [for each m= line a number, 0:
+     * none], which are those of who gets this SDP. The caller's.
+     */
+    json_t *extra;
+};
+
+struct call_error {
+    int code; /* as it is returned. ERR_FULL: load limit, the next relay may take the call */
+    char text[192];
+};
+
+/* Options are copied. NULL without memory. */
+struct calls *calls_new(struct inner *inner, const struct call_options *options);
+/* The SAs stay: they are the core's. Accepts NULL. */
+void calls_free(struct calls *calls);
+/* After a reload. max_calls stays as it was. */
+void calls_set_options(struct calls *calls, const struct call_options *options);
+
+/*
+ * 0 and *reply, or negative with *error; no call that is there is changed then. *reply need not be
+ * set before.
+ */
+int calls_offer(struct calls *calls, const struct call_request *request, uint64_t wall_us,
+                uint64_t now_us, struct call_reply *reply, struct call_error *error);
+/* from_tag is the offerer's, to_tag of who answers. ERR_NOT_FOUND: nothing was offered. */
+int calls_answer(struct calls *calls, const struct call_request *request, uint64_t wall_us,
+                 uint64_t now_us, struct call_reply *reply, struct call_error *error);
+/*
+ * Ends the call, or with to_tag or via_branch that branch of it. One of the tags has to be the
+ * call's. ERR_NOT_FOUND: there is none such (any more).
+ */
+int calls_delete(struct calls *calls, const struct call_request *request, uint64_t now_us,
+                 struct call_error *error);
+/* The memory of a reply; it is empty afterwards. */
+void calls_reply_free(struct call_reply *reply);
+
+/*
+ * The call with this Call-ID that a party with this tag (either of two; "": any) takes part in.
+ * NULL: none. Valid until the next call of a function that changes calls.
+ */
+struct call *calls_find(const struct calls *calls, const char *call_id, const char *tag,
+                        const char *other_tag);
+size_t calls_count(const struct calls *calls);
+size_t calls_max(const struct calls *calls);
+/*
+ * The next call from place *at on (0: the first); *at goes on. NULL at the end. To be left and
+ * resumed at any time: a call that is there all the time comes exactly once.
+ */
+struct call *calls_next(const struct calls *calls, size_t *at);
+/* Ends it, its SAs too. */
+void calls_end(struct calls *calls, struct call *call, uint64_t now_us);
+
+/* Once a second: begins a round of calls_work. */
+void calls_tick(struct calls *calls);
+/* A piece of the round: what has timed out ends. False: it is done. */
+bool calls_work(struct calls *calls, uint64_t now_us);
+
+/* Since the start. */
+struct calls_counts {
+    uint64_t offers, answers, deletes; /* that were taken */
+    uint64_t refused, load_limit;      /* with an error; of those with ERR_FULL */
+    uint64_t timeouts;                 /* calls that ended by themselves */
+};
+const struct calls_counts *calls_counts(const struct calls *calls);
+
+#endif

@@ -24,8 +24,10 @@ struct admit_request {
     struct srtp_key key;       /* master; may be none where assign_ssrc is set */
     unsigned ssrc_count;       /* 0: they are learned */
     uint32_t ssrc[SA_SSRC_MAX];
-    bool assign_ssrc; /* the sender, who is inside, is given an SSRC; a key is checked, not kept */
-    uint32_t rate;    /* octets per second; 0: as configured */
+    bool assign_ssrc;  /* the sender, who is inside, is given an SSRC; a key is checked, not kept */
+    uint32_t assigned; /* then: this one (admit_reserve_ssrc); 0: any */
+    bool no_destination; /* its packets may lead nowhere for now: destination may be unknown */
+    uint32_t rate;       /* octets per second; 0: as configured */
     char call_id[CALL_ID_SIZE];
     uint8_t media_index;
     char listener[NAME_SIZE];    /* that the sender sends to; "": any */
@@ -40,9 +42,27 @@ struct admit_error {
     char text[192];
 };
 
+/* Fills in error. Returns code. field and what is formatted: as in struct admit_error. */
+int admit_refuse(struct admit_error *error, int code, const char *field, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
 /* 0 and *sa (the table's), or negative with error; nothing is changed then. */
 int admit(struct inner *inner, const struct admit_request *request, uint64_t wall_us,
           uint64_t now_us, struct sa **sa, struct admit_error *error);
+
+/*
+ * All that admit() would refuse this request for, or with old admit_change(); changes nothing. Two
+ * requests that are each right may still be in each other's way. 0, or negative with error.
+ */
+int admit_check(struct inner *inner, const struct admit_request *request, const struct sa *old,
+                struct admit_error *error);
+
+/*
+ * An SSRC that no SA has, nor had in the last seconds, for a sender inside that is told it before
+ * its SA is added. Nothing holds it until then: two calls get different ones but by a
+ * chance of one in 2^31. Never 0.
+ */
+uint32_t admit_reserve_ssrc(const struct inner *inner);
 
 /* The family of the listener that the sender sends to, as far as it is known: 4, 6, or 0. */
 uint8_t admit_source_family(const struct admit_request *request);

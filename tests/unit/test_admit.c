@@ -124,6 +124,8 @@ static void check_refused(const struct admit_request *request, int code, const c
     struct sa *sa = NULL;
     struct admit_error error;
 
+    ck_assert_int_eq(admit_check(&core.inner, request, NULL, &error), code);
+    ck_assert_msg(strstr(error.text, says) != NULL, "\"%s\" does not say \"%s\"", error.text, says);
     ck_assert_int_eq(admit(&core.inner, request, 1, 1, &sa, &error), code);
     if (field)
         ck_assert_str_eq(error.field, field);
@@ -1161,6 +1163,53 @@ START_TEST(test_assign_what_is_free)
 }
 END_TEST
 
+/* What was told to a sender beforehand is what it gets, as long as nobody else has got it. */
+START_TEST(test_assign_what_was_promised)
+{
+    struct admit_request request;
+    struct sa *sa;
+    uint32_t promised = admit_reserve_ssrc(&core.inner);
+
+    assign_request(&request, 1);
+    request.assigned = promised;
+    sa = core_add(&core, &request);
+    ck_assert_ptr_nonnull(sa);
+    ck_assert_uint_eq(sa->stream[0].ssrc, promised);
+    ck_assert_uint_eq(sa->label, promised);
+    assign_request(&request, 2);
+    request.assigned = promised;
+    check_refused(&request, ERR_EXISTS, "assigned", "is in use, or was a moment ago");
+    inner_delete(&core.inner, sa, 2000000);
+    check_refused(&request, ERR_EXISTS, "assigned", "is in use, or was a moment ago");
+}
+END_TEST
+
+/* A branch of a fork that is not the one that answered last. */
+START_TEST(test_no_destination)
+{
+    struct admit_request request;
+    struct picture before, after;
+    struct admit_error error;
+    const struct sa *sa;
+
+    for (int inside = 0; inside < 2; inside++) {
+        core_request(&request, (unsigned)inside);
+        if (inside)
+            turn_round(&request);
+        request.destination = (struct sa_transport){0};
+        check_refused(&request, ERR_INVALID, "to", "needed");
+        request.no_destination = true;
+        before = take_picture();
+        ck_assert_msg(admit_check(&core.inner, &request, NULL, &error) == 0, "%s", error.text);
+        after = take_picture();
+        ck_assert_mem_eq(&before, &after, sizeof(before));
+        sa = core_add(&core, &request);
+        ck_assert_ptr_nonnull(sa);
+        ck_assert_uint_eq(sa->destination.rtp.family, 0);
+    }
+}
+END_TEST
+
 /* Another sender at that address cannot have it: packets would be either's. */
 START_TEST(test_given_away)
 {
@@ -1340,6 +1389,8 @@ int main(void)
     tcase_add_test(tc, test_label);
     tcase_add_loop_test(tc, test_assigned, 0, ROWS(assigned));
     tcase_add_test(tc, test_assign_what_is_free);
+    tcase_add_test(tc, test_assign_what_was_promised);
+    tcase_add_test(tc, test_no_destination);
     tcase_add_test(tc, test_given_away);
     tcase_add_test(tc, test_assigned_rekey);
     tcase_add_test(tc, test_media_timeout);

@@ -1,0 +1,19 @@
+/*
+ * An SA as a request makes it, in no table yet: so that all that it may be
+ * refused for is found before anything is changed.
+ */
+#ifndef INNER_RELAY_DRAFT_H
+#define INNER_RELAY_DRAFT_H
+
+#include "inner-relay/admit.h"
+#include "inner-relay/inner.h"
+
+/*
+ * Judges the request by itself, and makes the SA of it, with its session. old: the SA that is to
+ * become like it, or NULL; with it id, label and assigned SSRC are those of old, and there is no
+ * session where old has that key already. 0 and the caller's SA, or negative with error.
+ */
+int draft_make(struct inner *inner, const struct admit_request *request, const struct sa *old,
+               struct sa **sa, struct admit_error *error);
+
+#endif

@@ -55,6 +55,7 @@ static json_t *on_stats(void *ctx, const json_t *request)
         json_array_append_new(places, report_place(place, &core->sites[i].counts));
     }
     json_array_append_new(places, report_place("own address", &core->own));
+    json_array_append_new(places, report_place("hairpin", &core->hairpin));
     reply = report_stats(ctx, places);
     report_add_budget(reply, core->budget);
     json_object_set_new(json_object_get(reply, "counters"), "connections_turned_away",

@@ -74,7 +74,8 @@ struct dmz {
     struct peers peers; /* that speak RTP'; our own listeners too, as "self" */
     struct path_listener listeners[DMZ_LISTENERS_MAX];
     size_t listener_count;
-    struct verdict_counts own; /* of packets to our own address, which no socket sees */
+    struct verdict_counts own;     /* of packets to our own address, which no socket sees */
+    struct verdict_counts hairpin; /* of packets that leave without having seen the tunnel */
     struct dmz_site sites[DMZ_SITES_MAX];
     size_t site_count;
     struct path_out out;
@@ -124,6 +125,8 @@ void inbound_own(struct dmz *dmz, unsigned listener, bool rtcp_port, const uint8
 /* --- outbound.c: packets from the tunnel, at most SESSION_GROUP, on their way out. */
 void outbound_frames(struct dmz_site *site, struct dmz *dmz, const struct session_packet *packets,
                      size_t count, uint64_t now_us);
+/* A packet that came in, and that goes out again. ctx: the struct dmz. */
+void outbound_turn(void *ctx, const struct path_found *found, uint64_t now_us);
 /* What became of a packet that went to dmz.out; tag is what came with it, error an errno or 0. */
 void outbound_sent(struct dmz *dmz, unsigned listener, bool rtcp_port, void *tag, int error);
 

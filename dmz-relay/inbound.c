@@ -14,6 +14,7 @@ void inbound_init(struct dmz *dmz)
                               .learn = {dmz->table, dmz->budget, &dmz->rules},
                               .peers = &dmz->peers,
                               .session = session_of,
+                              .turn = outbound_turn,
                               .ctx = dmz};
 }
 

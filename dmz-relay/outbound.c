@@ -42,17 +42,19 @@ static int own_listener(const struct dmz *dmz, const struct addr *addr)
     return -1;
 }
 
+static int own_receiver(const struct dmz *dmz, const struct sa *sa, const struct addr *to)
+{
+    return sa->encap_out == SA_ENCAP_RTP_PRIME ? own_listener(dmz, to) : -1;
+}
+
 /* To ourselves: two sites meet, and nothing leaves the host (DESIGN section 4). */
-static void hand_over(struct dmz_site *site, struct dmz *dmz, const struct path_found *found,
-                      const struct path_hop *hop, unsigned to, uint64_t now_us)
+static void hand_over(struct dmz *dmz, const struct path_found *found, const struct addr *addr,
+                      unsigned to, uint64_t now_us)
 {
     uint8_t memory[PATH_PRIME_OCTETS];
     size_t length = path_prime(found->sa, &found->input, memory);
 
-    found->sa->packets++;
-    count(site, found->sa, VERDICT_ACCEPTED);
-    inbound_own(dmz, to, hop->to->port != dmz->listeners[to].advertise.port, memory, length,
-                now_us);
+    inbound_own(dmz, to, addr->port != dmz->listeners[to].advertise.port, memory, length, now_us);
 }
 
 static void take(struct dmz_site *site, struct dmz *dmz, const struct path_found *found,
@@ -70,11 +72,34 @@ static void take(struct dmz_site *site, struct dmz *dmz, const struct path_found
     }
     sa->octets += found->input.length;
     sa->last_packet_us = now_us;
-    own = sa->encap_out == SA_ENCAP_RTP_PRIME ? own_listener(dmz, hop.to) : -1;
-    if (own >= 0)
-        hand_over(site, dmz, found, &hop, (unsigned)own, now_us);
-    else
+    own = own_receiver(dmz, sa, hop.to);
+    if (own < 0) {
         path_send(&dmz->out, &hop, sa, &found->input);
+        return;
+    }
+    sa->packets++;
+    count(site, sa, VERDICT_ACCEPTED);
+    hand_over(dmz, found, hop.to, (unsigned)own, now_us);
+}
+
+/*
+ * What is handed over comes in at once, and may be turned round again: SAs that lead in a circle
+ * would have to share its one stream, and the replay window of each lets it through once.
+ */
+void outbound_turn(void *ctx, const struct path_found *found, uint64_t now_us)
+{
+    struct dmz *dmz = ctx;
+    const struct addr *to =
+        sa_transport_addr(&found->sa->destination, found->input.view.shape == RTP_SHAPE_RTCP);
+    int own = to ? own_receiver(dmz, found->sa, to) : -1;
+
+    if (own < 0) {
+        path_turn(&dmz->out, dmz->listeners, dmz->listener_count, &dmz->hairpin, found, now_us);
+        return;
+    }
+    dmz->hairpin.received++;
+    verdict_count(&dmz->hairpin, VERDICT_ACCEPTED);
+    hand_over(dmz, found, to, (unsigned)own, now_us);
 }
 
 void outbound_frames(struct dmz_site *site, struct dmz *dmz, const struct session_packet *packets,
@@ -92,11 +117,15 @@ void outbound_sent(struct dmz *dmz, unsigned listener, bool rtcp_port, void *tag
     struct sa *sa = tag;
     enum verdict verdict = path_sent_verdict(error);
 
+    dmz->listeners[listener].sent[rtcp_port] += verdict == VERDICT_ACCEPTED;
+    if (sa->hairpin) {
+        path_turned(&dmz->hairpin, sa, rtcp_port, verdict);
+        return;
+    }
     verdict_count(&dmz->sites[sa->owner].counts, verdict);
     verify_count(sa, verdict);
     if (verdict != VERDICT_ACCEPTED)
         verify_stray(sa, sa_transport_addr(&sa->destination, rtcp_port), verdict,
                      sa->last_packet_us);
     sa->packets += verdict == VERDICT_ACCEPTED;
-    dmz->listeners[listener].sent[rtcp_port] += verdict == VERDICT_ACCEPTED;
 }

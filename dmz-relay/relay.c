@@ -46,10 +46,12 @@ static void flush_soon(struct relay *relay)
 static void on_packets(void *ctx, unsigned listener, bool rtcp_port,
                        const struct udp_packet *packets, size_t count, uint64_t now_us)
 {
+    const struct daemon *daemon = ctx;
     struct relay *relay = relay_of(ctx);
 
     inbound_packets(&relay->core, listener, rtcp_port, packets, count, now_us);
     flush(relay);
+    media_flush(daemon->media);
     if (dmz_has_work(&relay->core))
         daemon_has_work(ctx);
 }
@@ -62,7 +64,7 @@ static void on_sent(void *ctx, unsigned listener, bool rtcp_port, void *tag, int
 static void on_failed(void *ctx, bool rtcp_port, const struct addr *to, const uint8_t *data,
                       size_t length, uint64_t now_us)
 {
-    path_failed(relay_of(ctx)->core.table, SA_SIDE_INTERNAL, rtcp_port, to, data, length, now_us);
+    path_failed(relay_of(ctx)->core.table, SA_SIDE_EXTERNAL, rtcp_port, to, data, length, now_us);
 }
 
 static const struct media_hooks media_hooks = {on_packets, on_sent, on_failed};

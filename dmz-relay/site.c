@@ -25,7 +25,8 @@ static bool is_newer(const struct hello *theirs, const struct dmz_link *held)
 
 static void fill_reply(const struct dmz *dmz, const struct dmz_site *site, struct hello *reply)
 {
-    reply->features = FEATURE_DELTA | FEATURE_REKEY | FEATURE_REPORT | dmz->options.features;
+    reply->features =
+        FEATURE_DELTA | FEATURE_REKEY | FEATURE_REPORT | FEATURE_HAIRPIN | dmz->options.features;
     reply->epoch = site->replica.epoch;
     reply->sa_version = site->replica.version;
     reply->capacity = (uint32_t)table_max(dmz->table);

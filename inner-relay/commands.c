@@ -65,6 +65,7 @@ static json_t *on_stats(void *ctx, const json_t *request)
         taken += core->links[i].reports;
         ignored += core->links[i].reports_ignored;
     }
+    json_array_append_new(places, report_place("hairpin", &core->hairpin));
     reply = report_stats(ctx, places);
     counters = json_object_get(reply, "counters");
     report_add_budget(reply, core->budget);

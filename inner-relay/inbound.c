@@ -11,7 +11,7 @@ static enum verdict admit(const struct path_found *found, struct inner *inner, u
     struct sa *sa = found->sa;
     enum verdict verdict = found->verdict;
 
-    if (verdict == VERDICT_ACCEPTED && sa->side != SA_SIDE_EXTERNAL)
+    if (verdict == VERDICT_ACCEPTED && (sa->side != SA_SIDE_EXTERNAL || sa->hairpin))
         verdict = VERDICT_WRONG_SIDE;
     if (verdict != VERDICT_ACCEPTED) {
         verify_count(sa, verdict);
@@ -59,11 +59,15 @@ void inbound_sent(struct inner *inner, unsigned listener, bool rtcp_port, void *
     struct sa *sa = tag;
     enum verdict verdict = path_sent_verdict(error);
 
+    inner->listeners[listener].sent[rtcp_port] += verdict == VERDICT_ACCEPTED;
+    if (sa->hairpin) {
+        path_turned(&inner->hairpin, sa, rtcp_port, verdict);
+        return;
+    }
     verdict_count(&inner->links[sa->owner].counts, verdict);
     if (verdict != VERDICT_ACCEPTED) {
         verify_count(sa, verdict);
         verify_stray(sa, sa_transport_addr(&sa->destination, rtcp_port), verdict,
                      sa->last_packet_us);
     }
-    inner->listeners[listener].sent[rtcp_port] += verdict == VERDICT_ACCEPTED;
 }

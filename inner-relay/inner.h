@@ -72,6 +72,7 @@ struct inner {
     struct peers peers; /* that speak RTP'; the dmz-relay has the last word */
     struct path_listener listeners[INNER_LISTENERS_MAX];
     size_t listener_count;
+    struct verdict_counts hairpin; /* of packets from inside to inside, which see no tunnel */
     struct inner_link links[INNER_LINKS_MAX];
     size_t link_count;
     uint64_t next_id;

@@ -49,6 +49,7 @@ static void on_up(void *ctx, const struct hello *theirs)
     struct inner_link *link = ctx;
 
     link->changed_us = session_up_since(link->session);
+    link->authority.hairpins = (theirs->features & FEATURE_HAIRPIN) != 0;
     authority_connected(&link->authority, theirs->epoch, theirs->sa_version);
     log_info("dmz %s is up (%s, site %s, %s of %zu SAs)", link->name, theirs->software,
              theirs->site, authority_sync_name(link->authority.sync),
@@ -69,7 +70,8 @@ static int take_report(struct inner_link *link, struct reader *body, uint64_t no
     if (reportwire_get(body, &report) < 0)
         return ERR_PROTOCOL;
     sa = table_by_id(link->inner->table, link->number, report.id);
-    if (!sa || sa->generation != report.generation || far_store(sa, &report, now_us) < 0)
+    if (!sa || sa->generation != report.generation || sa_stays_inside(sa) ||
+        far_store(sa, &report, now_us) < 0)
         link->reports_ignored++;
     else
         link->reports++;
@@ -101,21 +103,33 @@ static void on_media(void *ctx, const struct session_packet *packets, size_t cou
     inbound_frames(ctx, packets, count, now_us);
 }
 
+/* What is not for the dmz-relay is passed by in pieces. */
+static void come_again(struct inner_link *link)
+{
+    if (link->authority.more)
+        link->inner->hooks.kick(link->inner->hooks.ctx, link);
+}
+
 static bool pull_live(void *ctx, uint8_t *type, struct writer *body, uint64_t now_us)
 {
     struct inner_link *link = ctx;
+    bool pulled;
 
     (void)now_us;
     session_set_sa_version(link->session, link->authority.version);
-    return authority_pull_live(&link->authority, type, body);
+    pulled = authority_pull_live(&link->authority, type, body);
+    come_again(link);
+    return pulled;
 }
 
 static bool pull_bulk(void *ctx, uint8_t *type, struct writer *body, uint64_t now_us)
 {
     struct inner_link *link = ctx;
+    bool pulled = authority_pull_bulk(&link->authority, type, body);
 
     (void)now_us;
-    return authority_pull_bulk(&link->authority, type, body);
+    come_again(link);
+    return pulled;
 }
 
 static void on_dropped(void *ctx, const uint32_t *labels, size_t count, enum verdict verdict)
@@ -146,8 +160,8 @@ struct session *inner_link_open(struct inner_link *link, uint64_t wall_us, uint6
     const struct inner_options *options = &link->inner->options;
     struct hello hello = {.version_min = PROTOCOL_VERSION_MIN,
                           .version_max = PROTOCOL_VERSION_MAX,
-                          .features =
-                              FEATURE_DELTA | FEATURE_REKEY | FEATURE_REPORT | options->features,
+                          .features = FEATURE_DELTA | FEATURE_REKEY | FEATURE_REPORT |
+                                      FEATURE_HAIRPIN | options->features,
                           .epoch = link->authority.epoch,
                           .sa_version = link->authority.version};
 

@@ -7,11 +7,19 @@ static struct session *session_of(void *ctx, const struct sa *sa)
     return inner->links[sa->owner].session;
 }
 
+static void turn(void *ctx, const struct path_found *found, uint64_t now_us)
+{
+    struct inner *inner = ctx;
+
+    path_turn(&inner->out, inner->listeners, inner->listener_count, &inner->hairpin, found, now_us);
+}
+
 void outbound_init(struct inner *inner)
 {
     inner->path = (struct path){.side = SA_SIDE_INTERNAL,
                                 .learn = {inner->table, inner->budget, &inner->rules},
                                 .session = session_of,
+                                .turn = turn,
                                 .ctx = inner};
 }
 

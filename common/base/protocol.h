@@ -43,6 +43,7 @@ enum {
     FEATURE_KEYLESS = 1u << 2,     /* takes external senders without a key */
     FEATURE_REKEY = 1u << 3,       /* keeps the old key of an SA for OLD_KEY_US */
     FEATURE_REPORT = 1u << 4,      /* sends or takes SA-REPORT and STATS */
+    FEATURE_HAIRPIN = 1u << 5,     /* takes SAs whose packets go out again where they came in */
 };
 
 /* Tags of the fields of HELLO, HELLO-ACK, PING, PONG, BYE, SYNC-BEGIN, SYNC-END. */
@@ -109,6 +110,7 @@ enum sa_tag {
     SA_TAG_HINT = 32,            /* address: signalling came from there; its port means nothing */
     SA_TAG_BOUND_RTP = 33,       /* address: where RTP was heard from last */
     SA_TAG_BOUND_RTCP = 34,      /* address: the same of RTCP */
+    SA_TAG_TO_SIDE = 35,         /* u8, enum sa_side: where its packets go; absent: the other one */
 };
 
 enum ssrc_tag {

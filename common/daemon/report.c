@@ -385,7 +385,7 @@ static bool is_destination_learned(struct table *table, const struct sa *sa)
     const struct sa *other =
         table && sa->reverse ? table_by_id(table, sa->owner, sa->reverse) : NULL;
 
-    return other && other->side != sa->side && other->reverse == sa->id &&
+    return other && sa_may_be_reverse(other, sa) && other->reverse == sa->id &&
            other->source_policy != SOURCE_STRICT;
 }
 

@@ -243,6 +243,11 @@ void path_into_tunnel(const struct path *path, struct path_found *found,
     struct session *session = NULL;
 
     counts->received++;
+    if (verdict == VERDICT_ACCEPTED && found->sa->hairpin) {
+        verdict_count(counts, verdict);
+        path->turn(path->ctx, found, now_us);
+        return;
+    }
     if (verdict == VERDICT_ACCEPTED)
         session = path->session(path->ctx, found->sa);
     if (session) {
@@ -336,33 +341,71 @@ enum verdict path_sent_verdict(int error)
     }
 }
 
+void path_turn(const struct path_out *out, const struct path_listener *listeners, size_t count,
+               struct verdict_counts *counts, const struct path_found *found, uint64_t now_us)
+{
+    struct path_hop hop;
+    enum verdict verdict =
+        path_route(found->sa, found->input.view.shape == RTP_SHAPE_RTCP, listeners, count, &hop);
+
+    counts->received++;
+    if (verdict == VERDICT_ACCEPTED) {
+        path_send(out, &hop, found->sa, &found->input);
+        return;
+    }
+    verdict_count(counts, verdict);
+    verify_count(found->sa, verdict);
+    verify_stray(found->sa, NULL, verdict, now_us);
+}
+
+void path_turned(struct verdict_counts *counts, struct sa *sa, bool rtcp_port, enum verdict verdict)
+{
+    verdict_count(counts, verdict);
+    if (verdict == VERDICT_ACCEPTED)
+        return;
+    verify_count(sa, verdict);
+    verify_stray(sa, sa_transport_addr(&sa->destination, rtcp_port), verdict, sa->last_packet_us);
+}
+
 /* ------------------------------------------------------------ what did not arrive */
 
 enum { RTP_HEADER_OCTETS = 12, RTP_SSRC_AT = 8, FAILED_LOOKS = 32 };
 
-static bool is_sent_to(const struct sa *sa, enum sa_encap encap, const struct addr *to)
+/* From one side to the other, or, of a sender on the other side, back to that. */
+static bool is_sent_to(const struct sa *sa, enum sa_side to_side, enum sa_encap encap,
+                       const struct addr *to)
 {
-    return sa->encap_out == encap && addr_equal(&sa->destination.rtp, to);
+    return sa_to_side(sa) == to_side && sa->encap_out == encap &&
+           addr_equal(&sa->destination.rtp, to);
 }
 
-static struct sa *find_sent(struct table *table, enum sa_side side, enum sa_encap encap,
-                            const struct addr *to, const uint8_t *ssrc)
+static struct sa *find_sent_by(struct table *table, enum sa_side side, enum sa_side to_side,
+                               enum sa_encap encap, const struct addr *to, uint32_t ssrc)
 {
-    struct reader r;
     struct sa *sa = NULL;
-    uint32_t number;
 
-    reader_init(&r, ssrc, sizeof(number));
-    number = reader_u32(&r);
     for (unsigned looks = FAILED_LOOKS; looks > 0; looks--) {
-        sa = table_by_ssrc(table, side, number, sa);
-        if (!sa || is_sent_to(sa, encap, to))
+        sa = table_by_ssrc(table, side, ssrc, sa);
+        if (!sa || is_sent_to(sa, to_side, encap, to))
             return sa;
     }
     return NULL;
 }
 
-void path_failed(struct table *table, enum sa_side side, bool rtcp_port, const struct addr *to,
+static struct sa *find_sent(struct table *table, enum sa_side to_side, enum sa_encap encap,
+                            const struct addr *to, const uint8_t *ssrc)
+{
+    struct reader r;
+    struct sa *sa;
+    uint32_t number;
+
+    reader_init(&r, ssrc, sizeof(number));
+    number = reader_u32(&r);
+    sa = find_sent_by(table, sa_other_side(to_side), to_side, encap, to, number);
+    return sa ? sa : find_sent_by(table, to_side, to_side, encap, to, number);
+}
+
+void path_failed(struct table *table, enum sa_side to_side, bool rtcp_port, const struct addr *to,
                  const uint8_t *data, size_t length, uint64_t now_us)
 {
     struct sa *sa;
@@ -370,9 +413,9 @@ void path_failed(struct table *table, enum sa_side side, bool rtcp_port, const s
     /* Many receivers have no port for RTCP, and nobody misses it. */
     if (rtcp_port || length < RTP_HEADER_OCTETS)
         return;
-    sa = find_sent(table, side, SA_ENCAP_RTP, to, data + RTP_SSRC_AT);
+    sa = find_sent(table, to_side, SA_ENCAP_RTP, to, data + RTP_SSRC_AT);
     if (!sa)
-        sa = find_sent(table, side, SA_ENCAP_RTP_PRIME, to, data);
+        sa = find_sent(table, to_side, SA_ENCAP_RTP_PRIME, to, data);
     if (!sa)
         return;
     verify_count(sa, VERDICT_UNREACHABLE);

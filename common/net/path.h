@@ -42,7 +42,11 @@ struct path_out {
     void *ctx;
 };
 
-/* What one daemon's datagrams are judged with: senders of one side, on their way into the tunnel.
+struct path_found;
+
+/*
+ * What one daemon's datagrams are judged with: senders of one side, on their way into the tunnel,
+ * or back.
  */
 struct path {
     enum sa_side side;
@@ -50,6 +54,8 @@ struct path {
     const struct peers *peers; /* who speaks RTP' whatever the SAs say; NULL: nobody */
     /* The tunnel of the SA; NULL: it is not up. */
     struct session *(*session)(void *ctx, const struct sa *sa);
+    /* A verified packet of an SA that is a hairpin: it goes out on the side where it came in. */
+    void (*turn)(void *ctx, const struct path_found *found, uint64_t now_us);
     void *ctx;
 };
 
@@ -88,7 +94,8 @@ enum verdict path_verify(const struct path *path, struct path_found *found, bool
                          const struct udp_packet *packet, uint64_t now_us);
 /*
  * The whole way of a datagram, with what was found of it, into the tunnel: verified and queued in
- * its session, or counted under its verdict in counts and at its SA.
+ * its session, or counted under its verdict in counts and at its SA. What goes out again on this
+ * side is accepted, and then received by what turn() leads to.
  */
 void path_into_tunnel(const struct path *path, struct path_found *found,
                       struct verdict_counts *counts, bool rtcp_port,
@@ -113,6 +120,15 @@ struct path_hop {
 enum verdict path_route(const struct sa *sa, bool rtcp, const struct path_listener *listeners,
                         size_t count, struct path_hop *hop);
 
+/*
+ * The packet of a hairpin: path_route() and path_send(). counts: of the place that turns packets
+ * round; path_turned() counts there what became of one that was handed to out.
+ */
+void path_turn(const struct path_out *out, const struct path_listener *listeners, size_t count,
+               struct verdict_counts *counts, const struct path_found *found, uint64_t now_us);
+void path_turned(struct verdict_counts *counts, struct sa *sa, bool rtcp_port,
+                 enum verdict verdict);
+
 /* Hands a packet of the SA to out, as RTP or RTP'. */
 void path_send(const struct path_out *out, const struct path_hop *hop, struct sa *sa,
                const struct verify_input *input);
@@ -124,11 +140,11 @@ enum { PATH_PRIME_OCTETS = PRIME_OCTETS + PACKET_MAX_OCTETS };
 size_t path_prime(struct sa *sa, const struct verify_input *input, uint8_t *memory);
 
 /*
- * An ICMP error quotes a packet to this address: the SA of that sender's side whose RTP it was, as
- * far as its SSRC tells, has a receiver that cannot be reached. For display only: anybody may have
- * sent it.
+ * An ICMP error quotes a packet to this address on that side: the SA whose RTP it was, as far as
+ * its SSRC tells, has a receiver that cannot be reached. For display only: anybody may have sent
+ * it.
  */
-void path_failed(struct table *table, enum sa_side side, bool rtcp_port, const struct addr *to,
+void path_failed(struct table *table, enum sa_side to_side, bool rtcp_port, const struct addr *to,
                  const uint8_t *data, size_t length, uint64_t now_us);
 
 /* The verdict of an errno that sending gave; 0 is VERDICT_ACCEPTED. */

@@ -13,6 +13,8 @@
 
 /* Tombstones that one call forgets: some microseconds. */
 enum { FORGET_PIECE = 64 };
+/* SAs that are no matter of the replica's, and that one call passes by. */
+enum { PASS_PIECE = 64 };
 
 struct tombstone {
     struct tombstone *older, *newer; /* by version */
@@ -20,6 +22,7 @@ struct tombstone {
     uint64_t id, version;
     uint32_t label;
     uint64_t died_us;
+    bool untold; /* the replica never had it */
 };
 
 /* The wall clock's milliseconds, with room for a million numbers between two of them. */
@@ -155,7 +158,8 @@ static void bury(struct authority *authority, const struct sa *sa, uint64_t now_
                                .id = sa->id,
                                .version = authority->version,
                                .label = sa->label,
-                               .died_us = now_us};
+                               .died_us = now_us,
+                               .untold = sa_stays_inside(sa)};
     *bucket = dead;
     if (authority->newest_dead)
         authority->newest_dead->newer = dead;
@@ -291,20 +295,34 @@ void authority_disconnected(struct authority *authority)
     authority->sync_dead = authority->live_dead = NULL;
 }
 
+/* False: there is nothing to say. */
 static bool put_delete(const struct tombstone *dead, uint8_t *type, struct writer *body)
 {
     struct wire_delete deletion = {.id = dead->id, .version = dead->version};
 
+    if (dead->untold)
+        return false;
     *type = FRAME_SA_DELETE;
     wire_put_delete(body, &deletion);
     return true;
 }
 
+/*
+ * False: it is not for the replica. What goes from inside to inside never is; what goes from
+ * outside to outside would end the tunnel to a dmz-relay that does not know of it.
+ */
 static bool put_sa(const struct authority *authority, struct sa *sa, uint8_t *type,
                    struct writer *body)
 {
+    bool unknown = sa->hairpin && !authority->hairpins;
+
+    if (sa_stays_inside(sa))
+        return false;
+    (void)sa_set_text(sa, SA_REFUSED,
+                      unknown ? "this version of the dmz-relay knows no hairpins" : "");
+    if (unknown)
+        return false;
     *type = FRAME_SA_PUT;
-    (void)sa_set_text(sa, SA_REFUSED, "");
     wire_put_sa(body, sa, authority->view);
     return true;
 }
@@ -321,50 +339,83 @@ static bool put_sync(struct authority *authority, uint8_t frame, uint8_t *type, 
     return true;
 }
 
-static bool pull_sync_delete(struct authority *authority, uint8_t *type, struct writer *body)
+/* What a step towards the next frame has come to. */
+enum step { STEP_FRAME, STEP_PASSED, STEP_END };
+
+static enum step step_sync_delete(struct authority *authority, uint8_t *type, struct writer *body)
 {
     struct tombstone *dead = authority->sync_dead;
 
     if (!dead)
-        return false;
+        return STEP_END;
     authority->sync_dead = if_after(dead->older, authority->sync_from);
-    return put_delete(dead, type, body);
+    return put_delete(dead, type, body) ? STEP_FRAME : STEP_PASSED;
+}
+
+static enum step step_live(struct authority *authority, uint8_t *type, struct writer *body)
+{
+    struct sa *sa = authority->live_next;
+    struct tombstone *dead = authority->live_dead;
+    enum step step;
+
+    if (!sa && !dead)
+        return STEP_END;
+    /* What the sync deletes makes room for what comes new: it goes first. */
+    step = step_sync_delete(authority, type, body);
+    if (step != STEP_END)
+        return step;
+    if (dead && (!sa || dead->version < sa->version)) {
+        authority->live_dead = dead->newer;
+        return put_delete(dead, type, body) ? STEP_FRAME : STEP_PASSED;
+    }
+    authority->live_next = sa->newer;
+    return put_sa(authority, sa, type, body) ? STEP_FRAME : STEP_PASSED;
+}
+
+static enum step step_sync(struct authority *authority, uint8_t *type, struct writer *body)
+{
+    struct sa *sa = authority->sync_next;
+    enum step step = step_sync_delete(authority, type, body);
+
+    if (step != STEP_END)
+        return step;
+    if (!sa || sa->version <= authority->sync_from)
+        return STEP_END;
+    authority->sync_next = sa->older;
+    return put_sa(authority, sa, type, body) ? STEP_FRAME : STEP_PASSED;
+}
+
+/* Steps until there is a frame. False: there is none, or, with more, not after so many steps. */
+static bool pull(struct authority *authority,
+                 enum step (*next)(struct authority *authority, uint8_t *type, struct writer *body),
+                 uint8_t *type, struct writer *body)
+{
+    enum step step = STEP_PASSED;
+
+    for (unsigned left = PASS_PIECE; left > 0 && step == STEP_PASSED; left--)
+        step = next(authority, type, body);
+    authority->more = step == STEP_PASSED;
+    return step == STEP_FRAME;
 }
 
 bool authority_pull_live(struct authority *authority, uint8_t *type, struct writer *body)
 {
-    struct sa *sa = authority->live_next;
-    struct tombstone *dead = authority->live_dead;
-
+    authority->more = false;
     if (authority->sync == AUTHORITY_NONE)
         return false;
     if (authority->begin_due) {
         authority->begin_due = false;
         return put_sync(authority, FRAME_SYNC_BEGIN, type, body);
     }
-    if (!sa && !dead)
-        return false;
-    /* What the sync deletes makes room for what comes new: it goes first. */
-    if (pull_sync_delete(authority, type, body))
-        return true;
-    if (dead && (!sa || dead->version < sa->version)) {
-        authority->live_dead = dead->newer;
-        return put_delete(dead, type, body);
-    }
-    authority->live_next = sa->newer;
-    return put_sa(authority, sa, type, body);
+    return pull(authority, step_live, type, body);
 }
 
 static bool pull_sync(struct authority *authority, uint8_t *type, struct writer *body)
 {
-    struct sa *sa = authority->sync_next;
-
-    if (pull_sync_delete(authority, type, body))
+    if (pull(authority, step_sync, type, body))
         return true;
-    if (sa && sa->version > authority->sync_from) {
-        authority->sync_next = sa->older;
-        return put_sa(authority, sa, type, body);
-    }
+    if (authority->more)
+        return false;
     authority->sync = AUTHORITY_SYNCED;
     authority->sync_next = NULL;
     authority->sync_dead = NULL;
@@ -376,7 +427,8 @@ bool authority_pull_bulk(struct authority *authority, uint8_t *type, struct writ
     /* SYNC-END sweeps: no change may still wait when it goes out. */
     if (authority_pull_live(authority, type, body))
         return true;
-    if (authority->sync != AUTHORITY_DELTA && authority->sync != AUTHORITY_SNAPSHOT)
+    if (authority->more ||
+        (authority->sync != AUTHORITY_DELTA && authority->sync != AUTHORITY_SNAPSHOT))
         return false;
     return pull_sync(authority, type, body);
 }
@@ -389,7 +441,7 @@ int authority_nak(struct authority *authority, struct reader *body)
     if (wire_get_nak(body, &nak) < 0)
         return ERR_PROTOCOL;
     sa = table_by_id(authority->table, authority->owner, nak.id);
-    if (!sa || sa->generation != nak.generation)
+    if (!sa || sa->generation != nak.generation || sa_stays_inside(sa))
         return 0;
     if (nak.error == ERR_AGAIN && authority->retries > 0) {
         authority->retries--;

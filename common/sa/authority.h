@@ -32,6 +32,7 @@ struct authority {
     uint64_t epoch;      /* of the lineage: survives a restart with the state file */
     uint64_t version;    /* of the last change */
     enum wire_view view; /* what the replica is given of keys: one of WIRE_REPLICA_ */
+    bool hairpins;       /* and it takes SAs whose packets go from outside to outside */
 
     struct sa *oldest, *newest; /* by version */
     struct tombstone *oldest_dead, *newest_dead;
@@ -49,6 +50,7 @@ struct authority {
     struct sa *live_next;        /* walks from oldest to newest: changes since the sync began */
     struct sa *save_next;        /* walks from oldest to newest, for the state file */
     struct tombstone *live_dead;
+    bool more; /* the last pull has passed by what is not for the replica, and is not at the end */
 };
 
 /* Begins a lineage. Later lineages of one clock have higher epochs. 0 or ERR_NOMEM. */
@@ -84,7 +86,8 @@ void authority_disconnected(struct authority *authority);
 
 /*
  * The next control frame that is due: changes since the sync began, oldest
- * first. False when there is none. body must have room for a whole frame.
+ * first. False when there is none, or, with more, none yet: then the caller comes again soon. body
+ * must have room for a whole frame.
  */
 bool authority_pull_live(struct authority *authority, uint8_t *type, struct writer *body);
 /* The next frame of the sync, newest SAs first; what is live comes before. */

@@ -341,7 +341,7 @@ static void send_back(const struct learn *learn, const struct sa *sa)
 {
     struct sa *other = reverse_of(learn, sa);
 
-    if (!other || other->side == sa->side || sa->source_policy == SOURCE_STRICT)
+    if (!other || !sa_may_be_reverse(other, sa) || sa->source_policy == SOURCE_STRICT)
         return;
     if (sa->bound[0] && may_send(learn, sa, other->encap_out, false)) {
         other->destination.rtp = sa->source.rtp;

@@ -164,14 +164,27 @@ static const char *destination_refusal(const struct target_rules *rules, const s
 
 const char *replica_rules_refusal(const struct replica *replica, const struct sa *sa)
 {
-    bool outside = sa->side == SA_SIDE_EXTERNAL;
-    const char *why = outside ? source_refusal(replica->rules, sa, false)
-                              : destination_refusal(replica->rules, sa, false);
+    const char *why = NULL;
 
-    if (why)
-        return why;
-    return outside ? source_refusal(replica->rules, sa, true)
-                   : destination_refusal(replica->rules, sa, true);
+    for (int rtcp = 0; rtcp < 2 && !why; rtcp++) {
+        if (sa->side == SA_SIDE_EXTERNAL)
+            why = source_refusal(replica->rules, sa, rtcp);
+        if (!why && sa_to_side(sa) == SA_SIDE_EXTERNAL)
+            why = destination_refusal(replica->rules, sa, rtcp);
+    }
+    return why;
+}
+
+/* Its packets go from outside to outside, and nobody behind the dmz-relay verifies them again. */
+static const char *hairpin_refusal(const struct sa *sa, const struct srtp_key *key)
+{
+    if (sa->side == SA_SIDE_INTERNAL)
+        return "what goes from inside to inside is no matter of the dmz-relay";
+    if (key->kind == SRTP_KEY_NONE)
+        return "from outside to outside nothing goes that the dmz-relay has no key for";
+    return addr_equal(&sa->source.rtp, &sa->destination.rtp) && sa->source.rtp.family
+               ? "its packets would go back to their sender"
+               : NULL;
 }
 
 /* Nobody could be found by that, or anybody. */
@@ -194,19 +207,18 @@ static const char *unknown_refusal(const struct replica *replica, const struct s
     return strict || !sa->hint.family ? "a sender needs a source address, or a hint of one" : NULL;
 }
 
-/* An external sender needs a source and a key here, an internal one a place to send to. */
+/* An external sender needs a source and a key here; what goes outside, a place to go to. */
 static const char *refusal(struct replica *replica, const struct sa *sa, const struct srtp_key *key)
 {
-    const char *why;
+    const char *why = sa->hairpin ? hairpin_refusal(sa, key) : NULL;
 
-    if (sa->side == SA_SIDE_EXTERNAL) {
+    if (!why && sa->side == SA_SIDE_EXTERNAL)
         why = unknown_refusal(replica, sa, key);
-        if (!why)
-            why = replica_rules_refusal(replica, sa);
-        return why || sa->suite ? why : "an external sender needs a suite";
-    }
-    why = replica_rules_refusal(replica, sa);
-    if (why || !sa->destination.rtp.family)
+    if (!why)
+        why = replica_rules_refusal(replica, sa);
+    if (!why && sa->side == SA_SIDE_EXTERNAL && !sa->suite)
+        why = "an external sender needs a suite";
+    if (why || sa_to_side(sa) != SA_SIDE_EXTERNAL || !sa->destination.rtp.family)
         return why;
     return replica->hooks->listener_refusal(replica->ctx, sa);
 }
@@ -231,7 +243,7 @@ static void merge(struct sa *held, struct sa *put)
 
 static bool same_sender(const struct sa *a, const struct sa *b)
 {
-    return a->side == b->side && a->suite == b->suite;
+    return a->side == b->side && a->hairpin == b->hairpin && a->suite == b->suite;
 }
 
 /* Is what is held what was put, down to the form of the key? */

@@ -18,7 +18,7 @@ static const char *refuse(struct replica *replica, struct sa *sa, const char *wh
 {
     sa->refused = true;
     replica->review_refused++;
-    if (sa->side == SA_SIDE_INTERNAL)
+    if (sa_to_side(sa) == SA_SIDE_EXTERNAL)
         sa->destination = (struct sa_transport){.mux = sa->destination.mux};
     return why;
 }

@@ -110,6 +110,7 @@ struct sa {
     enum sa_side side;
     enum sa_encap encap_in, encap_out;
     enum source_policy source_policy;
+    bool hairpin;  /* its packets go out on the sender's side again, and not through the tunnel */
     bool bound[2]; /* RTP, RTCP: source is where it was heard from, and no longer what was signalled
                     */
     uint32_t label; /* the outer SSRC inside the tunnel */
@@ -191,6 +192,26 @@ int sa_stream_add(struct sa *sa, uint32_t ssrc, enum ssrc_origin origin);
 /* Where RTCP (or RTP) of a pair of ports goes to or comes from; NULL when that is not known. */
 const struct addr *sa_transport_addr(const struct sa_transport *transport, bool rtcp);
 const char *sa_side_name(enum sa_side side);
+/* The other side. */
+static inline enum sa_side sa_other_side(enum sa_side side)
+{
+    return side == SA_SIDE_EXTERNAL ? SA_SIDE_INTERNAL : SA_SIDE_EXTERNAL;
+}
+/* Where its packets go. */
+static inline enum sa_side sa_to_side(const struct sa *sa)
+{
+    return sa->hairpin ? sa->side : sa_other_side(sa->side);
+}
+/* Does each of them go to where the other one's sender is, so that they can be one conversation? */
+static inline bool sa_may_be_reverse(const struct sa *a, const struct sa *b)
+{
+    return sa_to_side(a) == b->side && sa_to_side(b) == a->side;
+}
+/* From inside to inside: no matter of any dmz-relay's. */
+static inline bool sa_stays_inside(const struct sa *sa)
+{
+    return sa->hairpin && sa->side == SA_SIDE_INTERNAL;
+}
 /* "strict", "hinted" or "open". */
 const char *sa_source_policy_name(enum source_policy policy);
 bool sa_source_policy_parse(const char *text, enum source_policy *out);

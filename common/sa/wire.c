@@ -132,6 +132,8 @@ void wire_put_sa(struct writer *w, const struct sa *sa, enum wire_view view)
     tlv_put_u64(w, SA_TAG_VERSION | TLV_CRITICAL, sa->version);
     tlv_put_u32(w, SA_TAG_LABEL | TLV_CRITICAL, sa->label);
     put_critical_u8(w, SA_TAG_SIDE, sa->side);
+    if (sa->hairpin)
+        put_critical_u8(w, SA_TAG_TO_SIDE, sa_to_side(sa));
     put_critical_u8(w, SA_TAG_ENCAP_IN, sa->encap_in);
     put_critical_u8(w, SA_TAG_ENCAP_OUT, sa->encap_out);
     put_text_known(w, SA_TAG_CALL_ID, sa_text(sa, SA_CALL_ID));
@@ -142,7 +144,7 @@ void wire_put_sa(struct writer *w, const struct sa *sa, enum wire_view view)
         put_stream(w, &sa->stream[i]);
     if (view == WIRE_STATE || sa->side == SA_SIDE_EXTERNAL)
         put_source(w, sa, view);
-    if (view == WIRE_STATE || sa->side == SA_SIDE_INTERNAL)
+    if (view == WIRE_STATE || sa_to_side(sa) == SA_SIDE_EXTERNAL)
         put_destination(w, sa);
     if (view == WIRE_STATE) {
         put_text_known(w, SA_TAG_LISTENER_IN, sa_text(sa, SA_LISTENER_IN));
@@ -158,6 +160,7 @@ struct reading {
     struct srtp_key *key;
     bool has_id, has_generation, has_label, has_side, has_lifetime;
     bool suite_unknown, no_memory;
+    enum sa_side to_side; /* 0: the other one */
     struct addr bound[2]; /* RTP, RTCP; family 0: not bound */
 };
 
@@ -240,14 +243,13 @@ static bool get_encap(const struct tlv *field, enum sa_encap *out)
     return true;
 }
 
-static bool get_side(const struct tlv *field, struct reading *reading)
+static bool get_side(const struct tlv *field, enum sa_side *out)
 {
     uint8_t value;
 
     if (!tlv_get_u8(field, &value) || value < SA_SIDE_EXTERNAL || value > SA_SIDE_INTERNAL)
         return false;
-    reading->sa->side = (enum sa_side)value;
-    reading->has_side = true;
+    *out = (enum sa_side)value;
     return true;
 }
 
@@ -308,7 +310,9 @@ static bool get_identity(const struct tlv *field, struct reading *reading, bool 
     case SA_TAG_LABEL:
         return reading->has_label = tlv_get_u32(field, &sa->label);
     case SA_TAG_SIDE:
-        return get_side(field, reading);
+        return reading->has_side = get_side(field, &sa->side);
+    case SA_TAG_TO_SIDE:
+        return get_side(field, &reading->to_side);
     case SA_TAG_CALL_ID:
         return get_text(field, reading, SA_CALL_ID, CALL_ID_SIZE);
     case SA_TAG_MEDIA_INDEX:
@@ -452,6 +456,7 @@ static int get_fields(struct reader *r, struct reading *reading)
         if (!get_identity(&field, reading, &known) || (!known && !get_transport(&field, reading)))
             return reading->no_memory ? ERR_NOMEM : ERR_PROTOCOL;
     }
+    reading->sa->hairpin = reading->to_side == reading->sa->side;
     return reader_done(r) ? 0 : ERR_PROTOCOL;
 }
 

@@ -8,7 +8,8 @@
 
 /*
  * The dmz-relay gets what it needs and no more: of an external sender its source, suite and SSRCs,
- * but not where its packets go inside; of an internal one where its packets go, but no key.
+ * but not where its packets go inside; of an internal one where its packets go, but no key. Of what
+ * goes from outside to outside it gets both, and of what stays inside nothing.
  */
 enum wire_view {
     WIRE_REPLICA_VERIFY_ONLY, /* authentication keys; of AEAD suites, which have none, all */

@@ -93,11 +93,13 @@ static void expect_sound(void *ctx, struct sa *sa)
     expect(table_by_id(run->table, 0, sa->id) == sa);
     expect(table_by_label(run->table, 0, sa->label) == sa);
     expect(table_conflict(run->table, sa) == NULL);
+    expect(!sa->hairpin || (sa->side == SA_SIDE_EXTERNAL && sa->srtp));
     if (sa->side == SA_SIDE_EXTERNAL) {
         expect(sa->suite && (sa->source.rtp.family || sa->source_policy != SOURCE_STRICT));
         for (int rtcp = 0; rtcp < 2; rtcp++)
             expect(sa->srtp || !table_shares_source(run->table, sa, rtcp));
-    } else {
+    }
+    if (sa_to_side(sa) == SA_SIDE_EXTERNAL) {
         for (int rtcp = 0; rtcp < 2; rtcp++) {
             const struct addr *to = sa_transport_addr(&sa->destination, rtcp);
 

@@ -378,8 +378,10 @@ struct pair_tunnel *pair_connect(struct pair *pair, unsigned site)
 struct pair_tunnel *pair_connect_scripted(struct pair *pair, unsigned site)
 {
     struct pair_tunnel *tunnel = new_tunnel(pair, site);
-    struct hello ack = {
-        .version = PROTOCOL_VERSION_MAX, .features = FEATURES, .capacity = 1000, .quota = 1000};
+    struct hello ack = {.version = PROTOCOL_VERSION_MAX,
+                        .features = FEATURES | FEATURE_HAIRPIN,
+                        .capacity = 1000,
+                        .quota = 1000};
     uint8_t memory[FRAME_MAX_OCTETS];
     struct writer w;
 
@@ -722,6 +724,10 @@ void pair_check_sums(struct pair *pair)
     }
     for (size_t i = 0; pair->dmz && i < pair->dmz->site_count; i++)
         check_sum(&pair->dmz->sites[i].counts, "dmz-relay, tunnel");
+    if (pair->dmz) {
+        check_sum(&pair->dmz->own, "dmz-relay, own address");
+        check_sum(&pair->dmz->hairpin, "dmz-relay, hairpin");
+    }
     for (unsigned s = 0; s < pair->site_count; s++) {
         struct inner *inner = pair->site[s].inner;
 
@@ -733,6 +739,7 @@ void pair_check_sums(struct pair *pair)
             check_sum(&inner->listeners[i].counts[1], "inner-relay, RTCP");
         }
         check_sum(&inner->links[0].counts, "inner-relay, tunnel");
+        check_sum(&inner->hairpin, "inner-relay, hairpin");
     }
 }
 
@@ -843,6 +850,8 @@ void pair_datagram(struct pair *pair, enum sa_side side, unsigned site, unsigned
         inbound_packets(pair->dmz, listener, rtcp_port, &packet, 1, pair->now_us);
     else
         outbound_packets(pair->site[site].inner, listener, rtcp_port, &packet, 1, pair->now_us);
+    /* As the event loop does. */
+    out_flush(side == SA_SIDE_EXTERNAL ? &pair->out : &pair->site[site].out);
     free(copy);
 }
 

@@ -101,6 +101,15 @@ struct sa *sample_keyed_sa(enum sa_side side, uint64_t id, uint32_t number)
     return sa;
 }
 
+struct sa *sample_hairpin(enum sa_side side, uint64_t id, uint32_t number)
+{
+    struct sa *sa = sample_keyed_sa(side, id, number);
+
+    sa->hairpin = true;
+    place(&sa->destination, side == SA_SIDE_INTERNAL, number + 1000);
+    return sa;
+}
+
 void sample_set_key(struct sa *sa, const uint8_t *material)
 {
     struct srtp_key key;
@@ -176,14 +185,14 @@ static bool same_destination(const struct sa *a, const struct sa *b)
 bool sample_same(const struct sa *a, const struct sa *b, bool full)
 {
     bool same = a->id == b->id && a->generation == b->generation && a->version == b->version &&
-                a->label == b->label && a->side == b->side && a->encap_in == b->encap_in &&
-                a->encap_out == b->encap_out && a->media_index == b->media_index &&
-                a->created_us == b->created_us && a->reverse == b->reverse &&
-                same_text(a, b, SA_CALL_ID) && same_streams(a, b);
+                a->label == b->label && a->side == b->side && a->hairpin == b->hairpin &&
+                a->encap_in == b->encap_in && a->encap_out == b->encap_out &&
+                a->media_index == b->media_index && a->created_us == b->created_us &&
+                a->reverse == b->reverse && same_text(a, b, SA_CALL_ID) && same_streams(a, b);
 
     if (full || a->side == SA_SIDE_EXTERNAL)
         same = same && same_source(a, b);
-    if (full || a->side == SA_SIDE_INTERNAL)
+    if (full || sa_to_side(a) == SA_SIDE_EXTERNAL)
         same = same && same_destination(a, b);
     if (full)
         same = same && same_text(a, b, SA_LISTENER_IN) && a->media_timeout_s == b->media_timeout_s;

@@ -25,6 +25,8 @@ struct addr sample_addr(const char *text);
 struct sa *sample_sa(enum sa_side side, uint64_t id, uint32_t number);
 /* The same with a session under a key that id and number make; of sample_engine(). */
 struct sa *sample_keyed_sa(enum sa_side side, uint64_t id, uint32_t number);
+/* The same whose packets go out on the sender's side again. */
+struct sa *sample_hairpin(enum sa_side side, uint64_t id, uint32_t number);
 /* Gives it another key: suite_material_octets() of them. */
 void sample_set_key(struct sa *sa, const uint8_t *material);
 /* The master key and salt of its session. */

@@ -122,6 +122,103 @@ static void drain(struct fixture *f)
     expect_sync(f, "synced");
 }
 
+/* ------------------------------------------------------------ hairpins */
+
+static struct sa *add_hairpin(struct fixture *f, enum sa_side side, uint64_t id)
+{
+    struct sa *sa = sample_hairpin(side, id, (uint32_t)id);
+
+    sa->owner = OWNER;
+    ck_assert_int_eq(table_insert(f->table, sa), 0);
+    authority_added(&f->a, sa);
+    return sa;
+}
+
+/* What stays inside the replica is told nothing of: not when it comes, changes or goes. */
+START_TEST(test_stays_inside)
+{
+    struct fixture f;
+
+    setup(&f, 100);
+    add_hairpin(&f, SA_SIDE_INTERNAL, 1);
+    add(&f, 2);
+    add_hairpin(&f, SA_SIDE_INTERNAL, 3);
+    authority_connected(&f.a, 0, 0);
+    expect_bulk(&f, "begin-snapshot");
+    expect_bulk(&f, "put 2");
+    expect_bulk(&f, "end-snapshot");
+    add_hairpin(&f, SA_SIDE_INTERNAL, 4);
+    change(&f, 1);
+    add(&f, 5);
+    removed(&f, 3, 0);
+    expect_live(&f, "put 5");
+    expect_live(&f, "nothing");
+    ck_assert(!f.a.more);
+    /* Its label rests all the same. */
+    ck_assert(!authority_label_is_free(&f.a, 3));
+    authority_disconnected(&f.a);
+    authority_connected(&f.a, f.a.epoch, 2);
+    expect_bulk(&f, "begin-delta");
+    expect_bulk(&f, "put 5");
+    expect_bulk(&f, "end-delta");
+    teardown(&f);
+}
+END_TEST
+
+/* However many there are, one call passes by a few of them only; nothing ends before the last. */
+START_TEST(test_many_stay_inside)
+{
+    struct fixture f;
+    unsigned calls = 0;
+
+    setup(&f, 1000);
+    add(&f, 1);
+    for (uint64_t id = 2; id <= 500; id++)
+        add_hairpin(&f, SA_SIDE_INTERNAL, id);
+    authority_connected(&f.a, 0, 0);
+    expect_bulk(&f, "begin-snapshot");
+    for (; strcmp(pull(&f, authority_pull_bulk), "nothing") == 0; calls++)
+        ck_assert(f.a.more);
+    ck_assert_uint_ge(calls, 5);
+    expect_bulk(&f, "end-snapshot");
+    expect_bulk(&f, "nothing");
+    for (uint64_t id = 501; id <= 700; id++)
+        add_hairpin(&f, SA_SIDE_INTERNAL, id);
+    add(&f, 701);
+    for (calls = 0; strcmp(pull(&f, authority_pull_live), "nothing") == 0; calls++)
+        ck_assert(f.a.more);
+    ck_assert_uint_ge(calls, 3);
+    expect_live(&f, "nothing");
+    ck_assert(!f.a.more);
+    teardown(&f);
+}
+END_TEST
+
+/* A dmz-relay of an older version would end the tunnel. */
+START_TEST(test_hairpins_unknown)
+{
+    struct fixture f;
+    struct sa *sa;
+
+    setup(&f, 100);
+    sa = add_hairpin(&f, SA_SIDE_EXTERNAL, 1);
+    authority_connected(&f.a, 0, 0);
+    expect_bulk(&f, "begin-snapshot");
+    expect_bulk(&f, "end-snapshot");
+    ck_assert(strstr(sa_text(sa, SA_REFUSED), "knows no hairpins") != NULL);
+    authority_disconnected(&f.a);
+    f.a.hairpins = true;
+    authority_connected(&f.a, 0, 0);
+    expect_bulk(&f, "begin-snapshot");
+    expect_bulk(&f, "put 1");
+    ck_assert_str_eq(sa_text(sa, SA_REFUSED), "");
+    expect_bulk(&f, "end-snapshot");
+    removed(&f, 1, 0);
+    expect_live(&f, "delete 1");
+    teardown(&f);
+}
+END_TEST
+
 /* ------------------------------------------------------------ the syncs */
 
 START_TEST(test_snapshot)
@@ -762,6 +859,9 @@ int main(void)
     Suite *suite = suite_create("authority");
     TCase *tc = tcase_create("authority");
 
+    tcase_add_test(tc, test_stays_inside);
+    tcase_add_test(tc, test_many_stay_inside);
+    tcase_add_test(tc, test_hairpins_unknown);
     tcase_add_test(tc, test_snapshot);
     tcase_add_test(tc, test_delta);
     tcase_add_loop_test(tc, test_decision, 0, sizeof(decisions) / sizeof(decisions[0]));

@@ -203,11 +203,13 @@ START_TEST(test_stats)
     json_t *reply = ask("{\"command\": \"stats\"}");
 
     members_are(reply, "ok places counters");
-    ck_assert_uint_eq(json_array_size(json_object_get(reply, "places")), 5);
+    ck_assert_uint_eq(json_array_size(json_object_get(reply, "places")), 6);
     ck_assert_str_eq(text_of(json_array_get(json_object_get(reply, "places"), 3), "place"),
                      "tunnel branch.example");
     ck_assert_str_eq(text_of(json_array_get(json_object_get(reply, "places"), 4), "place"),
                      "own address");
+    ck_assert_str_eq(text_of(json_array_get(json_object_get(reply, "places"), 5), "place"),
+                     "hairpin");
     members_are(json_object_get(reply, "counters"),
                 "loop_turns loop_turns_over_500us loop_turns_over_1ms loop_turns_late "
                 "loop_turns_preempted loop_longest_own_us loop_longest_us srtp_verifications "

@@ -1030,9 +1030,9 @@ END_TEST
 
 START_TEST(test_stats)
 {
-    static const char *const names[] = {"listener four rtp", "listener four rtcp",
-                                        "listener six rtp",  "listener six rtcp",
-                                        "tunnel east",       "tunnel west"};
+    static const char *const names[] = {
+        "listener four rtp", "listener four rtcp", "listener six rtp", "listener six rtcp",
+        "tunnel east",       "tunnel west",        "hairpin"};
     json_t *reply;
     const json_t *places;
 
@@ -1047,8 +1047,8 @@ START_TEST(test_stats)
     places = json_object_get(reply, "places");
 
     members_are(reply, "ok places counters");
-    ck_assert_uint_eq(json_array_size(places), 6);
-    for (size_t i = 0; i < 6; i++) {
+    ck_assert_uint_eq(json_array_size(places), 7);
+    for (size_t i = 0; i < 7; i++) {
         const json_t *place = json_array_get(places, i);
 
         members_are(place, "place received queued verdicts");

@@ -288,18 +288,21 @@ static const struct {
     const char *hex; /* RTP header, as far as it is quoted */
     bool prime, rtcp_port;
     const char *to;
-    bool found;
+    bool found, hairpin;
 } quotes[] = {
-    {"8000 0001 00000000 SSRC", false, false, "10.0.0.1:6000", true},
-    {"8000 0001 00000000 SSRC 0102", false, false, "10.0.0.1:6000", true},
-    {"8000 0001 00000000 SSRC", false, true, "10.0.0.1:6000", false}, /* nobody misses RTCP */
-    {"8000 0001 00000000 SSRC", false, false, "10.0.0.1:6002", false},
-    {"8000 0001 00000000 00000001", false, false, "10.0.0.1:6000", false},
-    {"8000 0001 00000000", false, false, "10.0.0.1:6000", false},
-    {"", false, false, "10.0.0.1:6000", false},
-    {"SSRC 8000 0001 00000000 SSRC", true, false, "10.0.0.1:6000", true},
-    {"SSRC 8000 0001 00000000 SSRC", false, false, "10.0.0.1:6000", false},
-    {"8000 0001 00000000 SSRC", true, false, "10.0.0.1:6000", false},
+    {"8000 0001 00000000 SSRC", false, false, "10.0.0.1:6000", true, false},
+    {"8000 0001 00000000 SSRC 0102", false, false, "10.0.0.1:6000", true, false},
+    {"8000 0001 00000000 SSRC", false, true, "10.0.0.1:6000", false,
+     false}, /* nobody misses RTCP */
+    {"8000 0001 00000000 SSRC", false, false, "10.0.0.1:6002", false, false},
+    {"8000 0001 00000000 00000001", false, false, "10.0.0.1:6000", false, false},
+    {"8000 0001 00000000", false, false, "10.0.0.1:6000", false, false},
+    {"", false, false, "10.0.0.1:6000", false, false},
+    {"SSRC 8000 0001 00000000 SSRC", true, false, "10.0.0.1:6000", true, false},
+    {"SSRC 8000 0001 00000000 SSRC", false, false, "10.0.0.1:6000", false, false},
+    {"8000 0001 00000000 SSRC", true, false, "10.0.0.1:6000", false, false},
+    {"8000 0001 00000000 SSRC", false, false, "10.0.0.1:6000", true, true},
+    {"SSRC 8000 0001 00000000 SSRC", true, false, "10.0.0.1:6000", true, true},
 };
 
 static size_t quote(const char *hex, uint8_t *data, size_t size)
@@ -322,10 +325,12 @@ START_TEST(test_failed)
 
     sa->destination.rtp = addr_of("10.0.0.1:6000");
     sa->encap_out = quotes[_i].prime ? SA_ENCAP_RTP_PRIME : SA_ENCAP_RTP;
+    sa->hairpin = quotes[_i].hairpin;
     insert(false);
-    path_failed(table, SA_SIDE_INTERNAL, quotes[_i].rtcp_port, &to, data, length, 5);
+    path_failed(table, quotes[_i].hairpin ? SA_SIDE_INTERNAL : SA_SIDE_EXTERNAL,
+                quotes[_i].rtcp_port, &to, data, length, 5);
     ck_assert_uint_eq(sa->stray.at_us, 0);
-    path_failed(table, SA_SIDE_EXTERNAL, quotes[_i].rtcp_port, &to, data, length, 5);
+    path_failed(table, sa_to_side(sa), quotes[_i].rtcp_port, &to, data, length, 5);
     ck_assert_uint_eq(sa->stray.at_us, quotes[_i].found ? 5 : 0);
     ck_assert_uint_eq(sa->verdicts[VERDICT_UNREACHABLE], quotes[_i].found);
     if (quotes[_i].found)

@@ -726,6 +726,73 @@ static void no_destination(struct sa *sa)
     sa->destination.rtp.family = sa->destination.rtcp.family = 0;
 }
 
+static void hairpin(struct sa *sa)
+{
+    sa->hairpin = true;
+    sa->destination.rtp = sample_addr("8.8.4.4:4000");
+    sa->destination.rtcp = sample_addr("8.8.4.4:4001");
+}
+
+static void hairpin_without_source(struct sa *sa)
+{
+    hairpin(sa);
+    no_source(sa);
+}
+
+static void hairpin_without_destination(struct sa *sa)
+{
+    hairpin(sa);
+    no_destination(sa);
+}
+
+static void hairpin_to_private(struct sa *sa)
+{
+    hairpin(sa);
+    to_private(sa);
+}
+
+static void hairpin_rtcp_to_loopback(struct sa *sa)
+{
+    hairpin(sa);
+    rtcp_to_loopback(sa);
+}
+
+static void hairpin_to_itself(struct sa *sa)
+{
+    hairpin(sa);
+    sa->destination = sa->source;
+}
+
+static void hairpin_to_peer(struct sa *sa)
+{
+    hairpin(sa);
+    peer_out(sa);
+}
+
+static void hairpin_to_peer_rtp(struct sa *sa)
+{
+    hairpin(sa);
+    peer_out_rtp(sa);
+}
+
+static void hairpin_prime_out(struct sa *sa)
+{
+    hairpin(sa);
+    prime_out(sa);
+}
+
+static void hairpin_from_peer(struct sa *sa)
+{
+    hairpin(sa);
+    peer_in(sa);
+}
+
+static void hairpin_from_peer_rtp(struct sa *sa)
+{
+    hairpin(sa);
+    peer_in_rtp(sa);
+}
+
 static void nothing(struct sa *sa)
 {
     (void)sa;
@@ -766,7 +833,64 @@ static const struct {
     {SA_SIDE_INTERNAL, no_destination, 0, ""},
     /* Where an external sender's packets go is none of the replica's business. */
     {SA_SIDE_EXTERNAL, to_loopback, 0, ""},
+    /* But of a hairpin it is. */
+    {SA_SIDE_EXTERNAL, hairpin, 0, ""},
+    {SA_SIDE_EXTERNAL, hairpin_without_destination, 0, ""},
+    {SA_SIDE_EXTERNAL, hairpin_from_peer, 0, ""},
+    {SA_SIDE_EXTERNAL, hairpin_to_peer, 0, ""},
+    {SA_SIDE_EXTERNAL, hairpin_without_source, ERR_FORBIDDEN, "needs a source address"},
+    {SA_SIDE_EXTERNAL, hairpin_to_private, ERR_FORBIDDEN, "neither a public"},
+    {SA_SIDE_EXTERNAL, hairpin_rtcp_to_loopback, ERR_FORBIDDEN, "loopback"},
+    {SA_SIDE_EXTERNAL, hairpin_to_itself, ERR_FORBIDDEN, "go back to their sender"},
+    {SA_SIDE_EXTERNAL, hairpin_to_peer_rtp, ERR_FORBIDDEN, "takes nothing but RTP'"},
+    {SA_SIDE_EXTERNAL, hairpin_prime_out, ERR_FORBIDDEN, "the destination is no [peer]"},
+    {SA_SIDE_EXTERNAL, hairpin_from_peer_rtp, ERR_FORBIDDEN, "which sends RTP'"},
+    {SA_SIDE_INTERNAL, hairpin, ERR_FORBIDDEN, "from inside to inside"},
 };
+
+/* Nobody would verify it. */
+START_TEST(test_hairpin_without_a_key)
+{
+    struct fixture f;
+    struct sa *sa = sample_hairpin(SA_SIDE_EXTERNAL, 4, 4);
+
+    setup(&f);
+    ck_assert_int_eq(put_view(&f.replica, sa, WIRE_REPLICA_KEYLESS), 0);
+    expect_nak(&f, ERR_FORBIDDEN, "no key for");
+    ck_assert_int_eq(put_view(&f.replica, sa, WIRE_REPLICA_VERIFY_ONLY), 0);
+    expect_no_nak(&f);
+    ck_assert(held(&f, 4)->hairpin && held(&f, 4)->srtp);
+    /* Its listener, and after a reload where it goes, are judged like an internal sender's. */
+    f.listener_refusal = "no such listener";
+    ck_assert_int_eq(put_view(&f.replica, sa, WIRE_REPLICA_VERIFY_ONLY), 0);
+    expect_nak(&f, ERR_FORBIDDEN, "no such listener");
+    teardown(&f);
+    sa_free(sa);
+}
+END_TEST
+
+/* The same id with the other kind is taken anew: nothing of the sender's media is lost. */
+START_TEST(test_hairpin_changes)
+{
+    struct fixture f;
+    struct sa *sa = sample_hairpin(SA_SIDE_EXTERNAL, 4, 4);
+
+    setup(&f);
+    ck_assert_int_eq(put_frame(&f.replica, sa), 0);
+    held(&f, 4)->packets = 7;
+    sa->destination.rtp = sample_addr("8.8.4.4:4000");
+    ck_assert_int_eq(put_frame(&f.replica, sa), 0);
+    ck_assert(addr_equal(&held(&f, 4)->destination.rtp, &sa->destination.rtp));
+    ck_assert_uint_eq(held(&f, 4)->packets, 7);
+    sa->hairpin = false;
+    ck_assert_int_eq(put_frame(&f.replica, sa), 0);
+    ck_assert(!held(&f, 4)->hairpin);
+    ck_assert_uint_eq(held(&f, 4)->destination.rtp.family, 0);
+    expect_no_nak(&f);
+    teardown(&f);
+    sa_free(sa);
+}
+END_TEST
 
 START_TEST(test_refusals)
 {
@@ -1778,6 +1902,8 @@ int main(void)
     tcase_add_test(tc, test_other_site_in_a_sweep);
     tcase_add_test(tc, test_back_in_a_clearing);
     tcase_add_test(tc, test_protocol_errors);
+    tcase_add_test(tc, test_hairpin_without_a_key);
+    tcase_add_test(tc, test_hairpin_changes);
     tcase_add_loop_test(tc, test_refusals, 0, sizeof(refusals) / sizeof(refusals[0]));
     tcase_add_loop_test(tc, test_peer_comes_and_goes, 0, 2);
     tcase_add_loop_test(tc, test_refused_gives_way, 0, 2);

@@ -273,6 +273,7 @@ static const struct number values[] = {
     {"FEATURE-KEYLESS", FEATURE_KEYLESS, "", "FEATURE_KEYLESS"},
     {"FEATURE-REKEY", FEATURE_REKEY, "", "FEATURE_REKEY"},
     {"FEATURE-REPORT", FEATURE_REPORT, "", "FEATURE_REPORT"},
+    {"FEATURE-HAIRPIN", FEATURE_HAIRPIN, "", "FEATURE_HAIRPIN"},
     {"SYNC-DELTA", SYNC_DELTA, "", "SYNC_DELTA"},
     {"SYNC-SNAPSHOT", SYNC_SNAPSHOT, "", "SYNC_SNAPSHOT"},
     {"SIDE-EXTERNAL", SA_SIDE_EXTERNAL, "", NULL},
@@ -502,12 +503,10 @@ static void give_key(struct sa *sa, bool full)
 }
 
 /* With everything that an SA can have, also what the other side's view must not show. */
-static void put_sa(struct writer *w, enum sa_side side, enum wire_view view, bool full)
+static void put_any(struct writer *w, struct sa *sa, enum wire_view view, bool full)
 {
     uint8_t ip[4] = {192, 0, 2, 10};
-    struct sa *sa = sa_new();
 
-    sa->side = side;
     sa->suite = suite_get(SUITE_AES_CM_128_HMAC_SHA1_80);
     ck_assert_int_eq(sa_stream_add(sa, 7, SSRC_ORIGIN_SIGNALLED), 0);
     if (full) {
@@ -525,6 +524,14 @@ static void put_sa(struct writer *w, enum sa_side side, enum wire_view view, boo
     sa_free(sa);
 }
 
+static void put_sa(struct writer *w, enum sa_side side, enum wire_view view, bool full)
+{
+    struct sa *sa = sa_new();
+
+    sa->side = side;
+    put_any(w, sa, view, full);
+}
+
 static void put_full(struct writer *w, bool full)
 {
     put_sa(w, SA_SIDE_EXTERNAL, WIRE_REPLICA_FULL, full);
@@ -538,6 +545,14 @@ static void put_verify_only(struct writer *w, bool full)
 static void put_keyless(struct writer *w, bool full)
 {
     put_sa(w, SA_SIDE_EXTERNAL, WIRE_REPLICA_KEYLESS, full);
+}
+
+static void put_hairpin(struct writer *w, bool full)
+{
+    struct sa *sa = sa_new();
+
+    sa->hairpin = true;
+    put_any(w, sa, WIRE_REPLICA_FULL, full);
 }
 
 static void put_internal(struct writer *w, bool full)
@@ -584,6 +599,7 @@ static const struct {
     {"SA-PUT", "Fields, external sender, authentication keys: ", 3, put_verify_only},
     {"SA-PUT", "Fields, external sender, no key: ", 3, put_keyless},
     {"SA-PUT", "Fields, internal sender: ", 3, put_internal},
+    {"SA-PUT", "Fields, from outside to outside, master key: ", 3, put_hairpin},
     {"SA-DELETE", "Fields: ", 3, put_delete},
     {"SA-NAK", "Fields: ", 3, put_nak},
     {"SA-REPORT", "Fields: ", 5, put_report},

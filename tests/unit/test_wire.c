@@ -93,19 +93,32 @@ static bool contains(const uint8_t *data, size_t length, const void *what, size_
 static const struct {
     enum sa_side side;
     enum wire_view view;
+    bool hairpin;
 } round_trips[] = {
-    {SA_SIDE_EXTERNAL, WIRE_REPLICA_FULL},
-    {SA_SIDE_INTERNAL, WIRE_REPLICA_FULL},
-    {SA_SIDE_EXTERNAL, WIRE_REPLICA_VERIFY_ONLY},
-    {SA_SIDE_INTERNAL, WIRE_REPLICA_VERIFY_ONLY},
-    {SA_SIDE_EXTERNAL, WIRE_STATE},
-    {SA_SIDE_INTERNAL, WIRE_STATE},
+    {SA_SIDE_EXTERNAL, WIRE_REPLICA_FULL, false},
+    {SA_SIDE_INTERNAL, WIRE_REPLICA_FULL, false},
+    {SA_SIDE_EXTERNAL, WIRE_REPLICA_VERIFY_ONLY, false},
+    {SA_SIDE_INTERNAL, WIRE_REPLICA_VERIFY_ONLY, false},
+    {SA_SIDE_EXTERNAL, WIRE_STATE, false},
+    {SA_SIDE_INTERNAL, WIRE_STATE, false},
+    {SA_SIDE_EXTERNAL, WIRE_REPLICA_FULL, true},
+    {SA_SIDE_EXTERNAL, WIRE_REPLICA_VERIFY_ONLY, true},
+    {SA_SIDE_EXTERNAL, WIRE_STATE, true},
+    {SA_SIDE_INTERNAL, WIRE_STATE, true},
 };
 enum { ROUND_TRIPS = sizeof(round_trips) / sizeof(round_trips[0]) };
 
+static struct sa *round_trip_sa(int row)
+{
+    struct sa *sa = full_sa(round_trips[row].side);
+
+    sa->hairpin = round_trips[row].hairpin;
+    return sa;
+}
+
 START_TEST(test_round_trip)
 {
-    struct sa *sa = full_sa(round_trips[_i].side), *back;
+    struct sa *sa = round_trip_sa(_i), *back;
     uint8_t memory[FRAME_MAX_OCTETS];
     size_t length = put(memory, sa, round_trips[_i].view);
 
@@ -407,9 +420,31 @@ START_TEST(test_replica_view_is_the_least)
 }
 END_TEST
 
+/* From outside to outside, all that it needs to send on; nothing inside has to do with it. */
+START_TEST(test_hairpin_view)
+{
+    struct sa *sa = full_sa(SA_SIDE_EXTERNAL), *back;
+    uint8_t memory[FRAME_MAX_OCTETS];
+    size_t length;
+
+    sa->hairpin = true;
+    length = put(memory, sa, WIRE_REPLICA_VERIFY_ONLY);
+    ck_assert_int_eq(get(memory, length, &back), 0);
+    ck_assert(back->hairpin);
+    ck_assert_int_eq(sa_to_side(back), SA_SIDE_EXTERNAL);
+    ck_assert(addr_equal(&back->destination.rtp, &sa->destination.rtp));
+    ck_assert(addr_equal(&back->destination.rtcp, &sa->destination.rtcp));
+    ck_assert_str_eq(sa_text(back, SA_LISTENER_OUT), sa_text(sa, SA_LISTENER_OUT));
+    ck_assert(addr_equal(&back->source.rtp, &sa->source.rtp));
+    ck_assert_int_eq(key.kind, SRTP_KEY_AUTH);
+    sa_free(back);
+    sa_free(sa);
+}
+END_TEST
+
 START_TEST(test_truncated)
 {
-    struct sa *sa = full_sa(round_trips[_i].side), *back;
+    struct sa *sa = round_trip_sa(_i), *back;
     uint8_t memory[FRAME_MAX_OCTETS];
     size_t length = put(memory, sa, round_trips[_i].view), good = 0;
 
@@ -430,7 +465,7 @@ END_TEST
 
 START_TEST(test_every_bit_flipped)
 {
-    struct sa *sa = full_sa(round_trips[_i].side), *back;
+    struct sa *sa = round_trip_sa(_i), *back;
     uint8_t memory[FRAME_MAX_OCTETS];
     size_t length = put(memory, sa, round_trips[_i].view), refused = 0;
 
@@ -469,6 +504,11 @@ static const struct extra extras[] = {
     {"id too long", SA_TAG_ID, "000000000000000000", ERR_PROTOCOL},
     {"side 0", SA_TAG_SIDE, "00", ERR_PROTOCOL},
     {"side 3", SA_TAG_SIDE, "03", ERR_PROTOCOL},
+    {"to the sender's side", SA_TAG_TO_SIDE, "01", 0},
+    {"to the other side", SA_TAG_TO_SIDE, "02", 0},
+    {"to side 0", SA_TAG_TO_SIDE, "00", ERR_PROTOCOL},
+    {"to side 3", SA_TAG_TO_SIDE, "03", ERR_PROTOCOL},
+    {"to side of two octets", SA_TAG_TO_SIDE, "0001", ERR_PROTOCOL},
     {"encap 0", SA_TAG_ENCAP_IN, "00", ERR_PROTOCOL},
     {"encap 3", SA_TAG_ENCAP_OUT, "03", ERR_PROTOCOL},
     {"flag 2", SA_TAG_SOURCE_MUX, "02", ERR_PROTOCOL},
@@ -526,6 +566,8 @@ START_TEST(test_extra_field)
     ck_assert_msg(result == row->result, "%s: %s", row->name, err_text(result));
     if (result == 0)
         expect_sound(back);
+    if (result == 0)
+        ck_assert_int_eq(back->hairpin, row->tag == SA_TAG_TO_SIDE && strcmp(row->hex, "01") == 0);
     if (result == ERR_UNSUPPORTED)
         ck_assert_uint_eq(back->id, 77);
     sa_free(sa);
@@ -739,6 +781,7 @@ int main(void)
     tcase_add_loop_test(tc, test_keys_together, 0, sizeof(together) / sizeof(together[0]));
     tcase_add_loop_test(tc, test_old_index, 0, sizeof(old_indexes) / sizeof(old_indexes[0]));
     tcase_add_test(tc, test_replica_view_is_the_least);
+    tcase_add_test(tc, test_hairpin_view);
     tcase_add_loop_test(tc, test_truncated, 0, ROUND_TRIPS);
     tcase_add_loop_test(tc, test_every_bit_flipped, 0, ROUND_TRIPS);
     tcase_add_loop_test(tc, test_extra_field, 0, sizeof(extras) / sizeof(extras[0]));

@@ -37,6 +37,7 @@ static json_t *on_status(void *ctx, const json_t *request)
         json_array_append_new(tunnels, tunnel_row(core, i));
     json_object_set_new(reply, "srtp_engine", json_string(core->options.engine_name));
     json_object_set_new(reply, "peers", report_peers(&core->peers));
+    json_object_set_new(reply, "forwards", report_forwards(relay_of(ctx)->forwards, false));
     json_object_set_new(reply, "tunnels", tunnels);
     return reply;
 }
@@ -47,6 +48,7 @@ static json_t *on_stats(void *ctx, const json_t *request)
     const struct dmz *core = &relay->core;
     json_t *places = json_array(), *reply;
     char place[SITE_SIZE + 16];
+    uint64_t unknown = 0;
 
     (void)request;
     report_add_listeners(places, core->listeners, core->listener_count);
@@ -54,12 +56,17 @@ static json_t *on_stats(void *ctx, const json_t *request)
         snprintf(place, sizeof(place), "tunnel %s", core->sites[i].name);
         json_array_append_new(places, report_place(place, &core->sites[i].counts));
     }
+    for (size_t i = 0; i < core->site_count; i++)
+        unknown += core->sites[i].streams.unknown;
     json_array_append_new(places, report_place("own address", &core->own));
     json_array_append_new(places, report_place("hairpin", &core->hairpin));
     reply = report_stats(ctx, places);
     report_add_budget(reply, core->budget);
+    json_object_set_new(reply, "forwards", report_forwards(relay_of(ctx)->forwards, true));
     json_object_set_new(json_object_get(reply, "counters"), "connections_turned_away",
                         json_integer((json_int_t)acceptor_turned_away(relay->acceptor)));
+    json_object_set_new(json_object_get(reply, "counters"), "streams_unknown",
+                        json_integer((json_int_t)unknown));
     return reply;
 }
 

@@ -53,6 +53,24 @@ static bool yield(void *ctx, struct sa *sa)
     return done;
 }
 
+static void on_streams_kick(void *ctx)
+{
+    struct dmz_site *site = ctx;
+
+    if (site->link)
+        site->link->dmz->hooks.kick(site->link->dmz->hooks.ctx, site->link);
+}
+
+static void on_streams_refuse(void *ctx, const uint8_t *body, size_t length)
+{
+    struct dmz_site *site = ctx;
+
+    if (site->link)
+        session_control(site->link->session, FRAME_STREAM_RESET, body, length);
+}
+
+static const struct streams_hooks streams_hooks = {on_streams_kick, on_streams_refuse};
+
 static const struct replica_hooks replica_hooks = {nak, listener_refusal, yield};
 
 int dmz_init(struct dmz *dmz, const struct dmz_options *options, const char *const *names,
@@ -74,12 +92,15 @@ int dmz_init(struct dmz *dmz, const struct dmz_options *options, const char *con
         replica_init(&site->replica, dmz->table, options->engine, (unsigned)dmz->site_count,
                      options->site_quota, &dmz->rules, &replica_hooks, site);
         site->replica.several_sites = names[1] != NULL;
+        streams_init(&site->streams, false, &streams_hooks, site);
     }
     return 0;
 }
 
 void dmz_fini(struct dmz *dmz)
 {
+    for (size_t i = 0; i < dmz->site_count; i++)
+        streams_fini(&dmz->sites[i].streams);
     table_free(dmz->table);
     budget_free(dmz->budget);
     memset(dmz, 0, sizeof(*dmz));
@@ -125,6 +146,7 @@ void dmz_rules_changed(struct dmz *dmz)
 bool dmz_work(struct dmz *dmz, uint64_t now_us)
 {
     unsigned left = SWEEP_PIECE;
+    bool more = false;
 
     /* Packets that wait to be sent hold their SA. */
     dmz->out.flush(dmz->out.ctx);
@@ -132,13 +154,15 @@ bool dmz_work(struct dmz *dmz, uint64_t now_us)
         left -= replica_sweep(&dmz->sites[i].replica, left);
     if (table_work(dmz->table))
         left = 0;
-    return rekey_tick(table_old_keys(dmz->table), now_us, OLD_KEYS_PIECE) || left == 0;
+    for (size_t i = 0; i < dmz->site_count && !more; i++)
+        more = streams_work(&dmz->sites[i].streams, now_us);
+    return rekey_tick(table_old_keys(dmz->table), now_us, OLD_KEYS_PIECE) || left == 0 || more;
 }
 
 bool dmz_has_work(const struct dmz *dmz)
 {
     for (size_t i = 0; i < dmz->site_count; i++) {
-        if (replica_sweep_due(&dmz->sites[i].replica))
+        if (replica_sweep_due(&dmz->sites[i].replica) || streams_has_work(&dmz->sites[i].streams))
             return true;
     }
     return table_work_due(dmz->table);

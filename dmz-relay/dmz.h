@@ -15,6 +15,7 @@
 #include "common/sa/replica.h"
 #include "common/sa/target.h"
 #include "common/tunnel/session.h"
+#include "common/tunnel/streams.h"
 
 enum { DMZ_SITES_MAX = 64, DMZ_LISTENERS_MAX = 8 };
 
@@ -36,6 +37,7 @@ struct dmz_site {
     const char *name;
     struct dmz_link *link; /* the one that is up; NULL: none is */
     struct replica replica;
+    struct streams streams;       /* of the link that is up; forwards are added by the owner */
     bool stats_due;               /* STATS, before the next round of SA-REPORTs */
     struct verdict_counts counts; /* of frames that came through the tunnel */
     uint64_t changed_us;          /* when it last came up or went down */

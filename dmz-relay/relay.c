@@ -99,11 +99,13 @@ static void on_closed(void *ctx, struct conn *conn, const char *reason)
     struct dmz_link *link = link_of(relay, conn);
     char text[ADDR_TEXT_SIZE];
 
-    if (link)
+    if (link) {
         dmz_link_closed(link, reason, clock_now_us());
-    else
+        daemon_has_work(ctx); /* its streams are to be closed */
+    } else {
         log_warning("connection from %s refused: %s",
                     addr_format(conn_peer(conn), text, sizeof(text)), reason);
+    }
 }
 
 static void close_link(void *ctx, struct dmz_link *link, const char *reason)
@@ -207,14 +209,20 @@ static int start_tunnel(struct daemon *daemon, char *error, size_t error_size)
                                          .names = relay->names,
                                          .dscp = settings->tunnel.common.dscp,
                                          .max_handshakes = settings->tunnel.max_handshakes};
+    int result = relay_forwards_start(daemon, error, error_size);
 
-    return acceptor_new(&relay->acceptor, daemon->loop, daemon->tls, &acceptor, &conn_hooks, daemon,
-                        error, error_size);
+    if (result == 0)
+        result = acceptor_new(&relay->acceptor, daemon->loop, daemon->tls, &acceptor, &conn_hooks,
+                              daemon, error, error_size);
+    if (result < 0)
+        relay_forwards_stop(daemon);
+    return result;
 }
 
 static void stop_tunnel(struct daemon *daemon)
 {
     acceptor_free(relay_of(daemon)->acceptor, "the dmz-relay stops");
+    relay_forwards_stop(daemon);
 }
 
 static void reloaded(struct daemon *daemon)

@@ -11,6 +11,8 @@ struct relay {
     struct dmz core;
     const char *names[DMZ_SITES_MAX + 1]; /* of the sites; ended by NULL */
     struct acceptor *acceptor;
+    struct forward
+        *forwards[SETTINGS_FORWARDS_MAX + 1]; /* as the ini file has them; ended by NULL */
 };
 
 static inline struct relay *relay_of(const void *daemon)
@@ -18,6 +20,9 @@ static inline struct relay *relay_of(const void *daemon)
     return ((const struct daemon *)daemon)->state;
 }
 
+/* forward.c: before the tunnel comes, and after it has gone. Negative with a sentence in error. */
+int relay_forwards_start(struct daemon *daemon, char *error, size_t error_size);
+void relay_forwards_stop(struct daemon *daemon);
 /* commands.c */
 extern const struct control_command relay_commands[];
 /* relay.c */

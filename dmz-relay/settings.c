@@ -1,8 +1,11 @@
 #include "dmz-relay/settings.h"
 
+#include <string.h>
+
 static const struct conf_section sections[] = {
     SETTINGS_NAMED(dmz_settings, "listener", listeners, listener_count, 1, SETTINGS_LISTENERS_MAX),
     SETTINGS_NAMED(dmz_settings, "peer", peers, peer_count, 0, PEERS_MAX),
+    SETTINGS_NAMED(dmz_settings, "forward", forwards, forward_count, 0, SETTINGS_FORWARDS_MAX),
     SETTINGS_SECTION(dmz_settings, "tunnel", tunnel),
     SETTINGS_SECTION(dmz_settings, "networks", networks),
     SETTINGS_SECTION(dmz_settings, "srtp", srtp),
@@ -16,6 +19,7 @@ static const struct conf_section sections[] = {
 static const struct conf_key keys[] = {
     SETTINGS_LISTENER_KEYS,
     SETTINGS_PEER_KEYS,
+    SETTINGS_FORWARD_KEYS("site"),
     SETTINGS_ROW("tunnel", "listen", CONF_ADDR, dmz_tunnel_settings, listen, 0, 0, NULL, false),
     SETTINGS_ROW("tunnel", "sites", CONF_NAMES, dmz_tunnel_settings, sites, 1, 0, NULL, false),
     SETTINGS_TUNNEL_KEYS,
@@ -35,6 +39,16 @@ static const struct conf_key keys[] = {
     {.name = NULL},
 };
 
+static bool is_site(const void *conf, const char *name)
+{
+    const struct conf_names *sites = &((const struct dmz_settings *)conf)->tunnel.sites;
+    size_t i = 0;
+
+    while (i < sites->count && strcmp(sites->name[i], name) != 0)
+        i++;
+    return i < sites->count;
+}
+
 static int check(const void *conf, struct conf_complaint *complaint)
 {
     const struct dmz_settings *settings = conf;
@@ -48,10 +62,13 @@ static int check(const void *conf, struct conf_complaint *complaint)
     code = settings_check_listeners(settings->listeners, settings->listener_count, complaint);
     if (code == 0)
         code = settings_check_networks(&settings->networks, complaint);
-    return code < 0
-               ? code
-               : settings_check_peers(settings->peers, settings->peer_count, settings->listeners,
-                                      settings->listener_count, &settings->networks, complaint);
+    if (code == 0)
+        code = settings_check_peers(settings->peers, settings->peer_count, settings->listeners,
+                                    settings->listener_count, &settings->networks, complaint);
+    return code < 0 ? code
+                    : settings_check_forwards(settings->forwards, settings->forward_count, "site",
+                                              is_site, settings->tunnel.sites.count, settings,
+                                              complaint);
 }
 
 const struct conf_schema dmz_schema = {

@@ -23,6 +23,8 @@ struct dmz_settings {
     struct listener_settings listeners[SETTINGS_LISTENERS_MAX];
     size_t peer_count;
     struct peer_settings peers[PEERS_MAX];
+    size_t forward_count;
+    struct forward_conf forwards[SETTINGS_FORWARDS_MAX];
     struct dmz_tunnel_settings tunnel;
     struct networks_settings networks;
     struct srtp_settings srtp;

@@ -25,8 +25,8 @@ static bool is_newer(const struct hello *theirs, const struct dmz_link *held)
 
 static void fill_reply(const struct dmz *dmz, const struct dmz_site *site, struct hello *reply)
 {
-    reply->features =
-        FEATURE_DELTA | FEATURE_REKEY | FEATURE_REPORT | FEATURE_HAIRPIN | dmz->options.features;
+    reply->features = FEATURE_DELTA | FEATURE_REKEY | FEATURE_REPORT | FEATURE_HAIRPIN |
+                      FEATURE_STREAMS | dmz->options.features;
     reply->epoch = site->replica.epoch;
     reply->sa_version = site->replica.version;
     reply->capacity = (uint32_t)table_max(dmz->table);
@@ -71,18 +71,26 @@ static void on_up(void *ctx, const struct hello *theirs)
     site->connects++;
     memcpy(site->engine, theirs->engine, sizeof(site->engine));
     reporter_connected(&site->replica);
+    streams_up(&site->streams, theirs->features);
     site->changed_us = session_up_since(link->session);
     log_info("site %s is up (%s, %zu SAs held)", site->name, theirs->software,
              table_count_owner(link->dmz->table, link->site));
+}
+
+static bool is_stream_frame(uint8_t type)
+{
+    return type >= FRAME_STREAM_OPEN && type <= FRAME_STREAM_RESET;
 }
 
 static int on_control(void *ctx, uint8_t type, struct reader *body, uint64_t now_us)
 {
     struct dmz_link *link = ctx;
 
-    /* A connection that was replaced says no more about SAs. */
+    /* A connection that was replaced says no more about SAs, and has no streams. */
     if (site_of(link)->link != link)
         return ERR_PROTOCOL;
+    if (is_stream_frame(type))
+        return streams_frame(&site_of(link)->streams, type, body, now_us);
     link->spoke = true;
     /* Packets that wait to be sent hold their SA, and it may go now. */
     link->dmz->out.flush(link->dmz->out.ctx);
@@ -144,14 +152,11 @@ static bool pull_review(struct dmz_site *site, uint8_t *type, struct writer *bod
     return false;
 }
 
-static bool pull_report(void *ctx, uint8_t *type, struct writer *body, uint64_t now_us)
+static bool pull_report(struct dmz_link *link, uint8_t *type, struct writer *body, uint64_t now_us)
 {
-    struct dmz_link *link = ctx;
     struct dmz_site *site = site_of(link);
     bool more, pulled;
 
-    if (site->link != link)
-        return false;
     if (site->stats_due)
         return put_stats(site, link->dmz, type, body, now_us);
     if (pull_review(site, type, body, &more))
@@ -162,6 +167,22 @@ static bool pull_report(void *ctx, uint8_t *type, struct writer *body, uint64_t 
     }
     pulled = reporter_pull(&site->replica, type, body, &more, now_us);
     if (more)
+        link->dmz->hooks.kick(link->dmz->hooks.ctx, link);
+    return pulled;
+}
+
+static bool pull_bulk(void *ctx, uint8_t *type, struct writer *body, uint64_t now_us)
+{
+    struct dmz_link *link = ctx;
+    struct dmz_site *site = site_of(link);
+    bool more = false, pulled;
+
+    if (site->link != link)
+        return false;
+    if (pull_report(link, type, body, now_us))
+        return true;
+    pulled = streams_pull(&site->streams, type, body, &more, now_us);
+    if (!pulled && more)
         link->dmz->hooks.kick(link->dmz->hooks.ctx, link);
     return pulled;
 }
@@ -179,7 +200,7 @@ static const struct session_hooks hooks = {
     .control = on_control,
     .media = on_media,
     .pull_live = pull_nothing,
-    .pull_bulk = pull_report,
+    .pull_bulk = pull_bulk,
     .dropped = on_dropped,
     .freed = free,
 };
@@ -227,6 +248,7 @@ void dmz_link_closed(struct dmz_link *link, const char *reason, uint64_t now_us)
         site->left_us = now_us;
     replica_disconnected(&site->replica);
     reporter_disconnected(&site->replica);
+    streams_down(&site->streams);
     site->stats_due = false;
     log_warning("site %s is down: %s", site->name, reason);
 }

@@ -46,6 +46,7 @@ static json_t *on_status(void *ctx, const json_t *request)
     json_object_set_new(reply, "dmz_keys",
                         json_string(inner_dmz_keys_name(core->options.dmz_keys)));
     json_object_set_new(reply, "peers", report_peers(&core->peers));
+    json_object_set_new(reply, "forwards", report_forwards(relay_of(ctx)->forwards, false));
     json_object_set_new(reply, "tunnels", tunnels);
     return reply;
 }
@@ -54,7 +55,7 @@ static json_t *on_stats(void *ctx, const json_t *request)
 {
     const struct inner *core = &relay_of(ctx)->core;
     json_t *places = json_array(), *reply, *counters;
-    uint64_t taken = 0, ignored = 0;
+    uint64_t taken = 0, ignored = 0, unknown = 0;
     char place[NAME_SIZE + 16];
 
     (void)request;
@@ -64,13 +65,16 @@ static json_t *on_stats(void *ctx, const json_t *request)
         json_array_append_new(places, report_place(place, &core->links[i].counts));
         taken += core->links[i].reports;
         ignored += core->links[i].reports_ignored;
+        unknown += core->links[i].streams.unknown;
     }
     json_array_append_new(places, report_place("hairpin", &core->hairpin));
     reply = report_stats(ctx, places);
     counters = json_object_get(reply, "counters");
     report_add_budget(reply, core->budget);
+    json_object_set_new(reply, "forwards", report_forwards(relay_of(ctx)->forwards, true));
     json_object_set_new(counters, "sa_reports", json_integer((json_int_t)taken));
     json_object_set_new(counters, "sa_reports_ignored", json_integer((json_int_t)ignored));
+    json_object_set_new(counters, "streams_unknown", json_integer((json_int_t)unknown));
     return reply;
 }
 

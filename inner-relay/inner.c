@@ -11,6 +11,23 @@
 /* What one call of inner_work looks at and deletes at most. */
 enum { AGE_LOOKS = 64, AGE_DELETIONS = 4 };
 
+static void on_streams_kick(void *ctx)
+{
+    struct inner_link *link = ctx;
+
+    link->inner->hooks.kick(link->inner->hooks.ctx, link);
+}
+
+static void on_streams_refuse(void *ctx, const uint8_t *body, size_t length)
+{
+    struct inner_link *link = ctx;
+
+    if (link->session)
+        session_control(link->session, FRAME_STREAM_RESET, body, length);
+}
+
+static const struct streams_hooks streams_hooks = {on_streams_kick, on_streams_refuse};
+
 int inner_init(struct inner *inner, const struct inner_options *options, const char *const *names,
                const struct path_out *out, const struct inner_hooks *hooks)
 {
@@ -32,6 +49,7 @@ int inner_init(struct inner *inner, const struct inner_options *options, const c
         link->inner = inner;
         link->number = (unsigned)inner->link_count;
         link->name = names[inner->link_count];
+        streams_init(&link->streams, true, &streams_hooks, link);
         if (authority_init(&link->authority, inner->table, link->number) < 0)
             return ERR_NOMEM;
     }
@@ -40,8 +58,10 @@ int inner_init(struct inner *inner, const struct inner_options *options, const c
 
 void inner_fini(struct inner *inner)
 {
-    for (size_t i = 0; i < inner->link_count; i++)
+    for (size_t i = 0; i < inner->link_count; i++) {
+        streams_fini(&inner->links[i].streams);
         authority_fini(&inner->links[i].authority);
+    }
     table_free(inner->table);
     budget_free(inner->budget);
     memset(inner, 0, sizeof(*inner));
@@ -65,37 +85,6 @@ struct sa *inner_find_sa(struct inner *inner, uint64_t id)
     return sa;
 }
 
-bool inner_is_single(struct inner *inner, const struct sa *sa, uint64_t id)
-{
-    return sa->reverse == id || sa->reverse == 0 || !inner_find_sa(inner, sa->reverse);
-}
-
-/* The dmz-relay shows it too. */
-static void set_reverse(struct inner *inner, struct sa *sa, uint64_t reverse)
-{
-    struct inner_link *link = &inner->links[sa->owner];
-
-    sa->reverse = reverse;
-    authority_changed(&link->authority, sa);
-    inner->hooks.kick(inner->hooks.ctx, link);
-}
-
-void inner_tie(struct inner *inner, const struct sa *sa)
-{
-    struct sa *other = sa->reverse ? inner_find_sa(inner, sa->reverse) : NULL;
-
-    if (other && inner_is_single(inner, other, 0))
-        set_reverse(inner, other, sa->id);
-}
-
-void inner_untie(struct inner *inner, const struct sa *sa)
-{
-    struct sa *other = sa->reverse ? inner_find_sa(inner, sa->reverse) : NULL;
-
-    if (other && other->reverse == sa->id)
-        set_reverse(inner, other, 0);
-}
-
 void inner_delete(struct inner *inner, struct sa *sa, uint64_t now_us)
 {
     struct inner_link *link = &inner->links[sa->owner];
@@ -110,12 +99,10 @@ void inner_delete(struct inner *inner, struct sa *sa, uint64_t now_us)
 
 /* ------------------------------------------------------------ media-timeout */
 
-/* An SA that has heard nothing yet counts from when it was added or restored, or since its timeout
- * changed. */
+/* An SA that has heard nothing yet counts from when it was added or restored. */
 static bool is_silent(const struct sa *sa, uint32_t timeout_s, uint64_t now_us)
 {
-    uint64_t heard_us =
-        sa->last_packet_us > sa->installed_us ? sa->last_packet_us : sa->installed_us;
+    uint64_t heard_us = sa->last_packet_us ? sa->last_packet_us : sa->installed_us;
 
     return now_us - heard_us >= (uint64_t)timeout_s * 1000000;
 }
@@ -159,8 +146,10 @@ bool inner_work(struct inner *inner, uint64_t now_us)
 
     age(inner, now_us);
     more = inner->aging.left > 0;
-    for (size_t i = 0; i < inner->link_count; i++)
+    for (size_t i = 0; i < inner->link_count; i++) {
         more |= authority_tick(&inner->links[i].authority, now_us);
+        more |= streams_work(&inner->links[i].streams, now_us);
+    }
     more |= table_work(inner->table);
     more |= rekey_tick(table_old_keys(inner->table), now_us, OLD_KEYS_PIECE);
     return more;

@@ -16,6 +16,7 @@
 #include "common/sa/target.h"
 #include "common/tunnel/arrivals.h"
 #include "common/tunnel/session.h"
+#include "common/tunnel/streams.h"
 
 enum { INNER_LINKS_MAX = 8, INNER_LISTENERS_MAX = 8 };
 
@@ -28,6 +29,7 @@ struct inner_link {
     unsigned number; /* the owner of its SAs */
     const char *name;
     struct authority authority;
+    struct streams streams;       /* forwards are added by the owner */
     struct session *session;      /* NULL: no connection; owned by the connection */
     struct verdict_counts counts; /* of frames that came through the tunnel */
     struct hello peer;            /* what the dmz-relay last said of itself */
@@ -99,14 +101,6 @@ bool inner_work(struct inner *inner, uint64_t now_us);
 /* NULL when there is none. name "": the first. */
 struct inner_link *inner_find_link(struct inner *inner, const char *name);
 struct sa *inner_find_sa(struct inner *inner, uint64_t id);
-/* Has it no other direction, or one that is gone, or the SA with this id (0: none)? */
-bool inner_is_single(struct inner *inner, const struct sa *sa, uint64_t id);
-/*
- * Two SAs of one call know each other, whichever was added first: the one that sa names as its
- * reverse is told of it, if it is single. inner_untie(): it is told that it is single again.
- */
-void inner_tie(struct inner *inner, const struct sa *sa);
-void inner_untie(struct inner *inner, const struct sa *sa);
 /* Deletes it here and on its dmz-relay. */
 void inner_delete(struct inner *inner, struct sa *sa, uint64_t now_us);
 

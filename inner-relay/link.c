@@ -51,6 +51,7 @@ static void on_up(void *ctx, const struct hello *theirs)
     link->changed_us = session_up_since(link->session);
     link->authority.hairpins = (theirs->features & FEATURE_HAIRPIN) != 0;
     authority_connected(&link->authority, theirs->epoch, theirs->sa_version);
+    streams_up(&link->streams, theirs->features);
     log_info("dmz %s is up (%s, site %s, %s of %zu SAs)", link->name, theirs->software,
              theirs->site, authority_sync_name(link->authority.sync),
              table_count_owner(link->inner->table, link->number));
@@ -93,6 +94,12 @@ static int on_control(void *ctx, uint8_t type, struct reader *body, uint64_t now
         return take_report(link, body, now_us);
     case FRAME_STATS:
         return take_stats(link, body, now_us);
+    case FRAME_STREAM_OPEN:
+    case FRAME_STREAM_DATA:
+    case FRAME_STREAM_CREDIT:
+    case FRAME_STREAM_END:
+    case FRAME_STREAM_RESET:
+        return streams_frame(&link->streams, type, body, now_us);
     default: /* SA-NAK: the session lets nothing else through to this side */
         return authority_nak(&link->authority, body);
     }
@@ -125,10 +132,14 @@ static bool pull_live(void *ctx, uint8_t *type, struct writer *body, uint64_t no
 static bool pull_bulk(void *ctx, uint8_t *type, struct writer *body, uint64_t now_us)
 {
     struct inner_link *link = ctx;
-    bool pulled = authority_pull_bulk(&link->authority, type, body);
+    bool more = false, pulled = authority_pull_bulk(&link->authority, type, body);
 
-    (void)now_us;
     come_again(link);
+    if (pulled)
+        return true;
+    pulled = streams_pull(&link->streams, type, body, &more, now_us);
+    if (!pulled && more)
+        link->inner->hooks.kick(link->inner->hooks.ctx, link);
     return pulled;
 }
 
@@ -161,7 +172,7 @@ struct session *inner_link_open(struct inner_link *link, uint64_t wall_us, uint6
     struct hello hello = {.version_min = PROTOCOL_VERSION_MIN,
                           .version_max = PROTOCOL_VERSION_MAX,
                           .features = FEATURE_DELTA | FEATURE_REKEY | FEATURE_REPORT |
-                                      FEATURE_HAIRPIN | options->features,
+                                      FEATURE_HAIRPIN | FEATURE_STREAMS | options->features,
                           .epoch = link->authority.epoch,
                           .sa_version = link->authority.version};
 
@@ -183,6 +194,7 @@ void inner_link_closed(struct inner_link *link, uint64_t now_us)
     if (link->session && session_up_since(link->session) > 0)
         link->changed_us = now_us;
     authority_disconnected(&link->authority);
+    streams_down(&link->streams);
     link->arrivals_us = 0;
     link->session = NULL;
 }

@@ -89,6 +89,7 @@ static void on_closed(void *ctx, struct conn *conn, const char *reason)
     (void)conn;
     (void)reason; /* the connector logs it */
     inner_link_closed(core_link(ctx), clock_now_us());
+    daemon_has_work(((struct relay_link *)ctx)->daemon); /* its streams are to be closed */
 }
 
 static const struct conn_hooks conn_hooks = {on_secured, on_drained, on_closed};
@@ -197,13 +198,19 @@ static void stop_tunnel(struct daemon *daemon)
         connector_free(relay->links[i].connector, "the inner-relay stops");
         relay->links[i].connector = NULL;
     }
+    relay_forwards_stop(daemon);
 }
 
 static int start_tunnel(struct daemon *daemon, char *error, size_t error_size)
 {
     const struct inner_settings *settings = settings_of(daemon);
     struct relay *relay = relay_of(daemon);
+    int result = relay_forwards_start(daemon, error, error_size);
 
+    if (result < 0) {
+        relay_forwards_stop(daemon);
+        return result;
+    }
     for (unsigned i = 0; i < settings->dmz_count; i++) {
         const struct dmz_peer_settings *dmz = &settings->dmzs[i];
         struct connector_settings connector = {.label = dmz->name,

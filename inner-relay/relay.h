@@ -19,7 +19,9 @@ struct relay {
     struct inner core;
     const char *names[INNER_LINKS_MAX + 1]; /* of the [dmz NAME] sections; ended by NULL */
     struct relay_link links[INNER_LINKS_MAX];
-    struct statefile *statefile; /* NULL: none is configured */
+    struct forward
+        *forwards[SETTINGS_FORWARDS_MAX + 1]; /* as the ini file has them; ended by NULL */
+    struct statefile *statefile;              /* NULL: none is configured */
 };
 
 static inline struct relay *relay_of(const void *daemon)
@@ -27,6 +29,9 @@ static inline struct relay *relay_of(const void *daemon)
     return ((const struct daemon *)daemon)->state;
 }
 
+/* forward.c: before the tunnel comes, and after it has gone. Negative with a sentence in error. */
+int relay_forwards_start(struct daemon *daemon, char *error, size_t error_size);
+void relay_forwards_stop(struct daemon *daemon);
 /* commands.c */
 extern const struct control_command relay_commands[];
 /* relay.c */

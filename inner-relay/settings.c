@@ -7,6 +7,7 @@ static const struct conf_section sections[] = {
     SETTINGS_NAMED(inner_settings, "listener", listeners, listener_count, 1,
                    SETTINGS_LISTENERS_MAX),
     SETTINGS_NAMED(inner_settings, "peer", peers, peer_count, 0, PEERS_MAX),
+    SETTINGS_NAMED(inner_settings, "forward", forwards, forward_count, 0, SETTINGS_FORWARDS_MAX),
     SETTINGS_SECTION(inner_settings, "tunnel", tunnel),
     SETTINGS_SECTION(inner_settings, "networks", networks),
     SETTINGS_SECTION(inner_settings, "srtp", srtp),
@@ -25,6 +26,9 @@ static const struct conf_key keys[] = {
     SETTINGS_ROW("dmz", "name", CONF_NAME, dmz_peer_settings, certificate_name, 0, 0, NULL, false),
     SETTINGS_LISTENER_KEYS,
     SETTINGS_PEER_KEYS,
+    SETTINGS_FORWARD_KEYS("dmz"),
+    /* In the order of enum proxyline_version. */
+    SETTINGS_CHOICE("forward", "proxy-protocol", forward_conf, proxy, "no|v1|v2", "no", false),
     SETTINGS_TUNNEL_KEYS,
     SETTINGS_ROW("networks", "internal", CONF_NETS, networks_settings, internal, 1, 0, NULL, true),
     SETTINGS_NETWORKS_KEYS,
@@ -177,6 +181,16 @@ enum source_policy inner_source_policy(const struct inner_learning_settings *lea
     return policies[learning->source];
 }
 
+static bool is_dmz(const void *conf, const char *name)
+{
+    const struct inner_settings *settings = conf;
+    size_t i = 0;
+
+    while (i < settings->dmz_count && strcmp(settings->dmzs[i].name, name) != 0)
+        i++;
+    return i < settings->dmz_count;
+}
+
 static int check(const void *conf, struct conf_complaint *complaint)
 {
     const struct inner_settings *settings = conf;
@@ -189,6 +203,9 @@ static int check(const void *conf, struct conf_complaint *complaint)
     if (code == 0)
         code = settings_check_peers(settings->peers, settings->peer_count, settings->listeners,
                                     settings->listener_count, &settings->networks, complaint);
+    if (code == 0)
+        code = settings_check_forwards(settings->forwards, settings->forward_count, "dmz", is_dmz,
+                                       settings->dmz_count, settings, complaint);
     if (code == 0)
         code = check_srtp(&settings->srtp, complaint);
     if (code == 0)

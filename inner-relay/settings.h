@@ -55,6 +55,8 @@ struct inner_settings {
     struct dmz_peer_settings dmzs[INNER_DMZS_MAX];
     size_t listener_count;
     struct listener_settings listeners[SETTINGS_LISTENERS_MAX];
+    size_t forward_count;
+    struct forward_conf forwards[SETTINGS_FORWARDS_MAX];
     size_t peer_count;
     struct peer_settings peers[PEERS_MAX];
     struct tunnel_settings tunnel;

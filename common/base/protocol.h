@@ -30,6 +30,11 @@ enum frame_type {
     FRAME_SA_NAK = 10,
     FRAME_SA_REPORT = 11,
     FRAME_STATS = 12,
+    FRAME_STREAM_OPEN = 13,
+    FRAME_STREAM_DATA = 14,
+    FRAME_STREAM_CREDIT = 15,
+    FRAME_STREAM_END = 16,
+    FRAME_STREAM_RESET = 17,
     FRAME_MEDIA = 0x80,
 };
 
@@ -44,6 +49,7 @@ enum {
     FEATURE_REKEY = 1u << 3,       /* keeps the old key of an SA for OLD_KEY_US */
     FEATURE_REPORT = 1u << 4,      /* sends or takes SA-REPORT and STATS */
     FEATURE_HAIRPIN = 1u << 5,     /* takes SAs whose packets go out again where they came in */
+    FEATURE_STREAMS = 1u << 6,     /* takes STREAM frames */
 };
 
 /* Tags of the fields of HELLO, HELLO-ACK, PING, PONG, BYE, SYNC-BEGIN, SYNC-END. */
@@ -172,6 +178,17 @@ enum arrival_tag {
     ARRIVAL_TAG_RTCP_AGE = 3, /* u64, the same of the RTCP port */
 };
 
+/* Tags of STREAM-OPEN, STREAM-DATA, STREAM-CREDIT, STREAM-END and STREAM-RESET. */
+enum stream_tag {
+    STREAM_TAG_NUMBER = 1,  /* u32: odd where the inner-relay opened the stream, else even */
+    STREAM_TAG_FORWARD = 2, /* text: the NAME of [forward NAME] */
+    STREAM_TAG_CLIENT = 3,  /* address: who connected; only from the dmz-relay */
+    STREAM_TAG_SERVER = 4,  /* address: the one it connected to; only from the dmz-relay */
+    STREAM_TAG_DATA = 5,    /* octets */
+    STREAM_TAG_CREDIT = 6,  /* u32: so many octets more may come */
+    STREAM_TAG_REASON = 7,  /* text */
+};
+
 enum {
     FRAME_HEAD_OCTETS = 3,
     FRAME_LABEL_OCTETS = 4,
@@ -185,10 +202,13 @@ enum {
     /* One TLS record holds at most this much. */
     RECORD_MAX_OCTETS = 16384,
     URGENT_QUEUE_OCTETS = 64 * 1024,
+    STREAM_WINDOW_OCTETS = 64 * 1024, /* of a stream, that the receiver may have to keep */
+    STREAM_DATA_OCTETS = 4000,        /* in one STREAM-DATA */
 
-    NAME_SIZE = 64,     /* of listeners, [dmz NAME] sections; with the NUL */
-    SITE_SIZE = 256,    /* of a DNS name in a certificate; with the NUL */
-    CALL_ID_SIZE = 128, /* with the NUL */
+    NAME_SIZE = 64,          /* of listeners, [dmz NAME] sections; with the NUL */
+    SITE_SIZE = 256,         /* of a DNS name in a certificate; with the NUL */
+    CALL_ID_SIZE = 128,      /* with the NUL */
+    STREAM_REASON_SIZE = 96, /* with the NUL */
     SA_SSRC_MAX = 8,
 
     PING_INTERVAL_US = 500 * 1000,

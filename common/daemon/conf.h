@@ -23,7 +23,7 @@ enum conf_type {
     CONF_TEXT, /* char[size]: min is the least, max the greatest length */
     CONF_PATH, /* char[size]: an absolute path, or empty where min is 0 */
     CONF_IP,   /* struct addr, port 0 */
-    CONF_ADDR, /* struct addr with port */
+    CONF_ADDR, /* struct addr with port; with the fallback "" also none, family 0 */
     CONF_HOSTPORT, /* struct conf_hostport: name or address, and port; "[v6]:port" */
     CONF_NETS,     /* struct conf_nets: CIDRs, separated by commas; at least min of them */
     CONF_NAMES,    /* struct conf_names: DNS names, separated by commas; at least min of them */

@@ -229,24 +229,33 @@ static void describe_ip(const struct conf_key *key, char *out, size_t size)
     snprintf(out, size, "an IP address such as 192.0.2.1 or 2001:db8::1");
 }
 
+/* Family 0 stands for nothing. */
+static bool may_be_empty(const struct conf_key *key)
+{
+    return key->fallback && key->fallback[0] == '\0';
+}
+
 static int parse_addr(const struct conf_key *key, const char *text, void *field)
 {
-    (void)key;
+    if (text[0] == '\0' && may_be_empty(key))
+        return 0;
     return addr_parse(text, field);
 }
 
 static bool format_addr(const struct conf_key *key, const void *field, char *out, size_t size)
 {
+    const struct addr *addr = field;
     char text[ADDR_TEXT_SIZE];
 
     (void)key;
-    return fits(snprintf(out, size, "%s", addr_format(field, text, sizeof(text))), size);
+    return fits(
+        snprintf(out, size, "%s", addr->family ? addr_format(addr, text, sizeof(text)) : ""), size);
 }
 
 static void describe_addr(const struct conf_key *key, char *out, size_t size)
 {
-    (void)key;
-    snprintf(out, size, "an IP address with a port such as 192.0.2.1:7000 or [2001:db8::1]:7000");
+    snprintf(out, size, "an IP address with a port such as 192.0.2.1:7000 or [2001:db8::1]:7000%s",
+             may_be_empty(key) ? ", or nothing," : "");
 }
 
 /* One label of a DNS name, up to its dot or the end. Returns what is behind it; NULL when wrong. */

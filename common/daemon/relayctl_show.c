@@ -384,6 +384,30 @@ static void show_peers(const json_t *peers, FILE *to)
     table_print(&table, to);
 }
 
+/* Most relays have none: then nothing is said. */
+static void show_forwards(const json_t *forwards, FILE *to)
+{
+    static const struct column columns[] = {
+        {"FORWARD", false},  {"KIND", false},   {"ADDRESS", false}, {"STREAMS", true},
+        {"HALF-OPEN", true}, {"AT MOST", true}, {NULL, false},
+    };
+    static const char *const members[] = {"name",    "kind",      "address",
+                                          "streams", "half_open", "max_streams"};
+    struct table table = table_of(columns);
+    const json_t *forward;
+    size_t i;
+
+    if (json_array_size(forwards) == 0)
+        return;
+    fprintf(to, "\n");
+    json_array_foreach(forwards, i, forward)
+    {
+        for (size_t k = 0; k < sizeof(members) / sizeof(members[0]); k++)
+            add_member(&table, forward, members[k]);
+    }
+    table_print(&table, to);
+}
+
 /* Keys of calls have memory of their own, which is locked as far as the limit allows it. */
 static void show_memory(const json_t *reply, FILE *to)
 {
@@ -417,6 +441,7 @@ void relayctl_show_status(const struct json_t *reply, FILE *to)
     show_tunnels(json_object_get(reply, "tunnels"), to);
     show_listeners(json_object_get(reply, "listeners"), to);
     show_peers(json_object_get(reply, "peers"), to);
+    show_forwards(json_object_get(reply, "forwards"), to);
 }
 
 bool relayctl_tunnels_up(const struct json_t *reply)
@@ -490,17 +515,11 @@ static void show_place(const json_t *place, FILE *to)
     show_count(to, "sum", sum, text);
 }
 
-void relayctl_show_stats(const struct json_t *reply, FILE *to)
+static void show_counters(json_t *counters, FILE *to)
 {
-    json_t *counters = json_object_get(reply, "counters"), *value;
-    const json_t *places = json_object_get(reply, "places"), *place;
     const char *name;
-    size_t i;
+    json_t *value;
 
-    json_array_foreach(places, i, place) show_place(place, to);
-    if (json_object_size(counters) == 0)
-        return;
-    fprintf(to, "counters\n");
     json_object_foreach(counters, name, value)
     {
         char clean[CELL_SIZE];
@@ -509,6 +528,29 @@ void relayctl_show_stats(const struct json_t *reply, FILE *to)
         relayctl_clean(clean);
         fprintf(to, "  %-28s %12" JSON_INTEGER_FORMAT "\n", clean, json_integer_value(value));
     }
+}
+
+static void show_forward_counters(const json_t *forward, FILE *to)
+{
+    char name[CELL_SIZE];
+
+    fprintf(to, "forward %s\n", text_of(json_object_get(forward, "name"), name, sizeof(name)));
+    show_counters(json_object_get(forward, "counters"), to);
+}
+
+void relayctl_show_stats(const struct json_t *reply, FILE *to)
+{
+    const json_t *places = json_object_get(reply, "places"), *place;
+    const json_t *forwards = json_object_get(reply, "forwards"), *forward;
+    json_t *counters = json_object_get(reply, "counters");
+    size_t i;
+
+    json_array_foreach(places, i, place) show_place(place, to);
+    json_array_foreach(forwards, i, forward) show_forward_counters(forward, to);
+    if (json_object_size(counters) == 0)
+        return;
+    fprintf(to, "counters\n");
+    show_counters(counters, to);
 }
 
 /* ---------------------------------------------------------------- security associations */

@@ -12,6 +12,7 @@
 #include "common/sa/rekey.h"
 #include "common/sa/table.h"
 #include "common/srtp/srtp.h"
+#include "common/tunnel/forward.h"
 
 static json_t *number(uint64_t value)
 {
@@ -93,6 +94,40 @@ json_t *report_peers(const struct peers *peers)
                 array, json_pack("{s:s,s:o,s:i,s:i}", "name", peer->name, "address", ip(&peer->rtp),
                                  "rtp_port", peer->rtp.port, "rtcp_port", peer->rtp.port + 1));
     }
+    return array;
+}
+
+static json_t *forward_row(const struct forward *forward)
+{
+    const struct forward_settings *settings = forward_settings(forward);
+    const struct stream_forward *now = forward_streams(forward);
+
+    return json_pack("{s:s,s:s,s:o,s:o,s:o,s:o}", "name", settings->name, "kind",
+                     now->listens ? "listen" : "to", "address",
+                     address(now->listens ? &settings->listen : &settings->to), "streams",
+                     number(now->count), "half_open", number(now->half_open.count), "max_streams",
+                     number(settings->max_streams));
+}
+
+static json_t *forward_counters(const struct forward *forward)
+{
+    const struct stream_counts *counts = &forward_streams(forward)->counts;
+
+    return json_pack("{s:s,s:{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}}", "name",
+                     forward_settings(forward)->name, "counters", "opened", number(counts->opened),
+                     "refused", number(counts->refused), "failed", number(counts->failed), "reset",
+                     number(counts->reset), "timeouts", number(counts->timeouts), "tunnel_down",
+                     number(counts->cut), "octets_in", number(counts->octets_in), "octets_out",
+                     number(counts->octets_out));
+}
+
+json_t *report_forwards(struct forward *const *forwards, bool counters)
+{
+    json_t *array = json_array();
+
+    for (; *forwards; forwards++)
+        json_array_append_new(array,
+                              counters ? forward_counters(*forwards) : forward_row(*forwards));
     return array;
 }
 

@@ -10,6 +10,7 @@
 #include "common/sa/sa.h"
 #include "common/tunnel/conn.h"
 
+struct forward;
 struct table;
 
 /*
@@ -21,6 +22,9 @@ json_t *report_status(const struct daemon *daemon, const struct path_listener *l
 
 /* "peers" of `status`: those of the ini file. */
 json_t *report_peers(const struct peers *peers);
+
+/* "forwards" of `status` and, with their counters, of `stats`; NULL ends the list. */
+json_t *report_forwards(struct forward *const *forwards, bool counters);
 
 /* One row of "tunnels". conn NULL: there is none. */
 struct report_tunnel {

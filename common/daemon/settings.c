@@ -238,3 +238,90 @@ void settings_fill_peers(const struct peer_settings *settings, size_t count, str
         (void)peers_add(peers, settings[i].name, &rtp);
     }
 }
+
+/* ------------------------------------------------------------ forwards */
+
+/* Who complains of a forward. */
+struct forward_check {
+    const struct forward_conf *forward;
+    char section[sizeof(((struct conf_complaint *)0)->section)]; /* "forward NAME" */
+    struct conf_complaint *complaint;
+};
+
+static int check_forward_addresses(const struct forward_check *check)
+{
+    const struct forward_conf *forward = check->forward;
+    bool listens = forward->listen.family != 0;
+    enum addr_kind kind = addr_kind(listens ? &forward->listen : &forward->to);
+    const char *key = listens ? "listen" : "to";
+
+    if (listens == (forward->to.family != 0))
+        return settings_complain(check->complaint, check->section, "listen",
+                                 "%s; listen, where connections come from, or to, where they go, "
+                                 "would be right",
+                                 listens ? "it stands beside to" : "neither it nor to is there");
+    if (kind == ADDR_MULTICAST || kind == ADDR_BROADCAST || (kind == ADDR_UNSPECIFIED && !listens))
+        return settings_complain(check->complaint, check->section, key,
+                                 "the address is %s; that of a single host would be right",
+                                 addr_kind_text(kind));
+    if (listens && forward->proxy != PROXYLINE_NONE)
+        return settings_complain(check->complaint, check->section, "proxy-protocol",
+                                 "it is for connections that are made, and this one listens; "
+                                 "nothing would be right");
+    return 0;
+}
+
+static int check_forward_others(const struct forward_check *check,
+                                const struct forward_conf *forwards)
+{
+    char text[ADDR_TEXT_SIZE];
+
+    for (const struct forward_conf *other = forwards; other < check->forward; other++) {
+        if (check->forward->listen.family && addr_equal(&other->listen, &check->forward->listen))
+            return settings_complain(check->complaint, check->section, "listen",
+                                     "%s is that of [forward %s], too; another port would be right",
+                                     addr_format(&other->listen, text, sizeof(text)), other->name);
+    }
+    return 0;
+}
+
+int settings_check_forwards(const struct forward_conf *forwards, size_t count, const char *link,
+                            bool (*has_link)(const void *conf, const char *name), size_t link_count,
+                            const void *conf, struct conf_complaint *complaint)
+{
+    int code = 0;
+
+    for (size_t i = 0; code == 0 && i < count; i++) {
+        const struct forward_conf *forward = &forwards[i];
+        struct forward_check check = {.forward = forward, .complaint = complaint};
+
+        snprintf(check.section, sizeof(check.section), "forward %s", forward->name);
+        code = check_forward_addresses(&check);
+        if (code == 0)
+            code = check_forward_others(&check, forwards);
+        if (code == 0 && !forward->link[0] && link_count > 1)
+            code = settings_complain(complaint, check.section, link,
+                                     "there are %zu of them; the name of one would be right",
+                                     link_count);
+        if (code == 0 && forward->link[0] && !has_link(conf, forward->link))
+            code = settings_complain(complaint, check.section, link,
+                                     "\"%.100s\" is none that this file names; one of those would "
+                                     "be right",
+                                     forward->link);
+    }
+    return code;
+}
+
+struct forward_settings settings_forward(const struct forward_conf *conf)
+{
+    struct forward_settings settings = {.listen = conf->listen,
+                                        .to = conf->to,
+                                        .max_streams = conf->max_streams,
+                                        .max_half_open = conf->max_half_open,
+                                        .half_open_us = conf->half_open_us,
+                                        .idle_us = conf->idle_us,
+                                        .proxy = conf->proxy};
+
+    memcpy(settings.name, conf->name, sizeof(settings.name));
+    return settings;
+}

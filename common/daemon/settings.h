@@ -15,9 +15,12 @@
 #include "common/daemon/conf.h"
 #include "common/net/peers.h"
 #include "common/srtp/srtp.h"
+#include "common/tunnel/forward.h"
 
 enum {
     SETTINGS_LISTENERS_MAX = 8,
+    SETTINGS_FORWARDS_MAX = 16,
+    SETTINGS_LINK_SIZE = 181,   /* "site = NAME" fits a line */
     SETTINGS_PATH_SIZE = 180,   /* "certificate = PATH" fits a line */
     SETTINGS_SOCKET_SIZE = 108, /* of sun_path */
     SETTINGS_GROUP_SIZE = 33,
@@ -37,6 +40,16 @@ struct peer_settings {
     char name[NAME_SIZE];
     struct addr address; /* port 0 */
     unsigned rtp_port;   /* RTCP is the next one */
+};
+
+/* [forward NAME] */
+struct forward_conf {
+    char name[NAME_SIZE];
+    struct addr listen, to;    /* one of them has family 0 */
+    char link[CONF_NAME_SIZE]; /* site of the dmz-relay, dmz of the inner-relay; "": the only one */
+    unsigned max_streams, max_half_open;
+    uint64_t half_open_us, idle_us; /* idle_us 0: never */
+    enum proxyline_version proxy;   /* inner-relay */
 };
 
 /* What [tunnel] has on both sides. */
@@ -119,6 +132,21 @@ struct daemon_settings {
     SETTINGS_ROW("peer", "address", CONF_IP, peer_settings, address, 0, 0, NULL, true),            \
         SETTINGS_ROW("peer", "rtp-port", CONF_UINT, peer_settings, rtp_port, 1, 65534, NULL, true)
 
+/* link_: what the key of the tunnel is called. */
+#define SETTINGS_FORWARD_KEYS(link_)                                                               \
+    SETTINGS_ROW("forward", "listen", CONF_ADDR, forward_conf, listen, 0, 0, "", false),           \
+        SETTINGS_ROW("forward", "to", CONF_ADDR, forward_conf, to, 0, 0, "", false),               \
+        SETTINGS_ROW("forward", link_, CONF_TEXT, forward_conf, link, 0, SETTINGS_LINK_SIZE - 1,   \
+                     "", false),                                                                   \
+        SETTINGS_ROW("forward", "max-streams", CONF_UINT, forward_conf, max_streams, 1, 1024,      \
+                     "256", false),                                                                \
+        SETTINGS_ROW("forward", "max-half-open", CONF_UINT, forward_conf, max_half_open, 1, 1024,  \
+                     "64", false),                                                                 \
+        SETTINGS_ROW("forward", "half-open-timeout", CONF_MSEC, forward_conf, half_open_us, 100,   \
+                     3600000, "10s", false),                                                       \
+        SETTINGS_ROW("forward", "idle-timeout", CONF_MSEC, forward_conf, idle_us, 0, 604800000,    \
+                     "15min", false)
+
 /* Of a structure whose first member is a struct tunnel_settings. */
 #define SETTINGS_TUNNEL_KEYS                                                                       \
     SETTINGS_PATH("tunnel", "certificate", tunnel_settings, certificate, NULL),                    \
@@ -175,6 +203,15 @@ int settings_check_peers(const struct peer_settings *peers, size_t count,
                          struct conf_complaint *complaint);
 /* Peers that were checked, as the packets find them; those that were there before are gone. */
 void settings_fill_peers(const struct peer_settings *settings, size_t count, struct peers *peers);
+/*
+ * Each [forward] has either listen or to, an address that can be had, and no two listen at one.
+ * link: the name of the key of the tunnel; has_link: is it one of the (count) names there are?
+ */
+int settings_check_forwards(const struct forward_conf *forwards, size_t count, const char *link,
+                            bool (*has_link)(const void *conf, const char *name), size_t link_count,
+                            const void *conf, struct conf_complaint *complaint);
+/* For forward_new(). */
+struct forward_settings settings_forward(const struct forward_conf *conf);
 /* Fills in *complaint; returns ERR_CONFIG. */
 int settings_complain(struct conf_complaint *complaint, const char *section, const char *key,
                       const char *format, ...) __attribute__((format(printf, 4, 5)));

@@ -310,7 +310,10 @@ static int on_media(struct session *session, struct reader *body, struct run *ru
     return 0;
 }
 
-/* Which side may send what: SAs come from the authority, refusals and reports from the replica. */
+/*
+ * Which side may send what: SAs come from the authority, refusals and reports from the replica,
+ * streams from both.
+ */
 static bool may_come(const struct session *session, uint8_t type)
 {
     switch (type) {
@@ -323,6 +326,12 @@ static bool may_come(const struct session *session, uint8_t type)
     case FRAME_SA_REPORT:
     case FRAME_STATS:
         return session->role == SESSION_INNER;
+    case FRAME_STREAM_OPEN:
+    case FRAME_STREAM_DATA:
+    case FRAME_STREAM_CREDIT:
+    case FRAME_STREAM_END:
+    case FRAME_STREAM_RESET:
+        return true;
     default:
         return false;
     }
@@ -341,7 +350,7 @@ static int on_frame_up(struct session *session, struct frame *frame, uint64_t no
     if (!may_come(session, frame->type))
         return protocol_error(session, "a frame of a type that may not come");
     if (session->hooks->control(session->ctx, frame->type, &frame->body, now_us) < 0)
-        return protocol_error(session, "an SA or sync frame cannot be read");
+        return protocol_error(session, "an SA, sync or stream frame cannot be read");
     return session->state == SESSION_ENDED ? ERR_CLOSED : 0;
 }
 

@@ -47,7 +47,7 @@ struct session_hooks {
     int (*hello)(void *ctx, const struct hello *theirs, struct hello *reply,
                  char reason[BYE_REASON_SIZE]);
     void (*up)(void *ctx, const struct hello *theirs);
-    /* SA and sync frames. A negative code ends the session as a protocol error. */
+    /* SA, sync and stream frames. A negative code ends the session as a protocol error. */
     int (*control)(void *ctx, uint8_t type, struct reader *body, uint64_t now_us);
     /* 1 to SESSION_GROUP packets that came one after another. */
     void (*media)(void *ctx, const struct session_packet *packets, size_t count, uint64_t now_us);

@@ -108,7 +108,7 @@ START_TEST(test_status)
     snprintf(relay.core.sites[1].engine, sizeof(relay.core.sites[1].engine), "auto");
     reply = ask("{\"command\": \"status\"}");
     members_are(reply, "ok daemon version pid uptime sas max_sas memory_locked keys_locked "
-                       "srtp_engine tunnels listeners peers");
+                       "srtp_engine tunnels listeners peers forwards");
     ck_assert_str_eq(text_of(reply, "daemon"), "dmz-relay");
     ck_assert_str_eq(text_of(reply, "srtp_engine"), "libsrtp2");
     ck_assert_int_eq(json_integer_value(json_object_get(reply, "sas")), 1);
@@ -202,7 +202,7 @@ START_TEST(test_stats)
 {
     json_t *reply = ask("{\"command\": \"stats\"}");
 
-    members_are(reply, "ok places counters");
+    members_are(reply, "ok places counters forwards");
     ck_assert_uint_eq(json_array_size(json_object_get(reply, "places")), 6);
     ck_assert_str_eq(text_of(json_array_get(json_object_get(reply, "places"), 3), "place"),
                      "tunnel branch.example");
@@ -213,7 +213,7 @@ START_TEST(test_stats)
     members_are(json_object_get(reply, "counters"),
                 "loop_turns loop_turns_over_500us loop_turns_over_1ms loop_turns_late "
                 "loop_turns_preempted loop_longest_own_us loop_longest_us srtp_verifications "
-                "connections_turned_away learn_tries learn_refused");
+                "connections_turned_away streams_unknown learn_tries learn_refused");
     json_decref(reply);
 }
 END_TEST

@@ -978,7 +978,7 @@ START_TEST(test_status)
     reply = ask_about("status", 0);
     members_are(reply,
                 "ok daemon version pid uptime sas max_sas memory_locked keys_locked srtp_engine "
-                "dmz_keys tunnels listeners peers");
+                "dmz_keys tunnels listeners peers forwards");
     ck_assert_str_eq(text_of(reply, "daemon"), "inner-relay");
     ck_assert_str_eq(text_of(reply, "srtp_engine"), "evp");
     ck_assert_str_eq(text_of(reply, "dmz_keys"), "full");
@@ -1046,7 +1046,7 @@ START_TEST(test_stats)
     reply = ask_about("stats", 0);
     places = json_object_get(reply, "places");
 
-    members_are(reply, "ok places counters");
+    members_are(reply, "ok places counters forwards");
     ck_assert_uint_eq(json_array_size(places), 7);
     for (size_t i = 0; i < 7; i++) {
         const json_t *place = json_array_get(places, i);
@@ -1061,7 +1061,7 @@ START_TEST(test_stats)
                      "\"loop_turns_late\":3,\"loop_turns_over_1ms\":1,"
                      "\"loop_turns_over_500us\":4,\"loop_turns_preempted\":2,\"sa_reports\":0,"
                      "\"sa_reports_ignored\":0,"
-                     "\"srtp_verifications\":0}");
+                     "\"srtp_verifications\":0,\"streams_unknown\":0}");
     json_decref(reply);
 }
 END_TEST

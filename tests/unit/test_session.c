@@ -388,13 +388,16 @@ START_TEST(test_frames_before_hello)
 }
 END_TEST
 
+#define STREAM_FRAMES                                                                              \
+    FRAME_STREAM_OPEN, FRAME_STREAM_DATA, FRAME_STREAM_CREDIT, FRAME_STREAM_END, FRAME_STREAM_RESET
+
 START_TEST(test_frames_when_up)
 {
-    static const uint8_t to_dmz[] = {
-        FRAME_PING,   FRAME_PONG,      FRAME_SYNC_BEGIN, FRAME_SYNC_END,
-        FRAME_SA_PUT, FRAME_SA_DELETE, FRAME_MEDIA,      0};
-    static const uint8_t to_inner[] = {
-        FRAME_PING, FRAME_PONG, FRAME_SA_NAK, FRAME_SA_REPORT, FRAME_STATS, FRAME_MEDIA, 0};
+    static const uint8_t to_dmz[] = {FRAME_PING,     FRAME_PONG,   FRAME_SYNC_BEGIN,
+                                     FRAME_SYNC_END, FRAME_SA_PUT, FRAME_SA_DELETE,
+                                     STREAM_FRAMES,  FRAME_MEDIA,  0};
+    static const uint8_t to_inner[] = {FRAME_PING,  FRAME_PONG,    FRAME_SA_NAK, FRAME_SA_REPORT,
+                                       FRAME_STATS, STREAM_FRAMES, FRAME_MEDIA,  0};
     uint8_t memory[FRAME_MAX_OCTETS];
 
     for (unsigned type = 0; type < 256; type++) {
@@ -502,7 +505,7 @@ START_TEST(test_control_error_ends)
     dmz.control_result = ERR_PROTOCOL;
     ck_assert_int_lt(receive(&dmz, memory, make_frame(memory, FRAME_SA_PUT), SIZE_MAX, START_US),
                      0);
-    expect_ended(&dmz, "SA or sync frame");
+    expect_ended(&dmz, "SA, sync or stream frame");
     close_end(&inner);
     close_end(&dmz);
 }

@@ -17,6 +17,7 @@
 #define LISTENER                  "[listener main]\naddress = 192.0.2.10\nrtp-port = 5004\n"
 #define DMZ                       "[dmz one]\naddress = dmz.example:7000\nname = dmz.example\n"
 #define PEER(name, address, port) "[peer " name "]\naddress = " address "\nrtp-port = " port "\n"
+#define FORWARD(name, keys)       "[forward " name "]\n" keys "\n"
 #define NETWORKS                  "[networks]\ninternal = 10.0.0.0/8\n"
 
 static const char dmz_least[] = LISTENER DMZ_TUNNEL;
@@ -259,6 +260,41 @@ static const struct {
      "f:14: [learning] source-policy: \"loose\" is wrong; one of strict, hinted, open would be "
      "right"},
     {&inner_schema, INNER_LEAST "[srtp]\ndmz-keys = verify-only\nsrtp-engine = evp\n", NULL},
+    {&dmz_schema, LISTENER DMZ_TUNNEL FORWARD("sip", "listen = [::]:5061"), NULL},
+    {&dmz_schema, LISTENER DMZ_TUNNEL FORWARD("out", "to = 198.51.100.7:5060\nsite = hq.example"),
+     NULL},
+    {&inner_schema,
+     INNER_LEAST FORWARD("sip", "to = 127.0.0.1:5061\nproxy-protocol = v2\ndmz = one")
+         FORWARD("out", "listen = 127.0.0.1:5062"),
+     NULL},
+    {&dmz_schema, LISTENER DMZ_TUNNEL FORWARD("sip", "idle-timeout = 0s"),
+     "f:10: [forward sip] listen: neither it nor to is there; listen, where connections come from, "
+     "or to, where they go, would be right"},
+    {&dmz_schema, LISTENER DMZ_TUNNEL FORWARD("sip", "to = 10.0.0.1:1\nlisten = 192.0.2.10:5061"),
+     "f:12: [forward sip] listen: it stands beside to; listen, where connections come from, or to, "
+     "where they go, would be right"},
+    {&inner_schema, INNER_LEAST FORWARD("sip", "to = 0.0.0.0:5060"),
+     "f:14: [forward sip] to: the address is unspecified; that of a single host would be right"},
+    {&dmz_schema, LISTENER DMZ_TUNNEL FORWARD("sip", "listen = 224.0.0.1:5060"),
+     "f:11: [forward sip] listen: the address is multicast; that of a single host would be right"},
+    {&inner_schema, INNER_LEAST FORWARD("out", "listen = 10.0.0.1:5060\nproxy-protocol = v1"),
+     "f:15: [forward out] proxy-protocol: it is for connections that are made, and this one "
+     "listens; nothing would be right"},
+    {&dmz_schema,
+     LISTENER DMZ_TUNNEL FORWARD("a", "listen = 192.0.2.10:5061")
+         FORWARD("b", "listen = 192.0.2.10:5061"),
+     "f:13: [forward b] listen: 192.0.2.10:5061 is that of [forward a], too; another port would be "
+     "right"},
+    {&dmz_schema, LISTENER DMZ_TUNNEL FORWARD("sip", "listen = 192.0.2.10:5061\nsite = no.example"),
+     "f:12: [forward sip] site: \"no.example\" is none that this file names; one of those would be "
+     "right"},
+    {&inner_schema,
+     DMZ "[dmz two]\naddress = b.example:7000\nname = b.example\n" LISTENER INNER_TUNNEL NETWORKS
+         FORWARD("sip", "to = 10.0.0.1:5060"),
+     "f:16: [forward sip] dmz: there are 2 of them; the name of one would be right"},
+    {&dmz_schema,
+     LISTENER DMZ_TUNNEL FORWARD("sip", "listen = 192.0.2.10:5061\nproxy-protocol = v1"),
+     "f:12: [forward sip] proxy-protocol: unknown key; the nearest known one is \"to\""},
     {&dmz_schema, LISTENER PEER("a", "203.0.113.20", "5004") DMZ_TUNNEL, NULL},
     {&inner_schema, INNER_LEAST PEER("a", "203.0.113.20", "5004"), NULL},
     {&dmz_schema, LISTENER PEER("a", "10.0.0.1", "5004") PEER("b", "10.0.0.1", "5006") DMZ_TUNNEL,

@@ -24,6 +24,7 @@
 #include "common/tunnel/arrivals.h"
 #include "common/tunnel/frame.h"
 #include "common/tunnel/hello.h"
+#include "common/tunnel/streamwire.h"
 #include "tests/unit/unit.h"
 
 enum { LINE_SIZE = 512, TEXT_SIZE = 2048, ITEMS_MAX = 64, NAME_MAX_OCTETS = 48 };
@@ -187,6 +188,7 @@ static const struct {
     {"enum count_tag {", "COUNT_TAG_", "Fields of COUNT", true},
     {"enum stray_tag {", "STRAY_TAG_", "Fields of STRAY", true},
     {"enum stats_tag {", "STATS_TAG_", "Fields of STATS", true},
+    {"enum stream_tag {", "STREAM_TAG_", "Fields of STREAM", true},
     {"enum arrival_tag {", "ARRIVAL_TAG_", "Fields of LISTENER in STATS", true},
 };
 
@@ -255,6 +257,9 @@ static const struct number limits[] = {
     OCTETS("PACKET-MAX", PACKET_MAX_OCTETS),
     OCTETS("RECORD-MAX", RECORD_MAX_OCTETS),
     OCTETS("URGENT-QUEUE", URGENT_QUEUE_OCTETS),
+    OCTETS("STREAM-WINDOW", STREAM_WINDOW_OCTETS),
+    OCTETS("STREAM-DATA", STREAM_DATA_OCTETS),
+    TEXT("STREAM-REASON", STREAM_REASON_SIZE),
     TEXT("NAME", NAME_SIZE),
     TEXT("SITE", SITE_SIZE),
     TEXT("CALL-ID", CALL_ID_SIZE),
@@ -274,6 +279,7 @@ static const struct number values[] = {
     {"FEATURE-REKEY", FEATURE_REKEY, "", "FEATURE_REKEY"},
     {"FEATURE-REPORT", FEATURE_REPORT, "", "FEATURE_REPORT"},
     {"FEATURE-HAIRPIN", FEATURE_HAIRPIN, "", "FEATURE_HAIRPIN"},
+    {"FEATURE-STREAMS", FEATURE_STREAMS, "", "FEATURE_STREAMS"},
     {"SYNC-DELTA", SYNC_DELTA, "", "SYNC_DELTA"},
     {"SYNC-SNAPSHOT", SYNC_SNAPSHOT, "", "SYNC_SNAPSHOT"},
     {"SIDE-EXTERNAL", SA_SIDE_EXTERNAL, "", NULL},
@@ -582,6 +588,44 @@ static void put_stats(struct writer *w, bool full)
     arrivals_put(w, &arrivals);
 }
 
+static void put_stream(struct writer *w, uint8_t type, bool full)
+{
+    static const uint8_t data[] = {1};
+    struct stream_frame frame = {.forward = "sip", .data = data, .length = 1, .credit = 1};
+    uint8_t ip[4] = {192, 0, 2, 10};
+
+    if (full) {
+        frame.client = frame.server = addr_from_ip4(ip, 5061);
+        snprintf(frame.reason, sizeof(frame.reason), "reason");
+    }
+    streamwire_put(w, type, &frame);
+}
+
+static void put_stream_open(struct writer *w, bool full)
+{
+    put_stream(w, FRAME_STREAM_OPEN, full);
+}
+
+static void put_stream_data(struct writer *w, bool full)
+{
+    put_stream(w, FRAME_STREAM_DATA, full);
+}
+
+static void put_stream_credit(struct writer *w, bool full)
+{
+    put_stream(w, FRAME_STREAM_CREDIT, full);
+}
+
+static void put_stream_end(struct writer *w, bool full)
+{
+    put_stream(w, FRAME_STREAM_END, full);
+}
+
+static void put_stream_reset(struct writer *w, bool full)
+{
+    put_stream(w, FRAME_STREAM_RESET, full);
+}
+
 static const struct {
     const char *frame;
     const char *label; /* in front of the fields */
@@ -604,6 +648,11 @@ static const struct {
     {"SA-NAK", "Fields: ", 3, put_nak},
     {"SA-REPORT", "Fields: ", 5, put_report},
     {"STATS", "Fields: ", 9, put_stats},
+    {"STREAM-OPEN", "Fields: ", 10, put_stream_open},
+    {"STREAM-DATA", "Fields: ", 10, put_stream_data},
+    {"STREAM-CREDIT", "Fields: ", 10, put_stream_credit},
+    {"STREAM-END", "Fields: ", 10, put_stream_end},
+    {"STREAM-RESET", "Fields: ", 10, put_stream_reset},
 };
 
 static const char *tag_name(const struct list *tags, unsigned tag)

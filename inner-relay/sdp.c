@@ -45,7 +45,7 @@ bool sdp_next_line(const char *text, size_t length, size_t *offset, struct sdp_l
     line->begin = *offset;
     line->next = feed ? (size_t)(feed - text) + 1 : length;
     line->end = feed ? line->next - 1 : length;
-    if (line->end > line->begin && text[line->end - 1] == '\r')
+    if (feed && line->end > line->begin && text[line->end - 1] == '\r')
         line->end--;
     *offset = line->next;
     return true;

@@ -317,6 +317,20 @@ static void prepare(struct editing *editing)
     editing->end_of_line = end_of_line(sdp);
 }
 
+/* Where the last line had no end and is gone, the one before it has none now. */
+static void keep_end(struct editing *editing)
+{
+    const struct sdp *sdp = editing->sdp;
+    struct writer *out = &editing->out;
+
+    if (sdp->text[sdp->length - 1] == '\n')
+        return;
+    if (writer_length(out) > 0 && out->at[-1] == '\n')
+        out->at--;
+    if (writer_length(out) > 0 && out->at[-1] == '\r')
+        out->at--;
+}
+
 char *sdp_edit(const struct sdp *sdp, const struct sdp_edit *edit, size_t *length)
 {
     struct editing editing = {.sdp = sdp, .edit = edit};
@@ -330,6 +344,7 @@ char *sdp_edit(const struct sdp *sdp, const struct sdp_edit *edit, size_t *lengt
     prepare(&editing);
     while (sdp_next_line(sdp->text, sdp->length, &offset, &place))
         edit_line(&editing, &place);
+    keep_end(&editing);
     *length = writer_length(&editing.out);
     out[*length] = '\0';
     return out;

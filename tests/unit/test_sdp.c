@@ -122,6 +122,7 @@ static const struct {
     {"v=0\r\nS=-\r\n", "line 2: no line of SDP"},
     {"v=0\r\ns\r\n", "line 2: no line of SDP"},
     {"v=0\r\ns=a\rc=IN IP4 192.0.2.1\r\n", "line 2: an octet 0, or a CR"},
+    {"v=0\r\ns=-\r", "line 2: an octet 0, or a CR"},
     {"v=0\r\ns=-\r\r\n", "line 2: an octet 0, or a CR"},
     {SESSION "c=IN IP4\r\n", "line 4: c=IN IP4 ADDRESS"},
     {SESSION "c=IN IPX 1.2.3.4\r\n", "line 4: c=IN IP4 ADDRESS"},

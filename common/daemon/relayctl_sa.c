@@ -16,6 +16,7 @@
 #include "common/base/protocol.h"
 #include "common/base/random.h"
 #include "common/daemon/relayctl.h"
+#include "common/srtp/sdes.h"
 #include "common/srtp/srtp.h"
 #include "common/srtp/suite.h"
 
@@ -393,40 +394,47 @@ static int copy_key_argument(char *argument, char *text, size_t size)
     return 0;
 }
 
-/* "2^31" or "1048576". */
-static int put_lifetime(struct draft *draft, enum relayctl_option option, const char *part)
+static int put_lifetime(struct draft *draft, uint64_t packets)
 {
-    bool power = strncmp(part, "2^", 2) == 0;
-    uint64_t number;
-
-    if (!read_number(power ? part + 2 : part, false, power ? 48 : SRTP_LIFETIME_MAX, &number) ||
-        (!power && number == 0))
-        return wrong(option, "what stands behind the key is no lifetime such as 2^31, up to 2^48, "
-                             "and no MKI such as 1:4");
+    if (packets == 0)
+        return 0;
     if (json_object_get(draft->request, "lifetime"))
         return wrong(OPTION_LIFETIME, "is given behind the key too, or twice there");
-    return put(draft, OPTION_LIFETIME,
-               json_integer((json_int_t)(power ? (uint64_t)1 << number : number)));
+    return put(draft, OPTION_LIFETIME, json_integer((json_int_t)packets));
 }
 
-/* "1:4": a number, and the octets that it is written in. */
-static int put_mki(struct draft *draft, enum relayctl_option option, char *part)
+static int put_mki(struct draft *draft, const struct sdes_inline *parts)
 {
-    char *length = strchr(part, ':'), hex[2 * SRTP_MKI_MAX_OCTETS + 1];
-    uint64_t number, octets;
+    char hex[2 * SRTP_MKI_MAX_OCTETS + 1];
 
-    *length++ = '\0';
-    if (!read_number(part, false, UINT64_MAX, &number) ||
-        !read_number(length, false, SRTP_MKI_MAX_OCTETS, &octets) || octets == 0 ||
-        (octets < 8 && number >> 8 * octets))
+    if (parts->mki_length == 0)
+        return 0;
+    if (json_object_get(draft->request, "mki"))
+        return wrong(OPTION_MKI, "is given behind the key too, or twice there");
+    for (size_t i = 0; i < parts->mki_length; i++)
+        snprintf(hex + 2 * i, 3, "%02x", parts->mki[i]);
+    return put(draft, OPTION_MKI, json_string(hex));
+}
+
+static int wrong_inline(enum relayctl_option option, enum sdes_wrong what)
+{
+    switch (what) {
+    case SDES_RIGHT:
+        return 0;
+    case SDES_WRONG_LIFETIME:
+        return wrong(option, "what stands behind the key is no lifetime such as 2^31, up to 2^48, "
+                             "and no MKI such as 1:4");
+    case SDES_WRONG_MKI:
         return wrong(option,
                      "what stands behind the key is no MKI such as 1:4, a number and its length "
                      "of 1 to %d octets",
                      SRTP_MKI_MAX_OCTETS);
-    if (json_object_get(draft->request, "mki"))
+    case SDES_TWO_LIFETIMES:
+        return wrong(OPTION_LIFETIME, "is given behind the key too, or twice there");
+    case SDES_TWO_MKIS:
         return wrong(OPTION_MKI, "is given behind the key too, or twice there");
-    snprintf(hex, sizeof(hex), "%0*llx", 2 * (int)octets, (unsigned long long)number);
-    return put(draft, OPTION_MKI, json_string(hex));
+    }
+    return ERR_INVALID;
 }
 
 /*
@@ -435,16 +443,15 @@ static int put_mki(struct draft *draft, enum relayctl_option option, char *part)
  */
 static char *strip_key(struct draft *draft, enum relayctl_option option, char *text)
 {
-    char *rest, *part, *key;
+    struct sdes_inline parts;
+    char *key;
 
     text[strcspn(text, "\r\n")] = '\0';
-    rest = strncmp(text, "inline:", 7) == 0 ? text + 7 : text;
-    key = strsep(&rest, "|");
-    while ((part = strsep(&rest, "|"))) {
-        if ((strchr(part, ':') ? put_mki(draft, option, part) : put_lifetime(draft, option, part)) <
-            0)
-            return NULL;
-    }
+    key = strncmp(text, "inline:", 7) == 0 ? text + 7 : text;
+    if (wrong_inline(option, sdes_read_inline(key, strlen(key), &parts)) < 0 ||
+        put_lifetime(draft, parts.lifetime) < 0 || put_mki(draft, &parts) < 0)
+        return NULL;
+    key[parts.key_length] = '\0';
     return key;
 }
 

@@ -42,24 +42,12 @@ int admit_check(struct inner *inner, const struct admit_request *request, const 
     int result;
 
     *error = (struct admit_error){0};
-    result = old ? draft_make(inner, request, old, &sa, error) : make(inner, request, &sa, error);
+    if (old)
+        return admit_check_change(inner, old, request, error);
+    result = make(inner, request, &sa, error);
     if (result == 0)
         sa_free(sa);
     return result;
-}
-
-/* Two SAs of one call know each other, whichever was added first. */
-static void tie_reverse(struct inner *inner, struct sa *sa)
-{
-    struct sa *other = sa->reverse ? inner_find_sa(inner, sa->reverse) : NULL;
-
-    if (!other || !plan_is_single(inner, other, 0))
-        return;
-    other->reverse = sa->id;
-    /* The dmz-relay shows it too. */
-    authority_changed(&inner->links[other->owner].authority, other);
-    if (other->owner != sa->owner)
-        inner->hooks.kick(inner->hooks.ctx, &inner->links[other->owner]);
 }
 
 static void install(struct inner *inner, struct sa *sa)
@@ -68,7 +56,7 @@ static void install(struct inner *inner, struct sa *sa)
 
     inner->next_id++;
     authority_added(&link->authority, sa);
-    tie_reverse(inner, sa);
+    inner_tie(inner, sa);
     learn_settle(&inner->path.learn, sa);
     log_debug("SA %llu added: %s sender, label %u", (unsigned long long)sa->id,
               sa_side_name(sa->side), sa->label);

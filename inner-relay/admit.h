@@ -58,6 +58,16 @@ int admit_check(struct inner *inner, const struct admit_request *request, const 
                 struct admit_error *error);
 
 /*
+ * Makes an SA what the request says; its side, its dmz-relay, and whether its SSRC is assigned,
+ * stay. With the same key, ROC and replay windows go on. Bindings go on where source, hint and
+ * policy are signalled as they were before, else they begin anew. What the request leaves as it is
+ * is not told to the dmz-relay again. sa and its SA of reverse (which learns that it is, or that it
+ * is no more) stay where they are. 0, or negative with error; nothing is changed then.
+ */
+int admit_change(struct inner *inner, struct sa *sa, const struct admit_request *request,
+                 uint64_t now_us, struct admit_error *error);
+
+/*
  * An SSRC that no SA has, nor had in the last seconds, for a sender inside that is told it before
  * its SA is added. Nothing holds it until then: two calls get different ones but by a
  * chance of one in 2^31. Never 0.

@@ -1,29 +1,365 @@
+/* What becomes of an SA while its call goes on: it stays the same SA, for who sends and at the
+ * dmz-relay, whose replay windows and bindings go on where nothing speaks against it.
+ */
 #define LOG_MODULE "admit"
-#include "inner-relay/admit.h"
-
 #include <string.h>
 
 #include "common/base/err.h"
 #include "common/base/log.h"
+#include "common/sa/far.h"
+#include "common/sa/learn.h"
 #include "common/sa/rekey.h"
 #include "common/sa/table.h"
+#include "common/srtp/srtp.h"
+#include "inner-relay/admit.h"
+#include "inner-relay/draft.h"
 #include "inner-relay/judge.h"
-#include "inner-relay/plan.h"
+
+static void changed(struct inner *inner, struct sa *sa)
+{
+    struct inner_link *link = &inner->links[sa->owner];
+
+    authority_changed(&link->authority, sa);
+    inner->hooks.kick(inner->hooks.ctx, link);
+    inner->hooks.changed(inner->hooks.ctx);
+}
+
+/* ------------------------------------------------------------ what it is found by */
+
+/* All that changes when a source or an SSRC is signalled anew. */
+struct place {
+    struct sa_transport source;
+    struct addr hint;
+    enum source_policy policy;
+    uint32_t print;
+    bool bound[2];
+    struct sa_move move;
+    uint64_t bound_heard_us, moved_us;
+    enum sa_encap encap_in;
+    struct sa_stream *stream;
+    uint8_t stream_count, oldest_stream;
+};
+
+static struct place get_place(const struct sa *sa)
+{
+    return (struct place){.source = sa->source,
+                          .hint = sa->hint,
+                          .policy = sa->source_policy,
+                          .print = sa->source_print,
+                          .bound = {sa->bound[0], sa->bound[1]},
+                          .move = sa->move,
+                          .bound_heard_us = sa->bound_heard_us,
+                          .moved_us = sa->moved_us,
+                          .encap_in = sa->encap_in,
+                          .stream = sa->stream,
+                          .stream_count = sa->stream_count,
+                          .oldest_stream = sa->oldest_stream};
+}
+
+static void set_place(struct sa *sa, const struct place *place)
+{
+    sa->source = place->source;
+    sa->hint = place->hint;
+    sa->source_policy = place->policy;
+    sa->source_print = place->print;
+    memcpy(sa->bound, place->bound, sizeof(sa->bound));
+    sa->move = place->move;
+    sa->bound_heard_us = place->bound_heard_us;
+    sa->moved_us = place->moved_us;
+    sa->encap_in = place->encap_in;
+    sa->stream = place->stream;
+    sa->stream_count = place->stream_count;
+    sa->oldest_stream = place->oldest_stream;
+}
+
+static void swap_place(struct sa *a, struct sa *b)
+{
+    struct place of_a = get_place(a), of_b = get_place(b);
+
+    set_place(a, &of_b);
+    set_place(b, &of_a);
+}
+
+static void swap_session(struct sa *a, struct sa *b)
+{
+    struct srtp_session *session = a->srtp;
+
+    a->srtp = b->srtp;
+    b->srtp = session;
+}
+
+/* Learned ones are no matter of the request's. */
+static bool same_ssrcs(struct sa *sa, struct sa *draft)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < sa->stream_count; i++) {
+        if (sa->stream[i].origin == SSRC_ORIGIN_LEARNED)
+            continue;
+        if (!sa_stream(draft, sa->stream[i].ssrc))
+            return false;
+        count++;
+    }
+    return count == draft->stream_count;
+}
+
+static bool same_place(struct sa *sa, struct sa *draft)
+{
+    return sa->encap_in == draft->encap_in && sa->source_print == draft->source_print &&
+           same_ssrcs(sa, draft);
+}
+
+static int keep_stream(struct sa *draft, const struct sa_stream *known)
+{
+    struct sa_stream *stream;
+    int result = 0;
+
+    if (!sa_stream(draft, known->ssrc))
+        result = sa_stream_add(draft, known->ssrc, SSRC_ORIGIN_LEARNED);
+    if (result < 0)
+        return result;
+    stream = sa_stream(draft, known->ssrc);
+    stream->index = known->index;
+    stream->stats = known->stats;
+    return 0;
+}
+
+/*
+ * ROC and replay windows stay with the key. An SSRC that is signalled no more is
+ * good for what its sender still has on the way, until others are signalled.
+ */
+static int keep_streams(struct sa *draft, struct sa *sa)
+{
+    bool signalled = draft->stream_count > 0;
+    int result = 0;
+
+    for (unsigned i = 0; result == 0 && i < sa->stream_count; i++) {
+        const struct sa_stream *known = &sa->stream[i];
+        bool stays =
+            sa_stream(draft, known->ssrc) || !signalled || known->origin != SSRC_ORIGIN_LEARNED;
+
+        if (stays)
+            result = keep_stream(draft, known);
+    }
+    return result == ERR_FULL ? 0 : result;
+}
+
+/* Where nothing was signalled anew, packets have shown better where the sender is. */
+static void keep_binding(struct sa *draft, const struct sa *sa)
+{
+    struct place place = get_place(sa);
+
+    if (draft->source_print != sa->source_print)
+        return;
+    place.encap_in = draft->encap_in;
+    place.stream = draft->stream;
+    place.stream_count = draft->stream_count;
+    place.oldest_stream = draft->oldest_stream;
+    set_place(draft, &place);
+}
+
+/*
+ * Place and session of draft and sa change hands, if others let sa have them; with dry they change
+ * back. What is in nobody's way is not asked about.
+ */
+static int trade(struct inner *inner, struct sa *sa, struct sa *draft, bool dry,
+                 struct admit_error *error)
+{
+    bool key = draft->srtp;
+    int result;
+
+    if (key)
+        swap_session(sa, draft);
+    table_change_begin(inner->table, sa);
+    swap_place(sa, draft);
+    result = judge_place(inner, sa, error);
+    if (result == 0)
+        result = judge_twin(inner, sa, error);
+    if (result < 0 || dry) {
+        swap_place(sa, draft);
+        if (key)
+            swap_session(sa, draft);
+    }
+    table_change_end(inner->table, sa);
+    return result;
+}
+
+/* What was signalled, and what was learned from that, is no more. Reports of it may be under way.
+ */
+static void begin_source(struct inner *inner, struct sa *sa, const struct sa *before)
+{
+    if (sa->source_print == before->source_print)
+        return;
+    sa->generation++;
+    far_unbind(sa);
+    if (before->bound[0])
+        learn_anew(&inner->path.learn, sa, &before->source);
+}
+
+/* draft has the session that sa had until now. */
+static void begin_key(struct inner *inner, struct sa *sa, struct sa *draft, uint64_t now_us)
+{
+    struct srtp_session *before = draft->srtp;
+
+    draft->srtp = NULL;
+    sa->suite = draft->suite;
+    sa->generation++;
+    rekey(table_old_keys(inner->table), sa, before, sa->stream, sa->stream_count, now_us);
+}
+
+/* 1: something has changed. */
+static int change_place(struct inner *inner, struct sa *sa, struct sa *draft, bool dry,
+                        uint64_t now_us, struct admit_error *error)
+{
+    bool key = draft->srtp, place = !same_place(sa, draft);
+    int result;
+
+    if (!key && !place)
+        return 0;
+    keep_binding(draft, sa);
+    if (keep_streams(draft, sa) < 0)
+        return admit_refuse(error, ERR_NOMEM, NULL, "out of memory");
+    result = trade(inner, sa, draft, dry, error);
+    if (result < 0 || dry)
+        return result;
+    begin_source(inner, sa, draft);
+    if (key)
+        begin_key(inner, sa, draft, now_us);
+    return 1;
+}
+
+/* ------------------------------------------------------------ where it goes */
+
+static bool same_transport(const struct sa_transport *a, const struct sa_transport *b)
+{
+    return addr_equal(&a->rtp, &b->rtp) && a->mux == b->mux &&
+           (a->mux || addr_equal(&a->rtcp, &b->rtcp));
+}
+
+static bool change_reverse(struct inner *inner, struct sa *sa, const struct sa *draft)
+{
+    if (sa->reverse == draft->reverse)
+        return false;
+    inner_untie(inner, sa);
+    sa->reverse = draft->reverse;
+    inner_tie(inner, sa);
+    return true;
+}
+
+/* Where the other direction is bound, it goes there, whatever is signalled. */
+static bool change_destination(struct inner *inner, struct sa *sa, const struct sa *draft)
+{
+    bool encap = sa->encap_out != draft->encap_out;
+    struct sa_transport before = sa->destination;
+
+    sa->destination = draft->destination;
+    sa->encap_out = draft->encap_out;
+    learn_settle(&inner->path.learn, sa);
+    return encap || !same_transport(&before, &sa->destination);
+}
+
+/* ------------------------------------------------------------ the rest */
+
+static bool change_texts(struct sa *sa, struct sa *draft)
+{
+    char *texts = sa->texts;
+
+    if (strcmp(sa_text(sa, SA_CALL_ID), sa_text(draft, SA_CALL_ID)) == 0 &&
+        strcmp(sa_text(sa, SA_LISTENER_IN), sa_text(draft, SA_LISTENER_IN)) == 0 &&
+        strcmp(sa_text(sa, SA_LISTENER_OUT), sa_text(draft, SA_LISTENER_OUT)) == 0)
+        return false;
+    sa->texts = draft->texts;
+    draft->texts = texts;
+    return true;
+}
+
+static bool change_limits(struct sa *sa, const struct sa *draft, uint64_t now_us)
+{
+    bool rate = sa->rate.octets_per_second != draft->rate.octets_per_second;
+    bool timeout = sa->media_timeout_s != draft->media_timeout_s;
+    bool index = sa->media_index != draft->media_index;
+
+    if (rate)
+        rate_init(&sa->rate, draft->rate.octets_per_second);
+    if (timeout)
+        sa->installed_us = now_us; /* silence that was allowed does not count */
+    sa->media_timeout_s = draft->media_timeout_s;
+    sa->media_index = draft->media_index;
+    return rate || timeout || index;
+}
 
 /* Without a key: packets have the shape of one suite or of the other. Is anything another? */
-static int change_suite(struct inner *inner, struct sa *sa, const struct suite *suite,
-                        uint64_t now_us)
+static bool change_suite(struct inner *inner, struct sa *sa, const struct suite *suite,
+                         uint64_t now_us)
 {
     const struct suite *before = sa->suite;
 
     if (suite == before)
-        return 0;
+        return false;
     sa->suite = suite;
     sa->generation++;
     if (before)
         rekey_suite(table_old_keys(inner->table), sa, before, now_us);
-    return 1;
+    return true;
 }
+
+/* From here on nothing is refused. */
+static bool change_rest(struct inner *inner, struct sa *sa, struct sa *draft, uint64_t now_us)
+{
+    bool any = change_texts(sa, draft);
+
+    any |= change_limits(sa, draft, now_us);
+    any |= sa_is_assigned(sa) && change_suite(inner, sa, draft->suite, now_us);
+    any |= change_reverse(inner, sa, draft);
+    any |= change_destination(inner, sa, draft);
+    return any;
+}
+
+static int make_draft(struct inner *inner, const struct sa *sa, const struct admit_request *request,
+                      struct sa **draft, struct admit_error *error)
+{
+    int result = draft_make(inner, request, sa, draft, error);
+
+    if (result < 0 || (*draft)->hairpin == sa->hairpin)
+        return result;
+    sa_free(*draft);
+    return admit_refuse(error, ERR_INVALID, "to_side", "the receiver of an SA stays %s",
+                        sa_side_name(sa_to_side(sa)));
+}
+
+int admit_change(struct inner *inner, struct sa *sa, const struct admit_request *request,
+                 uint64_t now_us, struct admit_error *error)
+{
+    struct sa *draft;
+    int result;
+
+    *error = (struct admit_error){0};
+    result = make_draft(inner, sa, request, &draft, error);
+    if (result < 0)
+        return result;
+    result = change_place(inner, sa, draft, false, now_us, error);
+    if (result >= 0 && (change_rest(inner, sa, draft, now_us) || result > 0)) {
+        log_debug("SA %llu changed, generation %u", (unsigned long long)sa->id, sa->generation);
+        changed(inner, sa);
+    }
+    sa_free(draft);
+    return result < 0 ? result : 0;
+}
+
+int admit_check_change(struct inner *inner, const struct sa *old,
+                       const struct admit_request *request, struct admit_error *error)
+{
+    struct sa *draft, *sa = inner_find_sa(inner, old->id);
+    int result = make_draft(inner, sa, request, &draft, error);
+
+    if (result < 0)
+        return result;
+    result = change_place(inner, sa, draft, true, 0, error);
+    sa_free(draft);
+    return result;
+}
+
+/* ------------------------------------------------------------ a new key alone */
 
 /* 1: it has a new key, 0: it had this one, or an error of srtp_session_new(). */
 static int change_key(struct inner *inner, struct sa *sa, const struct suite *suite,
@@ -47,21 +383,17 @@ static int change_key(struct inner *inner, struct sa *sa, const struct suite *su
 int admit_rekey(struct inner *inner, struct sa *sa, const struct suite *suite,
                 const struct srtp_key *key, uint64_t now_us, struct admit_error *error)
 {
-    struct inner_link *link = &inner->links[sa->owner];
-    int result = judge_key(inner, suite, key, error), changed;
+    int result = judge_key(inner, suite, key, error), any;
 
     if (result < 0)
         return result;
-    changed = sa_is_assigned(sa) ? change_suite(inner, sa, suite, now_us)
-                                 : change_key(inner, sa, suite, key, now_us);
-    if (changed < 0)
-        return admit_refuse(error, changed, "key", "no SRTP session could be made: %s",
-                            err_text(changed));
-    if (changed == 0)
+    any = sa_is_assigned(sa) ? change_suite(inner, sa, suite, now_us)
+                             : change_key(inner, sa, suite, key, now_us);
+    if (any < 0)
+        return admit_refuse(error, any, "key", "no SRTP session could be made: %s", err_text(any));
+    if (any == 0)
         return 0;
-    authority_changed(&link->authority, sa);
     log_debug("SA %llu has a new key, generation %u", (unsigned long long)sa->id, sa->generation);
-    inner->hooks.kick(inner->hooks.ctx, link);
-    inner->hooks.changed(inner->hooks.ctx);
+    changed(inner, sa);
     return 0;
 }

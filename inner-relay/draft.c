@@ -3,6 +3,7 @@
 #include "common/base/err.h"
 #include "common/base/random.h"
 #include "common/sa/table.h"
+#include "common/sa/wire.h"
 #include "common/srtp/srtp.h"
 #include "inner-relay/judge.h"
 #include "inner-relay/plan.h"
@@ -55,11 +56,14 @@ static void fill_addresses(struct sa *sa, const struct inner *inner,
     struct admit_error error;
 
     sa->source = request->source;
+    if (sa->source.mux)
+        sa->source.rtcp = (struct addr){0};
     sa->source_policy = plan->policy;
     if (plan->policy != SOURCE_STRICT && request->hint.family) {
         sa->hint = request->hint;
         sa->hint.port = 0;
     }
+    sa->source_print = wire_source_print(sa);
     sa->destination = request->destination;
     if (plan->back && request->destination.rtp.family && judge_targets(inner, request, &error) < 0)
         sa->destination = (struct sa_transport){.mux = request->destination.mux};

@@ -16,4 +16,8 @@
 int draft_make(struct inner *inner, const struct admit_request *request, const struct sa *old,
                struct sa **sa, struct admit_error *error);
 
+/* --- change.c: would admit_change() do it? 0, or negative with error. */
+int admit_check_change(struct inner *inner, const struct sa *old,
+                       const struct admit_request *request, struct admit_error *error);
+
 #endif

@@ -85,6 +85,37 @@ struct sa *inner_find_sa(struct inner *inner, uint64_t id)
     return sa;
 }
 
+bool inner_is_single(struct inner *inner, const struct sa *sa, uint64_t id)
+{
+    return sa->reverse == id || sa->reverse == 0 || !inner_find_sa(inner, sa->reverse);
+}
+
+/* The dmz-relay shows it too. */
+static void set_reverse(struct inner *inner, struct sa *sa, uint64_t reverse)
+{
+    struct inner_link *link = &inner->links[sa->owner];
+
+    sa->reverse = reverse;
+    authority_changed(&link->authority, sa);
+    inner->hooks.kick(inner->hooks.ctx, link);
+}
+
+void inner_tie(struct inner *inner, const struct sa *sa)
+{
+    struct sa *other = sa->reverse ? inner_find_sa(inner, sa->reverse) : NULL;
+
+    if (other && inner_is_single(inner, other, 0))
+        set_reverse(inner, other, sa->id);
+}
+
+void inner_untie(struct inner *inner, const struct sa *sa)
+{
+    struct sa *other = sa->reverse ? inner_find_sa(inner, sa->reverse) : NULL;
+
+    if (other && other->reverse == sa->id)
+        set_reverse(inner, other, 0);
+}
+
 void inner_delete(struct inner *inner, struct sa *sa, uint64_t now_us)
 {
     struct inner_link *link = &inner->links[sa->owner];
@@ -99,10 +130,12 @@ void inner_delete(struct inner *inner, struct sa *sa, uint64_t now_us)
 
 /* ------------------------------------------------------------ media-timeout */
 
-/* An SA that has heard nothing yet counts from when it was added or restored. */
+/* An SA that has heard nothing yet counts from when it was added or restored, or since its timeout
+ * changed. */
 static bool is_silent(const struct sa *sa, uint32_t timeout_s, uint64_t now_us)
 {
-    uint64_t heard_us = sa->last_packet_us ? sa->last_packet_us : sa->installed_us;
+    uint64_t heard_us =
+        sa->last_packet_us > sa->installed_us ? sa->last_packet_us : sa->installed_us;
 
     return now_us - heard_us >= (uint64_t)timeout_s * 1000000;
 }

@@ -101,6 +101,14 @@ bool inner_work(struct inner *inner, uint64_t now_us);
 /* NULL when there is none. name "": the first. */
 struct inner_link *inner_find_link(struct inner *inner, const char *name);
 struct sa *inner_find_sa(struct inner *inner, uint64_t id);
+/* Has it no other direction, or one that is gone, or the SA with this id (0: none)? */
+bool inner_is_single(struct inner *inner, const struct sa *sa, uint64_t id);
+/*
+ * Two SAs of one call know each other, whichever was added first: the one that sa names as its
+ * reverse is told of it, if it is single. inner_untie(): it is told that it is single again.
+ */
+void inner_tie(struct inner *inner, const struct sa *sa);
+void inner_untie(struct inner *inner, const struct sa *sa);
 /* Deletes it here and on its dmz-relay. */
 void inner_delete(struct inner *inner, struct sa *sa, uint64_t now_us);
 

@@ -147,11 +147,6 @@ static int choose_policy(const struct inner *inner, const struct admit_request *
     return 0;
 }
 
-bool plan_is_single(struct inner *inner, const struct sa *sa, uint64_t id)
-{
-    return sa->reverse == id || sa->reverse == 0 || !inner_find_sa(inner, sa->reverse);
-}
-
 /* The two have to be at one dmz-relay, which learns the one and sends the other. */
 static bool goes_back(struct inner *inner, const struct inner_link *link,
                       const struct admit_request *request, const struct sa *old)
@@ -159,7 +154,7 @@ static bool goes_back(struct inner *inner, const struct inner_link *link,
     const struct sa *reverse = table_by_id(inner->table, link->number, request->reverse);
 
     return reverse && reverse->side != request->side && reverse->source_policy != SOURCE_STRICT &&
-           plan_is_single(inner, reverse, old ? old->id : 0);
+           inner_is_single(inner, reverse, old ? old->id : 0);
 }
 
 int plan_make(struct inner *inner, const struct inner_link *link,

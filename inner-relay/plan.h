@@ -20,8 +20,6 @@ struct plan {
 enum sa_side plan_far_side(const struct admit_request *request);
 /* The dmz-relay tells such a sender by source and SSRC alone, and verifies none of its packets. */
 bool plan_is_keyless(const struct inner *inner, enum sa_side side);
-/* Has it no other direction, or one that is gone, or the SA with this id (0: none)? */
-bool plan_is_single(struct inner *inner, const struct sa *sa, uint64_t id);
 
 /* old: the SA that is to become what the request says, or NULL. 0, or negative with error. */
 int plan_make(struct inner *inner, const struct inner_link *link,

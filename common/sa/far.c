@@ -1,6 +1,7 @@
 #include "common/sa/far.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/err.h"
 
@@ -123,4 +124,10 @@ bool far_get(const struct sa *sa, struct sa_report *report, uint64_t *heard_us, 
 const struct addr *far_bound(const struct sa *sa, bool rtcp)
 {
     return sa->far && sa->far->bound[rtcp].family ? &sa->far->bound[rtcp] : NULL;
+}
+
+void far_unbind(struct sa *sa)
+{
+    if (sa->far)
+        memset(sa->far->bound, 0, sizeof(sa->far->bound));
 }

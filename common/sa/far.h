@@ -16,5 +16,7 @@ int far_store(struct sa *sa, const struct sa_report *report, uint64_t now_us);
 bool far_get(const struct sa *sa, struct sa_report *report, uint64_t *heard_us, uint64_t now_us);
 /* Where the dmz-relay hears it from; NULL: it did not say. Valid until the next far_store(). */
 const struct addr *far_bound(const struct sa *sa, bool rtcp);
+/* What it said of where it hears it is of no use any more. */
+void far_unbind(struct sa *sa);
 
 #endif

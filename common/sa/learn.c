@@ -360,6 +360,19 @@ void learn_settle(const struct learn *learn, const struct sa *sa)
         send_back(learn, other);
 }
 
+void learn_anew(const struct learn *learn, const struct sa *sa, const struct sa_transport *before)
+{
+    struct sa *other = reverse_of(learn, sa);
+
+    if (!other || !sa_may_be_reverse(other, sa) || !sa->source.rtp.family ||
+        !addr_equal(&other->destination.rtp, &before->rtp) ||
+        !may_send(learn, sa, other->encap_out, false))
+        return;
+    other->destination = (struct sa_transport){.rtp = sa->source.rtp, .mux = sa->source.mux};
+    if (!sa->source.mux && sa->source.rtcp.family && may_send(learn, sa, other->encap_out, true))
+        other->destination.rtcp = sa->source.rtcp;
+}
+
 /* ------------------------------------------------------------ binding and moving */
 
 static void bind_source(const struct learn *learn, struct sa *sa, bool rtcp,

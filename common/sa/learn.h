@@ -80,5 +80,10 @@ void learn_replayed(struct sa *sa, const struct learn_origin *origin,
  * as that may be sent to. To be called when sa came into the table or was changed. Needs no budget.
  */
 void learn_settle(const struct learn *learn, const struct sa *sa);
+/*
+ * Where sa, which is in the table, sends from was signalled anew, and nothing is bound: before is
+ * where it was bound. What goes back there goes to where it is signalled now, if that may be.
+ */
+void learn_anew(const struct learn *learn, const struct sa *sa, const struct sa_transport *before);
 
 #endif

@@ -223,9 +223,25 @@ static const char *refusal(struct replica *replica, const struct sa *sa, const s
     return replica->hooks->listener_refusal(replica->ctx, sa);
 }
 
+/* True: some SSRC is known in another way from now on. */
+static bool merge_origins(struct sa *held, const struct sa *put)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < put->stream_count; i++) {
+        struct sa_stream *stream = sa_stream(held, put->stream[i].ssrc);
+
+        if (stream && stream->origin != put->stream[i].origin) {
+            stream->origin = put->stream[i].origin;
+            any = true;
+        }
+    }
+    return any;
+}
+
 /* What a packet is found and verified by is the same: what the packets have taught stays, what the
  * authority says is taken. */
-static void merge(struct sa *held, struct sa *put)
+static void merge(const struct replica *replica, struct sa *held, struct sa *put)
 {
     char *texts = held->texts;
 
@@ -239,6 +255,8 @@ static void merge(struct sa *held, struct sa *put)
     held->refused = false;
     if (held->rate.octets_per_second != put->rate.octets_per_second)
         rate_init(&held->rate, put->rate.octets_per_second);
+    if (merge_origins(held, put))
+        table_streams_added(replica->table, held);
 }
 
 static bool same_sender(const struct sa *a, const struct sa *b)
@@ -304,7 +322,6 @@ static void keep_history(struct sa *sa, const struct sa *held)
 
 static void keep_stream(struct sa_stream *stream, const struct sa_stream *known, bool index)
 {
-    stream->origin = known->origin;
     stream->stats = known->stats;
     if (index)
         stream->index = known->index;
@@ -559,11 +576,16 @@ static const char *make_room(struct replica *replica)
     return no_room(replica);
 }
 
-/* What was learned of one direction counts for the other, whatever the authority knows of it. */
-static void settle(const struct replica *replica, const struct sa *sa)
+/*
+ * What was learned of one direction counts for the other, whatever the authority knows of it: but
+ * not where a source is signalled anew. held: the earlier form of sa, or NULL.
+ */
+static void settle(const struct replica *replica, const struct sa *sa, const struct sa *held)
 {
     struct learn learn = {.table = replica->table, .rules = replica->rules};
 
+    if (held && held->bound[0] && held->source_print != sa->source_print)
+        learn_anew(&learn, sa, &held->source);
     learn_settle(&learn, sa);
 }
 
@@ -584,9 +606,9 @@ static void place(struct replica *replica, const struct placing *placing)
     } else {
         take_over(replica, sa, placing->held, placing->same);
         table_streams_added(replica->table, sa);
-        forget_row(replica, &row);
         append(replica, sa);
-        settle(replica, sa);
+        settle(replica, sa, placing->held);
+        forget_row(replica, &row);
         return;
     }
     put_back(replica, &row);
@@ -611,11 +633,11 @@ static void put(struct replica *replica, struct sa *sa, const struct srtp_key *k
             held->refused = true;
         refuse(replica, sa, ERR_FORBIDDEN, why);
     } else if (placing.same && same_place(held, sa)) {
-        merge(held, sa);
+        merge(replica, held, sa);
         count_left(replica, held, -1);
         unlink_sa(replica, held);
         append(replica, held);
-        settle(replica, held);
+        settle(replica, held, NULL);
     } else if (outside && !keyless && !placing.same &&
                (result = sa_open(sa, replica->engine, key)) < 0) {
         refuse(replica, sa, result,

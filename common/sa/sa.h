@@ -147,7 +147,7 @@ struct sa {
     struct sa_transport destination;
 
     struct addr hint; /* another address that it may send from: its signalling came from there */
-    uint32_t source_print;   /* the replica's: of source and hint as they were signalled */
+    uint32_t source_print;   /* of source and hint as they were signalled */
     uint32_t carried_ssrc;   /* of the last RTP packet that was sent on as RTP', 0 = none */
     uint64_t bound_heard_us; /* last verified RTP packet from the bound source */
     uint64_t moved_us;       /* when the source changed last, 0 = never */

@@ -593,6 +593,21 @@ void table_move_source(struct table *table, struct sa *sa, bool rtcp, const stru
     candidates_update(table->candidates, sa);
 }
 
+void table_change_begin(struct table *table, struct sa *sa)
+{
+    unlink_sources(table, sa);
+    for (unsigned i = 0; i < sa->stream_count; i++)
+        link_out(table, INDEX_SSRC, &sa->stream[i].by_ssrc);
+    *primes_of(table, sa->side) -= sa->encap_in == SA_ENCAP_RTP_PRIME;
+}
+
+void table_change_end(struct table *table, struct sa *sa)
+{
+    *primes_of(table, sa->side) += sa->encap_in == SA_ENCAP_RTP_PRIME;
+    link_sources(table, sa);
+    candidates_update(table->candidates, sa);
+}
+
 static void take_slot(struct table *table, struct sa *sa)
 {
     sa->slot = table->spare_count ? table->spare[--table->spare_count] : table->used++;

@@ -51,6 +51,13 @@ void table_streams_added(struct table *table, struct sa *sa);
 struct sa_stream *table_learn_ssrc(struct table *table, struct sa *sa, uint32_t ssrc);
 /* An SA in the table is found by another RTP (RTCP) address from now on, or, family 0, by none. */
 void table_move_source(struct table *table, struct sa *sa, bool rtcp, const struct addr *source);
+/*
+ * Around a change of source, bound, hint, source_policy, encap_in or streams of an SA in the table.
+ * In between it is found by id and label only. Neither allocates, neither can fail; whether
+ * others let it have them (table_conflict) can be asked in between.
+ */
+void table_change_begin(struct table *table, struct sa *sa);
+void table_change_end(struct table *table, struct sa *sa);
 /* The SA stays allocated and is the caller's. */
 void table_remove(struct table *table, struct sa *sa);
 /*

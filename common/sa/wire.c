@@ -416,7 +416,7 @@ static int judge(const struct reading *reading)
 }
 
 /* Not keyed: it tells two words of one authority apart, not strangers. */
-static uint32_t source_print(const struct sa *sa)
+uint32_t wire_source_print(const struct sa *sa)
 {
     static const struct hash_key key;
     uint8_t memory[128];
@@ -436,7 +436,7 @@ static void bind_source(const struct reading *reading)
 {
     struct sa *sa = reading->sa;
 
-    sa->source_print = source_print(sa);
+    sa->source_print = wire_source_print(sa);
     for (int rtcp = 0; rtcp < 2; rtcp++) {
         if (!reading->bound[rtcp].family || sa->source_policy == SOURCE_STRICT)
             continue;
@@ -488,6 +488,7 @@ int wire_get_saved_sa(struct reader *r, struct sa *sa, struct srtp_key *key)
     struct reading reading = {.sa = sa, .key = key};
     int result = get_fields(r, &reading);
 
+    sa->source_print = wire_source_print(sa);
     if (result == 0 && sa->side == SA_SIDE_EXTERNAL)
         result = remember_bound(&reading);
     else if (result == 0)

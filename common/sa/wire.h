@@ -33,6 +33,12 @@ int wire_get_sa(struct reader *r, struct sa *sa, struct srtp_key *key);
  */
 int wire_get_saved_sa(struct reader *r, struct sa *sa, struct srtp_key *key);
 
+/*
+ * Of where a sender sends from, as it was signalled: another one when that was signalled anew. sa
+ * has not been bound since.
+ */
+uint32_t wire_source_print(const struct sa *sa);
+
 /* SA-DELETE. */
 struct wire_delete {
     uint64_t id;

@@ -12,6 +12,7 @@ struct input {
     const char *text;
     size_t length, at;
     unsigned depth, values;
+    bool cut; /* more octets could have made it right */
     char *error;
 };
 
@@ -25,6 +26,7 @@ __attribute__((format(printf, 3, 4))) static json_t *refuse(struct input *in, si
     int n = snprintf(in->error, BENCODE_ERROR_SIZE, "octet %zu: ", at);
     va_list ap;
 
+    in->cut = in->cut || in->at >= in->length;
     va_start(ap, format);
     vsnprintf(in->error + n, BENCODE_ERROR_SIZE - (size_t)n, format, ap);
     va_end(ap);
@@ -98,6 +100,7 @@ static const char *read_octets(struct input *in, size_t *length)
     if (!read_digits(in, ':', BENCODE_OCTETS_MAX, &value))
         return NULL;
     if (value > in->length - in->at) {
+        in->cut = true;
         refuse(in, start, "a string of %llu octets, but %zu are left", (unsigned long long)value,
                in->length - in->at);
         return NULL;
@@ -226,7 +229,7 @@ int bencode_read(const char *text, size_t length, json_t **value, char error[BEN
         *value = NULL;
     }
     if (!*value)
-        return ERR_INVALID;
+        return in.cut ? ERR_TRUNCATED : ERR_INVALID;
     error[0] = '\0';
     return 0;
 }

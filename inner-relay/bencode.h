@@ -19,7 +19,8 @@ enum {
 
 /*
  * Reads one value, which must be all of the input. 0 and *value, owned by the caller; or negative,
- * *value NULL, and in error "octet 17: what is wrong". Where a key stands twice the first one
+ * *value NULL, and in error "octet 17: what is wrong"; ERR_TRUNCATED when more octets
+ * could make it right. Where a key stands twice the first one
  * counts.
  */
 int bencode_read(const char *text, size_t length, struct json_t **value,

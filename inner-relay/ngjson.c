@@ -81,12 +81,15 @@ int ngjson_read(const char *text, size_t length, json_t **value, char error[BENC
     if (rc < 0)
         return rc;
     *value = json_loadb(text, length, JSON_DECODE_ANY, &why);
-    if (*value)
-        error[0] = '\0';
-    else
+    rc = 0;
+    error[0] = '\0';
+    if (!*value) {
+        rc = json_error_code(&why) == json_error_premature_end_of_input ? ERR_TRUNCATED
+                                                                        : ERR_INVALID;
         snprintf(error, BENCODE_ERROR_SIZE, "octet %d: %s", why.position, describe(&why));
+    }
     wipe(&why, sizeof(why));
-    return *value ? 0 : ERR_INVALID;
+    return rc;
 }
 
 /* ---------------------------------------------------------------- writer */

@@ -76,6 +76,16 @@ int ngmessage_read(struct ngmessage *message, const char *body, size_t length,
     return rc;
 }
 
+bool ngmessage_is_whole(const char *body, size_t length)
+{
+    struct ngmessage message = {.cookie = NULL};
+    char error[BENCODE_ERROR_SIZE];
+    int rc = length > 0 ? ngmessage_read(&message, body, length, error) : ERR_TRUNCATED;
+
+    ngmessage_fini(&message);
+    return rc != ERR_TRUNCATED;
+}
+
 void ngmessage_fini(struct ngmessage *message)
 {
     json_decref(message->dict);

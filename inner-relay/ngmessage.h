@@ -34,6 +34,8 @@ int ngmessage_split(struct ngmessage *message, const char *data, size_t length, 
 /* 0, or negative with what is wrong, and where, in error. In both cases ngmessage_fini(). */
 int ngmessage_read(struct ngmessage *message, const char *body, size_t length,
                    char error[BENCODE_ERROR_SIZE]);
+/* On a stream nothing but the dictionary itself says where it ends. False: more octets may come. */
+bool ngmessage_is_whole(const char *body, size_t length);
 void ngmessage_fini(struct ngmessage *message);
 
 /*

@@ -135,6 +135,20 @@ static void take_options(const struct inner_settings *settings, struct inner_opt
     options->learns_ssrcs = settings->learning.ssrc == LEARNING_SSRC_LEARN;
 }
 
+static int start_calls(struct daemon *daemon, char *error, size_t error_size)
+{
+    struct relay *relay = relay_of(daemon);
+    struct call_options options = inner_call_options(settings_of(daemon));
+
+    relay->calls = calls_new(&relay->core, &options);
+    if (relay->calls)
+        relay->ng = ng_new(&relay->core, relay->calls, clock_now_us());
+    if (relay->ng)
+        return 0;
+    snprintf(error, error_size, "no memory for [signalling] max-calls = %u", options.max_calls);
+    return ERR_NOMEM;
+}
+
 static int start_core(struct daemon *daemon, char *error, size_t error_size)
 {
     const struct inner_settings *settings = settings_of(daemon);
@@ -177,6 +191,13 @@ static int start_core(struct daemon *daemon, char *error, size_t error_size)
     relay->core.listener_count = settings->listener_count;
     for (size_t i = 0; i < settings->listener_count; i++)
         media_describe(&settings->listeners[i], &relay->core.listeners[i]);
+    if (start_calls(daemon, error, error_size) < 0) {
+        calls_free(relay->calls);
+        inner_fini(&relay->core);
+        free(relay);
+        daemon->state = NULL;
+        return ERR_NOMEM;
+    }
     if (settings->state.file[0])
         relay->statefile = statefile_open(daemon->loop, &relay->core, settings->state.file,
                                           settings->state.max_age_us, settings->state.interval_us);
@@ -186,14 +207,39 @@ static int start_core(struct daemon *daemon, char *error, size_t error_size)
 static void stop_core(struct daemon *daemon)
 {
     statefile_close(relay_of(daemon)->statefile, !daemon->running);
+    ng_free(relay_of(daemon)->ng);
+    calls_free(relay_of(daemon)->calls);
     inner_fini(&relay_of(daemon)->core);
     free(daemon->state);
+}
+
+static char *on_ng(void *ctx, const struct ng_asker *asker, const char *request, size_t length,
+                   size_t *reply_length)
+{
+    struct relay *relay = relay_of(ctx);
+    char *reply =
+        ng_answer(relay->ng, asker, request, length, clock_wall_us(), clock_now_us(), reply_length);
+
+    if (table_work_due(relay->core.table))
+        daemon_has_work(ctx);
+    return reply;
+}
+
+static int start_ng(struct daemon *daemon, char *error, size_t error_size)
+{
+    const struct signalling_settings *settings = &settings_of(daemon)->signalling;
+    struct ngsocket_hooks hooks = {on_ng, daemon};
+
+    return ngsocket_open(&relay_of(daemon)->ngsocket, daemon->loop, &settings->ng,
+                         &settings->ng_allow, &hooks, error, error_size);
 }
 
 static void stop_tunnel(struct daemon *daemon)
 {
     struct relay *relay = relay_of(daemon);
 
+    ngsocket_close(relay->ngsocket);
+    relay->ngsocket = NULL;
     for (size_t i = 0; i < relay->core.link_count; i++) {
         connector_free(relay->links[i].connector, "the inner-relay stops");
         relay->links[i].connector = NULL;
@@ -228,16 +274,22 @@ static int start_tunnel(struct daemon *daemon, char *error, size_t error_size)
             return ERR_NOMEM;
         }
     }
-    return 0;
+    if (start_ng(daemon, error, error_size) == 0)
+        return 0;
+    stop_tunnel(daemon);
+    return ERR_SYSTEM;
 }
 
 static void reloaded(struct daemon *daemon)
 {
     const struct inner_settings *settings = settings_of(daemon);
     struct relay *relay = relay_of(daemon);
+    struct call_options calls = inner_call_options(settings);
 
     fill_addresses(daemon, &relay->core);
     take_options(settings, &relay->core.options);
+    calls_set_options(relay->calls, &calls);
+    ngsocket_set_allow(relay->ngsocket, &settings->signalling.ng_allow);
     if (relay->statefile)
         statefile_set_interval(relay->statefile, settings->state.interval_us);
     for (size_t i = 0; i < relay->core.link_count; i++) {
@@ -249,13 +301,15 @@ static void reloaded(struct daemon *daemon)
 
 static void tick(struct daemon *daemon, uint64_t now_us)
 {
-    (void)now_us;
     inner_tick(&relay_of(daemon)->core);
+    calls_tick(relay_of(daemon)->calls);
+    ng_tick(relay_of(daemon)->ng, now_us);
 }
 
 static bool work(struct daemon *daemon, uint64_t now_us)
 {
-    return inner_work(&relay_of(daemon)->core, now_us);
+    return inner_work(&relay_of(daemon)->core, now_us) ||
+           calls_work(relay_of(daemon)->calls, now_us);
 }
 
 static void share(const void *conf, struct daemon_shared *shared)

@@ -4,7 +4,10 @@
 
 #include "common/daemon/daemon.h"
 #include "common/tunnel/connector.h"
+#include "inner-relay/calls.h"
 #include "inner-relay/inner.h"
+#include "inner-relay/ng.h"
+#include "inner-relay/ngsocket.h"
 #include "inner-relay/settings.h"
 #include "inner-relay/statefile.h"
 
@@ -22,6 +25,9 @@ struct relay {
     struct forward
         *forwards[SETTINGS_FORWARDS_MAX + 1]; /* as the ini file has them; ended by NULL */
     struct statefile *statefile;              /* NULL: none is configured */
+    struct calls *calls;
+    struct ng *ng;
+    struct ngsocket *ngsocket;
 };
 
 static inline struct relay *relay_of(const void *daemon)

@@ -14,13 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/base/random.h"
+#include "common/daemon/unixsock.h"
 #include "common/tunnel/turn.h"
 
 enum {
@@ -56,17 +55,13 @@ struct control {
     struct ev_loop *loop;
     const struct control_command *commands;
     void *ctx;
-    int fd;
+    struct unixsock sock;
     ev_io accept;
     ev_timer accept_again;
     double idle;
     size_t reply_max;
     uint64_t lines;     /* run so far */
     unsigned line_turn; /* in which the last one was run */
-    gid_t group;
-    struct sockaddr_un address;
-    dev_t device; /* with inode: the socket file that is ours to remove */
-    ino_t inode;
     struct client clients[CONTROL_CLIENTS_MAX];
 };
 
@@ -451,7 +446,7 @@ static bool connection_allowed(const struct control *control, int fd)
     if (peer_groups(fd, &groups, &count, &heap) < 0)
         count = 0;
     peer = (struct control_peer){credentials.uid, credentials.gid, groups, count};
-    allowed = control_peer_allowed(&peer, geteuid(), control->group);
+    allowed = control_peer_allowed(&peer, geteuid(), control->sock.group);
     if (!allowed)
         log_info("user %u is not allowed to use the control socket", (unsigned)peer.uid);
     free(heap);
@@ -497,7 +492,7 @@ static void admit(struct control *control, int fd)
 static void on_accept(struct ev_loop *loop, ev_io *io, int events)
 {
     struct control *control = io->data;
-    int fd = accept4(control->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = accept4(control->sock.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
     (void)events;
     if (fd >= 0) {
@@ -537,105 +532,6 @@ static int find_group(const char *name, gid_t *gid, char *error, size_t error_si
     return ERR_NOT_FOUND;
 }
 
-static int set_address(struct sockaddr_un *address, const char *path, char *error,
-                       size_t error_size)
-{
-    size_t length = strlen(path);
-
-    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
-    if (length == 0 || length >= sizeof(address->sun_path)) {
-        snprintf(error, error_size, "the path of the control socket has %zu octets; 1 to %zu fit",
-                 length, sizeof(address->sun_path) - 1);
-        return ERR_TOO_LONG;
-    }
-    memcpy(address->sun_path, path, length + 1);
-    return 0;
-}
-
-/* The errno of connecting there: 0 when somebody listens. */
-static int probe(const struct sockaddr_un *address)
-{
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    int result = 0;
-
-    if (fd < 0 || connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0)
-        result = errno;
-    if (fd >= 0)
-        close(fd);
-    return result;
-}
-
-static int remove_stale(const struct sockaddr_un *address, char *error, size_t error_size)
-{
-    const char *path = address->sun_path;
-    struct stat st;
-    int result;
-
-    if (lstat(path, &st) < 0)
-        return 0; /* what else is wrong with the path, bind() says */
-    if (!S_ISSOCK(st.st_mode)) {
-        snprintf(error, error_size, "%s exists and is not a socket; it is left alone", path);
-        return ERR_EXISTS;
-    }
-    result = probe(address);
-    if (result == 0 || result == EAGAIN) {
-        snprintf(error, error_size, "%s: another daemon listens there", path);
-        return ERR_EXISTS;
-    }
-    if (result != ECONNREFUSED || unlink(path) < 0) {
-        snprintf(error, error_size, "%s: cannot replace the old socket: %s", path,
-                 strerror(result != ECONNREFUSED ? result : errno));
-        return ERR_SYSTEM;
-    }
-    return 0;
-}
-
-/*
- * Before listen() nobody can connect. fchmod() bounds the mode that bind()
- * gives to the file, so that it is never wider than 0660.
- */
-static int bind_socket(struct control *control, const char *group, gid_t gid, char *error,
-                       size_t error_size)
-{
-    const char *path = control->address.sun_path, *what = "cannot make the socket";
-    struct stat st;
-
-    control->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (control->fd < 0 || fchmod(control->fd, 0660) < 0 ||
-        bind(control->fd, (const struct sockaddr *)&control->address, sizeof(control->address)) < 0)
-        goto failed;
-    what = "cannot look at the new socket";
-    if (lstat(path, &st) < 0)
-        goto failed;
-    control->device = st.st_dev;
-    control->inode = st.st_ino;
-    control->group = st.st_gid;
-    if (group) {
-        what = "cannot give the socket to the group";
-        if (lchown(path, (uid_t)-1, gid) < 0)
-            goto failed;
-        control->group = gid;
-    }
-    what = "cannot open the socket to its group";
-    if (chmod(path, 0660) < 0 || listen(control->fd, CONTROL_CLIENTS_MAX) < 0)
-        goto failed;
-    return 0;
-
-failed:
-    snprintf(error, error_size, "%s: %s%s%s: %s", path, what, group ? " " : "", group ? group : "",
-             strerror(errno));
-    return ERR_SYSTEM;
-}
-
-static void remove_socket(const struct control *control)
-{
-    struct stat st;
-
-    if (control->inode != 0 && lstat(control->address.sun_path, &st) == 0 &&
-        st.st_dev == control->device && st.st_ino == control->inode)
-        unlink(control->address.sun_path);
-}
-
 static struct control *control_new(struct ev_loop *loop, const struct control_command *commands,
                                    void *ctx)
 {
@@ -646,7 +542,7 @@ static struct control *control_new(struct ev_loop *loop, const struct control_co
     control->loop = loop;
     control->commands = commands;
     control->ctx = ctx;
-    control->fd = -1;
+    control->sock.fd = -1;
     control->idle = CONTROL_IDLE_SECONDS;
     control->reply_max = CONTROL_REPLY_MAX;
     for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++) {
@@ -674,18 +570,14 @@ int control_open(struct control **control, struct ev_loop *loop, const char *pat
         snprintf(error, error_size, "out of memory");
         return ERR_NOMEM;
     }
-    rc = set_address(&made->address, path, error, error_size);
-    if (rc == 0 && group)
-        rc = find_group(group, &gid, error, error_size);
+    rc = group ? find_group(group, &gid, error, error_size) : 0;
     if (rc == 0)
-        rc = remove_stale(&made->address, error, error_size);
-    if (rc == 0)
-        rc = bind_socket(made, group, gid, error, error_size);
+        rc = unixsock_open(&made->sock, path, group, gid, CONTROL_CLIENTS_MAX, error, error_size);
     if (rc < 0) {
         control_close(made);
         return rc;
     }
-    ev_io_set(&made->accept, made->fd, EV_READ);
+    ev_io_set(&made->accept, made->sock.fd, EV_READ);
     ev_io_start(loop, &made->accept);
     *control = made;
     return 0;
@@ -701,9 +593,7 @@ void control_close(struct control *control)
     }
     ev_io_stop(control->loop, &control->accept);
     ev_timer_stop(control->loop, &control->accept_again);
-    if (control->fd >= 0)
-        close(control->fd);
-    remove_socket(control);
+    unixsock_close(&control->sock);
     free(control);
 }
 

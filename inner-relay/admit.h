@@ -13,6 +13,8 @@
 
 struct admit_request {
     enum sa_side side;
+    enum sa_side
+        to_side; /* where its packets go; 0: the other one. From one to the same: hairpin */
     enum source_policy source_policy; /* 0: as configured, or strict where nothing can be learned */
     struct sa_transport source;       /* may be unknown with a hint, or an open policy */
     struct addr hint;                 /* where its signalling came from; the port does not count */
@@ -79,7 +81,8 @@ uint8_t admit_source_family(const struct admit_request *request);
 
 /*
  * Fills in the source of an external sender, or the destination of an internal one: this peer's
- * address, or with "self" our own dmz-relay's, where sites meet. 0, or negative with error.
+ * address, or with "self" our own dmz-relay's, where sites meet. From outside to outside it is the
+ * destination where source or hint is known, else the source. 0, or negative with error.
  */
 int admit_peer(const struct inner *inner, const char *name, struct admit_request *request,
                struct admit_error *error);

@@ -119,9 +119,10 @@ static json_t *explained_direction(const struct explain_facts *facts, const stru
 
     for (unsigned line = 0; line < verdict->line_count; line++)
         json_array_append_new(hops, json_string(verdict->line[line]));
-    return json_pack("{s:I,s:s,s:s,s:s,s:s,s:o}", "id", (json_int_t)d->id, "side",
-                     sa_side_name(d->side), "cause", explain_word(verdict->cause), "text",
-                     verdict->text, "check", verdict->advice, "hops", hops);
+    return json_pack("{s:I,s:s,s:s,s:s,s:s,s:s,s:o}", "id", (json_int_t)d->id, "side",
+                     sa_side_name(d->side), "to_side", sa_side_name(d->to_side), "cause",
+                     explain_word(verdict->cause), "text", verdict->text, "check", verdict->advice,
+                     "hops", hops);
 }
 
 static json_t *explained_reply(const struct explain_facts *facts, const struct explained *out)
@@ -233,16 +234,27 @@ static int64_t read_number(struct reading *reading, const char *name, int64_t fa
     return json_integer_value(value);
 }
 
-static void read_side(struct reading *reading, enum sa_side *side)
+static bool parse_side(const char *text, enum sa_side *side)
 {
-    const char *text = json_string_value(member(reading, "side"));
-
     if (text && strcmp(text, "external") == 0)
         *side = SA_SIDE_EXTERNAL;
     else if (text && strcmp(text, "internal") == 0)
         *side = SA_SIDE_INTERNAL;
     else
+        return false;
+    return true;
+}
+
+static void read_sides(struct reading *reading, enum sa_side *side, enum sa_side *to_side)
+{
+    const json_t *to = member(reading, "to_side");
+
+    if (!parse_side(json_string_value(member(reading, "side")), side))
         complain(reading, "side", "external or internal is expected: where the sender is");
+    if (to && !parse_side(json_string_value(to), to_side))
+        complain(reading, "to_side",
+                 "external or internal is expected, where packets go; without it, the other side "
+                 "than side");
 }
 
 static void read_policy(struct reading *reading, enum source_policy *out)
@@ -395,7 +407,7 @@ static void read_transport(struct reading *reading, const char *rtp, const char 
 
 static void read_request(struct reading *reading, struct admit_request *request)
 {
-    read_side(reading, &request->side);
+    read_sides(reading, &request->side, &request->to_side);
     read_transport(reading, "source", "source_rtcp", "mux", &request->source);
     read_policy(reading, &request->source_policy);
     read_hint(reading, &request->hint);

@@ -86,6 +86,7 @@ static int fill(struct sa *sa, const struct inner *inner, const struct inner_lin
     sa->owner = link->number;
     sa->generation = 1;
     sa->side = request->side;
+    sa->hairpin = plan_far_side(request) == request->side;
     fill_addresses(sa, inner, request, plan);
     sa->suite = request->suite;
     rate_init(&sa->rate, request->rate ? request->rate : inner->options.sa_rate);
@@ -137,6 +138,9 @@ static int check_old(const struct inner_link *link, const struct admit_request *
     if (request->side != old->side)
         return admit_refuse(error, ERR_INVALID, "side", "the sender of an SA stays %s",
                             sa_side_name(old->side));
+    if (plan_far_side(request) != sa_to_side(old))
+        return admit_refuse(error, ERR_INVALID, "to_side", "the packets of an SA go %s, always",
+                            sa_to_side(old) == SA_SIDE_EXTERNAL ? "outside" : "inside");
     if (request->assign_ssrc != sa_is_assigned(old))
         return admit_refuse(error, ERR_INVALID, "assign_ssrc",
                             "a sender is given its SSRC when its SA is added, or never");
@@ -154,7 +158,7 @@ static int check_new(const struct inner *inner, const struct inner_link *link,
                             "SSRC %u is in use, or was a moment ago; admit_reserve_ssrc() would "
                             "give a free one",
                             request->assigned);
-    return judge_room(inner, link, error);
+    return judge_room(inner, link, request, error);
 }
 
 static int judge(struct inner *inner, const struct inner_link *link,

@@ -168,11 +168,19 @@ static bool is_in_the_way(const struct explain_end *out)
     }
 }
 
-/* The other relay, when packets come in. */
+static bool is_hairpin(const struct explain_direction *d)
+{
+    return d->to_side == d->side;
+}
+
+/* The other relay, when packets come in; of a hairpin the one where they came in. */
 static enum explain_cause diagnose_out(const struct explain_direction *d)
 {
     const struct explain_end *in = &d->in, *out = &d->out;
 
+    if (is_hairpin(d))
+        return is_recent(out->stray_age_us) && is_in_the_way(out) ? cause_out(out->stray_verdict)
+                                                                  : EXPLAIN_FLOWS;
     if (is_recent(out->stray_age_us) && (!flows(out) || is_in_the_way(out)))
         return cause_out(out->stray_verdict);
     if (flows(out))
@@ -187,8 +195,9 @@ static enum explain_cause diagnose(const struct explain_facts *facts,
 {
     enum explain_cause cause;
 
-    if (!facts->up)
-        return EXPLAIN_TUNNEL_DOWN;
+    /* What stays inside needs no dmz-relay. */
+    if (!facts->up && !(is_hairpin(d) && d->side == SA_SIDE_INTERNAL))
+        return is_hairpin(d) ? EXPLAIN_HAIRPIN_UNSEEN : EXPLAIN_TUNNEL_DOWN;
     if (d->refused[0])
         return EXPLAIN_REFUSED;
     cause = diagnose_in(d);
@@ -249,7 +258,9 @@ struct subject {
 
 static const char *relay_name(const struct subject *s, bool in)
 {
-    return (s->d->side == SA_SIDE_EXTERNAL) == in ? "dmz-relay" : "inner-relay";
+    enum sa_side side = in ? s->d->side : s->d->to_side;
+
+    return side == SA_SIDE_EXTERNAL ? "dmz-relay" : "inner-relay";
 }
 
 static const struct addr *source_of(const struct explain_direction *d)
@@ -521,11 +532,20 @@ static void line_of_tunnel(struct explain_verdict *out, const struct subject *s)
     say_state(&text, s);
 }
 
+/* It is no fault that the other relay sees nothing. */
+static void line_of_turn(struct explain_verdict *out, const struct subject *s)
+{
+    struct text text = next_line(out);
+
+    say(&text, "not through the tunnel: the %s sends the packets out again on the %s side",
+        relay_name(s, false), sa_side_name(s->d->to_side));
+}
+
 static void line_of_receiver(struct explain_verdict *out, const struct subject *s)
 {
     struct text text = next_line(out);
 
-    say(&text, "receiver %s ", s->d->side == SA_SIDE_EXTERNAL ? "inside," : "outside,");
+    say(&text, "receiver %s ", s->d->to_side == SA_SIDE_EXTERNAL ? "outside," : "inside,");
     say_destination(&text, s);
 }
 
@@ -537,8 +557,12 @@ static void explain_direction(const struct subject *s, struct explain_verdict *o
     fill(out->advice, causes[s->cause].advice, s);
     line_of_sender(out, s);
     line_of_end(out, s, true);
-    line_of_tunnel(out, s);
-    line_of_end(out, s, false);
+    if (is_hairpin(s->d)) {
+        line_of_turn(out, s);
+    } else {
+        line_of_tunnel(out, s);
+        line_of_end(out, s, false);
+    }
     line_of_receiver(out, s);
 }
 

@@ -136,6 +136,11 @@
       "The tunnel to the dmz-relay {dmz} is down ({state}){error}.",                               \
       "Look at relayctl status on both hosts, at the internal firewall (one TCP port, opened "     \
       "from inside), and at the certificates.")                                                    \
+    X(HAIRPIN_UNSEEN, "hairpin-unseen", 7,                                                         \
+      "Packets go from outside to outside by way of the dmz-relay {dmz} alone, and what it sees "  \
+      "of them is not known: the tunnel to it is down ({state}){error}.",                          \
+      "The dmz-relay keeps the SA for stale-hold, so the call may go on. Look at relayctl status " \
+      "on both hosts.")                                                                            \
     X(REFUSED, "refused", 9, "The dmz-relay {dmz} refuses this SA: {refused}.",                    \
       "Change what it names, here or in the dmz-relay's ini file, and add the SA again.")
 
@@ -161,7 +166,8 @@ struct explain_end {
 /* One SA. */
 struct explain_direction {
     uint64_t id;
-    enum sa_side side; /* of the sender */
+    enum sa_side side;    /* of the sender */
+    enum sa_side to_side; /* the same: a hairpin, whose in and out are one relay */
     enum source_policy policy;
     const char *refused;     /* "": it is not */
     struct addr source;      /* as signalled */

@@ -164,6 +164,29 @@ static void fill_outside(struct explain_direction *d, const struct inner_link *l
     d->from_site = is_from_site(link, sa);
 }
 
+/* From outside to outside only the dmz-relay sees the packets, and reports of them once. */
+static void fill_outside_only(struct explain_direction *d, const struct inner_link *link,
+                              const struct sa *sa, const struct sa *other, uint64_t now_us)
+{
+    const struct addr *learned = other ? far_bound(other, false) : NULL;
+
+    fill_outside(d, link, sa, now_us);
+    d->out = d->in;
+    if (learned)
+        d->destination = *learned;
+}
+
+/* From inside to inside, only this relay does. */
+static void fill_inside_only(struct explain_direction *d, const struct inner_link *link,
+                             const struct sa *sa, uint64_t now_us)
+{
+    if (sa->bound[0])
+        d->bound = sa->source.rtp;
+    fill_here(&d->in, sa, now_us);
+    d->out = d->in;
+    fill_listener_here(d, link->inner, sa, now_us);
+}
+
 /* The dmz-relay sends to where it hears the other direction from, once it does. */
 static void fill_inside(struct explain_direction *d, const struct inner_link *link,
                         const struct sa *sa, const struct sa *other, uint64_t now_us)
@@ -184,6 +207,7 @@ static void fill_direction(struct explain_direction *d, const struct inner_link 
 {
     *d = (struct explain_direction){.id = sa->id,
                                     .side = sa->side,
+                                    .to_side = sa_to_side(sa),
                                     .policy = sa->source_policy,
                                     .prime = sa->encap_in == SA_ENCAP_RTP_PRIME,
                                     .refused = sa_text(sa, SA_REFUSED),
@@ -196,7 +220,11 @@ static void fill_direction(struct explain_direction *d, const struct inner_link 
                                     .heard_age_us = EXPLAIN_NEVER};
     for (unsigned i = 0; i < sa->stream_count; i++)
         d->ssrc[i] = sa->stream[i].ssrc;
-    if (sa->side == SA_SIDE_EXTERNAL)
+    if (sa_stays_inside(sa))
+        fill_inside_only(d, link, sa, now_us);
+    else if (sa->hairpin)
+        fill_outside_only(d, link, sa, other, now_us);
+    else if (sa->side == SA_SIDE_EXTERNAL)
         fill_outside(d, link, sa, now_us);
     else
         fill_inside(d, link, sa, other, now_us);
@@ -210,7 +238,7 @@ void facts_gather(struct inner *inner, const struct sa *sa, struct explain_facts
     const struct sa *other = sa->reverse ? inner_find_sa(inner, sa->reverse) : NULL;
     bool up = link->session && session_state(link->session) == SESSION_UP;
 
-    if (other && (other->owner != sa->owner || other->side == sa->side))
+    if (other && (other->owner != sa->owner || !sa_may_be_reverse(other, sa)))
         other = NULL;
     *facts = (struct explain_facts){.dmz = link->name,
                                     .state = up ? "up" : "down",

@@ -5,6 +5,7 @@
 
 #include "common/base/err.h"
 #include "common/base/log.h"
+#include "common/sa/far.h"
 #include "common/sa/rekey.h"
 #include "common/sa/table.h"
 
@@ -130,13 +131,34 @@ void inner_delete(struct inner *inner, struct sa *sa, uint64_t now_us)
 
 /* ------------------------------------------------------------ media-timeout */
 
-/* An SA that has heard nothing yet counts from when it was added or restored, or since its timeout
- * changed. */
-static bool is_silent(const struct sa *sa, uint32_t timeout_s, uint64_t now_us)
+/*
+ * From outside to outside the dmz-relay says when it heard a packet last. It may know of later ones
+ * while its tunnel is down, and until it has reported after that: then this counts from now, or
+ * from when the tunnel came up.
+ */
+static uint64_t heard_far(const struct inner *inner, const struct sa *sa, uint64_t now_us)
 {
-    uint64_t heard_us =
-        sa->last_packet_us > sa->installed_us ? sa->last_packet_us : sa->installed_us;
+    const struct inner_link *link = &inner->links[sa->owner];
+    bool up = link->session && session_state(link->session) == SESSION_UP;
+    struct sa_report report;
+    uint64_t heard_us = 0;
 
+    if (far_get(sa, &report, NULL, now_us) && report.age_us < now_us)
+        heard_us = now_us - report.age_us;
+    if (!up)
+        return now_us;
+    return heard_us > link->changed_us ? heard_us : link->changed_us;
+}
+
+bool inner_is_silent(const struct inner *inner, const struct sa *sa, uint32_t timeout_s,
+                     uint64_t now_us)
+{
+    uint64_t heard_us = sa->last_packet_us;
+
+    if (sa->hairpin && sa->side == SA_SIDE_EXTERNAL)
+        heard_us = heard_far(inner, sa, now_us);
+    if (heard_us < sa->installed_us)
+        heard_us = sa->installed_us;
     return now_us - heard_us >= (uint64_t)timeout_s * 1000000;
 }
 
@@ -145,10 +167,10 @@ static bool is_over(struct inner *inner, const struct sa *sa, uint64_t now_us)
 {
     const struct sa *reverse;
 
-    if (sa->media_timeout_s == 0 || !is_silent(sa, sa->media_timeout_s, now_us))
+    if (sa->media_timeout_s == 0 || !inner_is_silent(inner, sa, sa->media_timeout_s, now_us))
         return false;
     reverse = sa->reverse ? inner_find_sa(inner, sa->reverse) : NULL;
-    return !reverse || is_silent(reverse, sa->media_timeout_s, now_us);
+    return !reverse || inner_is_silent(inner, reverse, sa->media_timeout_s, now_us);
 }
 
 /* Deletions take much longer than looks. */

@@ -109,6 +109,12 @@ bool inner_is_single(struct inner *inner, const struct sa *sa, uint64_t id);
  */
 void inner_tie(struct inner *inner, const struct sa *sa);
 void inner_untie(struct inner *inner, const struct sa *sa);
+/*
+ * Has no packet of it been accepted for so long, by whichever relay hears its sender first? One
+ * that has heard nothing yet counts from when it was added or restored, or its timeout changed.
+ */
+bool inner_is_silent(const struct inner *inner, const struct sa *sa, uint32_t timeout_s,
+                     uint64_t now_us);
 /* Deletes it here and on its dmz-relay. */
 void inner_delete(struct inner *inner, struct sa *sa, uint64_t now_us);
 

@@ -188,9 +188,30 @@ static int check_destination(const struct inner *inner, const struct admit_reque
                    : admit_refuse(error, ERR_INVALID, "to",
                                   "address and port of the receiver are needed, or as reverse an "
                                   "SA whose source is learned");
-    if (plan->back || (request->side == SA_SIDE_INTERNAL && plan->out == SA_ENCAP_RTP_PRIME))
+    if (plan->back ||
+        (plan_far_side(request) == SA_SIDE_EXTERNAL && plan->out == SA_ENCAP_RTP_PRIME))
         return 0;
     return judge_targets(inner, request, error);
+}
+
+/* What goes out where it came in; only the relay of that side ever sees it. */
+static int check_hairpin(const struct inner *inner, const struct inner_link *link,
+                         const struct admit_request *request, struct admit_error *error)
+{
+    if (request->destination.rtp.family &&
+        addr_equal(&request->source.rtp, &request->destination.rtp))
+        return admit_refuse(error, ERR_INVALID, "to", "packets would go back to their sender");
+    if (plan_is_keyless(inner, request->side))
+        return admit_refuse(error, ERR_FORBIDDEN, "to_side",
+                            "from outside to outside nothing goes with dmz-keys = keyless: the "
+                            "dmz-relay does not verify it, and nobody else sees it");
+    if (request->side == SA_SIDE_EXTERNAL && link->peer.version != 0 &&
+        !(link->peer.features & FEATURE_HAIRPIN))
+        return admit_refuse(error, ERR_UNSUPPORTED, "to_side",
+                            "dmz %s sends nothing from outside to outside: it is of an older "
+                            "version",
+                            link->name);
+    return 0;
 }
 
 static int check_inner_listener(const struct inner *inner, const char *name, uint8_t family,
@@ -239,27 +260,28 @@ static int check_listeners(const struct inner *inner, const struct inner_link *l
                            const struct admit_request *request, struct admit_error *error)
 {
     uint8_t in = admit_source_family(request), out = request->destination.rtp.family;
-    int result;
+    int result = request->side == SA_SIDE_EXTERNAL
+                     ? check_dmz_listener(link, request->listener, in, "listener", error)
+                     : check_inner_listener(inner, request->listener, in, "listener", error);
 
-    if (request->side == SA_SIDE_EXTERNAL) {
-        result = check_dmz_listener(link, request->listener, in, "listener", error);
-        return result < 0
-                   ? result
-                   : check_inner_listener(inner, request->to_listener, out, "to_listener", error);
-    }
-    result = check_inner_listener(inner, request->listener, in, "listener", error);
-    return result < 0 ? result
-                      : check_dmz_listener(link, request->to_listener, out, "to_listener", error);
+    if (result < 0)
+        return result;
+    return plan_far_side(request) == SA_SIDE_EXTERNAL
+               ? check_dmz_listener(link, request->to_listener, out, "to_listener", error)
+               : check_inner_listener(inner, request->to_listener, out, "to_listener", error);
 }
 
-int judge_room(const struct inner *inner, const struct inner_link *link, struct admit_error *error)
+int judge_room(const struct inner *inner, const struct inner_link *link,
+               const struct admit_request *request, struct admit_error *error)
 {
     size_t held = table_count_owner(inner->table, link->number);
 
     if (table_count(inner->table) >= table_max(inner->table))
         return admit_refuse(error, ERR_FULL, NULL, "all %zu SAs of [limits] max-sas are in use",
                             table_max(inner->table));
-    if (link->peer.version == 0)
+    /* The dmz-relay has no part in what stays inside. */
+    if (link->peer.version == 0 ||
+        (request->side == SA_SIDE_INTERNAL && plan_far_side(request) == SA_SIDE_INTERNAL))
         return 0;
     if (held >= link->peer.quota || held >= link->peer.capacity)
         return admit_refuse(error, ERR_FULL, NULL, "dmz %s takes no more than %zu SAs of this site",
@@ -277,6 +299,8 @@ int judge_request(const struct inner *inner, const struct inner_link *link,
         result = check_hint(request, error);
     if (result == 0)
         result = check_destination(inner, request, plan, error);
+    if (result == 0 && plan_far_side(request) == request->side)
+        result = check_hairpin(inner, link, request, error);
     if (result == 0)
         result = check_secret(inner, request, error);
     if (result == 0)

@@ -20,7 +20,8 @@ int judge_targets(const struct inner *inner, const struct admit_request *request
                   struct admit_error *error);
 
 /* Is there room for one more SA, here and at its dmz-relay? */
-int judge_room(const struct inner *inner, const struct inner_link *link, struct admit_error *error);
+int judge_room(const struct inner *inner, const struct inner_link *link,
+               const struct admit_request *request, struct admit_error *error);
 /* Do others let it have its source and SSRCs? sa is complete, and in no table. */
 int judge_place(const struct inner *inner, const struct sa *sa, struct admit_error *error);
 /* Is there another one that nothing tells it from? sa has its session. */

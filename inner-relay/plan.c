@@ -83,7 +83,7 @@ static int choose_encap(const struct hop *hop, enum sa_encap *encap, struct admi
 
 enum sa_side plan_far_side(const struct admit_request *request)
 {
-    return request->side == SA_SIDE_EXTERNAL ? SA_SIDE_INTERNAL : SA_SIDE_EXTERNAL;
+    return request->to_side ? request->to_side : sa_other_side(request->side);
 }
 
 static int choose_encaps(const struct inner *inner, const struct inner_link *link,
@@ -153,7 +153,8 @@ static bool goes_back(struct inner *inner, const struct inner_link *link,
 {
     const struct sa *reverse = table_by_id(inner->table, link->number, request->reverse);
 
-    return reverse && reverse->side != request->side && reverse->source_policy != SOURCE_STRICT &&
+    return reverse && reverse->side == plan_far_side(request) &&
+           sa_to_side(reverse) == request->side && reverse->source_policy != SOURCE_STRICT &&
            inner_is_single(inner, reverse, old ? old->id : 0);
 }
 
@@ -169,12 +170,19 @@ int plan_make(struct inner *inner, const struct inner_link *link,
     return result;
 }
 
+/* Is the peer the sender, and not the receiver? */
+static bool is_from_peer(const struct admit_request *request)
+{
+    if (request->side == SA_SIDE_INTERNAL || plan_far_side(request) == SA_SIDE_INTERNAL)
+        return request->side == SA_SIDE_EXTERNAL;
+    return !request->source.rtp.family && !request->hint.family;
+}
+
 /* Our own dmz-relay's address, as it said when it was connected. */
-static int find_self(const struct inner *inner, const struct admit_request *request,
+static int find_self(const struct inner *inner, const struct admit_request *request, bool from,
                      struct addr *rtp, struct admit_error *error)
 {
-    const char *listener =
-        request->side == SA_SIDE_EXTERNAL ? request->listener : request->to_listener;
+    const char *listener = from ? request->listener : request->to_listener;
     const struct inner_link *link = inner_find_link((struct inner *)(uintptr_t)inner, request->dmz);
     const struct hello_listener *own = link ? inner_link_listener(link, listener, 0) : NULL;
 
@@ -201,7 +209,7 @@ static int find_peer(const struct inner *inner, const char *name, struct addr *r
 int admit_peer(const struct inner *inner, const char *name, struct admit_request *request,
                struct admit_error *error)
 {
-    bool from = request->side == SA_SIDE_EXTERNAL;
+    bool from = is_from_peer(request);
     struct sa_transport *at = from ? &request->source : &request->destination;
     int result;
 
@@ -209,7 +217,7 @@ int admit_peer(const struct inner *inner, const char *name, struct admit_request
     if (at->rtp.family || at->rtcp.family)
         return admit_refuse(error, ERR_INVALID, "peer", "not together with %s, which it stands for",
                             from ? "source" : "to");
-    result = strcmp(name, PEERS_SELF) == 0 ? find_self(inner, request, &at->rtp, error)
+    result = strcmp(name, PEERS_SELF) == 0 ? find_self(inner, request, from, &at->rtp, error)
                                            : find_peer(inner, name, &at->rtp, error);
     if (result == 0 && !at->mux) {
         at->rtcp = at->rtp;

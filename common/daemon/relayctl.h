@@ -34,6 +34,7 @@ enum relayctl_group {
     X(HELP, "help", 'h', NULL, ALWAYS, "print this and exit")                                      \
     X(VERSION, "version", 'V', NULL, ALWAYS, "print the version and exit")                         \
     X(SIDE, "side", 0, "external|internal", SA, "where the sender is (required)")                  \
+    X(TO_SIDE, "to-side", 0, "external|internal", SA, "where its packets go; else the other side") \
     X(SOURCE, "source", 0, "IP:PORT", SA, "where its RTP comes from, by its SDP")                  \
     X(SOURCE_RTCP, "source-rtcp", 0, "IP:PORT", SA, "where its RTCP comes from (port + 1)")        \
     X(SOURCE_POLICY, "source-policy", 0, "POLICY", SA, "strict, hinted or open: may that change")  \

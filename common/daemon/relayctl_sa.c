@@ -210,6 +210,7 @@ static const struct rule key_rules[] = {
 
 static const struct rule sa_rules[] = {
     {OPTION_SIDE, true, check_side, 0, 0},
+    {OPTION_TO_SIDE, false, check_side, 0, 0},
     {OPTION_SOURCE_POLICY, false, check_policy, 0, 0},
     {OPTION_HINT, false, check_hint, 0, 0},
     {OPTION_SSRC, false, check_ssrc, 0, 0},
@@ -252,11 +253,25 @@ struct hop {
     bool from; /* the sender's */
 };
 
-/* --peer stands for the address that is outside. */
+static bool is_outside(const struct draft *draft, enum relayctl_option side, bool otherwise)
+{
+    const char *text = value_of(draft, side);
+
+    return text ? strcmp(text, "external") == 0 : otherwise;
+}
+
+/*
+ * --peer stands for the address that is outside: where both are, for that of the receiver once
+ * something is said of the sender's.
+ */
 static bool is_peers(const struct draft *draft, const struct hop *hop)
 {
-    return value_of(draft, OPTION_PEER) &&
-           hop->from == (strcmp(value_of(draft, OPTION_SIDE), "external") == 0);
+    bool from = is_outside(draft, OPTION_SIDE, false);
+    bool known = value_of(draft, OPTION_SOURCE) || value_of(draft, OPTION_HINT);
+
+    if (from && is_outside(draft, OPTION_TO_SIDE, false))
+        from = !known;
+    return value_of(draft, OPTION_PEER) && hop->from == from;
 }
 
 static int check_peers_hop(struct draft *draft, const struct hop *hop)

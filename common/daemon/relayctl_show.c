@@ -678,6 +678,7 @@ static const struct field fields[] = {
     {"site", "site", FIELD_PLAIN},
     {"dmz", "dmz-relay", FIELD_PLAIN},
     {"side", "sender's side", FIELD_PLAIN},
+    {"to_side", "goes to side", FIELD_PLAIN},
     {"listener", "listener", FIELD_PLAIN},
     {"source", "source RTP", FIELD_PLAIN},
     {"source_rtcp", "source RTCP", FIELD_PLAIN},
@@ -905,15 +906,24 @@ static void show_sentence(const char *title, const json_t *value, FILE *to)
         fprintf(to, "%s%s\n", title, text_of(value, text, sizeof(text)));
 }
 
+/* other: of a daemon that does not say. */
+static const char *side_text(const json_t *direction, const char *name, const char *other)
+{
+    const char *side = json_string_value(json_object_get(direction, name));
+
+    return strcmp(side ? side : other, "internal") == 0 ? "inside" : "outside";
+}
+
 static void show_direction(const json_t *direction, bool alone, FILE *to)
 {
     const json_t *hops = json_object_get(direction, "hops"), *hop;
-    const char *side = json_string_value(json_object_get(direction, "side"));
+    const char *from = side_text(direction, "side", "external");
     char id[CELL_SIZE], cause[CELL_SIZE];
     size_t i;
 
-    fprintf(to, "\nSA %s, from %s: %s\n", text_of(json_object_get(direction, "id"), id, sizeof(id)),
-            side && strcmp(side, "internal") == 0 ? "inside to outside" : "outside to inside",
+    fprintf(to, "\nSA %s, from %s to %s: %s\n",
+            text_of(json_object_get(direction, "id"), id, sizeof(id)), from,
+            side_text(direction, "to_side", strcmp(from, "inside") == 0 ? "external" : "internal"),
             text_of(json_object_get(direction, "cause"), cause, sizeof(cause)));
     if (!alone)
         show_sentence("  ", json_object_get(direction, "text"), to);

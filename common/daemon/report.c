@@ -443,12 +443,13 @@ json_t *report_sa(struct table *table, const struct sa *sa, const char *home, co
                   bool full)
 {
     json_t *row = json_pack(
-        "{s:o,s:s,s:s,s:s,s:o,s:o,s:o,s:I,s:o,s:o,s:o,s:o,s:o,s:s}", "id", number(sa->id), "side",
-        sa_side_name(sa->side), "call_id", sa_text(sa, SA_CALL_ID), home, home_name, "source",
-        address(&sa->source.rtp), "destination", address(&sa->destination.rtp), "ssrc", ssrcs(sa),
-        "label", (json_int_t)sa->label, "suite", text_or_null(sa->suite ? sa->suite->name : NULL),
-        "packets", number(sa->packets), "octets", number(sa->octets), "dropped",
-        number(dropped(sa->verdicts)), "last_packet", seconds_ago(sa->last_packet_us), "state",
+        "{s:o,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:I,s:o,s:o,s:o,s:o,s:o,s:s}", "id", number(sa->id),
+        "side", sa_side_name(sa->side), "to_side", sa_side_name(sa_to_side(sa)), "call_id",
+        sa_text(sa, SA_CALL_ID), home, home_name, "source", address(&sa->source.rtp), "destination",
+        address(&sa->destination.rtp), "ssrc", ssrcs(sa), "label", (json_int_t)sa->label, "suite",
+        text_or_null(sa->suite ? sa->suite->name : NULL), "packets", number(sa->packets), "octets",
+        number(sa->octets), "dropped", number(dropped(sa->verdicts)), "last_packet",
+        seconds_ago(sa->last_packet_us), "state",
         sa_text(sa, SA_REFUSED)[0] ? "refused" : "active");
 
     if (row)

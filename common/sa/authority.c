@@ -95,7 +95,7 @@ static void forget_oldest(struct authority *authority)
         authority->live_dead = dead->newer;
     authority->oldest_dead = dead->newer;
     *(dead->newer ? &dead->newer->older : &authority->newest_dead) = NULL;
-    if (authority->forgotten < dead->version)
+    if (!dead->untold && authority->forgotten < dead->version)
         authority->forgotten = dead->version;
     authority->dead_count--;
     free(dead);

@@ -486,13 +486,27 @@ void pair_run(struct pair *pair, uint64_t duration_us)
     }
 }
 
+/* Of what stays inside, and is the newest, it hears nothing. */
+static bool is_told(const struct authority *authority, const struct replica *replica)
+{
+    const struct sa *sa = authority->newest;
+
+    if (replica->version == authority->version)
+        return true;
+    if (authority->live_next || authority->live_dead || !sa || sa->version != authority->version)
+        return false;
+    while (sa && sa_stays_inside(sa))
+        sa = sa->older;
+    return !sa || replica->version >= sa->version;
+}
+
 bool pair_synced(const struct pair *pair, unsigned site)
 {
     const struct inner_link *link = &pair->site[site].inner->links[0];
     const struct replica *replica = &pair->dmz->sites[site].replica;
 
     return link->authority.sync == AUTHORITY_SYNCED && replica->epoch == link->authority.epoch &&
-           replica->version == link->authority.version && !replica_sweep_due(replica);
+           is_told(&link->authority, replica) && !replica_sweep_due(replica);
 }
 
 uint64_t pair_run_until_synced(struct pair *pair)
@@ -902,8 +916,10 @@ void pair_send_rtcp(struct pair_sender *sender)
 
 struct pair_out *pair_receiver(struct pair_sender *sender)
 {
-    return sender->side == SA_SIDE_EXTERNAL ? &sender->pair->site[sender->site].out
-                                            : &sender->pair->out;
+    enum sa_side to_side =
+        sender->request.to_side ? sender->request.to_side : sa_other_side(sender->side);
+
+    return to_side == SA_SIDE_INTERNAL ? &sender->pair->site[sender->site].out : &sender->pair->out;
 }
 
 void pair_expect_received(struct pair_sender *sender, bool rtcp)

@@ -229,7 +229,8 @@ START_TEST(test_half_a_core)
 END_TEST
 
 #define LIST_MEMBERS                                                                               \
-    "id side call_id site source destination ssrc label suite packets octets dropped last_packet " \
+    "id side to_side call_id site source destination ssrc label suite packets octets dropped "     \
+    "last_packet "                                                                                 \
     "state source_policy source_bound bound hint destination_learned"
 
 START_TEST(test_sas)

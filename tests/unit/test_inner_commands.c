@@ -272,6 +272,9 @@ static const struct {
     {"to", "7", NULL},
     {"to_rtcp", "\"8.8.8.8:5001\"", NULL},
     {"to_rtcp", "\"[fd00::9]:5001\"", NULL},
+    {"to_side", "\"outside\"", NULL},
+    {"to_side", "1", NULL},
+    {"to_side", "\"external\"", "to"}, /* which is inside */
     {"to_rtcp", "false", NULL},
     {"to_mux", "\"\"", NULL},
     {"rate", "-1", NULL},
@@ -532,7 +535,8 @@ END_TEST
 /* ------------------------------------------------------------ sa list, show, delete */
 
 #define LIST_MEMBERS                                                                               \
-    "id side call_id dmz source destination ssrc label suite packets octets dropped last_packet "  \
+    "id side to_side call_id dmz source destination ssrc label suite packets octets dropped "      \
+    "last_packet "                                                                                 \
     "state source_policy source_bound bound hint destination_learned"
 #define SHOW_MEMBERS                                                                               \
     LIST_MEMBERS " generation created source_rtcp source_mux destination_rtcp destination_mux "    \
@@ -713,7 +717,7 @@ START_TEST(test_explain)
         strstr(text_of(reply, "text"), "The tunnel to the dmz-relay east is down"));
     ck_assert_uint_eq(json_array_size(json_object_get(reply, "directions")), 1);
     direction = json_array_get(json_object_get(reply, "directions"), 0);
-    members_are(direction, "id side cause text check hops");
+    members_are(direction, "id side to_side cause text check hops");
     ck_assert_int_eq(number_of(direction, "id"), 1);
     ck_assert_uint_eq(json_array_size(json_object_get(direction, "hops")), 5);
     json_decref(reply);

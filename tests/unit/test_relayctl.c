@@ -884,6 +884,11 @@ static const struct {
     {" --side internal --peer other --to-mux --rtp-prime" SOURCE SUITE SSRC " --key " KEY,
      "{\"command\":\"sa-add\",\"side\":\"internal\",\"peer\":\"other\",\"to_mux\":true,"
      "\"rtp_prime\":true," SOURCE_JSON SUITE_JSON SSRC_JSON KEY_JSON "}"},
+    /* From outside to outside: the peer sends, or gets what somebody sends. */
+    {SIDE " --to-side external --peer other" SUITE TO SSRC " --key " KEY, SIDE_JSON
+     "\"to_side\":\"external\",\"peer\":\"other\"," SUITE_JSON TO_JSON SSRC_JSON KEY_JSON "}"},
+    {SIDE " --to-side external --peer other" SOURCE SUITE SSRC " --key " KEY, SIDE_JSON
+     "\"to_side\":\"external\",\"peer\":\"other\"," SOURCE_JSON SUITE_JSON SSRC_JSON KEY_JSON "}"},
     {SIDE SOURCE SUITE TO " --ssrc 0xdeadbeef,0,4294967295,0X10 --key " KEY,
      SIDE_JSON SOURCE_JSON SUITE_JSON TO_JSON "\"ssrc\":[3735928559,0,4294967295,16]," KEY_JSON
                                               "}"},

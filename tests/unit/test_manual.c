@@ -189,7 +189,7 @@ END_TEST
 
 static const char *const manual[] = {
     "dmz-relay.8",       "inner-relay.8",       "relayctl.8",     "dmz-relay.ini.5",
-    "inner-relay.ini.5", "media-relay-certs.8", "relay-tunnel.7",
+    "inner-relay.ini.5", "media-relay-certs.8", "relay-tunnel.7", "media-relay-ng.7",
 };
 enum { MANUAL = sizeof(manual) / sizeof(manual[0]) };
 

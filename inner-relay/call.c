@@ -32,6 +32,24 @@ void call_free(struct call *call)
 
 /* ------------------------------------------------------------ parties */
 
+static bool has_tag(const struct call *call, const char *tag)
+{
+    if (call_find_party(call, tag) >= 0)
+        return true;
+    for (unsigned i = 0; i < call->stage_count && tag[0]; i++) {
+        if (strcmp(call->stage[i]->to_tag, tag) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool call_has_tag(const struct call *call, const char *tag, const char *other_tag)
+{
+    if (call->restored || (!tag[0] && !other_tag[0]))
+        return true;
+    return has_tag(call, tag) || has_tag(call, other_tag);
+}
+
 int call_find_party(const struct call *call, const char *tag)
 {
     for (unsigned i = 0; i < call->party_count && tag[0]; i++) {
@@ -51,6 +69,7 @@ int call_add_party(struct call *call, const char *tag)
     if (!party)
         return ERR_NOMEM;
     party->partner = -1;
+    party->hub = -1;
     party->tag = strdup(tag);
     if (!party->tag) {
         free(party);
@@ -60,10 +79,11 @@ int call_add_party(struct call *call, const char *tag)
     return (int)call->party_count++;
 }
 
-/* A number of a party that stays, when another one is removed. */
-static void move_up(unsigned *number, unsigned removed)
+static void forget_party(int *number, int removed)
 {
-    if (*number > removed)
+    if (*number == removed)
+        *number = -1;
+    else if (*number > removed)
         (*number)--;
 }
 
@@ -79,18 +99,13 @@ void call_remove_party(struct call *call, unsigned number)
     memmove(&call->party[number], &call->party[number + 1],
             (call->party_count - number) * sizeof(struct call_party *));
     for (unsigned i = 0; i < call->party_count; i++) {
-        int *partner = &call->party[i]->partner;
-
-        if (*partner == (int)number)
-            *partner = -1;
-        else if (*partner > (int)number)
-            (*partner)--;
+        forget_party(&call->party[i]->partner, (int)number);
+        forget_party(&call->party[i]->hub, (int)number);
     }
     for (unsigned i = 0; i < call->stage_count; i++) {
-        if (call->stage[i]->answerer == number)
-            call->stage[i]->answered = false;
-        move_up(&call->stage[i]->offerer, number);
-        move_up(&call->stage[i]->answerer, number);
+        forget_party(&call->stage[i]->answerer, (int)number);
+        if (call->stage[i]->offerer > number)
+            call->stage[i]->offerer--;
     }
     free(gone->tag);
     free(gone);
@@ -126,6 +141,7 @@ static struct call_stage *new_stage(const char *to_tag, const char *branch, cons
     }
     memcpy(stage->sdp, sdp, sdp_length);
     stage->sdp_length = sdp_length;
+    stage->answerer = -1;
     return stage;
 }
 

@@ -33,6 +33,7 @@ struct call_party {
     uint8_t family;         /* that it is shown addresses of; 0: any */
     bool assign;            /* it is given its SSRCs */
     int partner;            /* the party that its media goes to; -1: none */
+    int hub;                /* the party that this one is a branch of; -1: none */
     unsigned line_count;
     struct call_line line[CALL_LINES_MAX];
 };
@@ -43,18 +44,20 @@ struct call_stage {
     char *to_tag, *branch; /* as they came with it; "": without */
     char *sdp;             /* with keys: it is wiped */
     size_t sdp_length;
-    uint64_t print;    /* of what was said: it tells repeats */
-    uint64_t serial;   /* rises with each offer of the call */
-    uint64_t at_us;    /* when it came */
-    enum sa_side side; /* of those that may answer */
-    bool side_said;    /* and is not just a guess */
-    bool direct;       /* the SDP is left alone: both are inside */
-    bool assign;       /* who is inside is given SSRCs */
-    uint8_t family;    /* that who answers is shown addresses of; 0: as the offerer's */
+    uint64_t print;  /* of what was said: it tells repeats */
+    uint64_t serial; /* rises with each offer of the call */
+    uint64_t at_us;  /* when it came, or was answered last */
+    enum sa_side offerer_side;
+    struct addr signalling; /* of the offerer */
+    enum sa_side side;      /* of those that may answer */
+    bool side_said;         /* and is not just a guess */
+    bool direct;            /* the SDP is left alone: both are inside */
+    bool assign;            /* who is inside is given SSRCs */
+    uint8_t family;         /* that who answers is shown addresses of; 0: as the offerer's */
     uint32_t assigned[CALL_LINES_MAX]; /* that were promised to who answers */
     bool answered;
     uint64_t answer_print; /* of the last answer, */
-    unsigned answerer;     /* of this party */
+    int answerer;          /* of this party, -1: which is gone */
 };
 
 struct call {
@@ -70,7 +73,8 @@ struct call {
     uint64_t serial, committed; /* of the last offer, and of the one committed last */
     bool answered;              /* something was committed */
     bool restored;              /* from the state file: its tags are not known */
-    size_t slot;                /* the table's, as the next two */
+    size_t reserved;            /* SAs that it may need yet */
+    uint32_t slot;              /* the table's, as the next two */
     struct call *next_by_id;
     uint64_t hash;
 };
@@ -80,6 +84,8 @@ struct call *call_new(const char *call_id);
 /* Wipes what it holds; its SAs are the caller's business. Accepts NULL. */
 void call_free(struct call *call);
 
+/* Is one of the tags a party's, or one that an offer is for? Any is where none is known. */
+bool call_has_tag(const struct call *call, const char *tag, const char *other_tag);
 /* -1: none has this tag. */
 int call_find_party(const struct call *call, const char *tag);
 /* Its number, or ERR_FULL, ERR_NOMEM. */

@@ -1,31 +1,75 @@
 #define LOG_MODULE "calls"
 #include "inner-relay/calls.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/err.h"
+#include "common/base/log.h"
+#include "common/sa/far.h"
+#include "inner-relay/leg.h"
 
-struct calls {
-    struct inner *inner;
-    struct call_options options;
-    struct calls_counts counts;
-};
+/* What one call of calls_work looks at and ends at most. */
+enum { AGE_LOOKS = 32, AGE_ENDINGS = 2 };
+
+int calls_refuse(struct call_error *error, int code, const char *format, ...)
+{
+    va_list ap;
+
+    error->code = code;
+    va_start(ap, format);
+    vsnprintf(error->text, sizeof(error->text), format, ap);
+    va_end(ap);
+    return code;
+}
+
+/* ------------------------------------------------------------ the table */
+
+static size_t buckets_for(size_t max)
+{
+    size_t count = 16;
+
+    while (count < max)
+        count *= 2;
+    return count;
+}
 
 struct calls *calls_new(struct inner *inner, const struct call_options *options)
 {
     struct calls *calls = calloc(1, sizeof(*calls));
+    size_t max = options->max_calls ? options->max_calls : 1, buckets = buckets_for(max);
 
     if (!calls)
         return NULL;
     calls->inner = inner;
     calls->options = *options;
+    calls->max = max;
+    calls->aging = max;
+    calls->key = hash_key_random();
+    calls->slot = calloc(max, sizeof(struct call *));
+    calls->free_slot = calloc(max, sizeof(uint32_t));
+    calls->bucket = calloc(buckets, sizeof(struct call *));
+    calls->bucket_mask = buckets - 1;
+    if (!calls->slot || !calls->free_slot || !calls->bucket) {
+        calls_free(calls);
+        return NULL;
+    }
+    for (size_t i = 0; i < max; i++)
+        calls->free_slot[i] = (uint32_t)(max - 1 - i);
     return calls;
 }
 
 void calls_free(struct calls *calls)
 {
+    if (!calls)
+        return;
+    for (size_t i = 0; i < calls->max && calls->slot; i++)
+        call_free(calls->slot[i]);
+    free(calls->slot);
+    free(calls->free_slot);
+    free(calls->bucket);
     free(calls);
 }
 
@@ -34,36 +78,80 @@ void calls_set_options(struct calls *calls, const struct call_options *options)
     calls->options = *options;
 }
 
-static int not_yet(struct call_error *error)
+struct call *calls_find(const struct calls *calls, const char *call_id, const char *tag,
+                        const char *other_tag)
 {
-    snprintf(error->text, sizeof(error->text), "calls are not taken yet");
-    return error->code = ERR_UNSUPPORTED;
+    uint64_t hash = hash_bytes(&calls->key, call_id, strlen(call_id));
+    struct call *call = calls->bucket[hash & calls->bucket_mask];
+
+    while (call && (call->hash != hash || strcmp(call->call_id, call_id) != 0 ||
+                    !call_has_tag(call, tag, other_tag)))
+        call = call->next_by_id;
+    return call;
 }
 
-int calls_offer(struct calls *calls, const struct call_request *request, uint64_t wall_us,
-                uint64_t now_us, struct call_reply *reply, struct call_error *error)
+size_t calls_count(const struct calls *calls)
 {
-    (void)calls;
-    (void)request;
-    (void)wall_us;
-    (void)now_us;
-    (void)reply;
-    return not_yet(error);
+    return calls->count;
 }
 
-int calls_answer(struct calls *calls, const struct call_request *request, uint64_t wall_us,
-                 uint64_t now_us, struct call_reply *reply, struct call_error *error)
+size_t calls_max(const struct calls *calls)
 {
-    return calls_offer(calls, request, wall_us, now_us, reply, error);
+    return calls->max;
 }
 
-int calls_delete(struct calls *calls, const struct call_request *request, uint64_t now_us,
-                 struct call_error *error)
+struct call *calls_next(const struct calls *calls, size_t *at)
 {
-    (void)calls;
-    (void)request;
-    (void)now_us;
-    return not_yet(error);
+    while (*at < calls->max) {
+        struct call *call = calls->slot[(*at)++];
+
+        if (call)
+            return call;
+    }
+    return NULL;
+}
+
+const struct calls_counts *calls_counts(const struct calls *calls)
+{
+    return &calls->counts;
+}
+
+struct call *calls_add(struct calls *calls, const char *call_id, uint64_t wall_us, uint64_t now_us)
+{
+    struct call *call = calls->count < calls->max ? call_new(call_id) : NULL;
+    struct call **bucket;
+
+    if (!call)
+        return NULL;
+    call->hash = hash_bytes(&calls->key, call_id, strlen(call_id));
+    call->number = ++calls->next_number;
+    call->created_us = call->signalled_us = wall_us;
+    call->began_us = call->heard_us = now_us;
+    call->slot = calls->free_slot[calls->max - ++calls->count];
+    calls->slot[call->slot] = call;
+    bucket = &calls->bucket[call->hash & calls->bucket_mask];
+    call->next_by_id = *bucket;
+    *bucket = call;
+    return call;
+}
+
+void calls_remove(struct calls *calls, struct call *call)
+{
+    struct call **link = &calls->bucket[call->hash & calls->bucket_mask];
+
+    while (*link != call)
+        link = &(*link)->next_by_id;
+    *link = call->next_by_id;
+    calls_reserve(calls, call, 0);
+    calls->slot[call->slot] = NULL;
+    calls->free_slot[calls->max - calls->count--] = call->slot;
+    call_free(call);
+}
+
+void calls_reserve(struct calls *calls, struct call *call, size_t count)
+{
+    calls->reserved = calls->reserved - call->reserved + count;
+    call->reserved = count;
 }
 
 void calls_reply_free(struct call_reply *reply)
@@ -73,54 +161,244 @@ void calls_reply_free(struct call_reply *reply)
     *reply = (struct call_reply){0};
 }
 
-struct call *calls_find(const struct calls *calls, const char *call_id, const char *tag,
-                        const char *other_tag)
-{
-    (void)calls;
-    (void)call_id;
-    (void)tag;
-    (void)other_tag;
-    return NULL;
-}
+/* ------------------------------------------------------------ ends */
 
-size_t calls_count(const struct calls *calls)
+void calls_drop_lines(struct calls *calls, struct call_party *party, unsigned from, uint64_t now_us)
 {
-    (void)calls;
-    return 0;
-}
+    for (unsigned i = from; i < party->line_count; i++) {
+        struct sa *sa = party->line[i].sa ? inner_find_sa(calls->inner, party->line[i].sa) : NULL;
 
-size_t calls_max(const struct calls *calls)
-{
-    return calls->options.max_calls;
-}
-
-struct call *calls_next(const struct calls *calls, size_t *at)
-{
-    (void)calls;
-    (void)at;
-    return NULL;
+        party->line[i].sa = 0;
+        if (sa)
+            inner_delete(calls->inner, sa, now_us);
+    }
 }
 
 void calls_end(struct calls *calls, struct call *call, uint64_t now_us)
 {
-    (void)calls;
-    (void)call;
-    (void)now_us;
+    for (unsigned i = 0; i < call->party_count; i++)
+        calls_drop_lines(calls, call->party[i], 0, now_us);
+    log_debug("call %llu ended", (unsigned long long)call->number);
+    calls_remove(calls, call);
+}
+
+/* Is there anything of the call left that may still become, or is, media? */
+static bool is_alive(const struct call *call, bool was_active)
+{
+    for (unsigned i = 0; i < call->stage_count; i++) {
+        if (!was_active || !call->stage[i]->answered)
+            return true;
+    }
+    for (unsigned i = 0; i < call->party_count; i++) {
+        if (call->party[i]->partner >= 0 || (!was_active && call->party[i]->hub >= 0))
+            return true;
+    }
+    return false;
+}
+
+/* One branch of a fork, or the only one, which is the call. */
+static void end_branch(struct calls *calls, struct call *call, unsigned branch, uint64_t now_us)
+{
+    struct call_party *party = call->party[branch];
+    int hub = party->hub;
+    bool was_active = hub >= 0 && call->party[hub]->partner == (int)branch;
+
+    if (was_active)
+        leg_park(calls, call, (unsigned)hub, now_us);
+    calls_drop_lines(calls, party, 0, now_us);
+    call_remove_party(call, branch);
+    if (!is_alive(call, was_active))
+        calls_end(calls, call, now_us);
+}
+
+/* The branch of the two parties; -1: neither is one of the other's. */
+static int branch_of(const struct call *call, int from, int to)
+{
+    if (from < 0 || to < 0)
+        return -1;
+    if (call->party[to]->hub == from)
+        return to;
+    return call->party[from]->hub == to ? from : -1;
+}
+
+static int end_by_tags(struct calls *calls, struct call *call, const struct call_request *request,
+                       uint64_t now_us, struct call_error *error)
+{
+    int from = call_find_party(call, request->from_tag);
+    int to = call_find_party(call, request->to_tag);
+    int branch = branch_of(call, from, to);
+
+    if (call->restored || (to >= 0 && branch < 0) ||
+        (to < 0 && !call->answered && call->stage_count <= 1)) {
+        calls_end(calls, call, now_us);
+        return 0;
+    }
+    if (branch < 0)
+        return calls_refuse(error, ERR_NOT_FOUND, "the call has no branch with this to-tag");
+    end_branch(calls, call, (unsigned)branch, now_us);
+    return 0;
+}
+
+static int find_branch(const struct call *call, const char *branch)
+{
+    for (unsigned i = 0; i < call->stage_count; i++) {
+        if (strcmp(call->stage[i]->branch, branch) == 0)
+            return (int)i;
+    }
+    return -1;
+}
+
+/* What was offered with this branch, and who answered it. */
+static int end_by_branch(struct calls *calls, struct call *call, const char *branch,
+                         uint64_t now_us, struct call_error *error)
+{
+    int i = find_branch(call, branch);
+    const struct call_stage *stage = i >= 0 ? call->stage[i] : NULL;
+    int answerer;
+
+    if (!stage && call->stage_count == 0) {
+        calls_end(calls, call, now_us);
+        return 0;
+    }
+    if (!stage)
+        return calls_refuse(error, ERR_NOT_FOUND, "the call has no branch with this via-branch");
+    if (call->stage_count == 1) {
+        calls_end(calls, call, now_us);
+        return 0;
+    }
+    answerer = stage->answerer;
+    if (answerer >= 0 && call->party[answerer]->hub >= 0) {
+        call_remove_stage(call, (unsigned)i);
+        end_branch(calls, call, (unsigned)answerer, now_us);
+        return 0;
+    }
+    call_remove_stage(call, (unsigned)i);
+    if (!is_alive(call, false))
+        calls_end(calls, call, now_us);
+    return 0;
+}
+
+static int end_one(struct calls *calls, struct call *call, const struct call_request *request,
+                   uint64_t now_us, struct call_error *error)
+{
+    if (request->via_branch[0])
+        return end_by_branch(calls, call, request->via_branch, now_us, error);
+    if (request->to_tag[0])
+        return end_by_tags(calls, call, request, now_us, error);
+    calls_end(calls, call, now_us);
+    return 0;
+}
+
+int calls_delete(struct calls *calls, const struct call_request *request, uint64_t now_us,
+                 struct call_error *error)
+{
+    struct call *call = calls_find(calls, request->call_id, request->from_tag, request->to_tag);
+    bool all = !request->from_tag[0] && !request->to_tag[0] && !request->via_branch[0];
+    int result;
+
+    *error = (struct call_error){0};
+    if (!call)
+        return calls_refuse(error, ERR_NOT_FOUND, "there is no call with this call-id and tag");
+    do
+        result = end_one(calls, call, request, now_us, error);
+    while (all && (call = calls_find(calls, request->call_id, "", "")));
+    if (result == 0)
+        calls->counts.deletes++;
+    return result;
+}
+
+/* ------------------------------------------------------------ timeouts */
+
+/* Microseconds since a packet of this SA verified; UINT64_MAX: none yet. A hairpin's packets are
+ * verified at the dmz-relay only, which reports them. */
+static uint64_t silence(const struct sa *sa, uint64_t now_us)
+{
+    uint64_t here = sa->last_packet_us ? now_us - sa->last_packet_us : UINT64_MAX;
+    struct sa_report report;
+
+    if (!sa->hairpin || !far_get(sa, &report, NULL, now_us))
+        return here;
+    return report.age_us < here ? report.age_us : here;
+}
+
+static void hear_media(const struct calls *calls, struct call *call, uint64_t now_us)
+{
+    for (unsigned i = 0; i < call->party_count; i++) {
+        const struct call_party *party = call->party[i];
+
+        for (unsigned k = 0; k < party->line_count; k++) {
+            const struct sa *sa =
+                party->line[k].sa ? inner_find_sa(calls->inner, party->line[k].sa) : NULL;
+            uint64_t since = sa ? silence(sa, now_us) : UINT64_MAX;
+
+            if (since < now_us && now_us - since > call->heard_us)
+                call->heard_us = now_us - since;
+        }
+    }
+}
+
+static void forget_offers(const struct calls *calls, struct call *call, uint64_t now_us)
+{
+    for (unsigned i = call->stage_count; i-- > 0;) {
+        if (now_us - call->stage[i]->at_us >= calls->options.offer_timeout_us)
+            call_remove_stage(call, i);
+    }
+}
+
+static bool has_sas(const struct call *call)
+{
+    for (unsigned i = 0; i < call->party_count; i++) {
+        for (unsigned k = 0; k < call->party[i]->line_count; k++) {
+            if (call->party[i]->line[k].sa)
+                return true;
+        }
+    }
+    return false;
+}
+
+static bool is_silent(const struct calls *calls, struct call *call, uint64_t now_us)
+{
+    uint64_t timeout_us = calls->options.media_timeout_us;
+
+    if (timeout_us == 0 || !call->answered || !has_sas(call) || call_is_held(call))
+        return false;
+    if (now_us - call->heard_us < timeout_us)
+        return false;
+    hear_media(calls, call, now_us);
+    return now_us - call->heard_us >= timeout_us;
+}
+
+/* Why it is over; NULL: it is not. */
+static const char *over_because(const struct calls *calls, struct call *call, uint64_t now_us)
+{
+    forget_offers(calls, call, now_us);
+    if (!call->answered && call->stage_count == 0)
+        return "its offer was not answered in time";
+    if (calls->options.call_max_us && now_us - call->began_us >= calls->options.call_max_us)
+        return "it is older than [signalling] call-max";
+    return is_silent(calls, call, now_us) ? "no media came for [limits] media-timeout" : NULL;
 }
 
 void calls_tick(struct calls *calls)
 {
-    (void)calls;
+    if (calls->aging >= calls->max)
+        calls->aging = 0;
 }
 
 bool calls_work(struct calls *calls, uint64_t now_us)
 {
-    (void)calls;
-    (void)now_us;
-    return false;
-}
+    unsigned looks = AGE_LOOKS, endings = AGE_ENDINGS;
 
-const struct calls_counts *calls_counts(const struct calls *calls)
-{
-    return &calls->counts;
+    for (; calls->aging < calls->max && looks > 0 && endings > 0; looks--) {
+        struct call *call = calls_next(calls, &calls->aging);
+        const char *why = call ? over_because(calls, call, now_us) : NULL;
+
+        if (!why)
+            continue;
+        log_info("call %llu ended: %s", (unsigned long long)call->number, why);
+        calls->counts.timeouts++;
+        calls_end(calls, call, now_us);
+        endings--;
+    }
+    return calls->aging < calls->max;
 }

@@ -15,12 +15,11 @@
 #include <jansson.h>
 
 #include "common/base/addr.h"
+#include "common/base/hash.h"
 #include "common/sa/sa.h"
 #include "inner-relay/call.h"
 #include "inner-relay/callconf.h"
 #include "inner-relay/inner.h"
-
-struct calls;
 
 /* What offer, answer, delete and query say. Texts are never NULL; "": absent. */
 struct call_request {
@@ -47,6 +46,26 @@ struct call_reply {
 struct call_error {
     int code; /* as it is returned. ERR_FULL: load limit, the next relay may take the call */
     char text[192];
+};
+
+/* Since the start. */
+struct calls_counts {
+    uint64_t offers, answers, deletes; /* that were taken */
+    uint64_t refused, load_limit;      /* with an error; of those with ERR_FULL */
+    uint64_t timeouts;                 /* calls that ended by themselves */
+};
+struct calls {
+    struct inner *inner;
+    struct call_options options;
+    struct calls_counts counts;
+    struct call **slot;  /* max of them */
+    uint32_t *free_slot; /* max - count of them */
+    struct call **bucket;
+    size_t max, count, bucket_mask;
+    size_t reserved; /* SAs that staged calls may need */
+    uint64_t next_number;
+    struct hash_key key;
+    size_t aging; /* the next slot to look at; max: the round is done */
 };
 
 /* Options are copied. NULL without memory. */
@@ -95,12 +114,26 @@ void calls_tick(struct calls *calls);
 /* A piece of the round: what has timed out ends. False: it is done. */
 bool calls_work(struct calls *calls, uint64_t now_us);
 
-/* Since the start. */
-struct calls_counts {
-    uint64_t offers, answers, deletes; /* that were taken */
-    uint64_t refused, load_limit;      /* with an error; of those with ERR_FULL */
-    uint64_t timeouts;                 /* calls that ended by themselves */
-};
 const struct calls_counts *calls_counts(const struct calls *calls);
+
+/* --- for offer.c and answer.c: */
+
+/* Has it what each needs, and nothing too long? 0, or negative with error, which is reset. */
+int calls_check_request(const struct call_request *request, struct call_error *error);
+/* Of all that is said in it: the same again has the same one. */
+uint64_t calls_print(const struct calls *calls, const struct call_request *request);
+
+/* Fills in error. Returns code. */
+int calls_refuse(struct call_error *error, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* A new call, without parties. NULL: no room or no memory. */
+struct call *calls_add(struct calls *calls, const char *call_id, uint64_t wall_us, uint64_t now_us);
+/* Its SAs stay. */
+void calls_remove(struct calls *calls, struct call *call);
+/* How many SAs it may need yet. */
+void calls_reserve(struct calls *calls, struct call *call, size_t count);
+/* Deletes the SAs of a party, from this m= line on. */
+void calls_drop_lines(struct calls *calls, struct call_party *party, unsigned from,
+                      uint64_t now_us);
 
 #endif

@@ -133,6 +133,7 @@ void core_introduce(struct core *core, unsigned link, uint32_t capacity, uint32_
     *peer = (struct hello){.version = 1, .capacity = capacity, .quota = quota, .listener_count = 2};
     snprintf(peer->listener[0].name, sizeof(peer->listener[0].name), "out4");
     snprintf(peer->listener[1].name, sizeof(peer->listener[1].name), "out6");
+    peer->listener[0].m_line = peer->listener[1].m_line = -1;
     peer->listener[0].advertise = address("203.0.113.7:5004");
     peer->listener[1].advertise = address("[2001:db8::7]:5004");
 }

@@ -1,0 +1,503 @@
+#define LOG_MODULE "calls"
+#include "inner-relay/leg.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/err.h"
+#include "common/base/log.h"
+#include "common/base/random.h"
+#include "common/sa/table.h"
+#include "inner-relay/callsdp.h"
+#include "inner-relay/side.h"
+
+/* What b= says of the receiver's wishes is no promise of the sender's: it may send more. */
+enum { RATE_MARGIN = 4, RATE_LEAST = 64000 };
+
+struct leg *leg_new(struct calls *calls, struct call *call)
+{
+    struct leg *leg = calloc(1, sizeof(*leg));
+
+    if (!leg)
+        return NULL;
+    leg->calls = calls;
+    leg->call = call;
+    return leg;
+}
+
+void leg_free(struct leg *leg)
+{
+    if (!leg)
+        return;
+    wipe(leg, sizeof(*leg));
+    free(leg);
+}
+
+static struct sa *sa_of(const struct leg *leg, const struct call_party *party, unsigned line)
+{
+    uint64_t id = line < party->line_count ? party->line[line].sa : 0;
+
+    return id ? inner_find_sa(leg->calls->inner, id) : NULL;
+}
+
+/* ------------------------------------------------------------ what both have said */
+
+static int refuse_line(struct call_error *error, int code, unsigned line, const char *why)
+{
+    return calls_refuse(error, code, "m= line %u: %s", line, why);
+}
+
+/* The answer's line chooses; the offer's line with its tag is the offerer's key (RFC 4568). */
+static int plan_crypto(struct leg *leg, unsigned line, struct call_error *error)
+{
+    const struct sdp_media *offer = &leg->end[0].sdp.media[line];
+    const struct sdp_media *answer = &leg->end[1].sdp.media[line];
+    const struct sdes *chosen = callsdp_usable(answer), *offered;
+
+    if (!chosen)
+        return refuse_line(error, ERR_UNSUPPORTED, line,
+                           answer->crypto_count > 0 ? answer->crypto[0].unusable
+                                                    : "the answer has no a=crypto line");
+    offered = sdp_crypto(offer, chosen->tag);
+    if (!offered)
+        return refuse_line(error, ERR_INVALID, line,
+                           "the answer's a=crypto has a tag that was not offered");
+    if (offered->unusable)
+        return refuse_line(error, ERR_UNSUPPORTED, line, offered->unusable);
+    if (offered->suite != chosen->suite)
+        return refuse_line(error, ERR_INVALID, line,
+                           "the answer's a=crypto has another suite than that tag was offered "
+                           "with");
+    leg->end[0].crypto[line] = offered;
+    leg->end[1].crypto[line] = chosen;
+    return 0;
+}
+
+static bool is_known(const struct addr *addr)
+{
+    return addr->family && addr_kind(addr) != ADDR_UNSPECIFIED;
+}
+
+/* Hold with 0.0.0.0 does not say that the phone is elsewhere. */
+static void plan_at(struct leg *leg, struct leg_end *end, unsigned line)
+{
+    const struct sdp_media *media = &end->sdp.media[line];
+    struct sa_transport *at = &end->at[line];
+
+    at->mux = leg->mux[line];
+    if (!is_known(&media->rtp_addr)) {
+        if (line < end->party->line_count)
+            *at = end->party->line[line].at;
+        return;
+    }
+    at->rtp = media->rtp_addr;
+    if (!at->mux && is_known(&media->rtcp_addr))
+        at->rtcp = media->rtcp_addr;
+}
+
+static bool is_told(const struct leg_end *end)
+{
+    return end->assign && end->side == SA_SIDE_INTERNAL;
+}
+
+/* An address outside that nothing may be sent to is a hint: media goes to where the party is heard.
+ */
+static bool is_hint_only(const struct leg *leg, const struct leg_end *end,
+                         const struct sa_transport *at)
+{
+    const struct inner *inner = leg->calls->inner;
+
+    if (end->side != SA_SIDE_EXTERNAL || inner->options.source_policy == SOURCE_STRICT ||
+        side_place(inner, leg->call->link, &at->rtp) == SIDE_PEER)
+        return false;
+    return target_refusal(&inner->rules, end->side, &at->rtp) ||
+           (!at->mux && at->rtcp.family && target_refusal(&inner->rules, end->side, &at->rtcp));
+}
+
+static uint32_t rate_of(const struct leg *leg, unsigned line)
+{
+    uint32_t a = leg->end[0].sdp.media[line].bandwidth, b = leg->end[1].sdp.media[line].bandwidth;
+    uint64_t rate = (uint64_t)(a > b ? a : b) * RATE_MARGIN;
+    uint32_t most = leg->calls->inner->options.sa_rate;
+
+    if (rate == 0)
+        return 0;
+    rate = rate < RATE_LEAST ? RATE_LEAST : rate;
+    return most && rate > most ? most : (uint32_t)rate;
+}
+
+/* For display: what the tunnel carries of it is printable, and not as long. */
+static void copy_call_id(const char *call_id, char out[CALL_ID_SIZE])
+{
+    size_t i = 0;
+
+    for (; call_id[i] && i < CALL_ID_SIZE - 1; i++)
+        out[i] = call_id[i] < 0x20 || call_id[i] > 0x7e ? '?' : call_id[i];
+    out[i] = '\0';
+}
+
+static void name_listener(const struct leg *leg, enum sa_side side, unsigned line, uint8_t family,
+                          char name[NAME_SIZE])
+{
+    struct side_shown shown;
+
+    if (side_shown(leg->calls->inner, leg->call->link, side, line, family, &shown) == 0)
+        memcpy(name, shown.name, NAME_SIZE);
+}
+
+static void plan_ssrcs(const struct leg *leg, const struct leg_end *end, unsigned line,
+                       struct admit_request *request)
+{
+    const struct sdp_media *media = &end->sdp.media[line];
+
+    (void)leg;
+    if (is_told(end)) {
+        request->assign_ssrc = true;
+        request->assigned = end->assigned[line];
+        return;
+    }
+    request->ssrc_count = media->ssrc_count;
+    memcpy(request->ssrc, media->ssrc, media->ssrc_count * sizeof(media->ssrc[0]));
+}
+
+static void plan_request(struct leg *leg, unsigned line, unsigned from)
+{
+    const struct leg_end *sender = &leg->end[from], *receiver = &leg->end[!from];
+    struct admit_request *request = &leg->request[line][from];
+
+    request->side = sender->side;
+    request->source = sender->at[line];
+    request->hint = sender->signalling;
+    request->hint.port = 0;
+    request->destination.mux = leg->mux[line];
+    if (receiver->at[line].rtp.family && !is_hint_only(leg, receiver, &receiver->at[line]))
+        request->destination = receiver->at[line];
+    request->no_destination = true;
+    request->suite = sender->crypto[line]->suite;
+    request->key = sender->crypto[line]->key;
+    plan_ssrcs(leg, sender, line, request);
+    request->rate = rate_of(leg, line);
+    copy_call_id(leg->call->call_id, request->call_id);
+    request->media_index = (uint8_t)line;
+    name_listener(leg, sender->side, line, admit_source_family(request), request->listener);
+    name_listener(leg, receiver->side, line, receiver->at[line].rtp.family, request->to_listener);
+    snprintf(request->dmz, sizeof(request->dmz), "%s",
+             leg->calls->inner->links[leg->call->link].name);
+}
+
+static void plan_assigned(const struct leg *leg, struct leg_end *end, unsigned line)
+{
+    const struct call_party *party = end->party;
+
+    if (!is_told(end) || end->assigned[line])
+        return;
+    if (line < party->line_count)
+        end->assigned[line] = party->line[line].assigned;
+    if (!end->assigned[line])
+        end->assigned[line] = admit_reserve_ssrc(leg->calls->inner);
+}
+
+static int plan_line(struct leg *leg, unsigned line, struct call_error *error)
+{
+    const struct sdp_media *offer = &leg->end[0].sdp.media[line];
+    const struct sdp_media *answer = &leg->end[1].sdp.media[line];
+    int result;
+
+    if (offer->port && answer->port && offer->rtp != answer->rtp)
+        return refuse_line(error, ERR_INVALID, line, "RTP on one side only");
+    leg->wanted[line] = !leg->direct && callsdp_is_media(offer) && callsdp_is_media(answer);
+    if (!leg->wanted[line])
+        return 0;
+    leg->mux[line] = offer->mux && answer->mux;
+    result = plan_crypto(leg, line, error);
+    for (unsigned i = 0; i < 2 && result == 0; i++) {
+        plan_at(leg, &leg->end[i], line);
+        plan_assigned(leg, &leg->end[i], line);
+    }
+    for (unsigned i = 0; i < 2 && result == 0; i++)
+        plan_request(leg, line, i);
+    return result;
+}
+
+int leg_plan(struct leg *leg, struct call_error *error)
+{
+    int result = 0;
+
+    leg->count = leg->end[0].sdp.media_count;
+    if (leg->end[1].sdp.media_count != leg->count)
+        return calls_refuse(error, ERR_INVALID, "the answer has %u m= lines, and the offer %u",
+                            leg->end[1].sdp.media_count, leg->count);
+    for (unsigned i = 0; i < leg->count && result == 0; i++)
+        result = plan_line(leg, i, error);
+    return result;
+}
+
+/* ------------------------------------------------------------ an SA as a request */
+
+/* What would make it what it is. */
+static void describe(const struct leg *leg, const struct sa *sa, const struct call_party *party,
+                     struct admit_request *request)
+{
+    const struct call_line *line = &party->line[sa->media_index];
+
+    *request = (struct admit_request){.side = sa->side,
+                                      .source_policy = sa->source_policy,
+                                      .source = line->at,
+                                      .hint = party->signalling,
+                                      .destination = sa->destination,
+                                      .suite = sa->suite,
+                                      .assign_ssrc = sa_is_assigned(sa),
+                                      .no_destination = true,
+                                      .rate = sa->rate.octets_per_second,
+                                      .media_index = sa->media_index,
+                                      .reverse = sa->reverse};
+    request->hint.port = 0;
+    if (sa->srtp)
+        (void)srtp_session_key(sa->srtp, SRTP_KEY_MASTER, &request->key);
+    for (unsigned i = 0; i < sa->stream_count; i++) {
+        if (sa->stream[i].origin == SSRC_ORIGIN_SIGNALLED)
+            request->ssrc[request->ssrc_count++] = sa->stream[i].ssrc;
+    }
+    if (request->assign_ssrc)
+        request->assigned = sa->stream[0].ssrc;
+    snprintf(request->call_id, sizeof(request->call_id), "%s", sa_text(sa, SA_CALL_ID));
+    snprintf(request->listener, sizeof(request->listener), "%s", sa_text(sa, SA_LISTENER_IN));
+    snprintf(request->to_listener, sizeof(request->to_listener), "%s",
+             sa_text(sa, SA_LISTENER_OUT));
+    snprintf(request->dmz, sizeof(request->dmz), "%s", leg->calls->inner->links[sa->owner].name);
+}
+
+/* ------------------------------------------------------------ making it so */
+
+/* Sides and the dmz-relay of an SA cannot change: another one takes its place. */
+static bool can_stay(const struct leg *leg, const struct sa *sa,
+                     const struct admit_request *request)
+{
+    return sa && sa->side == request->side && sa->owner == leg->call->link &&
+           sa_is_assigned(sa) == request->assign_ssrc &&
+           (!request->assign_ssrc || sa->stream[0].ssrc == request->assigned);
+}
+
+static struct sa *old_of(const struct leg *leg, unsigned line, unsigned from)
+{
+    struct sa *sa = sa_of(leg, leg->end[from].party, line);
+
+    return can_stay(leg, sa, &leg->request[line][from]) ? sa : NULL;
+}
+
+static int refused(const struct admit_error *why, int code, unsigned line, unsigned from,
+                   struct call_error *error)
+{
+    return calls_refuse(error, code, "m= line %u, what the %s sends: %s%s%s", line,
+                        from ? "answerer" : "offerer", why->field ? why->field : "",
+                        why->field ? ": " : "", why->text);
+}
+
+/* One more than one SA each is checked by admit(). */
+static int check_room(const struct leg *leg, size_t wanted, struct call_error *error)
+{
+    const struct inner *inner = leg->calls->inner;
+
+    if (table_count(inner->table) + wanted > table_max(inner->table))
+        return calls_refuse(error, ERR_FULL, "[limits] max-sas = %zu leaves no room for the call",
+                            table_max(inner->table));
+    return 0;
+}
+
+static int check(const struct leg *leg, struct call_error *error)
+{
+    struct admit_error why;
+    size_t wanted = 0;
+
+    for (unsigned line = 0; line < leg->count; line++) {
+        for (unsigned from = 0; from < 2 && leg->wanted[line]; from++) {
+            struct sa *sa = sa_of(leg, leg->end[from].party, line), *old = old_of(leg, line, from);
+            int result = 0;
+
+            /* One that goes would be in the way of its own successor. */
+            if (!sa || old)
+                result = admit_check(leg->calls->inner, &leg->request[line][from], old, &why);
+            if (result < 0)
+                return refused(&why, result, line, from, error);
+            wanted += !sa;
+        }
+    }
+    return check_room(leg, wanted, error);
+}
+
+static void note(struct leg *leg, const struct sa *sa, bool made, const struct call_party *party)
+{
+    unsigned i = leg->done_count++;
+
+    leg->done[i].id = sa->id;
+    leg->done[i].made = made;
+    if (!made)
+        describe(leg, sa, party, &leg->done[i].before);
+}
+
+static void undo(struct leg *leg, uint64_t now_us)
+{
+    struct admit_error why;
+
+    while (leg->done_count-- > 0) {
+        struct sa *sa = inner_find_sa(leg->calls->inner, leg->done[leg->done_count].id);
+
+        if (sa && leg->done[leg->done_count].made)
+            inner_delete(leg->calls->inner, sa, now_us);
+        else if (sa && admit_change(leg->calls->inner, sa, &leg->done[leg->done_count].before,
+                                    now_us, &why) < 0)
+            log_warning("SA %llu could not be made what it was: %s", (unsigned long long)sa->id,
+                        why.text);
+    }
+    leg->done_count = 0;
+}
+
+/* Ids of what both send on this line, as far as they are made. */
+static int make_one(struct leg *leg, unsigned line, unsigned from, uint64_t id[2], uint64_t wall_us,
+                    uint64_t now_us, struct call_error *error)
+{
+    struct admit_request *request = &leg->request[line][from];
+    struct sa *sa = old_of(leg, line, from), *other;
+    struct admit_error why;
+    int result;
+
+    request->reverse = id[!from];
+    if (sa) {
+        note(leg, sa, false, leg->end[from].party);
+        result = admit_change(leg->calls->inner, sa, request, now_us, &why);
+    } else {
+        other = sa_of(leg, leg->end[from].party, line);
+        if (other)
+            inner_delete(leg->calls->inner, other, now_us);
+        result = admit(leg->calls->inner, request, wall_us, now_us, &sa, &why);
+        if (result == 0)
+            note(leg, sa, true, NULL);
+    }
+    if (result < 0)
+        return refused(&why, result, line, from, error);
+    id[from] = sa->id;
+    return 0;
+}
+
+/* A sender outside comes first: what goes to it may go to where that one is heard. */
+static int make_line(struct leg *leg, unsigned line, uint64_t id[2], uint64_t wall_us,
+                     uint64_t now_us, struct call_error *error)
+{
+    unsigned first = leg->end[0].side == SA_SIDE_EXTERNAL ? 0 : 1;
+    int result;
+
+    for (unsigned from = 0; from < 2; from++) {
+        const struct sa *old = old_of(leg, line, from);
+
+        id[from] = old ? old->id : 0;
+    }
+    result = make_one(leg, line, first, id, wall_us, now_us, error);
+    if (result == 0)
+        result = make_one(leg, line, !first, id, wall_us, now_us, error);
+    return result;
+}
+
+static int park_line(struct leg *leg, const struct call_party *party, unsigned line,
+                     uint64_t now_us, struct admit_error *why)
+{
+    struct sa *sa = sa_of(leg, party, line);
+    struct admit_request request;
+    int result;
+
+    if (!sa)
+        return 0;
+    describe(leg, sa, party, &request);
+    request.destination = (struct sa_transport){.mux = request.destination.mux};
+    request.reverse = 0;
+    if (leg->done_count < sizeof(leg->done) / sizeof(leg->done[0]))
+        note(leg, sa, false, party);
+    result = admit_change(leg->calls->inner, sa, &request, now_us, why);
+    wipe(&request, sizeof(request));
+    return result;
+}
+
+/* The party that one of the two talked to until now. */
+static int park_other(struct leg *leg, unsigned end, uint64_t now_us, struct call_error *error)
+{
+    int partner = leg->end[end].party->partner;
+    struct admit_error why;
+    int result = 0;
+
+    if (partner < 0 || partner == leg->end[!end].number)
+        return 0;
+    for (unsigned line = 0; line < leg->call->party[partner]->line_count && result == 0; line++)
+        result = park_line(leg, leg->call->party[partner], line, now_us, &why);
+    return result < 0 ? calls_refuse(error, result, "another branch of the call: %s", why.text) : 0;
+}
+
+static void settle_end(struct leg *leg, struct leg_end *end, int partner, uint64_t now_us)
+{
+    struct call_party *party = end->party;
+
+    if (party->partner >= 0 && party->partner != partner)
+        leg->call->party[party->partner]->partner = -1;
+    party->partner = partner;
+    party->side = end->side;
+    if (end->signalling.family)
+        party->signalling = end->signalling;
+    party->assign = end->assign;
+    if (callsdp_family(&end->sdp))
+        party->family = callsdp_family(&end->sdp);
+    calls_drop_lines(leg->calls, party, leg->count, now_us);
+    party->line_count = leg->count;
+}
+
+static void settle_line(struct leg *leg, unsigned from, unsigned line, uint64_t id, uint64_t now_us)
+{
+    struct leg_end *end = &leg->end[from];
+    struct call_line *out = &end->party->line[line];
+    struct sa *gone = out->sa && out->sa != id ? inner_find_sa(leg->calls->inner, out->sa) : NULL;
+
+    out->sa = id;
+    out->held = leg->wanted[line] && callsdp_is_held(&end->sdp.media[line]);
+    if (gone)
+        inner_delete(leg->calls->inner, gone, now_us);
+    if (!leg->wanted[line])
+        return;
+    out->at = end->at[line];
+    out->assigned = end->assigned[line];
+}
+
+int leg_commit(struct leg *leg, uint64_t wall_us, uint64_t now_us, struct call_error *error)
+{
+    uint64_t id[CALL_LINES_MAX][2] = {{0}};
+    int result = leg->direct ? 0 : check(leg, error);
+
+    for (unsigned i = 0; i < 2 && result == 0; i++)
+        result = park_other(leg, i, now_us, error);
+    for (unsigned line = 0; line < leg->count && result == 0; line++) {
+        if (leg->wanted[line])
+            result = make_line(leg, line, id[line], wall_us, now_us, error);
+    }
+    if (result < 0) {
+        undo(leg, now_us);
+        return result;
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        settle_end(leg, &leg->end[i], leg->end[!i].number, now_us);
+        for (unsigned line = 0; line < leg->count; line++)
+            settle_line(leg, i, line, id[line][i], now_us);
+    }
+    return 0;
+}
+
+void leg_park(struct calls *calls, struct call *call, unsigned number, uint64_t now_us)
+{
+    struct call_party *party = call->party[number];
+    struct leg *leg = leg_new(calls, call);
+    struct admit_error why;
+
+    party->partner = -1;
+    for (unsigned line = 0; line < party->line_count && leg; line++) {
+        if (park_line(leg, party, line, now_us, &why) < 0)
+            log_warning("call %llu: an SA could not be parked: %s",
+                        (unsigned long long)call->number, why.text);
+    }
+    leg_free(leg);
+}

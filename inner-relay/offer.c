@@ -1,0 +1,440 @@
+/* An offer: staged beside what works, until it is answered. */
+#define LOG_MODULE "calls"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/err.h"
+#include "common/base/log.h"
+#include "common/base/random.h"
+#include "common/sa/table.h"
+#include "inner-relay/admit.h"
+#include "inner-relay/calls.h"
+#include "inner-relay/callsdp.h"
+#include "inner-relay/side.h"
+
+/* What is known of an offer, step by step. It has keys. */
+struct offer {
+    struct calls *calls;
+    const struct call_request *request;
+    struct call *call; /* NULL: a new one */
+    int party, other;  /* -1: not known in the call */
+    unsigned link;
+    struct addr signalling;
+    enum sa_side side[2];
+    bool side_said, direct, assign;
+    uint64_t print;
+    struct call_stage *repeated; /* it came before */
+    uint8_t family;
+    uint32_t assigned[CALL_LINES_MAX];
+    struct sdp sdp;
+};
+
+static const struct call_party *party_of(const struct offer *offer, int number)
+{
+    return number >= 0 ? offer->call->party[number] : NULL;
+}
+
+static bool is_too_long(const char *text)
+{
+    return strlen(text) >= CALL_TEXT_SIZE;
+}
+
+int calls_check_request(const struct call_request *request, struct call_error *error)
+{
+    *error = (struct call_error){0};
+    if (!request->call_id[0])
+        return calls_refuse(error, ERR_INVALID, "call-id is missing");
+    if (!request->from_tag[0])
+        return calls_refuse(error, ERR_INVALID, "from-tag is missing");
+    if (is_too_long(request->call_id) || is_too_long(request->from_tag) ||
+        is_too_long(request->to_tag) || is_too_long(request->via_branch))
+        return calls_refuse(error, ERR_TOO_LONG,
+                            "call-id, tags and via-branch have up to %d octets",
+                            CALL_TEXT_SIZE - 1);
+    return 0;
+}
+
+/* A repeat has another cookie, but says the same (a retransmitted INVITE). */
+uint64_t calls_print(const struct calls *calls, const struct call_request *request)
+{
+    uint64_t part[] = {
+        hash_bytes(&calls->key, request->sdp, request->sdp_length),
+        hash_bytes(&calls->key, request->to_tag, strlen(request->to_tag)),
+        hash_bytes(&calls->key, request->via_branch, strlen(request->via_branch)),
+        (uint64_t)request->direction[0] << 8 | (uint64_t)request->direction[1] << 16 |
+            (uint64_t)request->family << 24 | (uint64_t)request->replace_origin << 32 |
+            (uint64_t)request->replace_session_connection << 33 |
+            (uint64_t)request->ice_remove << 34 | (uint64_t)request->assign_ssrc << 35,
+    };
+
+    return hash_bytes(&calls->key, part, sizeof(part));
+}
+
+/* ------------------------------------------------------------ where it comes from and goes */
+
+static unsigned choose_link(const struct inner *inner)
+{
+    unsigned best = 0;
+
+    for (size_t i = inner->link_count; i-- > 0;) {
+        const struct inner_link *link = &inner->links[i], *before = &inner->links[best];
+        bool up = link->session && session_up_since(link->session) > 0;
+        bool best_up = before->session && session_up_since(before->session) > 0;
+
+        if (up || (!best_up && (link->peer.version || !before->peer.version)))
+            best = (unsigned)i;
+    }
+    return best;
+}
+
+static void find_call(struct offer *offer)
+{
+    const struct call_request *request = offer->request;
+
+    offer->call = calls_find(offer->calls, request->call_id, request->from_tag, request->to_tag);
+    offer->party = offer->other = -1;
+    if (offer->call) {
+        offer->party = call_find_party(offer->call, request->from_tag);
+        offer->other = call_find_party(offer->call, request->to_tag);
+    }
+    offer->link = offer->call ? offer->call->link : choose_link(offer->calls->inner);
+    offer->signalling = request->received_from;
+    offer->signalling.port = 0;
+}
+
+static int find_sides(struct offer *offer, struct call_error *error)
+{
+    const struct inner *inner = offer->calls->inner;
+    const struct call_request *request = offer->request;
+    const struct call_party *party = party_of(offer, offer->party);
+    const struct call_party *other = party_of(offer, offer->other);
+    enum sa_side known = party ? party->side : 0;
+
+    offer->side[0] = request->direction[0] ? request->direction[0]
+                     : known               ? known
+                                           : side_of(inner, 0, &request->received_from);
+    if (!offer->side[0])
+        return calls_refuse(error, ERR_INVALID,
+                            "neither direction nor received-from says which side this comes "
+                            "from; flags = direction=external,internal or the like would be right");
+    if (callsdp_is_peer(offer->calls, offer->link, &offer->sdp))
+        offer->side[0] = SA_SIDE_EXTERNAL;
+    offer->side_said = request->direction[1] || other;
+    offer->side[1] = request->direction[1] ? request->direction[1]
+                     : other               ? other->side
+                                           : side_other(offer->side[0]);
+    offer->direct = offer->side[0] == SA_SIDE_INTERNAL && offer->side[1] == SA_SIDE_INTERNAL &&
+                    !offer->calls->options.relay_internal;
+    return 0;
+}
+
+/* ------------------------------------------------------------ may it be? */
+
+static bool has_key(const struct sdp *sdp, const struct srtp_key *key)
+{
+    for (unsigned i = 0; i < sdp->media_count; i++) {
+        for (unsigned k = 0; k < sdp->media[i].crypto_count; k++) {
+            const struct srtp_key *own = &sdp->media[i].crypto[k].key;
+
+            if (own->kind != SRTP_KEY_NONE && own->length == key->length &&
+                memcmp(own->octets, key->octets, key->length) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+static bool shares_key(const struct sdp *a, const struct sdp *b)
+{
+    for (unsigned i = 0; i < a->media_count; i++) {
+        for (unsigned k = 0; k < a->media[i].crypto_count; k++) {
+            const struct srtp_key *key = &a->media[i].crypto[k].key;
+
+            if (key->kind != SRTP_KEY_NONE && has_key(b, key))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Our own address with a key that the same party has offered already: it came round. */
+static int check_spiral(const struct offer *offer, struct call_error *error)
+{
+    char why[SDP_ERROR_SIZE];
+    bool spiral = false;
+    struct sdp *before;
+
+    if (offer->party < 0 || !callsdp_is_own(offer->calls, offer->link, &offer->sdp))
+        return 0;
+    before = calloc(1, sizeof(*before));
+    if (!before)
+        return calls_refuse(error, ERR_NOMEM, "out of memory");
+    for (unsigned i = 0; i < offer->call->stage_count && !spiral; i++) {
+        const struct call_stage *stage = offer->call->stage[i];
+
+        if (stage->offerer == (unsigned)offer->party && stage->print != offer->print &&
+            sdp_read(before, stage->sdp, stage->sdp_length, why) == 0)
+            spiral = shares_key(&offer->sdp, before);
+    }
+    wipe(before, sizeof(*before));
+    free(before);
+    return spiral ? calls_refuse(error, ERR_EXISTS,
+                                 "a spiral: this call has been through the relay already, with "
+                                 "the same keys")
+                  : 0;
+}
+
+static int check_tunnel(const struct offer *offer, struct call_error *error)
+{
+    const struct inner_link *link = &offer->calls->inner->links[offer->link];
+
+    if (link->peer.version == 0)
+        return calls_refuse(error, ERR_FULL,
+                            "dmz %s has not been connected yet: its addresses are not known",
+                            link->name);
+    if (offer->call || offer->calls->options.when_down == CALL_WHEN_DOWN_ACCEPT)
+        return 0;
+    return link->session && session_up_since(link->session) > 0
+               ? 0
+               : calls_refuse(error, ERR_FULL, "the tunnel to dmz %s is down", link->name);
+}
+
+static int check_room(const struct offer *offer, struct call_error *error)
+{
+    const struct calls *calls = offer->calls;
+    const struct inner_link *link = &calls->inner->links[offer->link];
+    size_t wanted = callsdp_sas(&offer->sdp) + calls->reserved, held;
+
+    if (offer->call)
+        return 0;
+    if (calls->count >= calls->max)
+        return calls_refuse(error, ERR_FULL, "all %zu calls of [signalling] max-calls are there",
+                            calls->max);
+    if (offer->direct)
+        return 0;
+    if (table_count(calls->inner->table) + wanted > table_max(calls->inner->table))
+        return calls_refuse(error, ERR_FULL, "[limits] max-sas = %zu leaves no room for the call",
+                            table_max(calls->inner->table));
+    held = table_count_owner(calls->inner->table, offer->link);
+    if (held + wanted > link->peer.quota || held + wanted > link->peer.capacity)
+        return calls_refuse(error, ERR_FULL, "dmz %s takes no more SAs of this site", link->name);
+    return 0;
+}
+
+static int check(const struct offer *offer, struct call_error *error)
+{
+    int result = 0;
+
+    if (!offer->direct && offer->side[0] == offer->side[1])
+        return calls_refuse(error, ERR_UNSUPPORTED, "both parties are on the %s side",
+                            sa_side_name(offer->side[0]));
+    if (!offer->direct) {
+        result = check_tunnel(offer, error);
+        if (result == 0)
+            result = check_spiral(offer, error);
+        if (result == 0)
+            result = callsdp_check(offer->calls, offer->link, offer->side[0], &offer->sdp, error);
+    }
+    return result < 0 ? result : check_room(offer, error);
+}
+
+/* ------------------------------------------------------------ staging */
+
+static bool is_of(const struct call_stage *stage, const struct offer *offer)
+{
+    return stage->offerer == (unsigned)offer->party &&
+           strcmp(stage->to_tag, offer->request->to_tag) == 0 &&
+           strcmp(stage->branch, offer->request->via_branch) == 0;
+}
+
+static void find_repeated(struct offer *offer)
+{
+    offer->print = calls_print(offer->calls, offer->request);
+    for (unsigned i = 0; offer->party >= 0 && i < offer->call->stage_count; i++) {
+        struct call_stage *stage = offer->call->stage[i];
+
+        if (is_of(stage, offer) && stage->print == offer->print)
+            offer->repeated = stage;
+    }
+}
+
+/* SSRCs for who is to answer, inside: those that were promised before, or new ones. */
+static void choose_assigned(struct offer *offer)
+{
+    const struct call_party *other = party_of(offer, offer->other);
+
+    offer->assign = offer->request->assign_ssrc || (other && other->assign);
+    if (offer->repeated)
+        memcpy(offer->assigned, offer->repeated->assigned, sizeof(offer->assigned));
+    if (offer->repeated || !offer->assign || offer->direct || offer->side[1] != SA_SIDE_INTERNAL)
+        return;
+    for (unsigned i = 0; i < offer->sdp.media_count; i++) {
+        if (!callsdp_is_media(&offer->sdp.media[i]))
+            continue;
+        if (other && i < other->line_count)
+            offer->assigned[i] = other->line[i].assigned;
+        if (!offer->assigned[i])
+            offer->assigned[i] = admit_reserve_ssrc(offer->calls->inner);
+    }
+}
+
+static int show(struct offer *offer, struct call_reply *reply, struct call_error *error)
+{
+    const struct call_party *other = party_of(offer, offer->other);
+    struct callsdp_view view = {.side = offer->side[1],
+                                .family = offer->request->family,
+                                .must = offer->request->family != 0,
+                                .direct = offer->direct,
+                                .assigned = offer->assigned};
+
+    if (!view.family && other)
+        view.family = other->family;
+    offer->family = view.family;
+    return callsdp_show(offer->calls, offer->link, &view, offer->request, &offer->sdp, reply,
+                        error);
+}
+
+/* The one that this one takes the place of; and in a dialog, those that are settled. */
+static void forget_older(struct offer *offer)
+{
+    bool in_dialog = offer->request->to_tag[0] && offer->call->answered;
+
+    for (unsigned i = offer->call->stage_count; i-- > 0;) {
+        const struct call_stage *stage = offer->call->stage[i];
+
+        if (is_of(stage, offer) || (in_dialog && stage->offerer == (unsigned)offer->party))
+            call_remove_stage(offer->call, i);
+    }
+}
+
+/* One that neither talks nor may be answered makes room. */
+static void let_party_go(struct offer *offer)
+{
+    struct call *call = offer->call;
+
+    for (unsigned i = 0; i < call->party_count; i++) {
+        bool used = call->party[i]->partner >= 0 || (int)i == offer->other;
+
+        for (unsigned k = 0; k < call->stage_count; k++)
+            used |= call->stage[k]->offerer == i;
+        for (unsigned k = 0; k < call->party[i]->line_count; k++)
+            used |= call->party[i]->line[k].sa != 0;
+        if (used)
+            continue;
+        call_remove_party(call, i);
+        if (offer->other > (int)i)
+            offer->other--;
+        return;
+    }
+}
+
+static int add_party(struct offer *offer)
+{
+    if (offer->call->party_count == CALL_PARTIES_MAX)
+        let_party_go(offer);
+    offer->party = call_add_party(offer->call, offer->request->from_tag);
+    if (offer->party < 0)
+        return offer->party;
+    offer->call->party[offer->party]->side = offer->side[0];
+    offer->call->party[offer->party]->signalling = offer->signalling;
+    offer->call->party[offer->party]->hub = offer->other;
+    return 0;
+}
+
+static int add_stage(struct offer *offer, uint64_t now_us)
+{
+    const struct call_request *request = offer->request;
+    struct call_stage *stage;
+
+    forget_older(offer);
+    stage = call_add_stage(offer->call, request->to_tag, request->via_branch, request->sdp,
+                           request->sdp_length);
+    if (!stage)
+        return ERR_NOMEM;
+    stage->offerer = (unsigned)offer->party;
+    stage->print = offer->print;
+    stage->at_us = now_us;
+    stage->offerer_side = offer->side[0];
+    stage->signalling = offer->signalling;
+    stage->side = offer->side[1];
+    stage->side_said = offer->side_said;
+    stage->direct = offer->direct;
+    stage->assign = offer->assign;
+    stage->family = offer->family;
+    memcpy(stage->assigned, offer->assigned, sizeof(stage->assigned));
+    return 0;
+}
+
+static int stage(struct offer *offer, uint64_t wall_us, uint64_t now_us, struct call_error *error)
+{
+    bool is_new = !offer->call;
+    int result = 0;
+
+    if (is_new)
+        offer->call = calls_add(offer->calls, offer->request->call_id, wall_us, now_us);
+    if (!offer->call)
+        return calls_refuse(error, ERR_NOMEM, "out of memory");
+    offer->call->link = offer->link;
+    if (offer->party < 0)
+        result = add_party(offer);
+    if (result == 0)
+        result = add_stage(offer, now_us);
+    if (result < 0 && is_new)
+        calls_remove(offer->calls, offer->call);
+    if (result < 0)
+        return calls_refuse(error, result, "the call takes no more parties: %s", err_text(result));
+    if (!offer->call->answered && !offer->direct)
+        calls_reserve(offer->calls, offer->call, callsdp_sas(&offer->sdp));
+    offer->call->signalled_us = wall_us;
+    offer->call->heard_us = now_us;
+    return 0;
+}
+
+static int take(struct offer *offer, uint64_t wall_us, uint64_t now_us, struct call_reply *reply,
+                struct call_error *error)
+{
+    int result = callsdp_read(offer->request, &offer->sdp, error);
+
+    if (result < 0)
+        return result;
+    find_call(offer);
+    find_repeated(offer);
+    result = find_sides(offer, error);
+    if (result == 0)
+        result = check(offer, error);
+    if (result < 0)
+        return result;
+    choose_assigned(offer);
+    result = show(offer, reply, error);
+    if (result == 0 && !offer->repeated)
+        result = stage(offer, wall_us, now_us, error);
+    if (result < 0)
+        calls_reply_free(reply);
+    return result;
+}
+
+int calls_offer(struct calls *calls, const struct call_request *request, uint64_t wall_us,
+                uint64_t now_us, struct call_reply *reply, struct call_error *error)
+{
+    int result = calls_check_request(request, error);
+    struct offer *offer = NULL;
+
+    *reply = (struct call_reply){0};
+    if (result == 0) {
+        offer = calloc(1, sizeof(*offer));
+        result = offer ? 0 : calls_refuse(error, ERR_NOMEM, "out of memory");
+    }
+    if (result == 0) {
+        offer->calls = calls;
+        offer->request = request;
+        result = take(offer, wall_us, now_us, reply, error);
+    }
+    if (offer)
+        wipe(offer, sizeof(*offer));
+    free(offer);
+    calls->counts.offers += result == 0;
+    calls->counts.refused += result < 0;
+    calls->counts.load_limit += result == ERR_FULL;
+    return result;
+}

@@ -1,0 +1,737 @@
+/* What offers, answers and deletions make of SAs. Packets are in tests/pair/test_pair_sip.c. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/err.h"
+#include "common/sa/table.h"
+#include "inner-relay/calls.h"
+#include "tests/unit/core.h"
+#include "tests/unit/unit.h"
+
+#define SECOND UINT64_C(1000000)
+#define WALL   UINT64_C(1700000000000000)
+
+static struct core core;
+static struct calls *calls;
+static uint64_t now;
+
+static void setup(void)
+{
+    struct call_options options = {.offer_timeout_us = 180 * SECOND,
+                                   .call_max_us = 86400 * SECOND,
+                                   .media_timeout_us = 60 * SECOND,
+                                   .max_calls = 8};
+
+    ck_assert(core_init(&core, 32));
+    core_introduce(&core, 0, 1000, 1000);
+    core.inner.options.learns_ssrcs = true;
+    core.inner.options.source_policy = SOURCE_HINTED;
+    calls = calls_new(&core.inner, &options);
+    ck_assert_ptr_nonnull(calls);
+    now = 1000 * SECOND;
+}
+
+static struct call_reply reply;
+static struct call_error error;
+
+static void teardown(void)
+{
+    calls_reply_free(&reply);
+    calls_free(calls);
+    core_fini(&core);
+}
+
+/* ------------------------------------------------------------ messages */
+
+static const char *const key_of[] = {
+    "d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj", "NzB4d1BINUAvLEw6UzF3WSJ+PSdFcGdUJShpX1Zj",
+    "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz", "UzF3IT42avVCspeKvpEc3QGZiNWpVLFJhQX1cfHA"};
+
+/* One m= line: key is one of key_of, direction "" is sendrecv. */
+static const char *line(char *out, size_t size, const char *kind, unsigned port, unsigned key,
+                        const char *more)
+{
+    snprintf(out, size,
+             "m=%s %u RTP/SAVP 0\r\n"
+             "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:%s\r\n%s",
+             kind, port, key_of[key], more);
+    return out;
+}
+
+static const char *sdp(const char *ip, const char *lines)
+{
+    static char out[2][8192];
+    static unsigned turn;
+    char *text = out[turn++ % 2];
+
+    snprintf(text, sizeof(out[0]),
+             "v=0\r\no=- 1 1 IN IP%d %s\r\ns=-\r\nc=IN IP%d %s\r\nt=0 0\r\n%s",
+             strchr(ip, ':') ? 6 : 4, ip, strchr(ip, ':') ? 6 : 4, ip, lines);
+    return text;
+}
+
+static const char *audio(const char *ip, unsigned port, unsigned key)
+{
+    char text[512];
+
+    return sdp(ip, line(text, sizeof(text), "audio", port, key, ""));
+}
+
+static struct call_request request_of(const char *from, const char *to, const char *text)
+{
+    return (struct call_request){.call_id = "one@example",
+                                 .from_tag = from,
+                                 .to_tag = to,
+                                 .via_branch = "",
+                                 .sdp = text,
+                                 .sdp_length = strlen(text),
+                                 .replace_origin = true,
+                                 .replace_session_connection = true};
+}
+
+static int offer_as(const struct call_request *request)
+{
+    calls_reply_free(&reply);
+    return calls_offer(calls, request, WALL, now, &reply, &error);
+}
+
+static int answer_as(const struct call_request *request)
+{
+    calls_reply_free(&reply);
+    return calls_answer(calls, request, WALL, now, &reply, &error);
+}
+
+static enum sa_side side(char c)
+{
+    return c == 'e' ? SA_SIDE_EXTERNAL : c == 'i' ? SA_SIDE_INTERNAL : 0;
+}
+
+/* direction: "ei" is from outside to inside. */
+static int offer(const char *from, const char *to, const char *direction, const char *text)
+{
+    struct call_request request = request_of(from, to, text);
+
+    request.direction[0] = side(direction[0]);
+    request.direction[1] = direction[0] ? side(direction[1]) : 0;
+    return offer_as(&request);
+}
+
+static int answer(const char *from, const char *to, const char *text)
+{
+    struct call_request request = request_of(from, to, text);
+
+    return answer_as(&request);
+}
+
+static int delete_as(const char *from, const char *to, const char *branch)
+{
+    struct call_request request = request_of(from, to, "");
+
+    request.via_branch = branch;
+    return calls_delete(calls, &request, now, &error);
+}
+
+#define ck_ok(expression) ck_assert_msg((expression) == 0, "%s", error.text)
+#define ck_shows(text)                                                                             \
+    ck_assert_msg(strstr(reply.sdp, text) != NULL, "no %s in:\n%s", text, reply.sdp)
+
+static size_t sas(void)
+{
+    return table_count(core.inner.table);
+}
+
+static struct sa *sa_of(const char *tag, unsigned m)
+{
+    struct call *call = calls_find(calls, "one@example", tag, "");
+    int party = call ? call_find_party(call, tag) : -1;
+
+    ck_assert_int_ge(party, 0);
+    if (m >= call->party[party]->line_count || !call->party[party]->line[m].sa)
+        return NULL;
+    return inner_find_sa(&core.inner, call->party[party]->line[m].sa);
+}
+
+static void check_addr(const struct addr *addr, const char *expected)
+{
+    char text[ADDR_TEXT_SIZE] = "none";
+
+    if (addr->family)
+        addr_format(addr, text, sizeof(text));
+    ck_assert_str_eq(text, expected);
+}
+
+/* A phone outside calls one inside. */
+static void set_up(void)
+{
+    ck_ok(offer("a", "", "ei", audio("192.0.2.10", 20000, 0)));
+    ck_ok(answer("a", "b", audio("10.0.1.20", 30000, 1)));
+}
+
+/* ------------------------------------------------------------ one line */
+
+START_TEST(test_inward)
+{
+    struct sa *a, *b;
+
+    ck_ok(offer("a", "", "ei", audio("192.0.2.10", 20000, 0)));
+    ck_shows("c=IN IP4 10.0.0.101\r\n");
+    ck_shows("m=audio 4000 ");
+    ck_assert_uint_eq(sas(), 0);
+    ck_ok(answer("a", "b", audio("10.0.1.20", 30000, 1)));
+    ck_shows("c=IN IP4 203.0.113.7\r\n");
+    ck_shows("m=audio 5004 ");
+    ck_assert_uint_eq(sas(), 2);
+    a = sa_of("a", 0);
+    b = sa_of("b", 0);
+    ck_assert(a && b);
+    ck_assert_int_eq(a->side, SA_SIDE_EXTERNAL);
+    check_addr(&a->source.rtp, "192.0.2.10:20000");
+    check_addr(&a->source.rtcp, "192.0.2.10:20001");
+    check_addr(&a->destination.rtp, "10.0.1.20:30000");
+    check_addr(&b->source.rtp, "10.0.1.20:30000");
+    check_addr(&b->destination.rtp, "192.0.2.10:20000");
+    ck_assert_uint_eq(a->reverse, b->id);
+    ck_assert_uint_eq(b->reverse, a->id);
+    ck_assert_uint_eq(a->media_timeout_s, 0);
+    ck_assert_str_eq(sa_text(a, SA_CALL_ID), "one@example");
+    ck_ok(delete_as("a", "", ""));
+    ck_assert_uint_eq(sas(), 0);
+    ck_assert_uint_eq(calls_count(calls), 0);
+    ck_assert_int_eq(delete_as("a", "", ""), ERR_NOT_FOUND);
+}
+END_TEST
+
+START_TEST(test_outward)
+{
+    struct sa *a, *b;
+
+    ck_ok(offer("a", "", "ie", audio("10.0.1.20", 30000, 0)));
+    ck_shows("c=IN IP4 203.0.113.7\r\n");
+    ck_ok(answer("a", "b", audio("192.168.1.5", 20000, 1)));
+    ck_shows("c=IN IP4 10.0.0.101\r\n");
+    a = sa_of("a", 0);
+    b = sa_of("b", 0);
+    /* A private address outside is a hint: nothing is sent there. */
+    check_addr(&b->source.rtp, "192.168.1.5:20000");
+    check_addr(&a->destination.rtp, "none");
+    ck_assert_uint_eq(a->reverse, b->id);
+    ck_assert_uint_eq(b->reverse, a->id);
+    /* The callee hangs up. */
+    ck_ok(delete_as("b", "", ""));
+    ck_assert_uint_eq(sas(), 0);
+}
+END_TEST
+
+/* Said by received-from. */
+START_TEST(test_sides)
+{
+    struct call_request request = request_of("a", "", audio("192.0.2.10", 20000, 0));
+
+    ck_assert_int_eq(offer_as(&request), ERR_INVALID);
+    ck_assert(strstr(error.text, "neither direction nor received-from") != NULL);
+    ck_assert(addr_parse("192.0.2.10:5060", &request.received_from) == 0);
+    ck_ok(offer_as(&request));
+    ck_shows("10.0.0.101");
+    request = request_of("a", "b", audio("10.0.1.20", 30000, 1));
+    ck_assert(addr_parse("192.0.2.77:5060", &request.received_from) == 0);
+    ck_assert_int_eq(answer_as(&request), ERR_INVALID);
+    ck_assert_msg(strstr(error.text, "direction=external,external would be right") != NULL, "%s",
+                  error.text);
+    ck_assert(addr_parse("10.0.0.5:5060", &request.received_from) == 0);
+    ck_ok(answer_as(&request));
+    check_addr(&sa_of("a", 0)->hint, "192.0.2.10:0");
+}
+END_TEST
+
+START_TEST(test_inside_alone)
+{
+    char before[2048];
+
+    snprintf(before, sizeof(before), "%s", audio("10.0.1.20", 30000, 0));
+    ck_ok(offer("a", "", "ii", before));
+    ck_assert_str_eq(reply.sdp, before);
+    snprintf(before, sizeof(before), "%s", audio("10.0.1.30", 30000, 1));
+    ck_ok(answer("a", "b", before));
+    ck_assert_str_eq(reply.sdp, before);
+    ck_assert_uint_eq(sas(), 0);
+    ck_ok(delete_as("a", "", ""));
+}
+END_TEST
+
+/* ------------------------------------------------------------ what is refused */
+
+static const struct {
+    const char *direction, *ip, *lines, *because;
+    int code;
+} bad[] = {
+    {"ei", "192.0.2.10", "m=audio 4 RTP/SAVP 0\r\n", "no a=crypto", ERR_UNSUPPORTED},
+    {"ei", "192.0.2.10", "m=audio 4 UDP/TLS/RTP/SAVPF 0\r\na=fingerprint:sha-1 00\r\n", "DTLS-SRTP",
+     ERR_UNSUPPORTED},
+    {"ei", "192.0.2.10",
+     "m=audio 4 RTP/SAVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:c2hvcnQ=\r\n",
+     "no a=crypto line that can be used", ERR_UNSUPPORTED},
+    {"ei", "192.0.2.10",
+     "m=audio 4 RTP/SAVP 0\r\na=crypto:1 F8_128_HMAC_SHA1_80 "
+     "inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj\r\n",
+     "no a=crypto line that can be used", ERR_UNSUPPORTED},
+    {"ei", "127.0.0.1", NULL, "loopback", ERR_FORBIDDEN},
+    {"ei", "224.1.1.1", NULL, "multicast", ERR_FORBIDDEN},
+    {"ie", "192.0.2.10", NULL, "internal", ERR_FORBIDDEN},
+    {"ie", "127.0.0.1", NULL, "", ERR_FORBIDDEN},
+    {"ei", "not.an.address", "m=audio x\r\n", "SDP: line", ERR_INVALID},
+};
+
+static const char *bad_sdp(int i)
+{
+    return bad[i].lines ? sdp(bad[i].ip, bad[i].lines) : audio(bad[i].ip, 20000, 2);
+}
+
+START_TEST(test_refused_offer)
+{
+    set_up();
+    ck_assert_int_eq(offer("a", "b", bad[_i].direction, bad_sdp(_i)), bad[_i].code);
+    ck_assert_msg(strstr(error.text, bad[_i].because) != NULL, "%s", error.text);
+    ck_assert_ptr_null(reply.sdp);
+    /* The call is as it was. */
+    ck_assert_uint_eq(sas(), 2);
+    ck_assert_uint_eq(calls_count(calls), 1);
+    ck_ok(delete_as("a", "", ""));
+    ck_assert_int_eq(offer("a", "", bad[_i].direction, bad_sdp(_i)), bad[_i].code);
+    ck_assert_uint_eq(calls_count(calls), 0);
+}
+END_TEST
+
+START_TEST(test_refused_answer)
+{
+    char text[512];
+
+    ck_assert_int_eq(answer("a", "b", audio("10.0.1.20", 30000, 1)), ERR_NOT_FOUND);
+    ck_ok(offer("a", "", "ei", audio("192.0.2.10", 20000, 0)));
+    ck_assert_int_eq(answer("x", "b", audio("10.0.1.20", 30000, 1)), ERR_NOT_FOUND);
+    ck_assert_int_eq(answer("a", "b", sdp("10.0.1.20", "m=audio 4 RTP/SAVP 0\r\n")),
+                     ERR_UNSUPPORTED);
+    ck_assert_int_eq(answer("a", "b", audio("192.0.2.66", 30000, 1)), ERR_FORBIDDEN);
+    ck_assert_int_eq(answer("a", "b", sdp("10.0.1.20", "")), ERR_INVALID);
+    snprintf(text, sizeof(text),
+             "m=audio 4 RTP/SAVP 0\r\na=crypto:7 AES_CM_128_HMAC_SHA1_80 inline:%s\r\n", key_of[1]);
+    ck_assert_int_eq(answer("a", "b", sdp("10.0.1.20", text)), ERR_INVALID);
+    ck_assert_uint_eq(sas(), 0);
+    ck_ok(answer("a", "b", audio("10.0.1.20", 30000, 1)));
+    ck_assert_uint_eq(sas(), 2);
+}
+END_TEST
+
+/* ------------------------------------------------------------ in mid-call */
+
+START_TEST(test_rejected_reoffer)
+{
+    uint64_t version;
+    struct sa *a;
+
+    set_up();
+    a = sa_of("a", 0);
+    version = a->version;
+    ck_ok(offer("a", "b", "ei", audio("192.0.2.99", 22000, 2)));
+    ck_assert_uint_eq(a->version, version);
+    check_addr(&a->source.rtp, "192.0.2.10:20000");
+    /* Glare: the other one offers, too. Neither is answered. */
+    ck_ok(offer("b", "a", "ie", audio("10.0.1.21", 30000, 1)));
+    ck_assert_uint_eq(a->version, version);
+    now += 200 * SECOND;
+    ck_ok(offer("b", "a", "ie", audio("10.0.1.21", 32000, 1)));
+    ck_ok(answer("b", "a", audio("192.0.2.10", 20000, 0)));
+    ck_assert_ptr_eq(sa_of("a", 0), a);
+    check_addr(&a->destination.rtp, "10.0.1.21:32000");
+    ck_assert_uint_eq(sas(), 2);
+    ck_assert_uint_eq(a->generation, 1);
+}
+END_TEST
+
+START_TEST(test_rekey_and_same)
+{
+    uint64_t version;
+    struct sa *a;
+
+    set_up();
+    a = sa_of("a", 0);
+    version = a->version;
+    ck_ok(offer("a", "b", "ei", audio("192.0.2.10", 20000, 0)));
+    ck_ok(answer("a", "b", audio("10.0.1.20", 30000, 1)));
+    ck_assert_uint_eq(a->version, version);
+    ck_ok(offer("a", "b", "ei", audio("192.0.2.10", 20000, 2)));
+    ck_ok(answer("a", "b", audio("10.0.1.20", 30000, 1)));
+    ck_assert_ptr_eq(sa_of("a", 0), a);
+    ck_assert_uint_eq(a->generation, 2);
+}
+END_TEST
+
+START_TEST(test_repeats)
+{
+    char first[2048];
+
+    set_up();
+    /* The INVITE, late, with another cookie; then the 200. */
+    ck_ok(offer("a", "", "ei", audio("192.0.2.10", 20000, 0)));
+    snprintf(first, sizeof(first), "%s", reply.sdp);
+    ck_assert_uint_eq(calls_find(calls, "one@example", "a", "")->stage_count, 1);
+    ck_assert_uint_eq(calls_find(calls, "one@example", "a", "")->serial, 1);
+    ck_ok(answer("a", "b", audio("10.0.1.20", 30000, 1)));
+    ck_shows("203.0.113.7");
+    ck_assert_uint_eq(sas(), 2);
+    ck_ok(offer("a", "", "ei", audio("192.0.2.10", 20000, 0)));
+    ck_assert_str_eq(reply.sdp, first);
+}
+END_TEST
+
+START_TEST(test_late_offer)
+{
+    ck_ok(offer("b", "a", "ie", audio("10.0.1.20", 30000, 1)));
+    ck_ok(answer("b", "a", audio("192.0.2.10", 20000, 0)));
+    ck_assert_uint_eq(sas(), 2);
+    check_addr(&sa_of("a", 0)->destination.rtp, "10.0.1.20:30000");
+    ck_ok(delete_as("a", "", ""));
+    ck_assert_uint_eq(sas(), 0);
+}
+END_TEST
+
+static int lines_offer(const char *from, const char *to, const char *direction, const char *ip,
+                       unsigned ports[2], const char *more,
+                       int (*send)(const char *, const char *, const char *))
+{
+    char a[512], v[512], both[1024];
+    unsigned key = strcmp(ip, "10.0.1.20") == 0 ? 2 : 0;
+
+    line(a, sizeof(a), "audio", ports[0], key, more);
+    line(v, sizeof(v), "video", ports[1], key + 1, "");
+    snprintf(both, sizeof(both), "%s%s", a, v);
+    return send ? send(from, to, sdp(ip, both)) : offer(from, to, direction, sdp(ip, both));
+}
+
+START_TEST(test_lines)
+{
+    ck_ok(lines_offer("a", "", "ei", "192.0.2.10", (unsigned[]){20000, 20002}, "", NULL));
+    ck_ok(lines_offer("a", "b", "", "10.0.1.20", (unsigned[]){30000, 30002}, "", answer));
+    ck_assert_uint_eq(sas(), 4);
+    check_addr(&sa_of("a", 1)->destination.rtp, "10.0.1.20:30002");
+    ck_assert_uint_eq(sa_of("a", 1)->media_index, 1);
+    /* Hold of the audio; then the callee rejects the video. */
+    ck_ok(lines_offer("a", "b", "ei", "192.0.2.10", (unsigned[]){20000, 20002}, "a=sendonly\r\n",
+                      NULL));
+    ck_ok(lines_offer("a", "b", "", "10.0.1.20", (unsigned[]){30000, 0}, "a=recvonly\r\n", answer));
+    ck_assert_uint_eq(sas(), 2);
+    ck_assert(call_is_held(calls_find(calls, "one@example", "a", "")));
+    ck_assert_ptr_null(sa_of("a", 1));
+    ck_shows("m=video 0 ");
+    /* And takes it again. */
+    ck_ok(lines_offer("b", "a", "ie", "10.0.1.20", (unsigned[]){30000, 30002}, "", NULL));
+    ck_ok(lines_offer("b", "a", "", "192.0.2.10", (unsigned[]){20000, 20002}, "", answer));
+    ck_assert_uint_eq(sas(), 4);
+    ck_assert(!call_is_held(calls_find(calls, "one@example", "a", "")));
+}
+END_TEST
+
+START_TEST(test_hold_without_address)
+{
+    struct sa *a;
+
+    set_up();
+    a = sa_of("a", 0);
+    ck_ok(offer("b", "a", "ie", audio("0.0.0.0", 30000, 1)));
+    ck_shows("0.0.0.0");
+    ck_ok(answer("b", "a", audio("192.0.2.10", 20000, 0)));
+    ck_assert(call_is_held(calls_find(calls, "one@example", "a", "")));
+    check_addr(&a->destination.rtp, "10.0.1.20:30000");
+    ck_assert_uint_eq(sas(), 2);
+}
+END_TEST
+
+START_TEST(test_other_lines)
+{
+    char a[512], both[1024];
+
+    line(a, sizeof(a), "audio", 20000, 0, "");
+    snprintf(both, sizeof(both), "%sm=image 5000 udptl t38\r\n", a);
+    ck_ok(offer("a", "", "ei", sdp("192.0.2.10", both)));
+    ck_shows("m=image 5000 udptl");
+    ck_assert_uint_eq(json_array_size(json_object_get(reply.extra, "warnings")), 1);
+    line(a, sizeof(a), "audio", 30000, 1, "");
+    snprintf(both, sizeof(both), "%sm=image 6000 udptl t38\r\n", a);
+    ck_ok(answer("a", "b", sdp("10.0.1.20", both)));
+    ck_assert_uint_eq(sas(), 2);
+}
+END_TEST
+
+START_TEST(test_families)
+{
+    struct call_request request = request_of("a", "", audio("2001:db8::10", 20000, 0));
+
+    request.direction[0] = SA_SIDE_EXTERNAL;
+    ck_ok(offer_as(&request));
+    ck_shows("IN IP6 fd00::101");
+    request = request_of("a", "", audio("2001:db8::10", 20000, 0));
+    request.direction[0] = SA_SIDE_EXTERNAL;
+    request.family = 4;
+    ck_ok(offer_as(&request));
+    ck_shows("c=IN IP4 10.0.0.101");
+    ck_ok(answer("a", "b", audio("10.0.1.20", 30000, 1)));
+    ck_shows("c=IN IP6 2001:db8::7");
+    check_addr(&sa_of("b", 0)->destination.rtp, "[2001:db8::10]:20000");
+}
+END_TEST
+
+START_TEST(test_assign)
+{
+    struct call_request request = request_of("a", "", audio("192.0.2.10", 20000, 0));
+    uint32_t ssrc;
+
+    request.direction[0] = SA_SIDE_EXTERNAL;
+    request.assign_ssrc = true;
+    ck_ok(offer_as(&request));
+    ck_shows("a=media-relay-ssrc:");
+    ssrc = (uint32_t)json_integer_value(
+        json_array_get(json_object_get(reply.extra, "assigned-ssrc"), 0));
+    ck_ok(offer_as(&request));
+    ck_assert_uint_eq(ssrc, (uint32_t)json_integer_value(
+                                json_array_get(json_object_get(reply.extra, "assigned-ssrc"), 0)));
+    ck_ok(answer("a", "b", audio("10.0.1.20", 30000, 1)));
+    ck_assert_ptr_null(reply.extra);
+    ck_assert(sa_is_assigned(sa_of("b", 0)));
+    ck_assert_uint_eq(sa_of("b", 0)->stream[0].ssrc, ssrc);
+    ck_assert(!sa_is_assigned(sa_of("a", 0)));
+    /* The inside party offers: the answer tells it again. */
+    ck_ok(offer("b", "a", "ie", audio("10.0.1.20", 30000, 1)));
+    ck_ok(answer("b", "a", audio("192.0.2.10", 20000, 0)));
+    ck_shows("a=media-relay-ssrc:");
+    ck_assert_uint_eq(sa_of("b", 0)->stream[0].ssrc, ssrc);
+}
+END_TEST
+
+/* ------------------------------------------------------------ forks */
+
+static void fork_calls(void)
+{
+    ck_ok(offer("a", "", "ei", audio("192.0.2.10", 20000, 0)));
+    ck_ok(answer("a", "b", audio("10.0.1.20", 30000, 1)));
+    ck_ok(answer("a", "c", audio("10.0.1.30", 30000, 2)));
+}
+
+START_TEST(test_fork)
+{
+    struct sa *a, *b, *c;
+
+    fork_calls();
+    ck_assert_uint_eq(sas(), 3);
+    a = sa_of("a", 0);
+    b = sa_of("b", 0);
+    c = sa_of("c", 0);
+    check_addr(&a->destination.rtp, "10.0.1.30:30000");
+    ck_assert_uint_eq(a->reverse, c->id);
+    check_addr(&b->destination.rtp, "none");
+    ck_assert_uint_eq(b->reverse, 0);
+    /* The first one takes the call. */
+    ck_ok(answer("a", "b", audio("10.0.1.20", 30000, 1)));
+    ck_assert_ptr_eq(sa_of("b", 0), b);
+    check_addr(&a->destination.rtp, "10.0.1.20:30000");
+    check_addr(&b->destination.rtp, "192.0.2.10:20000");
+    check_addr(&c->destination.rtp, "none");
+    ck_assert_uint_eq(a->reverse, b->id);
+    ck_assert_uint_eq(b->reverse, a->id);
+    ck_assert_uint_eq(c->reverse, 0);
+    ck_ok(delete_as("a", "c", ""));
+    ck_assert_uint_eq(sas(), 2);
+    check_addr(&a->destination.rtp, "10.0.1.20:30000");
+    ck_assert_int_eq(delete_as("a", "c", ""), ERR_NOT_FOUND);
+    ck_ok(delete_as("b", "a", ""));
+    ck_assert_uint_eq(sas(), 0);
+    ck_assert_uint_eq(calls_count(calls), 0);
+}
+END_TEST
+
+/* Each branch has an offer of its own, as Kamailio's branch route makes them. */
+START_TEST(test_branches)
+{
+    struct call_request request = request_of("a", "", audio("192.0.2.10", 20000, 0));
+
+    request.direction[0] = SA_SIDE_EXTERNAL;
+    request.direction[1] = SA_SIDE_INTERNAL;
+    request.via_branch = "z-0";
+    ck_ok(offer_as(&request));
+    request.via_branch = "z-1";
+    ck_ok(offer_as(&request));
+    ck_assert_uint_eq(calls_count(calls), 1);
+    ck_assert_uint_eq(calls_find(calls, "one@example", "a", "")->stage_count, 2);
+    request = request_of("a", "c", audio("10.0.1.30", 30000, 2));
+    request.via_branch = "z-1";
+    ck_ok(answer_as(&request));
+    request = request_of("a", "b", audio("10.0.1.20", 30000, 1));
+    request.via_branch = "z-0";
+    ck_ok(answer_as(&request));
+    ck_assert_uint_eq(sas(), 3);
+    ck_ok(delete_as("a", "", "z-1"));
+    ck_assert_uint_eq(sas(), 2);
+    check_addr(&sa_of("a", 0)->destination.rtp, "10.0.1.20:30000");
+    ck_assert_int_eq(delete_as("a", "", "z-1"), ERR_NOT_FOUND);
+    ck_ok(delete_as("a", "", ""));
+    ck_assert_uint_eq(sas(), 0);
+}
+END_TEST
+
+/* CANCEL, twice. */
+START_TEST(test_cancel)
+{
+    ck_ok(offer("a", "", "ei", audio("192.0.2.10", 20000, 0)));
+    ck_ok(delete_as("a", "", ""));
+    ck_assert_int_eq(delete_as("a", "", ""), ERR_NOT_FOUND);
+    ck_assert_uint_eq(calls_count(calls), 0);
+    ck_assert_uint_eq(calls->reserved, 0);
+}
+END_TEST
+
+/* Foreign tags do nothing; a second call with this Call-ID lives beside the first. */
+START_TEST(test_one_call_id)
+{
+    set_up();
+    ck_assert_int_eq(delete_as("x", "y", ""), ERR_NOT_FOUND);
+    ck_ok(offer("x", "", "ei", audio("192.0.2.50", 20000, 2)));
+    ck_ok(answer("x", "y", audio("10.0.1.50", 30000, 3)));
+    ck_assert_uint_eq(calls_count(calls), 2);
+    ck_assert_uint_eq(sas(), 4);
+    ck_ok(delete_as("y", "", ""));
+    ck_assert_uint_eq(sas(), 2);
+    check_addr(&sa_of("a", 0)->destination.rtp, "10.0.1.20:30000");
+    ck_ok(delete_as("", "", ""));
+    ck_assert_uint_eq(calls_count(calls), 0);
+}
+END_TEST
+
+/* ------------------------------------------------------------ limits and timeouts */
+
+static void run_round(void)
+{
+    calls_tick(calls);
+    while (calls_work(calls, now))
+        ;
+}
+
+START_TEST(test_flood)
+{
+    struct call_request request = request_of("a", "", audio("192.0.2.10", 20000, 0));
+    char id[32];
+
+    request.direction[0] = SA_SIDE_EXTERNAL;
+    request.call_id = id;
+    for (unsigned i = 0; i < 20; i++) {
+        snprintf(id, sizeof(id), "call-%u", i);
+        ck_assert_int_eq(offer_as(&request), i < 8 ? 0 : ERR_FULL);
+    }
+    ck_assert_uint_eq(calls_count(calls), 8);
+    ck_assert_uint_eq(sas(), 0);
+    now += 179 * SECOND;
+    run_round();
+    ck_assert_uint_eq(calls_count(calls), 8);
+    now += SECOND;
+    run_round();
+    ck_assert_uint_eq(calls_count(calls), 0);
+    ck_assert_uint_eq(calls->reserved, 0);
+    ck_ok(offer_as(&request));
+}
+END_TEST
+
+START_TEST(test_silence)
+{
+    set_up();
+    now += 59 * SECOND;
+    sa_of("a", 0)->last_packet_us = now;
+    run_round();
+    now += 59 * SECOND;
+    run_round();
+    ck_assert_uint_eq(sas(), 2);
+    now += SECOND;
+    run_round();
+    ck_assert_uint_eq(sas(), 0);
+    ck_assert_uint_eq(calls_count(calls), 0);
+}
+END_TEST
+
+START_TEST(test_held_and_old)
+{
+    char text[512];
+
+    set_up();
+    line(text, sizeof(text), "audio", 20000, 0, "a=inactive\r\n");
+    ck_ok(offer("a", "b", "ei", sdp("192.0.2.10", text)));
+    ck_ok(answer("a", "b", audio("10.0.1.20", 30000, 1)));
+    now += 3600 * SECOND;
+    run_round();
+    ck_assert_uint_eq(sas(), 2);
+    now += 86400 * SECOND;
+    run_round();
+    ck_assert_uint_eq(sas(), 0);
+}
+END_TEST
+
+START_TEST(test_down)
+{
+    struct call_options options = calls->options;
+
+    options.when_down = CALL_WHEN_DOWN_REFUSE;
+    calls_set_options(calls, &options);
+    ck_assert_int_eq(offer("a", "", "ei", audio("192.0.2.10", 20000, 0)), ERR_FULL);
+    options.when_down = CALL_WHEN_DOWN_ACCEPT;
+    calls_set_options(calls, &options);
+    ck_ok(offer("a", "", "ei", audio("192.0.2.10", 20000, 0)));
+    core.inner.links[0].peer.version = core.inner.links[1].peer.version = 0;
+    ck_assert_int_eq(offer("z", "", "ei", audio("192.0.2.10", 20000, 0)), ERR_FULL);
+}
+END_TEST
+
+/* Our own address with a key that the same party offered before. */
+START_TEST(test_spiral)
+{
+    ck_ok(offer("a", "", "ei", audio("192.0.2.10", 20000, 0)));
+    ck_assert_int_eq(offer("a", "", "ei", audio("203.0.113.7", 5004, 0)), ERR_EXISTS);
+    ck_assert_msg(strstr(error.text, "spiral") != NULL, "%s", error.text);
+    ck_assert_int_eq(offer("b", "", "ei", audio("10.0.0.101", 4000, 0)), ERR_FORBIDDEN);
+    ck_assert_int_eq(offer("b", "", "ei", audio("203.0.113.7", 7000, 0)), ERR_FORBIDDEN);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("calls");
+    TCase *tc = tcase_create("calls");
+    int result;
+
+    if (!core_start_engine())
+        return 1;
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, test_inward);
+    tcase_add_test(tc, test_outward);
+    tcase_add_test(tc, test_sides);
+    tcase_add_test(tc, test_inside_alone);
+    tcase_add_loop_test(tc, test_refused_offer, 0, sizeof(bad) / sizeof(bad[0]));
+    tcase_add_test(tc, test_refused_answer);
+    tcase_add_test(tc, test_rejected_reoffer);
+    tcase_add_test(tc, test_rekey_and_same);
+    tcase_add_test(tc, test_repeats);
+    tcase_add_test(tc, test_late_offer);
+    tcase_add_test(tc, test_lines);
+    tcase_add_test(tc, test_hold_without_address);
+    tcase_add_test(tc, test_other_lines);
+    tcase_add_test(tc, test_families);
+    tcase_add_test(tc, test_assign);
+    tcase_add_test(tc, test_fork);
+    tcase_add_test(tc, test_branches);
+    tcase_add_test(tc, test_cancel);
+    tcase_add_test(tc, test_one_call_id);
+    tcase_add_test(tc, test_flood);
+    tcase_add_test(tc, test_silence);
+    tcase_add_test(tc, test_held_and_old);
+    tcase_add_test(tc, test_down);
+    tcase_add_test(tc, test_spiral);
+    suite_add_tcase(suite, tc);
+    result = unit_run(suite);
+    core_stop_engine();
+    return result;
+}

@@ -50,7 +50,7 @@ static int add_streams(struct sa *sa, const struct inner *inner,
     return result;
 }
 
-static void fill_addresses(struct sa *sa, const struct inner *inner,
+static void fill_addresses(struct sa *sa, const struct inner *inner, const struct inner_link *link,
                            const struct admit_request *request, const struct plan *plan)
 {
     struct admit_error error;
@@ -65,7 +65,8 @@ static void fill_addresses(struct sa *sa, const struct inner *inner,
     }
     sa->source_print = wire_source_print(sa);
     sa->destination = request->destination;
-    if (plan->back && request->destination.rtp.family && judge_targets(inner, request, &error) < 0)
+    if (plan->back && request->destination.rtp.family &&
+        judge_targets(inner, link, request, &error) < 0)
         sa->destination = (struct sa_transport){.mux = request->destination.mux};
     sa->encap_in = plan->in;
     sa->encap_out = plan->out;
@@ -87,7 +88,7 @@ static int fill(struct sa *sa, const struct inner *inner, const struct inner_lin
     sa->generation = 1;
     sa->side = request->side;
     sa->hairpin = plan_far_side(request) == request->side;
-    fill_addresses(sa, inner, request, plan);
+    fill_addresses(sa, inner, link, request, plan);
     sa->suite = request->suite;
     rate_init(&sa->rate, request->rate ? request->rate : inner->options.sa_rate);
     sa->media_index = request->media_index;

@@ -152,25 +152,45 @@ static int check_hint(const struct admit_request *request, struct admit_error *e
     return request->hint.family ? check_sender(&request->hint, "hint", error) : 0;
 }
 
-static int check_one_target(const struct inner *inner, enum sa_side side, const struct addr *addr,
-                            const char *field, struct admit_error *error)
+/* It would refuse what it may not send to itself, but a call would have been taken by then. */
+static bool is_at_dmz(const struct inner_link *link, const struct addr *addr)
+{
+    struct addr ends = addr_embedded(addr);
+
+    for (size_t i = 0; i < link->peer.listener_count; i++) {
+        const struct addr *own = &link->peer.listener[i].advertise;
+
+        if (addr_ip_equal(addr, own) || addr_ip_equal(&ends, own))
+            return true;
+    }
+    return false;
+}
+
+static int check_one_target(const struct inner *inner, const struct inner_link *link,
+                            enum sa_side side, const struct addr *addr, const char *field,
+                            struct admit_error *error)
 {
     const char *why = target_refusal(&inner->rules, side, addr);
 
-    return why ? admit_refuse(error, ERR_FORBIDDEN, field, "%s", why) : 0;
+    if (why)
+        return admit_refuse(error, ERR_FORBIDDEN, field, "%s", why);
+    if (side == SA_SIDE_EXTERNAL && is_at_dmz(link, addr))
+        return admit_refuse(error, ERR_FORBIDDEN, field,
+                            "an address of dmz %s, but not one where it hears media", link->name);
+    return 0;
 }
 
-int judge_targets(const struct inner *inner, const struct admit_request *request,
-                  struct admit_error *error)
+int judge_targets(const struct inner *inner, const struct inner_link *link,
+                  const struct admit_request *request, struct admit_error *error)
 {
     const struct sa_transport *to = &request->destination;
     enum sa_side side = plan_far_side(request);
-    int result = check_one_target(inner, side, &to->rtp, "to", error);
+    int result = check_one_target(inner, link, side, &to->rtp, "to", error);
 
     if (result == 0 && !to->mux && to->rtcp.family) {
         if (to->rtcp.family != to->rtp.family)
             return admit_refuse(error, ERR_INVALID, "to_rtcp", "of another family than to");
-        result = check_one_target(inner, side, &to->rtcp, "to_rtcp", error);
+        result = check_one_target(inner, link, side, &to->rtcp, "to_rtcp", error);
     }
     return result;
 }
@@ -179,8 +199,9 @@ int judge_targets(const struct inner *inner, const struct admit_request *request
  * choose_encaps() has seen that RTP' goes to a peer, which is always right. What may not be sent
  * to while it has to be learned anyway is no more than what the SDP said, and left out.
  */
-static int check_destination(const struct inner *inner, const struct admit_request *request,
-                             const struct plan *plan, struct admit_error *error)
+static int check_destination(const struct inner *inner, const struct inner_link *link,
+                             const struct admit_request *request, const struct plan *plan,
+                             struct admit_error *error)
 {
     if (!request->destination.rtp.family)
         return plan->back || request->no_destination
@@ -191,7 +212,7 @@ static int check_destination(const struct inner *inner, const struct admit_reque
     if (plan->back ||
         (plan_far_side(request) == SA_SIDE_EXTERNAL && plan->out == SA_ENCAP_RTP_PRIME))
         return 0;
-    return judge_targets(inner, request, error);
+    return judge_targets(inner, link, request, error);
 }
 
 /* What goes out where it came in; only the relay of that side ever sees it. */
@@ -298,7 +319,7 @@ int judge_request(const struct inner *inner, const struct inner_link *link,
     if (result == 0)
         result = check_hint(request, error);
     if (result == 0)
-        result = check_destination(inner, request, plan, error);
+        result = check_destination(inner, link, request, plan, error);
     if (result == 0 && plan_far_side(request) == request->side)
         result = check_hairpin(inner, link, request, error);
     if (result == 0)

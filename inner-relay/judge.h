@@ -16,8 +16,8 @@ int judge_request(const struct inner *inner, const struct inner_link *link,
 int judge_key(const struct inner *inner, const struct suite *suite, const struct srtp_key *key,
               struct admit_error *error);
 /* Of that, only where packets are sent. */
-int judge_targets(const struct inner *inner, const struct admit_request *request,
-                  struct admit_error *error);
+int judge_targets(const struct inner *inner, const struct inner_link *link,
+                  const struct admit_request *request, struct admit_error *error);
 
 /* Is there room for one more SA, here and at its dmz-relay? */
 int judge_room(const struct inner *inner, const struct inner_link *link,

@@ -203,6 +203,29 @@ static const struct {
     {TO, "192.168.1.1:1024", ERR_FORBIDDEN, "neither a public address"},
     {TO, "8.8.8.8:1024", 0, ""},
     {TO_RTCP, "192.168.1.1:1025", ERR_FORBIDDEN, "neither a public address"},
+    /* What an SDP of anybody may say: at each of them media would end inside, or with us. */
+    {TO, "127.0.0.1:5004", ERR_FORBIDDEN, "loopback"},
+    {TO, "127.8.8.8:5004", ERR_FORBIDDEN, "loopback"},
+    {TO, "[::1]:5004", ERR_FORBIDDEN, "loopback"},
+    {TO, "[::ffff:127.0.0.1]:5004", ERR_FORBIDDEN, "loopback"},
+    {TO, "[64:ff9b::7f00:1]:5004", ERR_FORBIDDEN, "loopback"},
+    {TO, "[2002:7f00:1::]:5004", ERR_FORBIDDEN, "loopback"},
+    {TO, "0.0.0.0:5004", ERR_FORBIDDEN, "unspecified"},
+    {TO, "[::]:5004", ERR_FORBIDDEN, "unspecified"},
+    {TO, "239.255.1.2:5004", ERR_FORBIDDEN, "multicast"},
+    {TO, "[ff02::1]:5004", ERR_FORBIDDEN, "multicast"},
+    {TO, "255.255.255.255:5004", ERR_FORBIDDEN, "broadcast"},
+    {TO, "[::ffff:10.0.1.77]:5004", ERR_FORBIDDEN, "not on the external side"},
+    {TO, "[2002:a00:14d::1]:5004", ERR_FORBIDDEN, "not on the external side"},
+    {TO, "10.0.0.1:4000", ERR_FORBIDDEN, "own address"},
+    {TO, "10.0.0.101:4000", ERR_FORBIDDEN, "own address"},
+    {TO, "9.9.9.9:5006", ERR_FORBIDDEN, "an address of dmz east"},
+    {TO, "9.9.9.9:5005", ERR_INVALID, "the RTCP port of a [peer]"},
+    {TO, "[2001:db8::7]:5062", ERR_FORBIDDEN, "an address of dmz east"},
+    {TO, "[64:ff9b::909:909]:5062", ERR_FORBIDDEN, "an address of dmz east"},
+    {TO_RTCP, "127.0.0.1:5005", ERR_FORBIDDEN, "loopback"},
+    {TO_RTCP, "9.9.9.9:5007", ERR_FORBIDDEN, "an address of dmz east"},
+    {TO_RTCP, "9.9.9.9:5005", ERR_INVALID, "the address of a [peer]"},
 };
 
 START_TEST(test_internal_sender)
@@ -212,10 +235,40 @@ START_TEST(test_internal_sender)
     core_request(&request, 1);
     turn_round(&request);
     *place_of(&request, internal[_i].place) = addr_of(internal[_i].addr);
+    request.destination.mux = place_of(&request, TO)->family == 6;
+    core.inner.links[0].peer.listener[0].advertise = addr_of("9.9.9.9:5004");
     if (internal[_i].code == 0)
         ck_assert_ptr_nonnull(core_add(&core, &request));
     else
         check_refused(&request, internal[_i].code, fields[internal[_i].place], internal[_i].says);
+}
+END_TEST
+
+/*
+ * Where the way back is learned, what may not be sent to is no more than a word of the SDP: left
+ * out, until the other side is heard.
+ */
+START_TEST(test_bad_target_of_a_learned_way_back)
+{
+    struct admit_request request;
+    const struct sa *sa;
+
+    core_request(&request, 1);
+    request.source_policy = SOURCE_HINTED;
+    ck_assert_ptr_nonnull(core_add(&core, &request));
+    core_request(&request, 2);
+    turn_round(&request);
+    request.destination.mux = true;
+    core.inner.links[0].peer.listener[0].advertise = addr_of("9.9.9.9:5004");
+    *place_of(&request, TO) = addr_of(internal[_i].addr);
+    request.reverse = 1;
+    sa = core_add(&core, &request);
+    if (!sa)
+        check_refused(&request, ERR_INVALID, "to", "[peer]");
+    else if (internal[_i].code < 0)
+        ck_assert_uint_eq(sa->destination.rtp.family, 0);
+    else
+        ck_assert(addr_equal(&sa->destination.rtp, place_of(&request, TO)));
 }
 END_TEST
 
@@ -1365,6 +1418,7 @@ int main(void)
     tcase_add_loop_test(tc, test_port_0, 0, 4);
     tcase_add_test(tc, test_mux_needs_no_rtcp);
     tcase_add_loop_test(tc, test_internal_sender, 0, ROWS(internal));
+    tcase_add_loop_test(tc, test_bad_target_of_a_learned_way_back, 2, ROWS(internal));
     tcase_add_loop_test(tc, test_encapsulations, 0, sizeof(primes) / sizeof(primes[0]));
     tcase_add_test(tc, test_own_address_of_the_dmz);
     tcase_add_test(tc, test_peer);

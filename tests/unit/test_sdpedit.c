@@ -151,8 +151,8 @@ static void make_edit(unsigned how, struct sdp_edit *edit)
     edit->session_connection = how & SESSION;
     edit->ice_remove = how & NO_ICE;
     for (unsigned i = 0; i < 2; i++)
-        edit->line[i] =
-            (struct sdp_line_edit){.touch = how & (TOUCH_0 << i), .rtp = rtp, .rtcp = rtcp};
+        edit->line[i] = (struct sdp_line_edit){
+            .touch = how & ((unsigned)TOUCH_0 << i), .rtp = rtp, .rtcp = rtcp};
     edit->line[0].assigned_ssrc = how & SSRC ? 305419896 : 0;
 }
 

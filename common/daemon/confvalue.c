@@ -536,7 +536,7 @@ static int parse_sockets(const struct conf_key *key, const char *text, void *fie
 {
     struct conf_sockets *sockets = field;
     const char *rest = *text ? text : NULL;
-    char entry[CONFVALUE_TEXT_SIZE];
+    char entry[CONFVALUE_TEXT_SIZE] = "";
     int code;
 
     while ((code = next_entry(&rest, entry, sizeof(entry))) > 0) {

@@ -8,7 +8,6 @@
 
 #include "common/base/err.h"
 #include "common/base/log.h"
-#include "common/sa/far.h"
 #include "inner-relay/leg.h"
 
 /* What one call of calls_work looks at and ends at most. */
@@ -309,32 +308,23 @@ int calls_delete(struct calls *calls, const struct call_request *request, uint64
 
 /* ------------------------------------------------------------ timeouts */
 
-/* Microseconds since a packet of this SA verified; UINT64_MAX: none yet. A hairpin's packets are
- * verified at the dmz-relay only, which reports them. */
-static uint64_t silence(const struct sa *sa, uint64_t now_us)
+/* Has one of its SAs heard anything in that time? */
+static bool hears_media(const struct calls *calls, const struct call *call, uint64_t now_us)
 {
-    uint64_t here = sa->last_packet_us ? now_us - sa->last_packet_us : UINT64_MAX;
-    struct sa_report report;
+    uint32_t timeout_s = (uint32_t)(calls->options.media_timeout_us / 1000000);
 
-    if (!sa->hairpin || !far_get(sa, &report, NULL, now_us))
-        return here;
-    return report.age_us < here ? report.age_us : here;
-}
-
-static void hear_media(const struct calls *calls, struct call *call, uint64_t now_us)
-{
     for (unsigned i = 0; i < call->party_count; i++) {
         const struct call_party *party = call->party[i];
 
         for (unsigned k = 0; k < party->line_count; k++) {
             const struct sa *sa =
                 party->line[k].sa ? inner_find_sa(calls->inner, party->line[k].sa) : NULL;
-            uint64_t since = sa ? silence(sa, now_us) : UINT64_MAX;
 
-            if (since < now_us && now_us - since > call->heard_us)
-                call->heard_us = now_us - since;
+            if (sa && !inner_is_silent(calls->inner, sa, timeout_s, now_us))
+                return true;
         }
     }
+    return false;
 }
 
 static void forget_offers(const struct calls *calls, struct call *call, uint64_t now_us)
@@ -356,16 +346,14 @@ static bool has_sas(const struct call *call)
     return false;
 }
 
-static bool is_silent(const struct calls *calls, struct call *call, uint64_t now_us)
+/* heard_us is of the last message of its signalling, which counts, too. */
+static bool is_silent(const struct calls *calls, const struct call *call, uint64_t now_us)
 {
     uint64_t timeout_us = calls->options.media_timeout_us;
 
     if (timeout_us == 0 || !call->answered || !has_sas(call) || call_is_held(call))
         return false;
-    if (now_us - call->heard_us < timeout_us)
-        return false;
-    hear_media(calls, call, now_us);
-    return now_us - call->heard_us >= timeout_us;
+    return now_us - call->heard_us >= timeout_us && !hears_media(calls, call, now_us);
 }
 
 /* Why it is over; NULL: it is not. */

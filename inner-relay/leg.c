@@ -167,6 +167,7 @@ static void plan_request(struct leg *leg, unsigned line, unsigned from)
     struct admit_request *request = &leg->request[line][from];
 
     request->side = sender->side;
+    request->to_side = receiver->side;
     request->source = sender->at[line];
     request->hint = sender->signalling;
     request->hint.port = 0;
@@ -242,6 +243,7 @@ static void describe(const struct leg *leg, const struct sa *sa, const struct ca
     const struct call_line *line = &party->line[sa->media_index];
 
     *request = (struct admit_request){.side = sa->side,
+                                      .to_side = sa_to_side(sa),
                                       .source_policy = sa->source_policy,
                                       .source = line->at,
                                       .hint = party->signalling,
@@ -274,8 +276,8 @@ static void describe(const struct leg *leg, const struct sa *sa, const struct ca
 static bool can_stay(const struct leg *leg, const struct sa *sa,
                      const struct admit_request *request)
 {
-    return sa && sa->side == request->side && sa->owner == leg->call->link &&
-           sa_is_assigned(sa) == request->assign_ssrc &&
+    return sa && sa->side == request->side && sa_to_side(sa) == request->to_side &&
+           sa->owner == leg->call->link && sa_is_assigned(sa) == request->assign_ssrc &&
            (!request->assign_ssrc || sa->stream[0].ssrc == request->assigned);
 }
 

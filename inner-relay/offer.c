@@ -189,9 +189,16 @@ static int check_tunnel(const struct offer *offer, struct call_error *error)
 {
     const struct inner_link *link = &offer->calls->inner->links[offer->link];
 
+    if (offer->side[0] == SA_SIDE_INTERNAL && offer->side[1] == SA_SIDE_INTERNAL)
+        return 0;
     if (link->peer.version == 0)
         return calls_refuse(error, ERR_FULL,
                             "dmz %s has not been connected yet: its addresses are not known",
+                            link->name);
+    if (offer->side[0] == offer->side[1] && !(link->peer.features & FEATURE_HAIRPIN))
+        return calls_refuse(error, ERR_UNSUPPORTED,
+                            "dmz %s sends nothing from outside to outside: it is of an older "
+                            "version",
                             link->name);
     if (offer->call || offer->calls->options.when_down == CALL_WHEN_DOWN_ACCEPT)
         return 0;
@@ -226,9 +233,6 @@ static int check(const struct offer *offer, struct call_error *error)
 {
     int result = 0;
 
-    if (!offer->direct && offer->side[0] == offer->side[1])
-        return calls_refuse(error, ERR_UNSUPPORTED, "both parties are on the %s side",
-                            sa_side_name(offer->side[0]));
     if (!offer->direct) {
         result = check_tunnel(offer, error);
         if (result == 0)

@@ -25,6 +25,7 @@ static void setup(void)
 
     ck_assert(core_init(&core, 32));
     core_introduce(&core, 0, 1000, 1000);
+    core.inner.links[0].peer.features = FEATURE_HAIRPIN;
     core.inner.options.learns_ssrcs = true;
     core.inner.options.source_policy = SOURCE_HINTED;
     calls = calls_new(&core.inner, &options);
@@ -256,6 +257,74 @@ START_TEST(test_inside_alone)
     ck_assert_str_eq(reply.sdp, before);
     ck_assert_uint_eq(sas(), 0);
     ck_ok(delete_as("a", "", ""));
+}
+END_TEST
+
+/* Two phones outside, at home: each goes to where the other one is heard. */
+START_TEST(test_hairpin)
+{
+    struct sa *a, *b;
+
+    ck_ok(offer("a", "", "ee", audio("192.168.1.5", 20000, 0)));
+    ck_shows("c=IN IP4 203.0.113.7");
+    ck_ok(answer("a", "b", audio("192.168.2.5", 20000, 1)));
+    ck_shows("c=IN IP4 203.0.113.7");
+    a = sa_of("a", 0);
+    b = sa_of("b", 0);
+    ck_assert(a->hairpin && b->hairpin);
+    ck_assert_int_eq(a->side, SA_SIDE_EXTERNAL);
+    ck_assert_uint_eq(a->reverse, b->id);
+    ck_assert_uint_eq(b->reverse, a->id);
+    check_addr(&a->destination.rtp, "none");
+    ck_ok(delete_as("b", "a", ""));
+    ck_assert_uint_eq(sas(), 0);
+}
+END_TEST
+
+START_TEST(test_relay_internal)
+{
+    struct call_options options = calls->options;
+
+    options.relay_internal = true;
+    calls_set_options(calls, &options);
+    core.inner.links[0].peer.version = core.inner.links[1].peer.version = 0;
+    ck_ok(offer("a", "", "ii", audio("10.0.1.20", 30000, 0)));
+    ck_shows("c=IN IP4 10.0.0.101");
+    ck_ok(answer("a", "b", audio("10.0.1.30", 30000, 1)));
+    ck_shows("c=IN IP4 10.0.0.101");
+    ck_assert(sa_stays_inside(sa_of("a", 0)));
+    check_addr(&sa_of("b", 0)->destination.rtp, "10.0.1.20:30000");
+    check_addr(&sa_of("a", 0)->destination.rtp, "10.0.1.30:30000");
+}
+END_TEST
+
+/* One branch is inside, the other one outside; the caller's SA is another one then. */
+START_TEST(test_fork_over_sides)
+{
+    struct call_request request = request_of("a", "", audio("192.0.2.10", 20000, 0));
+
+    request.direction[0] = SA_SIDE_EXTERNAL;
+    request.direction[1] = SA_SIDE_INTERNAL;
+    request.via_branch = "z-0";
+    ck_ok(offer_as(&request));
+    ck_shows("10.0.0.101");
+    request.direction[1] = SA_SIDE_EXTERNAL;
+    request.via_branch = "z-1";
+    ck_ok(offer_as(&request));
+    ck_shows("203.0.113.7");
+    request = request_of("a", "b", audio("10.0.1.20", 30000, 1));
+    request.via_branch = "z-0";
+    ck_ok(answer_as(&request));
+    check_addr(&sa_of("a", 0)->destination.rtp, "10.0.1.20:30000");
+    request = request_of("a", "c", audio("192.0.2.30", 30000, 2));
+    request.via_branch = "z-1";
+    ck_ok(answer_as(&request));
+    ck_assert(sa_of("a", 0)->hairpin && sa_of("c", 0)->hairpin);
+    check_addr(&sa_of("a", 0)->destination.rtp, "192.0.2.30:30000");
+    ck_assert_uint_eq(sa_of("a", 0)->reverse, sa_of("c", 0)->id);
+    ck_assert_uint_eq(sas(), 3);
+    ck_ok(delete_as("a", "", ""));
+    ck_assert_uint_eq(sas(), 0);
 }
 END_TEST
 
@@ -710,6 +779,9 @@ int main(void)
     tcase_add_test(tc, test_outward);
     tcase_add_test(tc, test_sides);
     tcase_add_test(tc, test_inside_alone);
+    tcase_add_test(tc, test_hairpin);
+    tcase_add_test(tc, test_relay_internal);
+    tcase_add_test(tc, test_fork_over_sides);
     tcase_add_loop_test(tc, test_refused_offer, 0, sizeof(bad) / sizeof(bad[0]));
     tcase_add_test(tc, test_refused_answer);
     tcase_add_test(tc, test_rejected_reoffer);

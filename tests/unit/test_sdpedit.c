@@ -125,6 +125,8 @@ static const struct {
     /* What stands in an odd way, and is no matter. */
     {TOUCH_0 | SESSION, ORIGIN C TIME "m=audio  49170/1\tRTP/SAVP 0 \r\n",
      ORIGIN C_OURS TIME "m=audio  5004\tRTP/SAVP 0 \r\n"},
+    {TOUCH_0 | SESSION | O, ORIGIN "o=b 1 1 IN IP4 192.0.2.1\r\n" C TIME AUDIO,
+     OURS "o=b 1 1 IN IP4 192.0.2.1\r\n" C_OURS TIME A_OURS},
     {TOUCH_0 | SESSION | O, "v=0\r\no=short\r\n" C TIME AUDIO,
      "v=0\r\no=short\r\n" C_OURS TIME A_OURS},
 };

@@ -1,6 +1,7 @@
 #!/bin/sh
-# The ini files of examples/: -t takes each of them, and the two of a tunnel fit together. Only the
-# folders are other ones here: /etc/media-relay and /run/media-relay are not for a test.
+# The ini files of examples/, and those that docs/replace-rtpengine.md shows: -t takes each of them, and
+# the two of a tunnel fit together. Only the folders are other ones here: /etc/media-relay and
+# /run/media-relay are not for a test.
 set -u
 LC_ALL=C
 export LC_ALL
@@ -46,6 +47,11 @@ check_tunnel() {
     fail "no dmz-relay in ${1%/*} that fits ${1#"$source/"} (address, name, sites)"
 }
 
+# shown PROGRAM: the ini file of that program in the page, which is indented.
+shown() {
+    sed -n "/^.\/etc\/media-relay\/$1.ini/,/^[^ ]/ s/^    //p" "$source/docs/replace-rtpengine.md"
+}
+
 certs init || fail "no certificates: $(cat "$top/out")"
 for file in "$source"/examples/dmz-relay.ini "$source"/examples/*/dmz-relay*.ini; do
     check_file "$file" dmz-relay dmz
@@ -54,6 +60,13 @@ for file in "$source"/examples/inner-relay.ini "$source"/examples/*/inner-relay*
     check_file "$file" inner-relay inner
     check_tunnel "$file"
 done
+
+mkdir "$top/page" || exit 1
+shown dmz-relay >"$top/page/dmz-relay.ini"
+shown inner-relay >"$top/page/inner-relay.ini"
+check_file "$top/page/dmz-relay.ini" dmz-relay dmz
+check_file "$top/page/inner-relay.ini" inner-relay inner
+check_tunnel "$top/page/inner-relay.ini"
 
 echo "$checks checks, $failures failed"
 [ $failures = 0 ]

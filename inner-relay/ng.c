@@ -264,7 +264,7 @@ static int run_list(struct job *job)
     const struct ng *ng = job->ng;
     json_t *list = json_array();
     long long limit = LIST_DEFAULT;
-    size_t at = 0, octets = 0;
+    size_t at = 0, octets = 0, left = calls_count(ng->calls);
     const struct call *call;
     int rc = ngmessage_number(job->message, "limit", &limit);
 
@@ -272,7 +272,8 @@ static int run_list(struct job *job)
         complain(job, "limit is not a number");
     if (limit > LIST_MAX)
         limit = LIST_MAX;
-    while (json_array_size(list) < (size_t)limit && (call = calls_next(ng->calls, &at)) != NULL) {
+    while (left-- > 0 && json_array_size(list) < (size_t)limit &&
+           (call = calls_next(ng->calls, &at)) != NULL) {
         octets += 2 * strlen(call->call_id) + 16; /* in JSON it may grow */
         if (octets > LIST_OCTETS)
             break;

@@ -858,7 +858,9 @@ int main(void)
 {
     Suite *suite = suite_create("authority");
     TCase *tc = tcase_create("authority");
+    int result;
 
+    tcase_add_checked_fixture(tc, sample_engine_start, NULL);
     tcase_add_test(tc, test_stays_inside);
     tcase_add_test(tc, test_many_stay_inside);
     tcase_add_test(tc, test_hairpins_unknown);
@@ -887,5 +889,7 @@ int main(void)
     tcase_add_test(tc, test_nak_of_another_owner);
     tcase_add_test(tc, test_nak_unreadable);
     suite_add_tcase(suite, tc);
-    return unit_run(suite);
+    result = unit_run(suite);
+    sample_engine_stop();
+    return result;
 }

@@ -708,17 +708,18 @@ END_TEST
 START_TEST(many_lines)
 {
     struct client *client = client_open();
+    const unsigned count = unit_rounds(300);
     char line[64], said[16];
 
-    for (unsigned i = 0; i < 300; i++) {
+    for (unsigned i = 0; i < count; i++) {
         snprintf(line, sizeof(line), "{\"command\":\"echo\",\"say\":\"%u\"}", i);
         client_say(client, line);
     }
-    for (unsigned i = 0; i < 300; i++) {
+    for (unsigned i = 0; i < count; i++) {
         snprintf(said, sizeof(said), "%u", i);
         check_said(client_reply(client), said);
     }
-    ck_assert_uint_eq(place.calls, 300);
+    ck_assert_uint_eq(place.calls, count);
     client_close(client);
 }
 END_TEST

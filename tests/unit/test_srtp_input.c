@@ -188,12 +188,6 @@ static void clear_e(uint8_t *packet, size_t length)
         packet[length - behind] &= 0x7f;
 }
 
-/* Every length, or under valgrind each seventh. */
-static size_t stride(void)
-{
-    return 21 / unit_rounds(20);
-}
-
 static const size_t mki_octets[] = {0, 4, SRTP_MKI_MAX_OCTETS};
 
 enum { MKIS = sizeof(mki_octets) / sizeof(mki_octets[0]) };
@@ -204,7 +198,7 @@ START_TEST(test_junk)
     uint64_t seed = (uint64_t)_i;
 
     open_sessions((enum suite_id)(_i / MKIS), mki_octets[_i % MKIS]);
-    for (size_t length = 0; length <= LENGTH_MAX; length += stride()) {
+    for (size_t length = 0; length <= LENGTH_MAX; length += unit_stride(7)) {
         set_past((int)(length % PASTS));
         make_junk(packet, length, false, &seed);
         put_mki(packet, length, false);
@@ -227,7 +221,9 @@ START_TEST(test_short)
     open_sessions((enum suite_id)(_i / PASTS), 0);
     set_past(_i % PASTS);
     for (size_t length = 0; length <= sizeof(packet); length++) {
-        for (unsigned first = 0; first < 256; first += length < 2 ? 1 : 5) {
+        const unsigned step = length < 2 ? 1 : 5 * unit_stride(7);
+
+        for (unsigned first = 0; first < 256; first += step) {
             make_junk(packet, length, first & 1, &seed);
             if (length > 0)
                 packet[0] = (uint8_t)first;
@@ -260,7 +256,7 @@ START_TEST(test_genuine)
 
     open_sessions((enum suite_id)(_i / MKIS), mki_octets[_i % MKIS]);
     set_past(0);
-    for (size_t length = 12; length < LENGTH_MAX; length += stride()) {
+    for (size_t length = 12; length < LENGTH_MAX; length += unit_stride(7)) {
         for (int rtcp = 0; rtcp < 2; rtcp++) {
             bool encrypt = !suite->aead || length % 2;
             size_t sealed;

@@ -15,9 +15,34 @@ int unit_run(Suite *suite)
     return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+static unsigned share(void)
+{
+    const char *text = getenv("MEDIA_RELAY_TEST_SHARE");
+    char *end;
+    unsigned long percent;
+
+    if (!text)
+        return 100;
+    percent = strtoul(text, &end, 10);
+    if (end == text || *end || percent < 1 || percent > 100) {
+        fprintf(stderr, "MEDIA_RELAY_TEST_SHARE is \"%s\", not 1 to 100 percent\n", text);
+        abort();
+    }
+    return (unsigned)percent;
+}
+
 unsigned unit_rounds(unsigned full)
 {
-    return getenv("UNIT_SHORT") ? full / 10 + 1 : full;
+    unsigned rounds = (unsigned)((unsigned long long)full * share() / 100);
+
+    return rounds > 0 ? rounds : 1;
+}
+
+unsigned unit_stride(unsigned most)
+{
+    unsigned stride = 100 / share();
+
+    return stride < most ? stride : most;
 }
 
 static unsigned nibble(char c)

@@ -18,8 +18,14 @@
  * tests run in this process.
  */
 int unit_run(Suite *suite);
-/* How often a random test goes round: full, or a tenth where $UNIT_SHORT is set (valgrind). */
+/*
+ * Where tests are slow (valgrind) or have run before, $MEDIA_RELAY_TEST_SHARE says how many percent
+ * of the work are enough, 1 to 100; without it all of it is done. unit_rounds: how often a random
+ * test goes round, at least once. unit_stride: the step of a loop over every bit, octet or length:
+ * 1, then more, at most `most`; an odd one meets every bit of an octet.
+ */
 unsigned unit_rounds(unsigned full);
+unsigned unit_stride(unsigned most);
 /* Writes the octets of a hex string (blanks are skipped), returns how many; aborts on bad hex. */
 size_t unit_hex(const char *hex, uint8_t *out, size_t size);
 

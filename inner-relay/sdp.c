@@ -14,6 +14,7 @@ struct reading {
     unsigned line;
     char *error;
     bool line_direction[SDP_MEDIA_MAX], line_rtcp[SDP_MEDIA_MAX];
+    unsigned line_crypto[SDP_MEDIA_MAX];
     bool session_dtls, session_ice;
     uint32_t session_bandwidth;
 };
@@ -172,6 +173,8 @@ static int crypto_attribute(struct reading *reading, struct words value)
     uint32_t tag;
     bool twice;
 
+    if (reading->line_crypto[reading->media - reading->sdp->media]++ == SDP_CRYPTO_OFFERED)
+        return wrong(reading, "more than %d a=crypto lines for one m= line", SDP_CRYPTO_OFFERED);
     if (sdes_read(value.at, value.length, &crypto) < 0)
         return wrong(reading, "a=crypto: with a tag of 1 to 9 digits is expected");
     tag = crypto.tag;
@@ -395,7 +398,8 @@ static int read_lines(struct reading *reading)
     while (sdp_next_line(sdp->text, sdp->length, &offset, &place)) {
         struct words line = {sdp->text + place.begin, place.end - place.begin};
 
-        reading->line++;
+        if (reading->line++ == SDP_LINES_MAX)
+            return wrong(reading, "more than %d lines", SDP_LINES_MAX);
         if (line.length == 0 && reading->line > 1) {
             blank = true;
             continue;

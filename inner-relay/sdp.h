@@ -15,9 +15,11 @@
 
 enum {
     SDP_MAX_OCTETS = 65535,
-    SDP_MEDIA_MAX = 16, /* m= lines */
-    SDP_CRYPTO_MAX = 8, /* a=crypto of one m= line */
-    SDP_SSRC_MAX = 8,   /* distinct SSRCs of one m= line */
+    SDP_LINES_MAX = 2000,    /* so that none keeps the event loop for long */
+    SDP_MEDIA_MAX = 16,      /* m= lines */
+    SDP_CRYPTO_OFFERED = 24, /* a=crypto of one m= line, */
+    SDP_CRYPTO_MAX = 8,      /* of which so many are kept */
+    SDP_SSRC_MAX = 8,        /* distinct SSRCs of one m= line */
     SDP_ERROR_SIZE = 160
 };
 

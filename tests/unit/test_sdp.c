@@ -216,6 +216,29 @@ START_TEST(test_two_lines)
 }
 END_TEST
 
+/* Each line costs time, and a=crypto more than others. */
+START_TEST(test_too_many)
+{
+    char text[SDP_MAX_OCTETS] = HEAD;
+    size_t length = strlen(text);
+
+    for (unsigned line = 6; line <= SDP_LINES_MAX; line++)
+        length += strlen(strcpy(text + length, "a=x\n"));
+    ck_assert_msg(read_text(text) == 0, "%s", error);
+    strcpy(text + length, "a=x\n");
+    ck_assert_int_eq(read_text(text), ERR_INVALID);
+    ck_assert_str_eq(error, "line 2001: more than 2000 lines");
+    strcpy(text, HEAD AUDIO);
+    length = strlen(text);
+    for (unsigned i = 1; i <= SDP_CRYPTO_OFFERED; i++)
+        length += (size_t)snprintf(text + length, 32, "a=crypto:%u X\n", i);
+    ck_assert_msg(read_text(text) == 0, "%s", error);
+    strcpy(text + length, "a=crypto:99 X\n");
+    ck_assert_int_eq(read_text(text), ERR_INVALID);
+    ck_assert_str_eq(error, "line 31: more than 24 a=crypto lines for one m= line");
+}
+END_TEST
+
 /* Of twelve a=crypto the usable ones are kept, in their order. */
 START_TEST(test_many_crypto)
 {
@@ -286,6 +309,7 @@ int main(void)
     tcase_add_test(tc, test_octet_0);
     tcase_add_test(tc, test_too_long);
     tcase_add_test(tc, test_two_lines);
+    tcase_add_test(tc, test_too_many);
     tcase_add_test(tc, test_many_crypto);
     tcase_add_test(tc, test_damaged);
     tcase_add_test(tc, test_dtls_and_ice);

@@ -438,6 +438,34 @@ START_TEST(test_binding)
 }
 END_TEST
 
+/* The state file has what was signalled, also of a sender outside that is bound. */
+START_TEST(test_after_a_restart)
+{
+    struct line c;
+    struct picture picture;
+    struct reader r;
+    struct srtp_key key;
+    struct sa *sa = sa_new();
+    struct sa_report report = {.generation = 1,
+                               .bound = {sample_addr("8.8.8.8:800")},
+                               .age_us = REPORT_NEVER,
+                               .stray_age_us = REPORT_NEVER};
+
+    ck_assert_ptr_nonnull(sa);
+    add(&c, 1, sides[_i]);
+    make_policy(&c.request);
+    change_ok(&c);
+    if (sides[_i] == SA_SIDE_EXTERNAL)
+        ck_assert_int_eq(far_store(c.sa, &report, NOW), 0);
+    take_picture(&picture, c.sa);
+    reader_init(&r, picture.octets, picture.length);
+    ck_assert_int_eq(wire_get_saved_sa(&r, sa, &key), 0);
+    ck_assert_uint_ne(sa->source_print, 0);
+    ck_assert_uint_eq(sa->source_print, c.sa->source_print);
+    sa_free(sa);
+}
+END_TEST
+
 /* What goes back to where a sender was heard does not stay there when it says that it is gone. */
 START_TEST(test_way_back_of_a_new_source)
 {
@@ -774,6 +802,7 @@ int main(void)
     tcase_add_test(tc, test_place);
     tcase_add_test(tc, test_prime_is_counted);
     tcase_add_test(tc, test_binding);
+    tcase_add_loop_test(tc, test_after_a_restart, 0, 2);
     tcase_add_test(tc, test_way_back_of_a_new_source);
     tcase_add_loop_test(tc, test_refused, 0, ROWS(spoilt));
     tcase_add_test(tc, test_crowd);

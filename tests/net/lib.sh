@@ -209,6 +209,10 @@ cleanup() {
         wait "$p" 2>/dev/null
     done
     for space in ${SPACES[@]+"${SPACES[@]}"}; do
+        # What a program of ours has started outlives it.
+        for p in $(ip netns pids "$PFX-$space" 2>/dev/null); do
+            kill -KILL "$p" 2>/dev/null
+        done
         ip netns del "$PFX-$space" 2>/dev/null
     done
 }

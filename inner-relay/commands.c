@@ -51,6 +51,23 @@ static json_t *on_status(void *ctx, const json_t *request)
     return reply;
 }
 
+/* Of SIP proxies: zeros where none can ask. */
+static void add_ng_counts(json_t *counters, const struct relay *relay)
+{
+    static const struct ng_counts none;
+    const struct ng_counts *counts = relay->ng ? ng_counts(relay->ng) : &none;
+    uint64_t foreign = relay->ngsocket ? ngsocket_foreign(relay->ngsocket) : 0, requests = 0;
+
+    for (int i = 0; i < NG_COMMAND_COUNT; i++)
+        requests += counts->requests[i];
+    json_object_set_new(counters, "ng_requests", json_integer((json_int_t)requests));
+    json_object_set_new(counters, "ng_errors", json_integer((json_int_t)counts->errors));
+    json_object_set_new(counters, "ng_load_limit", json_integer((json_int_t)counts->load_limit));
+    json_object_set_new(counters, "ng_repeats", json_integer((json_int_t)counts->repeats));
+    json_object_set_new(counters, "ng_dropped", json_integer((json_int_t)counts->dropped));
+    json_object_set_new(counters, "ng_foreign", json_integer((json_int_t)foreign));
+}
+
 static json_t *on_stats(void *ctx, const json_t *request)
 {
     const struct inner *core = &relay_of(ctx)->core;
@@ -74,6 +91,7 @@ static json_t *on_stats(void *ctx, const json_t *request)
     json_object_set_new(reply, "forwards", report_forwards(relay_of(ctx)->forwards, true));
     json_object_set_new(counters, "sa_reports", json_integer((json_int_t)taken));
     json_object_set_new(counters, "sa_reports_ignored", json_integer((json_int_t)ignored));
+    add_ng_counts(counters, relay_of(ctx));
     json_object_set_new(counters, "streams_unknown", json_integer((json_int_t)unknown));
     return reply;
 }

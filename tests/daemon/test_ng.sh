@@ -89,6 +89,14 @@ says "Unknown call-id"
 ends 255 ask play-media --call-id=nobody
 says "Unrecognized command"
 
+# A datagram without a cookie is counted, and nothing else.
+if command -v python3 >/dev/null; then
+    ends 0 python3 -c 'import socket, sys
+socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"nothing", (sys.argv[1], 2223))' "$address"
+    dropped() { "$build/common/daemon/relayctl" -s "$top/run/sock" --json stats | grep -q '"ng_dropped": *1'; }
+    holds "a datagram without a cookie is not counted" dropped
+fi
+
 # A Unix socket: no cookie, one request.
 unix() {
     python3 -c 'import socket, sys

@@ -1063,7 +1063,9 @@ START_TEST(test_stats)
                      "{\"learn_refused\":0,\"learn_tries\":0,\"loop_longest_own_us\":1200,\"loop_"
                      "longest_us\":2500,\"loop_turns\":12,"
                      "\"loop_turns_late\":3,\"loop_turns_over_1ms\":1,"
-                     "\"loop_turns_over_500us\":4,\"loop_turns_preempted\":2,\"sa_reports\":0,"
+                     "\"loop_turns_over_500us\":4,\"loop_turns_preempted\":2,"
+                     "\"ng_dropped\":0,\"ng_errors\":0,\"ng_foreign\":0,\"ng_load_limit\":0,"
+                     "\"ng_repeats\":0,\"ng_requests\":0,\"sa_reports\":0,"
                      "\"sa_reports_ignored\":0,"
                      "\"srtp_verifications\":0,\"streams_unknown\":0}");
     json_decref(reply);

@@ -3,6 +3,7 @@
 
 #include "common/base/err.h"
 #include "common/base/protocol.h"
+#include "common/base/random.h"
 #include "common/base/writer.h"
 #include "common/sa/candidates.h"
 #include "common/sa/far.h"
@@ -671,6 +672,88 @@ START_TEST(test_crowd)
 }
 END_TEST
 
+enum { LINES = 20, SOURCES = 4, SSRCS = 5, CHANGES = 2000 };
+
+static struct addr source_at(unsigned n, bool rtcp)
+{
+    struct addr out = sample_addr("192.0.2.50:6000");
+
+    out.port = (uint16_t)(6000 + 2 * n + rtcp);
+    return out;
+}
+
+static void make_random_place(struct admit_request *request)
+{
+    unsigned at = (unsigned)random_below(SOURCES);
+
+    request->source.rtp = source_at(at, false);
+    request->source.rtcp = source_at(at, true);
+    request->source.mux = random_below(3) == 0;
+    request->source_policy = random_below(2) ? SOURCE_STRICT : SOURCE_OPEN;
+    request->ssrc_count = (unsigned)random_below(3);
+    for (unsigned i = 0; i < request->ssrc_count; i++)
+        request->ssrc[i] = 100 + (uint32_t)(random_below(SSRCS - 1) + i);
+}
+
+static bool sends(struct sa *sa, const struct addr *from, uint32_t ssrc)
+{
+    return sa_stream(sa, ssrc) && (addr_equal(&sa->source.rtp, from) ||
+                                   (!sa->source.mux && addr_equal(&sa->source.rtcp, from)));
+}
+
+/* By each source and SSRC those are found that have it, each once, and no other. */
+static void expect_found(struct line *lines)
+{
+    for (unsigned at = 0; at < 2 * SOURCES; at++) {
+        struct addr from = source_at(at / 2, at % 2);
+
+        for (uint32_t ssrc = 100; ssrc < 100 + SSRCS; ssrc++) {
+            struct sa *sa = NULL;
+            unsigned count = 0, right = 0;
+
+            while ((sa = table_by_stream(core.inner.table, SA_SIDE_EXTERNAL, &from, ssrc, sa))) {
+                ck_assert(sends(sa, &from, ssrc));
+                count++;
+            }
+            for (unsigned i = 0; i < LINES; i++)
+                right += sends(lines[i].sa, &from, ssrc);
+            ck_assert_uint_eq(count, right);
+        }
+    }
+}
+
+/* However they come and go at some sources, taken or refused, the table stays right. */
+START_TEST(test_random_places)
+{
+    struct line lines[LINES];
+    unsigned taken = 0;
+
+    for (unsigned i = 0; i < LINES; i++)
+        add(&lines[i], i, SA_SIDE_EXTERNAL);
+    for (unsigned i = 0; i < CHANGES; i++) {
+        struct line *line = &lines[random_below(LINES)];
+        struct admit_request before = line->request;
+        struct admit_error error;
+
+        make_random_place(&line->request);
+        if (change(line, &error) == 0)
+            taken++;
+        else
+            line->request = before;
+        while (table_work(core.inner.table))
+            ;
+        if (i % 20 == 0)
+            expect_found(lines);
+    }
+    ck_assert_uint_gt(taken, CHANGES / 10);
+    ck_assert_uint_lt(taken, CHANGES);
+    for (unsigned i = 0; i < LINES; i++)
+        inner_delete(&core.inner, lines[i].sa, NOW);
+    ck_assert_uint_eq(table_count(core.inner.table), 0);
+    ck_assert(candidates_are_none(table_candidates(core.inner.table)));
+}
+END_TEST
+
 /* ------------------------------------------------------------ calls */
 
 static void branch(struct line *c, unsigned n, uint64_t reverse)
@@ -806,6 +889,7 @@ int main(void)
     tcase_add_test(tc, test_way_back_of_a_new_source);
     tcase_add_loop_test(tc, test_refused, 0, ROWS(spoilt));
     tcase_add_test(tc, test_crowd);
+    tcase_add_test(tc, test_random_places);
     tcase_add_test(tc, test_fork);
     tcase_add_test(tc, test_assigned);
     tcase_add_test(tc, test_silence_on_hold);

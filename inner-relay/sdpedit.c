@@ -75,7 +75,7 @@ static void end_line(struct editing *editing, bool open)
 /* "o=NAME ID VERSION IN IP4 ADDRESS": what stands before IN stays. */
 static bool edit_origin(struct editing *editing, const struct words *line)
 {
-    struct words rest = *line;
+    struct words rest = {line->at + 2, line->length - 2};
     size_t kept;
 
     for (unsigned i = 0; i < 3; i++)
@@ -104,7 +104,7 @@ static bool edit_connection(struct editing *editing, const struct addr *old, con
 /* "m=audio 5004 RTP/SAVP 0": only the port changes. */
 static bool edit_media(struct editing *editing, const struct words *line)
 {
-    struct words rest = *line, port;
+    struct words rest = {line->at + 2, line->length - 2}, port;
 
     words_next(&rest);
     port = words_next(&rest);

@@ -127,6 +127,8 @@ static const struct {
      ORIGIN C_OURS TIME "m=audio  5004\tRTP/SAVP 0 \r\n"},
     {TOUCH_0 | SESSION | O, ORIGIN "o=b 1 1 IN IP4 192.0.2.1\r\n" C TIME AUDIO,
      OURS "o=b 1 1 IN IP4 192.0.2.1\r\n" C_OURS TIME A_OURS},
+    {TOUCH_0 | SESSION | O, "v=0\r\no= a 1 2 IN IP4 192.0.2.1\r\n" C TIME "m= a 1 RTP/AVP 0\r\n",
+     "v=0\r\no= a 1 2 IN IP4 203.0.113.10\r\n" C_OURS TIME "m= a 5004 RTP/AVP 0\r\n"},
     {TOUCH_0 | SESSION | O, "v=0\r\no=short\r\n" C TIME AUDIO,
      "v=0\r\no=short\r\n" C_OURS TIME A_OURS},
 };

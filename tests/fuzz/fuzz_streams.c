@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct end {
     struct stream *stream;
-    bool used, closed, finished, ended;
+    bool connecting, closed, finished;
     unsigned has;  /* octets for the other side */
     unsigned room; /* that it takes */
 };
@@ -44,7 +44,7 @@ static struct end *new_end(struct world *world)
     if (world->count == ENDS_MAX)
         return NULL;
     end = &world->end[world->count++];
-    *end = (struct end){.used = true, .room = 300, .has = 100};
+    *end = (struct end){.room = 300, .has = 100};
     return end;
 }
 
@@ -55,8 +55,10 @@ static void *on_open(struct stream_forward *forward, struct stream *stream,
 
     (void)client;
     (void)server;
-    if (end)
+    if (end) {
         end->stream = stream;
+        end->connecting = true;
+    }
     return end;
 }
 
@@ -65,7 +67,7 @@ static int on_take(void *ctx, uint8_t *memory, size_t size)
     struct end *end = ctx;
     unsigned count = end->has < size ? end->has : (unsigned)size;
 
-    expect(!end->closed && !end->ended && size > 0 && size <= STREAM_DATA_OCTETS);
+    expect(!end->closed && !end->connecting && size > 0 && size <= STREAM_DATA_OCTETS);
     memset(memory, 0, count);
     end->has -= count;
     return count > 0 ? (int)count : 0;
@@ -200,14 +202,17 @@ static void touch(struct world *world, uint8_t what)
         break;
     case 1:
     case 2:
-        stream_writable(end->stream, world->now_us);
+        if (!end->connecting)
+            stream_writable(end->stream, world->now_us);
         break;
     case 3:
-        if (end->stream && world->to.half_open.count > 0)
+        if (end->connecting)
             stream_connected(end->stream, world->now_us);
+        end->connecting = false;
         break;
     default:
-        stream_readable(end->stream);
+        if (!end->connecting)
+            stream_readable(end->stream);
     }
 }
 

@@ -243,11 +243,21 @@ static json_t *extra_of(const struct callsdp_view *view, const struct sdp *sdp)
     return NULL;
 }
 
+static bool is_touched(const struct sdp_edit *edit)
+{
+    for (unsigned i = 0; i < SDP_MEDIA_MAX; i++) {
+        if (edit->line[i].touch)
+            return true;
+    }
+    return false;
+}
+
 int callsdp_show(const struct calls *calls, unsigned link, const struct callsdp_view *view,
                  const struct call_request *request, const struct sdp *sdp,
                  struct call_reply *reply, struct call_error *error)
 {
     struct sdp_edit edit = {0};
+    struct side_shown first;
     int result = 0;
 
     *reply = (struct call_reply){0};
@@ -260,6 +270,10 @@ int callsdp_show(const struct calls *calls, unsigned link, const struct callsdp_
                 result = show_line(calls, link, view, i, &sdp->media[i], &edit.line[i], error);
         }
     }
+    /* o= shows the relay in each SDP of a call, also in one without media. */
+    if (result == 0 && edit.origin && !is_touched(&edit) &&
+        side_shown(calls->inner, link, view->side, 0, view->family, &first) == 0)
+        edit.address = first.rtp;
     if (result < 0)
         return result;
     reply->sdp = sdp_edit(sdp, &edit, &reply->sdp_length);

@@ -341,7 +341,9 @@ static void send_back(const struct learn *learn, const struct sa *sa)
 {
     struct sa *other = reverse_of(learn, sa);
 
-    if (!other || !sa_may_be_reverse(other, sa) || sa->source_policy == SOURCE_STRICT)
+    /* A branch of a call that was given up knows so before the caller's SA does. */
+    if (!other || other->reverse != sa->id || !sa_may_be_reverse(other, sa) ||
+        sa->source_policy == SOURCE_STRICT)
         return;
     if (sa->bound[0] && may_send(learn, sa, other->encap_out, false)) {
         other->destination.rtp = sa->source.rtp;

@@ -1,0 +1,312 @@
+/*
+ * Calls as a SIP proxy makes them: offer and answer, then real SRTP through both cores. What the
+ * phones are shown is where they send to; what they have said is where it comes out.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/base64.h"
+#include "common/sa/table.h"
+#include "inner-relay/calls.h"
+#include "tests/pair/pair.h"
+#include "tests/unit/sample.h"
+#include "tests/unit/unit.h"
+
+#define WALL UINT64_C(1700000000000000)
+
+static struct pair *pair;
+static struct calls *calls;
+
+static void setup(void)
+{
+    struct call_options options = {.offer_timeout_us = 180 * PAIR_SECOND, .max_calls = 100};
+
+    pair = pair_new(1);
+    pair->site[0].inner->options.learns_ssrcs = true;
+    pair->site[0].inner->options.source_policy = SOURCE_HINTED;
+    calls = calls_new(pair->site[0].inner, &options);
+    ck_assert_ptr_nonnull(calls);
+}
+
+static void teardown(void)
+{
+    calls_free(calls);
+    pair_free(pair);
+}
+
+/* ------------------------------------------------------------ phones */
+
+struct phone {
+    const char *tag;
+    enum sa_side side;
+    struct addr says, from; /* RTP, in its SDP and really; RTCP has the next ports */
+    const char *more;       /* lines of its SDP */
+    struct pair_sender sender;
+    uint8_t key[30];
+};
+
+static void set_key(struct phone *phone, unsigned key)
+{
+    for (size_t i = 0; i < sizeof(phone->key); i++)
+        phone->key[i] = (uint8_t)(key * 37 + i * 5 + 1);
+    protect_free(phone->sender.protect);
+    phone->sender.protect = protect_new(suite_get(SUITE_AES_CM_128_HMAC_SHA1_80), phone->key,
+                                        phone->sender.request.ssrc[0]);
+    ck_assert_ptr_nonnull(phone->sender.protect);
+}
+
+static void set_from(struct phone *phone, const char *says, const char *from)
+{
+    struct sa_transport *source = &phone->sender.request.source;
+
+    phone->says = sample_addr(says);
+    phone->from = source->rtp = source->rtcp = sample_addr(from);
+    source->rtcp.port++;
+}
+
+static struct phone *phone_new(const char *tag, const char *says, const char *from, unsigned key)
+{
+    struct phone *phone = calloc(1, sizeof(*phone));
+
+    ck_assert_ptr_nonnull(phone);
+    phone->tag = tag;
+    phone->more = "";
+    phone->side = strncmp(from, "10.", 3) == 0 ? SA_SIDE_INTERNAL : SA_SIDE_EXTERNAL;
+    phone->sender.pair = pair;
+    phone->sender.side = phone->side;
+    phone->sender.index = 100;
+    phone->sender.request.ssrc[0] = 0x1000 + key;
+    set_from(phone, says, from);
+    set_key(phone, key);
+    return phone;
+}
+
+static void phone_free(struct phone *phone)
+{
+    protect_free(phone->sender.protect);
+    free(phone);
+}
+
+/* ------------------------------------------------------------ messages */
+
+static void write_sdp(const struct phone *phone, char *out, size_t size)
+{
+    char ip[ADDR_TEXT_SIZE], key[64];
+
+    addr_format_ip(&phone->says, ip, sizeof(ip));
+    base64_encode(phone->key, sizeof(phone->key), key);
+    snprintf(out, size,
+             "v=0\r\no=- 1 1 IN IP4 %s\r\ns=-\r\nc=IN IP4 %s\r\nt=0 0\r\n"
+             "m=audio %u RTP/SAVP 8\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:%s\r\n%s",
+             ip, ip, phone->says.port, key, phone->more);
+}
+
+typedef int message_fn(struct calls *calls, const struct call_request *request, uint64_t wall_us,
+                       uint64_t now_us, struct call_reply *reply, struct call_error *error);
+
+/* The other one is shown the relay, on its side. */
+static void say(message_fn *message, const struct phone *from, const struct phone *offerer,
+                const struct phone *other)
+{
+    const struct phone *to = from == offerer ? other : offerer;
+    char text[1024];
+    struct call_request request = {.call_id = "one@example",
+                                   .from_tag = offerer->tag,
+                                   .to_tag = message == calls_offer ? "" : other->tag,
+                                   .via_branch = "",
+                                   .sdp = text,
+                                   .replace_session_connection = true,
+                                   .received_from = from->from,
+                                   .direction = {from->side, to->side}};
+    struct call_reply reply;
+    struct call_error error;
+
+    write_sdp(from, text, sizeof(text));
+    request.sdp_length = strlen(text);
+    if (calls_find(calls, "one@example", other->tag, ""))
+        request.to_tag = other->tag;
+    ck_assert_msg(message(calls, &request, WALL, pair->now_us, &reply, &error) == 0, "%s",
+                  error.text);
+    ck_assert_ptr_nonnull(strstr(reply.sdp, to->side == SA_SIDE_EXTERNAL
+                                                ? "c=IN IP4 9.0.0.1\r\n"
+                                                : "c=IN IP4 10.0.0.1\r\n"));
+    calls_reply_free(&reply);
+}
+
+static void connect_call(const struct phone *offerer, const struct phone *other)
+{
+    say(calls_offer, offerer, offerer, other);
+    say(calls_answer, other, offerer, other);
+    (void)pair_run_until_synced(pair);
+    pair_run(pair, 20 * PAIR_MS);
+}
+
+/* Where packets of the one come out is where the other one really is. */
+static void expect_call(struct phone *a, struct phone *b)
+{
+    a->sender.request.destination = b->sender.request.source;
+    b->sender.request.destination = a->sender.request.source;
+    pair_expect_call(&a->sender, &b->sender);
+}
+
+static void hang_up(const struct phone *phone)
+{
+    struct call_request request = {
+        .call_id = "one@example", .from_tag = phone->tag, .to_tag = "", .via_branch = ""};
+    struct call_error error;
+
+    ck_assert_int_eq(calls_delete(calls, &request, pair->now_us, &error), 0);
+    (void)pair_run_until_synced(pair);
+    pair_run(pair, 20 * PAIR_MS);
+    ck_assert_uint_eq(table_count(pair->site[0].inner->table), 0);
+    ck_assert_uint_eq(table_count(pair->dmz->table), 0);
+}
+
+/* ------------------------------------------------------------ calls */
+
+/* From either end, hung up by either. The phone outside is behind NAT in the second half. */
+START_TEST(test_call)
+{
+    const char *says = _i & 2 ? "192.168.1.5:7000" : "8.8.1.1:7000";
+    struct phone *out = phone_new("out", says, _i & 2 ? "8.8.99.1:41000" : "8.8.1.1:7000", 1);
+    struct phone *in = phone_new("in", "10.1.1.1:8000", "10.1.1.1:8000", 2);
+
+    if (_i & 1)
+        connect_call(out, in);
+    else
+        connect_call(in, out);
+    for (unsigned i = 0; i < 5; i++)
+        expect_call(out, in);
+    hang_up(_i & 1 ? in : out);
+    pair_send_rtp(&out->sender);
+    pair_run(pair, 50 * PAIR_MS);
+    ck_assert_uint_eq(pair_dmz_verdict(pair, VERDICT_NO_SA), 1);
+    phone_free(out);
+    phone_free(in);
+}
+END_TEST
+
+/* Hold and resume lose no packet and accept no copy; then a new key, then a new place. */
+START_TEST(test_changes)
+{
+    struct phone *out = phone_new("out", "8.8.1.1:7000", "8.8.1.1:7000", 1);
+    struct phone *in = phone_new("in", "10.1.1.1:8000", "10.1.1.1:8000", 2);
+
+    connect_call(out, in);
+    expect_call(out, in);
+    in->more = "a=sendonly\r\n";
+    out->more = "a=recvonly\r\n";
+    connect_call(in, out);
+    expect_call(out, in);
+    in->more = out->more = "";
+    connect_call(in, out);
+    expect_call(out, in);
+    pair_datagram(pair, SA_SIDE_EXTERNAL, 0, 0, true, &out->sender.request.source.rtcp,
+                  out->sender.packet, out->sender.length);
+    ck_assert_uint_eq(pair_dmz_verdict(pair, VERDICT_REPLAY), 1);
+    set_key(out, 3);
+    connect_call(out, in);
+    expect_call(out, in);
+    set_from(in, "10.1.1.9:9000", "10.1.1.9:9000");
+    connect_call(in, out);
+    expect_call(out, in);
+    ck_assert_uint_eq(table_count(pair->dmz->table), 2);
+    hang_up(out);
+    phone_free(out);
+    phone_free(in);
+}
+END_TEST
+
+/* An offer that nobody answers changes nothing for packets. */
+START_TEST(test_rejected)
+{
+    struct phone *out = phone_new("out", "8.8.1.1:7000", "8.8.1.1:7000", 1);
+    struct phone *in = phone_new("in", "10.1.1.1:8000", "10.1.1.1:8000", 2);
+    struct phone *other = phone_new("out", "8.8.1.7:7000", "8.8.1.7:7000", 5);
+
+    connect_call(out, in);
+    expect_call(out, in);
+    say(calls_offer, other, other, in);
+    (void)pair_run_until_synced(pair);
+    expect_call(out, in);
+    hang_up(in);
+    phone_free(out);
+    phone_free(in);
+    phone_free(other);
+}
+END_TEST
+
+/* Two branches inside: the one that answered last has the media. */
+START_TEST(test_fork)
+{
+    struct phone *out = phone_new("out", "8.8.1.1:7000", "8.8.1.1:7000", 1);
+    struct phone *b = phone_new("b", "10.1.1.1:8000", "10.1.1.1:8000", 2);
+    struct phone *c = phone_new("c", "10.1.1.2:8000", "10.1.1.2:8000", 3);
+
+    connect_call(out, b);
+    expect_call(out, b);
+    say(calls_answer, c, out, c);
+    (void)pair_run_until_synced(pair);
+    expect_call(out, c);
+    pair_send_rtp(&b->sender);
+    pair_run(pair, 50 * PAIR_MS);
+    ck_assert_uint_eq(pair->dmz->sites[0].counts.n[VERDICT_NO_DESTINATION] +
+                          pair_inner_verdict(pair, 0, VERDICT_NO_DESTINATION),
+                      1);
+    say(calls_answer, b, out, b);
+    (void)pair_run_until_synced(pair);
+    expect_call(out, b);
+    hang_up(out);
+    phone_free(out);
+    phone_free(b);
+    phone_free(c);
+}
+END_TEST
+
+/* Two phones outside, both behind NAT: nothing goes through the tunnel. */
+START_TEST(test_hairpin)
+{
+    struct phone *a = phone_new("a", "192.168.1.5:7000", "8.8.99.1:41000", 1);
+    struct phone *b = phone_new("b", "192.168.1.6:7000", "8.8.98.1:42000", 2);
+
+    connect_call(a, b);
+    /* Each has to be heard before it gets anything. */
+    pair_send_rtp(&a->sender);
+    pair_send_rtp(&b->sender);
+    pair_send_rtcp(&a->sender);
+    pair_send_rtcp(&b->sender);
+    pair_run(pair, 20 * PAIR_MS);
+    ck_assert_uint_eq(pair->dmz->sites[0].counts.n[VERDICT_ACCEPTED], 0);
+    a->sender.request.destination = b->sender.request.source;
+    pair->out.count = 0;
+    pair_send_rtp(&a->sender);
+    pair_run(pair, 20 * PAIR_MS);
+    ck_assert_uint_eq(pair->out.count, 1);
+    ck_assert(addr_equal(&pair->out.sent[0].to, &b->from));
+    ck_assert_mem_eq(pair->out.sent[0].data, a->sender.packet, a->sender.length);
+    hang_up(b);
+    phone_free(a);
+    phone_free(b);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("pair sip");
+    TCase *tc = tcase_create("sip");
+    int result;
+
+    tcase_set_timeout(tc, 60);
+    tcase_add_checked_fixture(tc, sample_engine_start, NULL);
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_loop_test(tc, test_call, 0, 4);
+    tcase_add_test(tc, test_changes);
+    tcase_add_test(tc, test_rejected);
+    tcase_add_test(tc, test_fork);
+    tcase_add_test(tc, test_hairpin);
+    suite_add_tcase(suite, tc);
+    result = unit_run(suite);
+    sample_engine_stop();
+    return result;
+}

@@ -179,6 +179,7 @@ static int commit(struct answer *answer, uint64_t wall_us, uint64_t now_us,
         result = show(answer, reply, error);
     if (result < 0 || is_repeated(answer))
         return result;
+    calls_renew(answer->calls, answer->call, now_us);
     result = leg_commit(answer->leg, wall_us, now_us, error);
     if (result == 0)
         settle(answer, wall_us, now_us);

@@ -54,6 +54,9 @@ struct calls_counts {
     uint64_t refused, load_limit;      /* with an error; of those with ERR_FULL */
     uint64_t timeouts;                 /* calls that ended by themselves */
 };
+/* media_timeout_s of a call's SAs, by which the state file knows them: calls end by themselves. */
+#define CALLS_SA_TIMEOUT_S UINT32_MAX
+
 struct calls {
     struct inner *inner;
     struct call_options options;
@@ -108,6 +111,14 @@ size_t calls_max(const struct calls *calls);
 struct call *calls_next(const struct calls *calls, size_t *at);
 /* Ends it, its SAs too. */
 void calls_end(struct calls *calls, struct call *call, uint64_t now_us);
+
+/*
+ * After the state file was read: calls whose tags are not known, of the SAs that it had of calls.
+ * Such a call ends by its Call-ID or by its timeouts; the next answer in it makes its SAs anew.
+ */
+void calls_restore(struct calls *calls, uint64_t wall_us, uint64_t now_us);
+/* Ends what is left of the time before the restart, since a message tells it anew. */
+void calls_renew(struct calls *calls, struct call *call, uint64_t now_us);
 
 /* Once a second: begins a round of calls_work. */
 void calls_tick(struct calls *calls);

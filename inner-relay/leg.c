@@ -181,6 +181,7 @@ static void plan_request(struct leg *leg, unsigned line, unsigned from)
     request->rate = rate_of(leg, line);
     copy_call_id(leg->call->call_id, request->call_id);
     request->media_index = (uint8_t)line;
+    request->media_timeout_s = CALLS_SA_TIMEOUT_S;
     name_listener(leg, sender->side, line, admit_source_family(request), request->listener);
     name_listener(leg, receiver->side, line, receiver->at[line].rtp.family, request->to_listener);
     snprintf(request->dmz, sizeof(request->dmz), "%s",
@@ -253,7 +254,8 @@ static void describe(const struct leg *leg, const struct sa *sa, const struct ca
                                       .no_destination = true,
                                       .rate = sa->rate.octets_per_second,
                                       .media_index = sa->media_index,
-                                      .reverse = sa->reverse};
+                                      .reverse = sa->reverse,
+                                      .media_timeout_s = sa->media_timeout_s};
     request->hint.port = 0;
     if (sa->srtp)
         (void)srtp_session_key(sa->srtp, SRTP_KEY_MASTER, &request->key);

@@ -201,6 +201,7 @@ static int start_core(struct daemon *daemon, char *error, size_t error_size)
     if (settings->state.file[0])
         relay->statefile = statefile_open(daemon->loop, &relay->core, settings->state.file,
                                           settings->state.max_age_us, settings->state.interval_us);
+    calls_restore(relay->calls, clock_wall_us(), clock_now_us());
     return 0;
 }
 

@@ -194,7 +194,7 @@ START_TEST(test_inward)
     check_addr(&b->destination.rtp, "192.0.2.10:20000");
     ck_assert_uint_eq(a->reverse, b->id);
     ck_assert_uint_eq(b->reverse, a->id);
-    ck_assert_uint_eq(a->media_timeout_s, 0);
+    ck_assert_uint_eq(a->media_timeout_s, CALLS_SA_TIMEOUT_S);
     ck_assert_str_eq(sa_text(a, SA_CALL_ID), "one@example");
     ck_ok(delete_as("a", "", ""));
     ck_assert_uint_eq(sas(), 0);
@@ -766,6 +766,31 @@ START_TEST(test_spiral)
 }
 END_TEST
 
+/* Only SAs are left: the call ends by its Call-ID, and an answer makes them anew. */
+START_TEST(test_restart)
+{
+    struct call_options options = calls->options;
+
+    set_up();
+    for (int i = 0; i < 2; i++) {
+        calls_free(calls);
+        calls = calls_new(&core.inner, &options);
+        ck_assert_ptr_nonnull(calls);
+        calls_restore(calls, WALL, now);
+        ck_assert_uint_eq(calls_count(calls), 1);
+        ck_assert_uint_eq(sas(), 2);
+        if (i == 0) {
+            ck_ok(offer("b", "a", "ie", audio("10.0.1.20", 30000, 1)));
+            ck_ok(answer("b", "a", audio("192.0.2.10", 20000, 0)));
+            ck_assert_uint_eq(sas(), 2);
+        }
+    }
+    ck_ok(delete_as("a", "", ""));
+    ck_assert_uint_eq(sas(), 0);
+    ck_assert_uint_eq(calls_count(calls), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("calls");
@@ -802,6 +827,7 @@ int main(void)
     tcase_add_test(tc, test_held_and_old);
     tcase_add_test(tc, test_down);
     tcase_add_test(tc, test_spiral);
+    tcase_add_test(tc, test_restart);
     suite_add_tcase(suite, tc);
     result = unit_run(suite);
     core_stop_engine();

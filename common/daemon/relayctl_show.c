@@ -751,6 +751,9 @@ static const char *field_text(const json_t *value, enum field_kind kind, char *o
         return hex_text(number, out, size);
     if (kind == FIELD_OCTETS)
         return octets_text(number, out, size);
+    /* Of SAs of SIP calls: calls.h. */
+    if (kind == FIELD_TIMEOUT && number == UINT32_MAX)
+        return "its call's";
     if (kind == FIELD_AGO || kind == FIELD_LEFT || (kind == FIELD_TIMEOUT && number != 0))
         return duration_text(number, out, size);
     if (kind == FIELD_TIMEOUT)

@@ -224,9 +224,9 @@ silent() {
     read -rt 0.6 -u "$NEVER" _ || :
     [ $(($(rtp_in "$1") - before)) -le 2 ]
 }
-# sources COMPANY SIDE: the IP addresses that the senders of a side have.
+# sources COMPANY SIDE: the IP addresses that the senders of a side are heard from.
 sources() {
-    ctl_json "inner-$1" sa list | jq -r --arg side "$2" '.sas[] | select(.side == $side) | .source' | sed "s/:[0-9]*$//" | sort -u
+    ctl_json "inner-$1" sa list | jq -r --arg side "$2" '.sas[] | select(.side == $side) | .bound // .source' | sed "s/:[0-9]*$//" | sort -u
 }
 rtp_in() { echo $(($(verdict "dmz-$1" accepted ' rtp$') + $(verdict "inner-$1" accepted ' rtp$'))); }
 

@@ -61,7 +61,9 @@ static int on_control(void *ctx, uint8_t type, struct reader *body, uint64_t now
 
     (void)now_us;
     expect_alive(run);
-    if (run->flags & INNER)
+    if (type >= FRAME_STREAM_OPEN)
+        expect(type <= FRAME_STREAM_RESET);
+    else if (run->flags & INNER)
         expect(type >= FRAME_SA_NAK && type <= FRAME_STATS);
     else
         expect(type >= FRAME_SYNC_BEGIN && type <= FRAME_SA_DELETE);

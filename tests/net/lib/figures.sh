@@ -98,6 +98,34 @@ company_addresses() {
     route "lan-$c" default "$corporate.0.1"
 }
 
+# dmz_host COMPANY NAME NUMBER: a host more in the DMZ, in both of its networks: NAME-COMPANY, .NUMBER.
+dmz_host() {
+    local c=$1 host=$2-$1 n=${COMPANY_NUMBER[$1]} public dmz
+    public=${DMZ_OUT[$1]%.*} dmz=${DMZ_IN[$1]%.*}
+    space "$host"
+    switched "fwx-$c" dmz "$public.1/24" "$host" eth0
+    switched "fwi-$c" dmz "$dmz.1/24" "$host" eth1
+    address "$host" eth0 "$public.$3/24"
+    address "$host" eth1 "$dmz.$3/24"
+    route "$host" default "$public.1"
+    route "$host" "10.$n.0.0/16" "$dmz.1"
+}
+# switched SPACE DEVICE ADDRESS HOST HOST-DEVICE: the device becomes a switch of that name and address, its
+# cable one port of it, and the host another one.
+switched() {
+    local port
+    # Where the kernel has the firewall look at what a switch passes, too: not this one.
+    in_ns "$1" sysctl -eqw net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0
+    in_ns "$1" ip addr flush dev "$2"
+    in_ns "$1" ip link set "$2" down
+    in_ns "$1" ip link set "$2" name "$2-cable" || bail "cable of $1"
+    in_ns "$1" ip link add "$2" type bridge || bail "switch in $1"
+    cable "$1" "$2-more" "$4" "$5"
+    for port in cable more; do in_ns "$1" ip link set "$2-$port" master "$2" up; done
+    in_ns "$1" ip link set "$2" up
+    address "$1" "$2" "$3"
+}
+
 # home [OPTION]: 50 phones, 192.168.1.1 to .50, behind one NAT address; OPTION is one of
 # "masquerade", as random: it takes other ports than the phones'.
 home() {

@@ -1,6 +1,7 @@
 # Kamailio, baresip and SIPp in the networks of lib/figures.sh; sourced by the tests that have calls.
 #
-# Kamailio runs beside the inner-relay of a company with examples/kamailio/kamailio.cfg as it stands. A phone
+# Kamailio runs beside the inner-relay of a company with examples/kamailio/kamailio.cfg as it stands, or in
+# its DMZ with examples/kamailio-dmz. A phone
 # is a baresip with SDES-SRTP, mandatory, that plays a tone and records what it hears. Phones inside
 # register by UDP, phones outside by TLS at the dmz-relay's port SIP_PORT.
 #
@@ -17,10 +18,14 @@ done
 
 # ---------------------------------------------------------------- the proxy
 
+# Where the Kamailio of a company runs: the host of its inner-relay, or SIP_HOST.
+sip_host() { echo "${SIP_HOST:-inner-$1}"; }
+
 # sip_certificate COMPANY: for the Kamailio of a company, made once.
 sip_certificate() {
-    local name=sip.${DOMAIN[$1]} to=$W/hosts/inner-$1/etc/media-relay
-    host_files "inner-$1"
+    local name=sip.${DOMAIN[$1]} to
+    to=$W/hosts/$(sip_host "$1")/etc/media-relay
+    host_files "$(sip_host "$1")"
     [ -e "$to/$name.crt" ] || openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
         -days 2 -subj "/CN=$name" -addext "subjectAltName=DNS:$name" -keyout "$to/$name.key" \
         -out "$to/$name.crt" 2>"$W/openssl.log" || bail "no certificate for Kamailio"
@@ -33,25 +38,29 @@ passwords() {
     for user; do printf '$sht(password=>%s) = "secret of %s";\n' "$user" "$user"; done
 }
 
-# kamailio COMPANY [DEFINITION...]: starts it on the host of the inner-relay. A definition is NAME=VALUE,
-# in place of one of kamailio.cfg. It is then called sip-COMPANY. SIP_USERS: who has a password.
+# kamailio COMPANY [DEFINITION...]: starts it on its host. A definition is NAME=VALUE, in place of one of
+# kamailio.cfg; SIP_LOCAL is a file of such. It is then called sip-COMPANY. SIP_USERS: who has a password.
 SIP_USERS="alice bob carol dave erin frank"
 kamailio() {
-    local c=$1 folder=$W/kamailio-$1 word
+    local c=$1 folder=$W/kamailio-$1 word host
+    host=$(sip_host "$1")
     shift
     mkdir -p "$folder/run"
     mirrored "$c" <"$KAMAILIO/kamailio.cfg" >"$folder/kamailio.cfg"
-    for word; do printf '#!define %s %s\n' "${word%%=*}" "${word#*=}"; done >"$folder/kamailio-local.cfg"
+    {
+        [ -z "${SIP_LOCAL-}" ] || mirrored "$c" <"$SIP_LOCAL"
+        for word; do printf '#!define %s %s\n' "${word%%=*}" "${word#*=}"; done
+    } >"$folder/kamailio-local.cfg"
     # shellcheck disable=SC2086
     passwords $SIP_USERS >"$folder/passwords.cfg"
     sip_certificate "$c"
-    start "sip-$c" "inner-$c" "$lib/host" "$W/hosts/inner-$c" "$(type -P kamailio)" -DD -E \
+    start "sip-$c" "$host" "$lib/host" "$W/hosts/$host" "$(type -P kamailio)" -DD -E \
         -f "$folder/kamailio.cfg" -P "$folder/pid" -Y "$folder/run" -m 64 -M 8
     wait_for 10 kamailio_listens "$c" || bail "Kamailio of company $c: $(tail -n 5 "$W/sip-$c.log")"
 }
 kamailio_listens() {
-    in_ns "inner-$1" ss -Hlnu | grep -q ":$SIP_INSIDE " &&
-        in_ns "inner-$1" ss -Hlnt | grep -q ":$SIP_PORT "
+    in_ns "$(sip_host "$1")" ss -Hlnu | grep -q ":$SIP_INSIDE " &&
+        in_ns "$(sip_host "$1")" ss -Hlnt | grep -q ":$SIP_PORT "
 }
 
 # ---------------------------------------------------------------- phones
@@ -65,7 +74,7 @@ tone_file() {
 
 # phone NAME SPACE ADDRESS PROXY FREQUENCY [VIDEO]: starts a baresip of the user NAME that plays that tone
 # and answers every call. PROXY is ADDRESS:PORT;transport=udp or tls. Its media come to RTP_PORTS.
-# Its domain is that of SIP_DOMAIN, its user PHONE_USER if that is set.
+# Its domain is that of SIP_DOMAIN, its user PHONE_USER if that is set, its SIP port PHONE_SIP if that is.
 declare -A PHONE_PORT=() PHONE_SPACE=()
 RTP_PORTS=10000-10100
 SIP_DOMAIN=${DOMAIN[a]}
@@ -81,7 +90,7 @@ phone() {
     {
         cat <<END2
 poll_method epoll
-sip_listen $address:$((CTRL + 1000))
+sip_listen $address:${PHONE_SIP-$((CTRL + 1000))}
 net_interface $address
 call_local_timeout 120
 call_max_calls 8
@@ -168,14 +177,12 @@ dial() {
 
 # ---------------------------------------------------------------- companies with a proxy
 
-# rules_sip COMPANY: TLS for SIP, in to the dmz-relay; and out to the other companies.
+# rules_sip COMPANY: TLS for SIP, in to the dmz-relay; and out to the other company. As documented.
 rules_sip() {
-    cat <<END2
-        iifname "internet" oifname "dmz" ip daddr ${DMZ_OUT[$1]} tcp dport $SIP_PORT accept
-        iifname "dmz" oifname "internet" ip saddr ${DMZ_OUT[$1]} tcp sport $SIP_PORT ct state established accept
-        iifname "dmz" oifname "internet" ip saddr ${DMZ_OUT[$1]} tcp dport $SIP_PORT accept
-        iifname "internet" oifname "dmz" ip daddr ${DMZ_OUT[$1]} tcp sport $SIP_PORT ct state established accept
-END2
+    {
+        rules_documented "external firewall, Kamailio inside"
+        rules_documented "external firewall, calls to another company"
+    } | mirrored "$1"
 }
 
 # mirrored COMPANY: examples/kamailio, which is company a's, as another company would write it.
@@ -186,18 +193,28 @@ mirrored() {
         -e 's/example\.net/SWAP/g; s/example\.com/example.net/g; s/SWAP/example.com/g' -e 's/company-b/company-a/g'
 }
 
-# sip_pair COMPANY: firewalls, and both daemons with the example's ini files: dmz-COMPANY, inner-COMPANY.
+# sip_pair COMPANY: firewalls, and both daemons with the ini files of examples/kamailio.
 sip_pair() {
+    { rules_anybody "$1" && rules_sip "$1"; } | firewall "fwx-$1"
+    rules_tunnel "$1" | firewall "fwi-$1"
+    sip_daemons "$1" kamailio
+}
+# sip_daemons COMPANY EXAMPLE: both daemons with the ini files of that example: dmz-COMPANY, inner-COMPANY.
+sip_daemons() {
     local c=$1 role
-    { rules_anybody "$c" && rules_sip "$c"; } | firewall "fwx-$c"
-    rules_tunnel "$c" | firewall "fwi-$c"
-    mkdir -p "$W/examples/kamailio"
+    mkdir -p "$W/examples/$2"
     for role in dmz-relay inner-relay; do
-        mirrored "$c" <"$KAMAILIO/$role.ini" >"$W/examples/kamailio/$role-$c.ini"
+        mirrored "$c" <"$EXAMPLES/$2/$role.ini" >"$W/examples/$2/$role-$c.ini"
     done
-    EXAMPLES=$W/examples launch_example kamailio "dmz-relay-$c"
-    EXAMPLES=$W/examples launch_example kamailio "inner-relay-$c"
+    EXAMPLES=$W/examples launch_example "$2" "dmz-relay-$c"
+    EXAMPLES=$W/examples launch_example "$2" "inner-relay-$c"
     tunnels_up "inner-$c" "dmz-$c"
+}
+
+# rules_documented TITLE: the rules that docs/replace-rtpengine.md has below the comment "# TITLE".
+rules_documented() {
+    awk -v title="    # $1" '$0 == title { on = 1; next } !/^    [^#]/ { on = 0 } on' \
+        "$EXAMPLES/../docs/replace-rtpengine.md" | grep . || bail "the document has no rules for \"$1\""
 }
 
 # sas COMPANY NUMBER: so many SAs at both of its relays.

@@ -24,20 +24,6 @@ hang_up() {
     check "$1 hangs up: no SA is left after a second" wait_for 1 sas a 0
 }
 
-ids() { ctl_json inner-a sa list | jq -c '[.sas[].id] | sort'; }
-
-# held NAME: hold stops the media and leaves the SAs; resume brings the media back under the same SAs.
-held() {
-    local before
-    before=$(ids)
-    tell "$1" hold >>"$W/tell.out"
-    check "$1 holds: no media" wait_for 5 silent a
-    is "$1 holds: the SAs stay" "$(ids)" "$before"
-    tell "$1" resume >>"$W/tell.out"
-    check "$1 resumes: media both ways" flows a $TALK
-    is "$1 resumes: under the same SAs" "$(ids)" "$before"
-}
-
 # conversation CALLER CALLEE WHO-ENDS [WHO-HOLDS...]
 conversation() {
     local from=$1 to=$2 ends=$3 name
@@ -46,7 +32,7 @@ conversation() {
     dial "$from" "$to"
     check "$from calls $to: two SAs on both relays" wait_for 10 sas a 2
     check "$from calls $to: media both ways" flows a $TALK
-    for name; do held "$name"; done
+    for name; do held "$name" $TALK; done
     hang_up "$ends"
     check "alice hears bob" wait_for 5 heard alice 440 1.5
     check "bob hears alice" wait_for 5 heard bob 880 1.5

@@ -1,6 +1,7 @@
 #!/bin/bash
 # The same calls with the outside phone behind a NAT router that takes other ports than the phone's: its SDP
-# names 192.168.1.1, what Kamailio saw is the router's address, and the first packet shows the port.
+# names 192.168.1.1, what Kamailio saw is the router's address, and the first packet shows the port. A hold
+# does not lose it, whoever holds.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib/sip.sh"
 
@@ -11,12 +12,14 @@ kamailio a
 phone bob lan-a "${LAN[a]}" "${INNER[a]}:$SIP_INSIDE;transport=udp" 440
 phone alice home 192.168.1.1 "${DMZ_OUT[a]}:$SIP_PORT;transport=tls" 880
 phones_registered alice bob
-for row in "alice bob bob" "bob alice alice"; do
-    read -r from to ends <<<"$row"
+for row in "alice bob bob bob" "bob alice alice alice"; do
+    read -r from to holds ends <<<"$row"
     dial "$from" "$to"
     check "$from calls $to: two SAs on both relays" wait_for 10 sas a 2
     check "$from calls $to: media both ways" flows a 100
     is "the phone's source is the router's" "$(sources a external)" "$NAT_ADDRESS"
+    held "$holds" 50
+    is "and still is" "$(sources a external)" "$NAT_ADDRESS"
     tell "$ends" hangup >>"$W/tell.out"
     check "$ends hangs up: no SA is left after a second" wait_for 1 sas a 0
     check "alice hears bob" wait_for 5 heard alice 440 1.5

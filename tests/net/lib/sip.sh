@@ -72,6 +72,16 @@ tone_file() {
         bail "no tone of $1 Hz"
 }
 
+# desk NAME COMPANY ADDRESS: a host of the corporate network that has that address alone. A phone's media
+# leave from the address that its host's route takes, which is the first of several.
+desk() {
+    space "$1"
+    cable "sw-$2" "$1" "$1" eth0
+    in_ns "sw-$2" ip link set "$1" master switch || bail "no cable for $1"
+    address "$1" eth0 "$3/16"
+    route "$1" default "10.${COMPANY_NUMBER[$2]}.0.1"
+}
+
 # phone NAME SPACE ADDRESS PROXY FREQUENCY [VIDEO]: starts a baresip of the user NAME that plays that tone
 # and answers every call. PROXY is ADDRESS:PORT;transport=udp or tls. Its media come to RTP_PORTS.
 # Its domain is that of SIP_DOMAIN, its user PHONE_USER if that is set, its SIP port PHONE_SIP if that is.
@@ -246,6 +256,20 @@ sources() {
     ctl_json "inner-$1" sa list | jq -r --arg side "$2" '.sas[] | select(.side == $side) | .bound // .source' | sed "s/:[0-9]*$//" | sort -u
 }
 rtp_in() { echo $(($(verdict "dmz-$1" accepted ' rtp$') + $(verdict "inner-$1" accepted ' rtp$'))); }
+
+# held NAME NUMBER: in company a's only call hold stops the media and leaves the SAs; resume brings so many
+# packets each way, under the same SAs.
+held() {
+    local before
+    before=$(sa_ids)
+    tell "$1" hold >>"$W/tell.out"
+    check "$1 holds: no media" wait_for 5 silent a
+    is "$1 holds: the SAs stay" "$(sa_ids)" "$before"
+    tell "$1" resume >>"$W/tell.out"
+    check "$1 resumes: media both ways" flows a "$2"
+    is "$1 resumes: under the same SAs" "$(sa_ids)" "$before"
+}
+sa_ids() { ctl_json inner-a sa list | jq -c '[.sas[].id] | sort'; }
 
 # ---------------------------------------------------------------- SIPp
 

@@ -1,0 +1,62 @@
+#!/bin/bash
+# Two calls at once between the same two sides, one of them with audio and video: an SA for each line and
+# direction, six senders through the same two ports. Each phone is a host of its own, one of them behind
+# NAT; it hears and sees its own party, and hears nothing of the other call.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib/sip.sh"
+
+AUDIO=100 VIDEO=20 # packets each way: two seconds of either
+
+company a
+home random
+desk dave a 10.1.2.1
+sip_pair a
+kamailio a
+outside="${DMZ_OUT[a]}:$SIP_PORT;transport=tls" inside="${INNER[a]}:$SIP_INSIDE;transport=udp"
+phone alice inet $WEB "$outside" 880 video
+phone bob lan-a "${LAN[a]}" "$inside" 440 video
+phone carol home 192.168.1.1 "$outside" 1100
+phone dave dave 10.1.2.1 "$inside" 660
+phones_registered alice bob carol dave
+
+# packets_of ID: of RTP and RTCP that the inner-relay has taken.
+packets_of() { ctl_json inner-a sa show "$1" | jq .sa.packets; }
+# each_has NUMBER: every sender of every line has sent so many packets.
+each_has() {
+    local id
+    for id in $(ctl_json inner-a sa list | jq '.sas[].id'); do at_least "$1" packets_of "$id" || return 1; done
+}
+# sees NAME: it decodes video of the size that the other one sends.
+sees() { says "$1" 'video: receiving with resolution 320 x 240'; }
+# had NAME LINE NUMBER: the phone itself says after the call that so many packets of that line came and none
+# was lost.
+had() {
+    tr '\r' '\n' <"$W/$1.out" | awk -v line="$2" -v least="$3" '
+        $2 == "Transmit:" { now = $1 }
+        now == line && $1 == "packets:" { came = $3 }
+        now == line && $1 == "lost:" { lost = $3 }
+        END { print line, came, lost; exit !(came >= least && lost == 0) }'
+}
+
+dial alice bob
+dial dave carol
+check "two calls, one with video: six SAs on both relays" wait_for 10 sas a 6
+check "video in each line of it, both ways" wait_for 10 each_has $VIDEO
+for name in alice bob; do check "$name sees the other" wait_for 10 sees $name; done
+check "audio in both calls, both ways" flows a $((4 * AUDIO))
+tell alice hangup >>"$W/tell.out"
+check "alice hangs up: the other call's SAs stay" wait_for 1 sas a 2
+check "and its media flow" flows a 50
+tell carol hangup >>"$W/tell.out"
+check "carol hangs up: no SA is left after a second" wait_for 1 sas a 0
+
+for row in "alice 440 660" "bob 880 1100" "carol 660 440" "dave 1100 880"; do
+    read -r name tone foreign <<<"$row"
+    check "$name hears $tone Hz" wait_for 5 heard "$name" "$tone" 1.2
+    refuse "$name hears nothing of $foreign Hz" heard "$name" "$foreign" 0.1
+    check "$name: all audio came" had "$name" audio $AUDIO
+done
+for name in alice bob; do check "$name: all video came" had $name video $VIDEO; done
+is "nothing failed authentication" "$(verdict dmz-a auth-fail)+$(verdict inner-a auth-fail)" 0+0
+nothing_refused
+done_testing

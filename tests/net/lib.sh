@@ -177,12 +177,23 @@ start_user() {
         --no-new-privs --inh-caps=-all --bounding-set=-all -- "$@"
 }
 
-gone() { ! kill -0 "$1" 2>/dev/null; }
+# A zombie is gone, too: bash may take note of a child's end much later.
+gone() {
+    local stat
+    ! kill -0 "$1" 2>/dev/null || { read -r stat <"/proc/$1/stat" && [[ ${stat##*) } == Z* ]]; }
+}
+# What a process that should have ended waits for.
+say_where() {
+    say "$1 has not ended: $(cut -d ' ' -f 2,3,14,15 "/proc/$2/stat") in $(cat "/proc/$2/wchan"), system call $(cat "/proc/$2/syscall")"
+}
 
 # finish_of NAME SECONDS: waits for its end; its exit status is the result (124: did not end).
 finish_of() {
     local pid=${PID[$1]} status=0 left=() p
-    wait_for "$2" gone "$pid" || return 124
+    if ! wait_for "$2" gone "$pid"; then
+        say_where "$1" "$pid"
+        return 124
+    fi
     wait "$pid" 2>/dev/null || status=$?
     for p in "${PIDS[@]}"; do
         [ "$p" = "$pid" ] || left+=("$p")

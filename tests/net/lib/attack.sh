@@ -107,8 +107,8 @@ phones_talk() {
 all_said() {
     local name
     for name in "${ROWS[@]}"; do
-        finish_of "$name-phone" 30 || bail "sender of the phone of $name"
-        finish_of "$name-web" 30 || bail "sender of the caller of $name"
+        finish_of "$name-phone" 30 || bail "sender of the phone of $name: $? $(cat "$W/$name-phone.log")"
+        finish_of "$name-web" 30 || bail "sender of the caller of $name: $? $(cat "$W/$name-web.log")"
     done
 }
 # quiet: the attackers stop.

@@ -8,6 +8,7 @@
 
 #include "common/base/err.h"
 #include "common/base/log.h"
+#include "common/base/random.h"
 #include "common/sa/table.h"
 #include "inner-relay/leg.h"
 
@@ -70,12 +71,42 @@ void calls_free(struct calls *calls)
     free(calls->slot);
     free(calls->free_slot);
     free(calls->bucket);
+    free(calls->scratch);
     free(calls);
 }
 
 void calls_set_options(struct calls *calls, const struct call_options *options)
 {
     calls->options = *options;
+}
+
+static bool make_scratch(struct calls *calls, size_t size)
+{
+    if (calls->scratch_size >= size)
+        return true;
+    free(calls->scratch);
+    calls->scratch = calloc(1, size);
+    calls->scratch_size = calls->scratch ? size : 0;
+    return calls->scratch;
+}
+
+void *calls_borrow(struct calls *calls, size_t size)
+{
+    if (calls->scratch_lent)
+        return calloc(1, size);
+    calls->scratch_lent = make_scratch(calls, size);
+    return calls->scratch_lent ? calls->scratch : NULL;
+}
+
+void calls_give_back(struct calls *calls, void *memory, size_t size)
+{
+    if (!memory)
+        return;
+    wipe(memory, size);
+    if (memory == calls->scratch)
+        calls->scratch_lent = false;
+    else
+        free(memory);
 }
 
 struct call *calls_find(const struct calls *calls, const char *call_id, const char *tag,

@@ -69,6 +69,10 @@ struct calls {
     uint64_t next_number;
     struct hash_key key;
     size_t aging; /* the next slot to look at; max: the round is done */
+    /* See calls_borrow(): zeros while nobody has it. */
+    void *scratch;
+    size_t scratch_size;
+    bool scratch_lent;
 };
 
 /* Options are copied. NULL without memory. */
@@ -133,6 +137,14 @@ const struct calls_counts *calls_counts(const struct calls *calls);
 int calls_check_request(const struct call_request *request, struct call_error *error);
 /* Of all that is said in it: the same again has the same one. */
 uint64_t calls_print(const struct calls *calls, const struct call_request *request);
+
+/*
+ * Zeroed memory for the length of a request. The same block serves one request after the other:
+ * blocks of this size that came and went would leave the heap in pieces. NULL without memory.
+ */
+void *calls_borrow(struct calls *calls, size_t size);
+/* Wipes it; it was borrowed with this size. Accepts NULL. */
+void calls_give_back(struct calls *calls, void *memory, size_t size);
 
 /* Fills in error. Returns code. */
 int calls_refuse(struct call_error *error, int code, const char *format, ...)

@@ -17,7 +17,7 @@ enum { RATE_MARGIN = 4, RATE_LEAST = 64000 };
 
 struct leg *leg_new(struct calls *calls, struct call *call)
 {
-    struct leg *leg = calloc(1, sizeof(*leg));
+    struct leg *leg = calls_borrow(calls, sizeof(*leg));
 
     if (!leg)
         return NULL;
@@ -28,10 +28,8 @@ struct leg *leg_new(struct calls *calls, struct call *call)
 
 void leg_free(struct leg *leg)
 {
-    if (!leg)
-        return;
-    wipe(leg, sizeof(*leg));
-    free(leg);
+    if (leg)
+        calls_give_back(leg->calls, leg, sizeof(*leg));
 }
 
 static struct sa *sa_of(const struct leg *leg, const struct call_party *party, unsigned line)

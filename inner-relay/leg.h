@@ -26,7 +26,7 @@ struct leg_end {
     uint32_t assigned[CALL_LINES_MAX];
 };
 
-/* Large, and with keys: on the heap, and freed with leg_free. */
+/* Large, and with keys: borrowed from calls, given back with leg_free. */
 struct leg {
     struct calls *calls;
     struct call *call;

@@ -426,7 +426,7 @@ int calls_offer(struct calls *calls, const struct call_request *request, uint64_
 
     *reply = (struct call_reply){0};
     if (result == 0) {
-        offer = calloc(1, sizeof(*offer));
+        offer = calls_borrow(calls, sizeof(*offer));
         result = offer ? 0 : calls_refuse(error, ERR_NOMEM, "out of memory");
     }
     if (result == 0) {
@@ -434,9 +434,7 @@ int calls_offer(struct calls *calls, const struct call_request *request, uint64_
         offer->request = request;
         result = take(offer, wall_us, now_us, reply, error);
     }
-    if (offer)
-        wipe(offer, sizeof(*offer));
-    free(offer);
+    calls_give_back(calls, offer, sizeof(*offer));
     calls->counts.offers += result == 0;
     calls->counts.refused += result < 0;
     calls->counts.load_limit += result == ERR_FULL;

@@ -4,6 +4,9 @@
 #   BENCH_SAS       how many (default 10000)
 #   BENCH_CALLS     that are measured (default 2000), at
 #   BENCH_RATE      so many per second (default 200)
+#   BENCH_PASSING   calls that come and go after that, 1,000 per second (default 40000): what each of the
+#                   relays holds in memory after each quarter of them; it fails when the last quarter
+#                   makes one of them grow by more than 1 MB
 #   BENCH_P99_US    fails when offer and answer together take longer at the 99th percentile
 #   BENCH_CHRT      see pair.sh; who asks runs so, too
 set -eu
@@ -27,6 +30,12 @@ both_hold() {
     done
 }
 
+# resident: kB of dmz-relay and inner-relay.
+resident() { sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$dmz/status" "/proc/$inner/status" | tr '\n' ' '; }
+
+# grew BEFORE AFTER: by which of two numbers more.
+grew() { echo $(($3 - $1 > $4 - $2 ? $3 - $1 : $4 - $2)); }
+
 make_certs
 write_configs "$work/state"
 cat >>"$work/inner.ini" <<END
@@ -35,7 +44,9 @@ ng = udp:$ng
 max-calls = $max_sas
 END
 start dmz dmz-relay
+dmz=$pid
 start inner inner-relay
+inner=$pid
 wait_for_tunnel
 
 "$bench" $ng fill 0 $((sas / 2)) || fail "no calls"
@@ -47,5 +58,17 @@ both_hold $((sas / 2 * 2 + 2 * calls))
 "$bench" $ng delete 0 $((sas / 2 + calls)) || fail "calls that do not end"
 both_hold 0
 echo "All calls have ended, and no SA is left."
+quarter=$((${BENCH_PASSING:-40000} / 4))
+kb=$(resident)
+echo "calls that came and went since, resident kB of dmz-relay and inner-relay: 0: $kb"
+for done in 1 2 3 4; do
+    [ "$quarter" -gt 0 ] || break
+    before=$kb
+    "$bench" $ng pass $((sas / 2 + calls)) $quarter 1000 || fail "no calls"
+    kb=$(resident)
+    echo "$((done * quarter)): $kb"
+done
+both_hold 0
+[ "$quarter" = 0 ] || [ "$(grew $before $kb)" -le 1024 ] || fail "the last $quarter calls have left something"
 p99=$(sed -n 's/^offer and answer *[0-9]* *\([0-9]*\) .*/\1/p' "$work/times")
 [ "$p99" -le "${BENCH_P99_US:-$p99}" ] || fail "p99 is $p99 us, more than $BENCH_P99_US"

@@ -31,6 +31,7 @@ static _Noreturn void usage(FILE *to, int status)
             "  fill FIRST N        N calls with two SAs each, one right after the other\n"
             "  calls FIRST N RATE  RATE of them each second; prints of each request, and of both\n"
             "                      together: median, 99th percentile and longest (us)\n"
+            "  pass FIRST N RATE   the same number, each asked for and ended at once\n"
             "  delete FIRST N      ends them\n"
             "Calls have the numbers FIRST to FIRST + N - 1. The caller is outside, at 127.0.1.100\n"
             "or above, who is called is inside, at 127.0.2.100 or above.\n");
@@ -173,6 +174,33 @@ static void delete_all(int fd, unsigned first, unsigned count)
         (void)ask(fd, request_of("delete", n));
 }
 
+static void wait_until(uint64_t at_us)
+{
+    uint64_t now_us = clock_now_us();
+    struct timespec left = {0};
+
+    if (now_us >= at_us)
+        return;
+    left.tv_sec = (time_t)((at_us - now_us) / 1000000);
+    left.tv_nsec = (long)((at_us - now_us) % 1000000 * 1000);
+    nanosleep(&left, NULL);
+}
+
+/* Calls that come and go. */
+static void pass(int fd, unsigned first, unsigned count, unsigned rate)
+{
+    uint64_t began_us = clock_now_us();
+
+    for (unsigned i = 0; i < count; i++) {
+        wait_until(began_us + (uint64_t)i * 1000000 / rate);
+        fill(fd, first + i, 1);
+        (void)ask(fd, request_of("query", first + i));
+        delete_all(fd, first + i, 1);
+    }
+}
+
+/* ---------------------------------------------------------------- times */
+
 static int compare(const void *a, const void *b)
 {
     const unsigned *x = a, *y = b;
@@ -185,18 +213,6 @@ static void print_times(const char *what, unsigned *took_us, unsigned count)
     qsort(took_us, count, sizeof(*took_us), compare);
     printf("%-16s %8u %8u %8u\n", what, took_us[count / 2], took_us[(count - 1) * 99 / 100],
            took_us[count - 1]);
-}
-
-static void wait_until(uint64_t at_us)
-{
-    uint64_t now_us = clock_now_us();
-    struct timespec left = {0};
-
-    if (now_us >= at_us)
-        return;
-    left.tv_sec = (time_t)((at_us - now_us) / 1000000);
-    left.tv_nsec = (long)((at_us - now_us) % 1000000 * 1000);
-    nanosleep(&left, NULL);
 }
 
 static void measure(int fd, unsigned first, unsigned count, unsigned rate)
@@ -235,6 +251,8 @@ int main(int argc, char **argv)
         fill(fd, first, count);
     else if (strcmp(argv[2], "delete") == 0 && argc == 5)
         delete_all(fd, first, count);
+    else if (strcmp(argv[2], "pass") == 0 && argc == 6)
+        pass(fd, first, count, (unsigned)cli_number("RATE", argv[5], 1, 100000));
     else if (strcmp(argv[2], "calls") == 0 && argc == 6)
         measure(fd, first, count, (unsigned)cli_number("RATE", argv[5], 1, 100000));
     else

@@ -707,6 +707,28 @@ START_TEST(test_flood)
 }
 END_TEST
 
+/* One block serves all requests; what it held, keys too, is gone when the next one gets it. */
+START_TEST(test_borrowed)
+{
+    uint8_t *first = calls_borrow(calls, 1000), *second = calls_borrow(calls, 3000), *again;
+
+    ck_assert(first && second && first != second);
+    memset(first, 1, 1000);
+    calls_give_back(calls, second, 3000);
+    calls_give_back(calls, first, 1000);
+    calls_give_back(calls, NULL, 1000);
+    ck_assert_ptr_eq(again = calls_borrow(calls, 1000), first);
+    for (unsigned i = 0; i < 1000; i++)
+        ck_assert_uint_eq(again[i], 0);
+    calls_give_back(calls, again, 1000);
+    set_up();
+    ck_assert_ptr_eq(again = calls_borrow(calls, calls->scratch_size), calls->scratch);
+    for (size_t i = 0; i < calls->scratch_size; i++)
+        ck_assert_uint_eq(again[i], 0);
+    calls_give_back(calls, again, calls->scratch_size);
+}
+END_TEST
+
 START_TEST(test_silence)
 {
     set_up();
@@ -823,6 +845,7 @@ int main(void)
     tcase_add_test(tc, test_cancel);
     tcase_add_test(tc, test_one_call_id);
     tcase_add_test(tc, test_flood);
+    tcase_add_test(tc, test_borrowed);
     tcase_add_test(tc, test_silence);
     tcase_add_test(tc, test_held_and_old);
     tcase_add_test(tc, test_down);

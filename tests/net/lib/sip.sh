@@ -21,15 +21,25 @@ done
 # Where the Kamailio of a company runs: the host of its inner-relay, or SIP_HOST.
 sip_host() { echo "${SIP_HOST:-inner-$1}"; }
 
-# sip_certificate COMPANY: for the Kamailio of a company, made once.
+# sip_certificate COMPANY: self-signed, for the Kamailio of a company: made once, or by a test before.
 sip_certificate() {
-    local name=sip.${DOMAIN[$1]} to
+    local name=sip.${DOMAIN[$1]}
+    [ -e "$W/$name.crt" ] || openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
+        -days 2 -subj "/CN=$name" -addext "subjectAltName=DNS:$name" -keyout "$W/$name.key" \
+        -out "$W/$name.crt" 2>"$W/openssl.log" || bail "no certificate for Kamailio"
+}
+# sip_tls COMPANY: on the host of its Kamailio: its certificate, and that of the other company's (and SIP_PEERS).
+sip_tls() {
+    local name=sip.${DOMAIN[$1]} other=b to
     to=$W/hosts/$(sip_host "$1")/etc/media-relay
+    [ "$1" = a ] || other=a
     host_files "$(sip_host "$1")"
-    [ -e "$to/$name.crt" ] || openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
-        -days 2 -subj "/CN=$name" -addext "subjectAltName=DNS:$name" -keyout "$to/$name.key" \
-        -out "$to/$name.crt" 2>"$W/openssl.log" || bail "no certificate for Kamailio"
-    chmod 644 "$to/$name.key"
+    sip_certificate "$1"
+    sip_certificate "$other"
+    install -m 644 "$W/$name.crt" "$W/$name.key" "$to/"
+    # shellcheck disable=SC2086
+    cat "$W/sip.${DOMAIN[$other]}.crt" ${SIP_PEERS-} >"$to/sip-peers.crt"
+    mirrored "$1" <"$KAMAILIO/tls.cfg" >"$W/kamailio-$1/tls.cfg"
 }
 
 # passwords USER...: who may register from the Internet; the password is "secret of USER".
@@ -53,7 +63,7 @@ kamailio() {
     } >"$folder/kamailio-local.cfg"
     # shellcheck disable=SC2086
     passwords $SIP_USERS >"$folder/passwords.cfg"
-    sip_certificate "$c"
+    sip_tls "$c"
     start "sip-$c" "$host" "$lib/host" "$W/hosts/$host" "$(type -P kamailio)" -DD -E \
         -f "$folder/kamailio.cfg" -P "$folder/pid" -Y "$folder/run" -m 64 -M 8
     wait_for 10 kamailio_listens "$c" || bail "Kamailio of company $c: $(tail -n 5 "$W/sip-$c.log")"

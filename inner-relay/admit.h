@@ -69,6 +69,9 @@ int admit_check(struct inner *inner, const struct admit_request *request, const 
 int admit_change(struct inner *inner, struct sa *sa, const struct admit_request *request,
                  uint64_t now_us, struct admit_error *error);
 
+/* Its packets lead nowhere from now on, and it has no reverse. Nothing else of it changes. */
+void admit_park(struct inner *inner, struct sa *sa);
+
 /*
  * An SSRC that no SA has, nor had in the last seconds, for a sender inside that is told it before
  * its SA is added. Nothing holds it until then: two calls get different ones but by a

@@ -235,7 +235,7 @@ static void end_branch(struct calls *calls, struct call *call, unsigned branch, 
     bool was_active = hub >= 0 && call->party[hub]->partner == (int)branch;
 
     if (was_active)
-        leg_park(calls, call, (unsigned)hub, now_us);
+        leg_park(calls, call, (unsigned)hub);
     calls_drop_lines(calls, party, 0, now_us);
     call_remove_party(call, branch);
     if (!is_alive(call, was_active))

@@ -12,6 +12,7 @@
 #include "common/sa/table.h"
 #include "common/srtp/srtp.h"
 #include "inner-relay/admit.h"
+#include "inner-relay/change.h"
 #include "inner-relay/draft.h"
 #include "inner-relay/judge.h"
 
@@ -186,35 +187,29 @@ static int trade(struct inner *inner, struct sa *sa, struct sa *draft, bool dry,
 
 /* What was signalled, and what was learned from that, is no more. Reports of it may be under way.
  */
-static void begin_source(struct inner *inner, struct sa *sa, const struct sa *before)
+static void begin_source(struct inner *inner, struct change *change)
 {
-    if (sa->source_print == before->source_print)
+    struct sa *sa = change->sa;
+    const struct sa *before = change->draft;
+
+    change->source = sa->source_print != before->source_print;
+    if (!change->source)
         return;
     sa->generation++;
-    far_unbind(sa);
     if (before->bound[0])
         learn_anew(&inner->path.learn, sa, &before->source);
 }
 
-/* draft has the session that sa had until now. */
-static void begin_key(struct inner *inner, struct sa *sa, struct sa *draft, uint64_t now_us)
-{
-    struct srtp_session *before = draft->srtp;
-
-    draft->srtp = NULL;
-    sa->suite = draft->suite;
-    sa->generation++;
-    rekey(table_old_keys(inner->table), sa, before, sa->stream, sa->stream_count, now_us);
-}
-
 /* 1: something has changed. */
-static int change_place(struct inner *inner, struct sa *sa, struct sa *draft, bool dry,
-                        uint64_t now_us, struct admit_error *error)
+static int change_place(struct inner *inner, struct change *change, bool dry,
+                        struct admit_error *error)
 {
-    bool key = draft->srtp, place = !same_place(sa, draft);
+    struct sa *sa = change->sa, *draft = change->draft;
     int result;
 
-    if (!key && !place)
+    change->key = draft->srtp;
+    change->place = !same_place(sa, draft);
+    if (!change->key && !change->place)
         return 0;
     keep_binding(draft, sa);
     if (keep_streams(draft, sa) < 0)
@@ -222,9 +217,12 @@ static int change_place(struct inner *inner, struct sa *sa, struct sa *draft, bo
     result = trade(inner, sa, draft, dry, error);
     if (result < 0 || dry)
         return result;
-    begin_source(inner, sa, draft);
-    if (key)
-        begin_key(inner, sa, draft, now_us);
+    change->place = true;
+    begin_source(inner, change);
+    if (change->key) {
+        sa->suite = draft->suite;
+        sa->generation++;
+    }
     return 1;
 }
 
@@ -260,16 +258,21 @@ static bool change_destination(struct inner *inner, struct sa *sa, const struct 
 
 /* ------------------------------------------------------------ the rest */
 
+static void swap_texts(struct sa *a, struct sa *b)
+{
+    char *texts = a->texts;
+
+    a->texts = b->texts;
+    b->texts = texts;
+}
+
 static bool change_texts(struct sa *sa, struct sa *draft)
 {
-    char *texts = sa->texts;
-
     if (strcmp(sa_text(sa, SA_CALL_ID), sa_text(draft, SA_CALL_ID)) == 0 &&
         strcmp(sa_text(sa, SA_LISTENER_IN), sa_text(draft, SA_LISTENER_IN)) == 0 &&
         strcmp(sa_text(sa, SA_LISTENER_OUT), sa_text(draft, SA_LISTENER_OUT)) == 0)
         return false;
-    sa->texts = draft->texts;
-    draft->texts = texts;
+    swap_texts(sa, draft);
     return true;
 }
 
@@ -289,27 +292,24 @@ static bool change_limits(struct sa *sa, const struct sa *draft, uint64_t now_us
 }
 
 /* Without a key: packets have the shape of one suite or of the other. Is anything another? */
-static bool change_suite(struct inner *inner, struct sa *sa, const struct suite *suite,
-                         uint64_t now_us)
+static bool change_suite(struct sa *sa, const struct suite *suite)
 {
-    const struct suite *before = sa->suite;
-
-    if (suite == before)
+    if (suite == sa->suite)
         return false;
     sa->suite = suite;
     sa->generation++;
-    if (before)
-        rekey_suite(table_old_keys(inner->table), sa, before, now_us);
     return true;
 }
 
 /* From here on nothing is refused. */
-static bool change_rest(struct inner *inner, struct sa *sa, struct sa *draft, uint64_t now_us)
+static bool change_rest(struct inner *inner, struct change *change, uint64_t now_us)
 {
-    bool any = change_texts(sa, draft);
+    struct sa *sa = change->sa, *draft = change->draft;
+    bool any;
 
+    change->texts = any = change_texts(sa, draft);
     any |= change_limits(sa, draft, now_us);
-    any |= sa_is_assigned(sa) && change_suite(inner, sa, draft->suite, now_us);
+    any |= sa_is_assigned(sa) && change_suite(sa, draft->suite);
     any |= change_reverse(inner, sa, draft);
     any |= change_destination(inner, sa, draft);
     return any;
@@ -327,36 +327,108 @@ static int make_draft(struct inner *inner, const struct sa *sa, const struct adm
                         sa_side_name(sa_to_side(sa)));
 }
 
-int admit_change(struct inner *inner, struct sa *sa, const struct admit_request *request,
-                 uint64_t now_us, struct admit_error *error)
+int change_make(struct inner *inner, struct sa *sa, const struct admit_request *request,
+                uint64_t now_us, struct change *change, struct admit_error *error)
 {
-    struct sa *draft;
     int result;
 
     *error = (struct admit_error){0};
-    result = make_draft(inner, sa, request, &draft, error);
+    *change = (struct change){.sa = sa,
+                              .suite = sa->suite,
+                              .rate = sa->rate,
+                              .installed_us = sa->installed_us,
+                              .generation = sa->generation,
+                              .media_timeout_s = sa->media_timeout_s,
+                              .media_index = sa->media_index};
+    result = make_draft(inner, sa, request, &change->draft, error);
     if (result < 0)
         return result;
-    result = change_place(inner, sa, draft, false, now_us, error);
-    if (result >= 0 && (change_rest(inner, sa, draft, now_us) || result > 0)) {
-        log_debug("SA %llu changed, generation %u", (unsigned long long)sa->id, sa->generation);
-        changed(inner, sa);
+    result = change_place(inner, change, false, error);
+    if (result < 0) {
+        sa_free(change->draft);
+        return result;
     }
+    change->any = change_rest(inner, change, now_us) || result > 0;
+    if (change->any)
+        changed(inner, sa);
+    return 0;
+}
+
+void change_keep(struct inner *inner, struct change *change, uint64_t now_us)
+{
+    struct sa *sa = change->sa, *draft = change->draft;
+    struct srtp_session *before = draft->srtp;
+
+    if (change->source)
+        far_unbind(sa);
+    if (change->key) {
+        draft->srtp = NULL;
+        rekey(table_old_keys(inner->table), sa, before, sa->stream, sa->stream_count, now_us);
+    } else if (change->suite && change->suite != sa->suite) {
+        rekey_suite(table_old_keys(inner->table), sa, change->suite, now_us);
+    }
+    if (change->any)
+        log_debug("SA %llu changed, generation %u", (unsigned long long)sa->id, sa->generation);
     sa_free(draft);
-    return result < 0 ? result : 0;
+}
+
+void change_take_back(struct inner *inner, struct change *change)
+{
+    struct sa *sa = change->sa, *draft = change->draft;
+
+    if (change->key)
+        swap_session(sa, draft);
+    if (change->place) {
+        table_change_begin(inner->table, sa);
+        swap_place(sa, draft);
+        table_change_end(inner->table, sa);
+    }
+    if (change->texts)
+        swap_texts(sa, draft);
+    sa->suite = change->suite;
+    sa->rate = change->rate;
+    sa->installed_us = change->installed_us;
+    sa->generation = change->generation;
+    sa->media_timeout_s = change->media_timeout_s;
+    sa->media_index = change->media_index;
+    if (change->any)
+        changed(inner, sa);
+    sa_free(draft);
+}
+
+int admit_change(struct inner *inner, struct sa *sa, const struct admit_request *request,
+                 uint64_t now_us, struct admit_error *error)
+{
+    struct change change;
+    int result = change_make(inner, sa, request, now_us, &change, error);
+
+    if (result == 0)
+        change_keep(inner, &change, now_us);
+    return result;
 }
 
 int admit_check_change(struct inner *inner, const struct sa *old,
                        const struct admit_request *request, struct admit_error *error)
 {
-    struct sa *draft, *sa = inner_find_sa(inner, old->id);
-    int result = make_draft(inner, sa, request, &draft, error);
+    struct change change = {.sa = inner_find_sa(inner, old->id)};
+    int result = make_draft(inner, change.sa, request, &change.draft, error);
 
     if (result < 0)
         return result;
-    result = change_place(inner, sa, draft, true, 0, error);
-    sa_free(draft);
+    result = change_place(inner, &change, true, error);
+    sa_free(change.draft);
     return result;
+}
+
+void admit_park(struct inner *inner, struct sa *sa)
+{
+    if (!sa->reverse && !sa->destination.rtp.family && !sa->destination.rtcp.family)
+        return;
+    inner_untie(inner, sa);
+    sa->reverse = 0;
+    sa->destination = (struct sa_transport){.mux = sa->destination.mux};
+    sa->encap_out = SA_ENCAP_RTP;
+    changed(inner, sa);
 }
 
 /* ------------------------------------------------------------ a new key alone */
@@ -380,6 +452,18 @@ static int change_key(struct inner *inner, struct sa *sa, const struct suite *su
     return 1;
 }
 
+/* An SA without one. 1: it has another suite. */
+static int change_suite_alone(struct inner *inner, struct sa *sa, const struct suite *suite,
+                              uint64_t now_us)
+{
+    const struct suite *before = sa->suite;
+    bool any = change_suite(sa, suite);
+
+    if (any && before)
+        rekey_suite(table_old_keys(inner->table), sa, before, now_us);
+    return any;
+}
+
 int admit_rekey(struct inner *inner, struct sa *sa, const struct suite *suite,
                 const struct srtp_key *key, uint64_t now_us, struct admit_error *error)
 {
@@ -387,7 +471,7 @@ int admit_rekey(struct inner *inner, struct sa *sa, const struct suite *suite,
 
     if (result < 0)
         return result;
-    any = sa_is_assigned(sa) ? change_suite(inner, sa, suite, now_us)
+    any = sa_is_assigned(sa) ? change_suite_alone(inner, sa, suite, now_us)
                              : change_key(inner, sa, suite, key, now_us);
     if (any < 0)
         return admit_refuse(error, any, "key", "no SRTP session could be made: %s", err_text(any));

@@ -117,16 +117,49 @@ void inner_untie(struct inner *inner, const struct sa *sa)
         set_reverse(inner, other, 0);
 }
 
-void inner_delete(struct inner *inner, struct sa *sa, uint64_t now_us)
+static void told(struct inner *inner, const struct sa *sa)
 {
-    struct inner_link *link = &inner->links[sa->owner];
+    inner->hooks.kick(inner->hooks.ctx, &inner->links[sa->owner]);
+    inner->hooks.changed(inner->hooks.ctx);
+}
 
+void inner_take_out(struct inner *inner, struct sa *sa, uint64_t now_us)
+{
+    authority_removed(&inner->links[sa->owner].authority, sa, now_us);
+    table_remove(inner->table, sa);
+}
+
+void inner_dispose(struct inner *inner, struct sa *sa)
+{
     inner->hooks.deleted(inner->hooks.ctx, sa->id);
-    authority_removed(&link->authority, sa, now_us);
+    told(inner, sa);
+    sa_free(sa);
+}
+
+int inner_put_back(struct inner *inner, struct sa *sa)
+{
+    int result = table_insert(inner->table, sa);
+
+    if (result < 0) {
+        inner_dispose(inner, sa);
+        return result;
+    }
+    authority_revived(&inner->links[sa->owner].authority, sa);
+    told(inner, sa);
+    return 0;
+}
+
+void inner_forget(struct inner *inner, struct sa *sa)
+{
+    authority_forget(&inner->links[sa->owner].authority, sa);
     table_remove(inner->table, sa);
     sa_free(sa);
-    inner->hooks.kick(inner->hooks.ctx, link);
-    inner->hooks.changed(inner->hooks.ctx);
+}
+
+void inner_delete(struct inner *inner, struct sa *sa, uint64_t now_us)
+{
+    inner_take_out(inner, sa, now_us);
+    inner_dispose(inner, sa);
 }
 
 /* ------------------------------------------------------------ media-timeout */

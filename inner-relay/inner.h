@@ -117,6 +117,16 @@ bool inner_is_silent(const struct inner *inner, const struct sa *sa, uint32_t ti
                      uint64_t now_us);
 /* Deletes it here and on its dmz-relay. */
 void inner_delete(struct inner *inner, struct sa *sa, uint64_t now_us);
+/*
+ * The same in two steps of one turn: what was taken out is the caller's, to be disposed of, or to
+ * be put back as it was. inner_put_back(): 0 or ERR_NOMEM, then it is disposed of; those that were
+ * taken out after it have to be back, and those that were added since then to be gone.
+ */
+void inner_take_out(struct inner *inner, struct sa *sa, uint64_t now_us);
+void inner_dispose(struct inner *inner, struct sa *sa);
+int inner_put_back(struct inner *inner, struct sa *sa);
+/* One that was added in this turn goes without a trace. */
+void inner_forget(struct inner *inner, struct sa *sa);
 
 /* --- link.c: makes the session of a new connection, and queues HELLO. NULL without memory. */
 struct session *inner_link_open(struct inner_link *link, uint64_t wall_us, uint64_t now_us);

@@ -233,43 +233,6 @@ int leg_plan(struct leg *leg, struct call_error *error)
     return result;
 }
 
-/* ------------------------------------------------------------ an SA as a request */
-
-/* What would make it what it is. */
-static void describe(const struct leg *leg, const struct sa *sa, const struct call_party *party,
-                     struct admit_request *request)
-{
-    const struct call_line *line = &party->line[sa->media_index];
-
-    *request = (struct admit_request){.side = sa->side,
-                                      .to_side = sa_to_side(sa),
-                                      .source_policy = sa->source_policy,
-                                      .source = line->at,
-                                      .hint = party->signalling,
-                                      .destination = sa->destination,
-                                      .suite = sa->suite,
-                                      .assign_ssrc = sa_is_assigned(sa),
-                                      .no_destination = true,
-                                      .rate = sa->rate.octets_per_second,
-                                      .media_index = sa->media_index,
-                                      .reverse = sa->reverse,
-                                      .media_timeout_s = sa->media_timeout_s};
-    request->hint.port = 0;
-    if (sa->srtp)
-        (void)srtp_session_key(sa->srtp, SRTP_KEY_MASTER, &request->key);
-    for (unsigned i = 0; i < sa->stream_count; i++) {
-        if (sa->stream[i].origin == SSRC_ORIGIN_SIGNALLED)
-            request->ssrc[request->ssrc_count++] = sa->stream[i].ssrc;
-    }
-    if (request->assign_ssrc)
-        request->assigned = sa->stream[0].ssrc;
-    snprintf(request->call_id, sizeof(request->call_id), "%s", sa_text(sa, SA_CALL_ID));
-    snprintf(request->listener, sizeof(request->listener), "%s", sa_text(sa, SA_LISTENER_IN));
-    snprintf(request->to_listener, sizeof(request->to_listener), "%s",
-             sa_text(sa, SA_LISTENER_OUT));
-    snprintf(request->dmz, sizeof(request->dmz), "%s", leg->calls->inner->links[sa->owner].name);
-}
-
 /* ------------------------------------------------------------ making it so */
 
 /* Sides and the dmz-relay of an SA cannot change: another one takes its place. */
@@ -328,31 +291,15 @@ static int check(const struct leg *leg, struct call_error *error)
     return check_room(leg, wanted, error);
 }
 
-static void note(struct leg *leg, const struct sa *sa, bool made, const struct call_party *party)
+/* In place of one that cannot become it, which may be in its way. */
+static int replace(struct leg *leg, unsigned line, unsigned from, struct sa **sa, uint64_t wall_us,
+                   uint64_t now_us, struct admit_error *why)
 {
-    unsigned i = leg->done_count++;
+    struct sa *gone = sa_of(leg, leg->end[from].party, line);
+    int result = gone ? batch_delete(leg->batch, gone, now_us, why) : 0;
 
-    leg->done[i].id = sa->id;
-    leg->done[i].made = made;
-    if (!made)
-        describe(leg, sa, party, &leg->done[i].before);
-}
-
-static void undo(struct leg *leg, uint64_t now_us)
-{
-    struct admit_error why;
-
-    while (leg->done_count-- > 0) {
-        struct sa *sa = inner_find_sa(leg->calls->inner, leg->done[leg->done_count].id);
-
-        if (sa && leg->done[leg->done_count].made)
-            inner_delete(leg->calls->inner, sa, now_us);
-        else if (sa && admit_change(leg->calls->inner, sa, &leg->done[leg->done_count].before,
-                                    now_us, &why) < 0)
-            log_warning("SA %llu could not be made what it was: %s", (unsigned long long)sa->id,
-                        why.text);
-    }
-    leg->done_count = 0;
+    return result < 0 ? result
+                      : batch_add(leg->batch, &leg->request[line][from], wall_us, now_us, sa, why);
 }
 
 /* Ids of what both send on this line, as far as they are made. */
@@ -360,22 +307,13 @@ static int make_one(struct leg *leg, unsigned line, unsigned from, uint64_t id[2
                     uint64_t now_us, struct call_error *error)
 {
     struct admit_request *request = &leg->request[line][from];
-    struct sa *sa = old_of(leg, line, from), *other;
+    struct sa *sa = old_of(leg, line, from);
     struct admit_error why;
     int result;
 
     request->reverse = id[!from];
-    if (sa) {
-        note(leg, sa, false, leg->end[from].party);
-        result = admit_change(leg->calls->inner, sa, request, now_us, &why);
-    } else {
-        other = sa_of(leg, leg->end[from].party, line);
-        if (other)
-            inner_delete(leg->calls->inner, other, now_us);
-        result = admit(leg->calls->inner, request, wall_us, now_us, &sa, &why);
-        if (result == 0)
-            note(leg, sa, true, NULL);
-    }
+    result = sa ? batch_change(leg->batch, sa, request, now_us, &why)
+                : replace(leg, line, from, &sa, wall_us, now_us, &why);
     if (result < 0)
         return refused(&why, result, line, from, error);
     id[from] = sa->id;
@@ -400,27 +338,8 @@ static int make_line(struct leg *leg, unsigned line, uint64_t id[2], uint64_t wa
     return result;
 }
 
-static int park_line(struct leg *leg, const struct call_party *party, unsigned line,
-                     uint64_t now_us, struct admit_error *why)
-{
-    struct sa *sa = sa_of(leg, party, line);
-    struct admit_request request;
-    int result;
-
-    if (!sa)
-        return 0;
-    describe(leg, sa, party, &request);
-    request.destination = (struct sa_transport){.mux = request.destination.mux};
-    request.reverse = 0;
-    if (leg->done_count < sizeof(leg->done) / sizeof(leg->done[0]))
-        note(leg, sa, false, party);
-    result = admit_change(leg->calls->inner, sa, &request, now_us, why);
-    wipe(&request, sizeof(request));
-    return result;
-}
-
 /* The party that one of the two talked to until now. */
-static int park_other(struct leg *leg, unsigned end, uint64_t now_us, struct call_error *error)
+static int park_other(struct leg *leg, unsigned end, struct call_error *error)
 {
     int partner = leg->end[end].party->partner;
     struct admit_error why;
@@ -428,8 +347,12 @@ static int park_other(struct leg *leg, unsigned end, uint64_t now_us, struct cal
 
     if (partner < 0 || partner == leg->end[!end].number)
         return 0;
-    for (unsigned line = 0; line < leg->call->party[partner]->line_count && result == 0; line++)
-        result = park_line(leg, leg->call->party[partner], line, now_us, &why);
+    for (unsigned line = 0; line < leg->call->party[partner]->line_count && result == 0; line++) {
+        struct sa *sa = sa_of(leg, leg->call->party[partner], line);
+
+        if (sa)
+            result = batch_park(leg->batch, sa, &why);
+    }
     return result < 0 ? calls_refuse(error, result, "another branch of the call: %s", why.text) : 0;
 }
 
@@ -466,21 +389,36 @@ static void settle_line(struct leg *leg, unsigned from, unsigned line, uint64_t 
     out->assigned = end->assigned[line];
 }
 
+static int make(struct leg *leg, uint64_t id[CALL_LINES_MAX][2], uint64_t wall_us, uint64_t now_us,
+                struct call_error *error)
+{
+    int result = 0;
+
+    for (unsigned i = 0; i < 2 && result == 0; i++)
+        result = park_other(leg, i, error);
+    for (unsigned line = 0; line < leg->count && result == 0; line++) {
+        if (leg->wanted[line])
+            result = make_line(leg, line, id[line], wall_us, now_us, error);
+    }
+    return result;
+}
+
 int leg_commit(struct leg *leg, uint64_t wall_us, uint64_t now_us, struct call_error *error)
 {
     uint64_t id[CALL_LINES_MAX][2] = {{0}};
     int result = leg->direct ? 0 : check(leg, error);
 
-    for (unsigned i = 0; i < 2 && result == 0; i++)
-        result = park_other(leg, i, now_us, error);
-    for (unsigned line = 0; line < leg->count && result == 0; line++) {
-        if (leg->wanted[line])
-            result = make_line(leg, line, id[line], wall_us, now_us, error);
-    }
+    if (result < 0)
+        return result;
+    leg->batch = batch_new(leg->calls->inner);
+    if (!leg->batch)
+        return calls_refuse(error, ERR_NOMEM, "out of memory");
+    result = make(leg, id, wall_us, now_us, error);
     if (result < 0) {
-        undo(leg, now_us);
+        batch_undo(leg->batch);
         return result;
     }
+    batch_commit(leg->batch, now_us);
     for (unsigned i = 0; i < 2; i++) {
         settle_end(leg, &leg->end[i], leg->end[!i].number, now_us);
         for (unsigned line = 0; line < leg->count; line++)
@@ -489,17 +427,16 @@ int leg_commit(struct leg *leg, uint64_t wall_us, uint64_t now_us, struct call_e
     return 0;
 }
 
-void leg_park(struct calls *calls, struct call *call, unsigned number, uint64_t now_us)
+void leg_park(struct calls *calls, struct call *call, unsigned number)
 {
     struct call_party *party = call->party[number];
-    struct leg *leg = leg_new(calls, call);
-    struct admit_error why;
 
     party->partner = -1;
-    for (unsigned line = 0; line < party->line_count && leg; line++) {
-        if (park_line(leg, party, line, now_us, &why) < 0)
-            log_warning("call %llu: an SA could not be parked: %s",
-                        (unsigned long long)call->number, why.text);
+    for (unsigned line = 0; line < party->line_count; line++) {
+        struct sa *sa =
+            party->line[line].sa ? inner_find_sa(calls->inner, party->line[line].sa) : NULL;
+
+        if (sa)
+            admit_park(calls->inner, sa);
     }
-    leg_free(leg);
 }

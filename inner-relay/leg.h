@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "inner-relay/admit.h"
+#include "inner-relay/batch.h"
 #include "inner-relay/calls.h"
 #include "inner-relay/sdp.h"
 
@@ -35,13 +36,7 @@ struct leg {
     unsigned count;        /* lines */
     bool wanted[CALL_LINES_MAX], mux[CALL_LINES_MAX];
     struct admit_request request[CALL_LINES_MAX][2];
-    /* What was done so far, to be undone: */
-    struct {
-        uint64_t id;
-        bool made;
-        struct admit_request before;
-    } done[4 * CALL_LINES_MAX];
-    unsigned done_count;
+    struct batch *batch; /* what was done so far */
 };
 
 /* NULL without memory. */
@@ -54,6 +49,6 @@ int leg_plan(struct leg *leg, struct call_error *error);
 int leg_commit(struct leg *leg, uint64_t wall_us, uint64_t now_us, struct call_error *error);
 
 /* What this party sends leads nowhere from now on. */
-void leg_park(struct calls *calls, struct call *call, unsigned party, uint64_t now_us);
+void leg_park(struct calls *calls, struct call *call, unsigned party);
 
 #endif

@@ -81,14 +81,20 @@ static struct tombstone **resting_bucket(const struct authority *authority, uint
     return &authority->resting[hash & authority->resting_mask];
 }
 
-static void forget_oldest(struct authority *authority)
+static void unlink_resting(struct authority *authority, struct tombstone *dead)
 {
-    struct tombstone *dead = authority->oldest_dead;
     struct tombstone **at = resting_bucket(authority, dead->label);
 
     while (*at != dead)
         at = &(*at)->next;
     *at = dead->next;
+}
+
+static void forget_oldest(struct authority *authority)
+{
+    struct tombstone *dead = authority->oldest_dead;
+
+    unlink_resting(authority, dead);
     if (authority->sync_dead == dead)
         authority->sync_dead = NULL;
     if (authority->live_dead == dead)
@@ -133,6 +139,18 @@ bool authority_tick(struct authority *authority, uint64_t now_us)
         left--;
     }
     return left == 0;
+}
+
+/* The newest one; nobody was told of it yet. */
+static void unbury(struct authority *authority, struct tombstone *dead)
+{
+    unlink_resting(authority, dead);
+    if (authority->live_dead == dead)
+        authority->live_dead = NULL;
+    authority->newest_dead = dead->older;
+    *(dead->older ? &dead->older->newer : &authority->oldest_dead) = NULL;
+    authority->dead_count--;
+    free(dead);
 }
 
 static void bury(struct authority *authority, const struct sa *sa, uint64_t now_us)
@@ -254,6 +272,16 @@ void authority_removed(struct authority *authority, struct sa *sa, uint64_t now_
 {
     unlink_sa(authority, sa);
     bury(authority, sa, now_us);
+}
+
+/* Where there was no memory for a tombstone, a snapshot has been begun: that is right as well. */
+void authority_revived(struct authority *authority, struct sa *sa)
+{
+    struct tombstone *dead = authority->newest_dead;
+
+    if (dead && dead->id == sa->id)
+        unbury(authority, dead);
+    authority_added(authority, sa);
 }
 
 /* ------------------------------------------------------------ sending */

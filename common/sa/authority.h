@@ -67,11 +67,16 @@ void authority_added(struct authority *authority, struct sa *sa);
 void authority_resume(struct authority *authority, uint64_t epoch, uint64_t version);
 /* For an SA from the state file: keeps its version; to be called in rising order of versions. */
 void authority_restored(struct authority *authority, struct sa *sa);
-/* Takes a restored SA out again, without a trace. */
+/* Takes a restored SA, or one that was added in this turn, out again, without a trace. */
 void authority_forget(struct authority *authority, struct sa *sa);
 void authority_changed(struct authority *authority, struct sa *sa);
 /* To be called before the SA leaves the table. Its label rests for LABEL_REST_US. */
 void authority_removed(struct authority *authority, struct sa *sa, uint64_t now_us);
+/*
+ * In the same turn as authority_removed(), with the SA in the table again: it was not removed. Of
+ * several, the one that was removed last comes first.
+ */
+void authority_revived(struct authority *authority, struct sa *sa);
 /* Forgets tombstones whose label has rested long enough. True: there may be more. */
 bool authority_tick(struct authority *authority, uint64_t now_us);
 /* Is it no SA's label, and none of a deleted SA that still rests? */

@@ -106,8 +106,8 @@ typedef int message_fn(struct calls *calls, const struct call_request *request, 
                        uint64_t now_us, struct call_reply *reply, struct call_error *error);
 
 /* The other one is shown the relay, on its side. */
-static void say(message_fn *message, const struct phone *from, const struct phone *offerer,
-                const struct phone *other)
+static int try_to_say(message_fn *message, const struct phone *from, const struct phone *offerer,
+                      const struct phone *other)
 {
     const struct phone *to = from == offerer ? other : offerer;
     char text[1024];
@@ -121,17 +121,26 @@ static void say(message_fn *message, const struct phone *from, const struct phon
                                    .direction = {from->side, to->side}};
     struct call_reply reply;
     struct call_error error;
+    int result;
 
     write_sdp(from, text, sizeof(text));
     request.sdp_length = strlen(text);
     if (calls_find(calls, "one@example", other->tag, ""))
         request.to_tag = other->tag;
-    ck_assert_msg(message(calls, &request, WALL, pair->now_us, &reply, &error) == 0, "%s",
-                  error.text);
+    result = message(calls, &request, WALL, pair->now_us, &reply, &error);
+    if (result < 0)
+        return result;
     ck_assert_ptr_nonnull(strstr(reply.sdp, to->side == SA_SIDE_EXTERNAL
                                                 ? "c=IN IP4 9.0.0.1\r\n"
                                                 : "c=IN IP4 10.0.0.1\r\n"));
     calls_reply_free(&reply);
+    return 0;
+}
+
+static void say(message_fn *message, const struct phone *from, const struct phone *offerer,
+                const struct phone *other)
+{
+    ck_assert_int_eq(try_to_say(message, from, offerer, other), 0);
 }
 
 static void connect_call(const struct phone *offerer, const struct phone *other)
@@ -237,6 +246,56 @@ START_TEST(test_rejected)
 }
 END_TEST
 
+/*
+ * The phone inside goes outside, and says one m= line twice: the answer fails when half of it is
+ * done. The first half is not to be heard of.
+ */
+START_TEST(test_half)
+{
+    struct phone *out = phone_new("out", "8.8.1.1:7000", "8.8.99.1:41000", 1);
+    struct phone *in = phone_new("in", "10.1.1.1:8000", "10.1.1.1:8000", 2);
+    struct phone *moved = phone_new("in", "8.8.2.2:8000", "8.8.2.2:8000", 3);
+    char twice[600], more[512];
+    uint64_t label;
+
+    connect_call(out, in);
+    expect_call(out, in);
+    label = inner_find_sa(pair->site[0].inner, 1)->label;
+    moved->more = "a=ssrc:4099 cname:x\r\n";
+    write_sdp(moved, twice, sizeof(twice));
+    snprintf(more, sizeof(more), "%s%s", moved->more, strstr(twice, "m=audio"));
+    moved->more = more;
+    say(calls_offer, moved, moved, out);
+    out->more = "m=audio 7002 RTP/SAVP 8\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 "
+                "inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj\r\n";
+    ck_assert_int_lt(try_to_say(calls_answer, out, moved, out), 0);
+    out->more = "";
+    (void)pair_run_until_synced(pair);
+    pair_run(pair, 50 * PAIR_MS);
+    ck_assert_uint_eq(table_count(pair->dmz->table), 2);
+    ck_assert_uint_eq(inner_find_sa(pair->site[0].inner, 1)->label, label);
+    expect_call(out, in);
+    pair_datagram(pair, SA_SIDE_EXTERNAL, 0, 0, true, &out->sender.request.source.rtcp,
+                  out->sender.packet, out->sender.length);
+    ck_assert_uint_eq(pair_dmz_verdict(pair, VERDICT_REPLAY), 1);
+    ck_assert_uint_eq(pair_dmz_verdict(pair, VERDICT_NO_SA), 0);
+    /* Alone, it may go there. */
+    moved->more = "";
+    connect_call(moved, out);
+    pair_send_rtp(&out->sender);
+    pair_run(pair, 20 * PAIR_MS);
+    pair->out.count = 0;
+    pair_send_rtp(&moved->sender);
+    pair_run(pair, 20 * PAIR_MS);
+    ck_assert_uint_eq(pair->out.count, 1);
+    ck_assert(addr_equal(&pair->out.sent[0].to, &out->from));
+    hang_up(out);
+    phone_free(out);
+    phone_free(in);
+    phone_free(moved);
+}
+END_TEST
+
 /* Two branches inside: the one that answered last has the media. */
 START_TEST(test_fork)
 {
@@ -303,6 +362,7 @@ int main(void)
     tcase_add_loop_test(tc, test_call, 0, 4);
     tcase_add_test(tc, test_changes);
     tcase_add_test(tc, test_rejected);
+    tcase_add_test(tc, test_half);
     tcase_add_test(tc, test_fork);
     tcase_add_test(tc, test_hairpin);
     suite_add_tcase(suite, tc);

@@ -459,6 +459,50 @@ START_TEST(test_label_rests)
 }
 END_TEST
 
+/* In one turn: the replica hears of no deletion, and their labels are theirs. */
+START_TEST(test_revived)
+{
+    struct fixture f;
+    struct sa *sa[2], *fresh;
+
+    setup(&f, 100);
+    authority_connected(&f.a, 0, 0);
+    for (uint64_t id = 1; id <= 4; id++)
+        add(&f, id);
+    drain(&f);
+    for (unsigned before = 0; before < 2; before++) {
+        if (before)
+            removed(&f, 4, 0);
+        for (unsigned i = 0; i < 2; i++) {
+            sa[i] = table_by_id(f.table, OWNER, 1 + i);
+            authority_removed(&f.a, sa[i], 0);
+            table_remove(f.table, sa[i]);
+        }
+        fresh = add(&f, 5);
+        authority_forget(&f.a, fresh);
+        table_remove(f.table, fresh);
+        sa_free(fresh);
+        for (unsigned i = 2; i-- > 0;) {
+            ck_assert_int_eq(table_insert(f.table, sa[i]), 0);
+            authority_revived(&f.a, sa[i]);
+        }
+        if (before)
+            expect_live(&f, "delete 4");
+        expect_live(&f, "put 2");
+        expect_live(&f, "put 1");
+        expect_live(&f, "nothing");
+    }
+    ck_assert_uint_eq(f.a.dead_count, 1);
+    removed(&f, 2, 0);
+    expect_live(&f, "delete 2");
+    expect_live(&f, "nothing");
+    authority_tick(&f.a, 60 * SECOND);
+    ck_assert_ptr_null(f.a.oldest_dead);
+    ck_assert_ptr_null(f.a.newest_dead);
+    teardown(&f);
+}
+END_TEST
+
 /* As many labels as chains, deleted one by one: those of one chain do not hide each other. */
 START_TEST(test_labels_in_chains)
 {
@@ -873,6 +917,7 @@ int main(void)
     tcase_add_test(tc, test_delta_deletes_before_it_adds);
     tcase_add_test(tc, test_cut_in_the_middle);
     tcase_add_test(tc, test_label_rests);
+    tcase_add_test(tc, test_revived);
     tcase_add_test(tc, test_labels_in_chains);
     tcase_add_test(tc, test_chosen_labels);
     tcase_add_test(tc, test_label_of_another_owner);

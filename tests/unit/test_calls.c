@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "common/base/err.h"
+#include "common/base/writer.h"
 #include "common/sa/table.h"
+#include "common/sa/wire.h"
 #include "inner-relay/calls.h"
 #include "tests/unit/core.h"
 #include "tests/unit/unit.h"
@@ -674,6 +676,158 @@ START_TEST(test_one_call_id)
 }
 END_TEST
 
+/* ------------------------------------------------------------ all or nothing */
+
+/* All that there is of SAs, but for the numbers of their changes. */
+struct picture {
+    size_t count, length;
+    uint8_t octets[16384];
+};
+
+static void take_picture(struct picture *picture)
+{
+    struct table_walk walk;
+    struct writer w;
+    struct sa *sa;
+
+    memset(picture, 0, sizeof(*picture));
+    writer_init(&w, picture->octets, sizeof(picture->octets));
+    picture->count = sas();
+    table_walk_begin(core.inner.table, &walk);
+    while ((sa = table_walk_next(core.inner.table, &walk))) {
+        uint64_t version = sa->version;
+
+        sa->version = 0;
+        wire_put_sa(&w, sa, WIRE_STATE);
+        sa->version = version;
+        writer_copy(&w, &sa->bound, sizeof(sa->bound));
+        writer_copy(&w, &sa->rate, sizeof(sa->rate));
+        writer_copy(&w, &sa->srtp, sizeof(sa->srtp));
+        writer_copy(&w, &sa->old, sizeof(sa->old));
+        for (unsigned i = 0; i < sa->stream_count; i++)
+            writer_copy(&w, &sa->stream[i].index, sizeof(sa->stream[i].index));
+    }
+    ck_assert(!w.failed);
+    picture->length = writer_length(&w);
+}
+
+/*
+ * m= lines with a source, an SSRC and a key each, all of which follow from number; the last one is
+ * the first again where twin says so: nothing tells the two apart.
+ */
+static const char *many(const char *ip, unsigned number, unsigned count, bool twin)
+{
+    char lines[4096] = "";
+
+    for (unsigned i = 0; i < count; i++) {
+        unsigned n = twin && i == count - 1 ? number : number + i;
+        size_t at = strlen(lines);
+
+        snprintf(lines + at, sizeof(lines) - at,
+                 "m=audio %u RTP/SAVP 0\r\n"
+                 "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:%c%c%s\r\na=ssrc:%u cname:x\r\n",
+                 20000 + 2 * n, 'A' + (char)(n / 26), 'A' + (char)(n % 26), key_of[0] + 2,
+                 1000 + n);
+    }
+    return sdp(ip, lines);
+}
+
+/* Packets have taught more of it than was signalled, and it has been in use. */
+static void use(struct sa *sa, const char *from)
+{
+    struct addr source;
+
+    ck_assert(addr_parse(from, &source) == 0);
+    sa->bound[0] = true;
+    table_move_source(core.inner.table, sa, false, &source);
+    sa->stream[0].index.started = true;
+    sa->stream[0].index.highest = 0x1000 + sa->stream[0].ssrc;
+}
+
+/* What is offered, and answered, in a call that has a line or two (or none) already. */
+enum { FRESH, SAME_KEY, NEW_KEY, OTHER_SIDE, BRANCH };
+static const struct {
+    int kind;
+    unsigned lines;
+    bool offerer; /* has the twins, and not who answers */
+} halves[] = {{FRESH, 2, true},       {FRESH, 2, false},      {FRESH, 4, true},
+              {FRESH, 4, false},      {SAME_KEY, 3, true},    {SAME_KEY, 4, false},
+              {NEW_KEY, 3, true},     {NEW_KEY, 4, false},    {OTHER_SIDE, 3, true},
+              {OTHER_SIDE, 3, false}, {OTHER_SIDE, 5, false}, {BRANCH, 3, true},
+              {BRANCH, 3, false},     {BRANCH, 5, false}};
+
+static void begin_half(int kind)
+{
+    if (kind == FRESH)
+        return;
+    ck_ok(offer("a", "", "ei", many("192.0.2.10", 0, 2, false)));
+    ck_ok(answer("a", "b", many("10.0.1.20", 30, 2, false)));
+    use(sa_of("a", 0), "192.0.2.99:7777");
+    use(sa_of("b", 1), "10.9.9.9:8888");
+}
+
+static int commit_half(int kind, unsigned count, bool offerer, bool twin)
+{
+    const char *from = kind == OTHER_SIDE ? "b" : "a";
+    const char *to = kind == FRESH ? "" : kind == OTHER_SIDE ? "a" : "b";
+    const char *who = kind == OTHER_SIDE ? "a" : kind == BRANCH ? "c" : "b";
+    unsigned base = kind == SAME_KEY ? 0 : kind == BRANCH ? 60 : 90;
+
+    ck_ok(offer(
+        from, kind == BRANCH ? "" : to, kind == OTHER_SIDE ? "ee" : "ei",
+        many(kind == OTHER_SIDE ? "192.0.2.20" : "192.0.2.10", base, count, twin && offerer)));
+    return answer(
+        from, who,
+        many(kind == OTHER_SIDE ? "192.0.2.10" : "10.0.1.20", base + 30, count, twin && !offerer));
+}
+
+/* An answer that fails at some SA or other leaves the call as it was; a right one is taken. */
+START_TEST(test_half)
+{
+    static struct picture before, after;
+    int kind = halves[_i].kind;
+    struct sa *sa;
+
+    begin_half(kind);
+    sa = kind == FRESH ? NULL : sa_of("a", 0);
+    take_picture(&before);
+    ck_assert_int_eq(commit_half(kind, halves[_i].lines, halves[_i].offerer, true), ERR_EXISTS);
+    take_picture(&after);
+    ck_assert_mem_eq(&before, &after, sizeof(before));
+    ck_assert(kind == FRESH || sa == sa_of("a", 0));
+    ck_assert_int_eq(call_find_party(calls_find(calls, "one@example", "a", ""), "c"), -1);
+    ck_ok(commit_half(kind, halves[_i].lines, halves[_i].offerer, false));
+    ck_assert_uint_eq(sas(), 2 * halves[_i].lines + (kind == BRANCH ? 2 : 0));
+    ck_ok(delete_as("a", "", ""));
+    ck_assert_uint_eq(sas(), 0);
+}
+END_TEST
+
+/* The dmz-relay has room for some of the SAs only: none of them is made, at whichever it ends. */
+START_TEST(test_half_full)
+{
+    static struct picture before, after;
+    uint32_t *quota = &core.inner.links[0].peer.quota;
+    unsigned had, lines;
+
+    begin_half(_i == 0 ? FRESH : SAME_KEY);
+    had = (unsigned)sas();
+    lines = 3 + had / 2;
+    take_picture(&before);
+    for (unsigned room = 0; room < 6; room++) {
+        *quota = 1000;
+        ck_ok(offer("a", _i == 0 ? "" : "b", "ei", many("192.0.2.10", 0, lines, false)));
+        *quota = had + room;
+        ck_assert_int_eq(answer("a", "b", many("10.0.1.20", 40, lines, false)), ERR_FULL);
+        take_picture(&after);
+        ck_assert_mem_eq(&before, &after, sizeof(before));
+    }
+    *quota = had + 6;
+    ck_ok(answer("a", "b", many("10.0.1.20", 40, lines, false)));
+    ck_assert_uint_eq(sas(), had + 6);
+}
+END_TEST
+
 /* ------------------------------------------------------------ limits and timeouts */
 
 static void run_round(void)
@@ -844,6 +998,8 @@ int main(void)
     tcase_add_test(tc, test_branches);
     tcase_add_test(tc, test_cancel);
     tcase_add_test(tc, test_one_call_id);
+    tcase_add_loop_test(tc, test_half, 0, sizeof(halves) / sizeof(halves[0]));
+    tcase_add_loop_test(tc, test_half_full, 0, 2);
     tcase_add_test(tc, test_flood);
     tcase_add_test(tc, test_borrowed);
     tcase_add_test(tc, test_silence);

@@ -318,6 +318,7 @@ struct forward_settings settings_forward(const struct forward_conf *conf)
                                         .to = conf->to,
                                         .max_streams = conf->max_streams,
                                         .max_half_open = conf->max_half_open,
+                                        .max_per_client = conf->max_per_client,
                                         .half_open_us = conf->half_open_us,
                                         .idle_us = conf->idle_us,
                                         .proxy = conf->proxy};

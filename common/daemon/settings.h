@@ -47,7 +47,7 @@ struct forward_conf {
     char name[NAME_SIZE];
     struct addr listen, to;    /* one of them has family 0 */
     char link[CONF_NAME_SIZE]; /* site of the dmz-relay, dmz of the inner-relay; "": the only one */
-    unsigned max_streams, max_half_open;
+    unsigned max_streams, max_half_open, max_per_client;
     uint64_t half_open_us, idle_us; /* idle_us 0: never */
     enum proxyline_version proxy;   /* inner-relay */
 };
@@ -142,6 +142,8 @@ struct daemon_settings {
                      "256", false),                                                                \
         SETTINGS_ROW("forward", "max-half-open", CONF_UINT, forward_conf, max_half_open, 1, 1024,  \
                      "64", false),                                                                 \
+        SETTINGS_ROW("forward", "max-per-client", CONF_UINT, forward_conf, max_per_client, 1,      \
+                     1024, "64", false),                                                           \
         SETTINGS_ROW("forward", "half-open-timeout", CONF_MSEC, forward_conf, half_open_us, 100,   \
                      3600000, "10s", false),                                                       \
         SETTINGS_ROW("forward", "idle-timeout", CONF_MSEC, forward_conf, idle_us, 0, 604800000,    \

@@ -232,8 +232,9 @@ static void accept_one(struct forward *forward, int fd, const struct addr *clien
     if (may_log(forward))
         log_warning("[forward %s] connection from %s turned away: %s", forward->settings.name,
                     addr_format(client, text, sizeof(text)),
-                    forward->streams->up ? "as many as may be are there"
-                                         : "no tunnel that carries streams");
+                    forward->streams->up
+                        ? "as many as may be, of all or from its address, are there"
+                        : "no tunnel that carries streams");
     end_close(end, true);
 }
 
@@ -314,6 +315,7 @@ static struct forward *make(struct ev_loop *loop, const struct forward_settings 
     forward->core = (struct stream_forward){.listens = settings->listen.family != 0,
                                             .max_streams = settings->max_streams,
                                             .max_half_open = settings->max_half_open,
+                                            .max_per_client = settings->max_per_client,
                                             .half_open_us = settings->half_open_us,
                                             .idle_us = settings->idle_us,
                                             .ends = &ends,

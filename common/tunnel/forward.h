@@ -20,7 +20,7 @@ struct forward;
 struct forward_settings {
     char name[NAME_SIZE];
     struct addr listen, to; /* one of the two has family 0 */
-    unsigned max_streams, max_half_open;
+    unsigned max_streams, max_half_open, max_per_client;
     uint64_t half_open_us, idle_us; /* idle_us 0: never */
     enum proxyline_version proxy;   /* what a connection to "to" begins with */
 };

@@ -14,6 +14,7 @@ enum {
     CREDIT_PIECE_OCTETS = STREAM_WINDOW_OCTETS / 4,
     PULL_LOOKS = 16, /* ends that are asked in one call */
     WORK_PIECE = 4,  /* ends that are closed in one call */
+    NET6_OCTETS = 8, /* one client has as many IPv6 addresses as it likes */
 };
 
 enum stream_state {
@@ -504,6 +505,31 @@ bool streams_pull(struct streams *streams, uint8_t *type, struct writer *body, b
 
 /* ------------------------------------------------------------ the local ends */
 
+static bool is_same_client(const struct addr *a, const struct addr *b)
+{
+    return a->family == b->family &&
+           memcmp(a->ip, b->ip, a->family == 6 ? NET6_OCTETS : addr_ip_length(a)) == 0;
+}
+
+static unsigned count_of(const struct stream_list *list, const struct addr *client)
+{
+    unsigned count = 0;
+
+    for (const struct stream *stream = list->first; stream; stream = stream->link[IN_FORWARD].next)
+        count += is_same_client(&stream->client, client);
+    return count;
+}
+
+/* Walks all streams of one forward, which are 1,024 at most. */
+static bool has_room_for(struct stream_forward *forward, const struct addr *client)
+{
+    if (count_of(&forward->half_open, client) + count_of(&forward->open, client) <
+        forward->max_per_client)
+        return true;
+    forward->counts.refused++;
+    return false;
+}
+
 struct stream *streams_open(struct streams *streams, struct stream_forward *forward, void *end,
                             const struct addr *client, const struct addr *server, uint64_t now_us)
 {
@@ -513,7 +539,7 @@ struct stream *streams_open(struct streams *streams, struct stream_forward *forw
         forward->counts.refused++;
         return NULL;
     }
-    if (!has_room(forward))
+    if (!has_room(forward) || !has_room_for(forward, client))
         return NULL;
     do {
         streams->next_number += 2;

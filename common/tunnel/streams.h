@@ -32,11 +32,11 @@ struct stream_list {
 
 struct stream_counts {
     uint64_t opened;
-    uint64_t refused;               /* max-streams or max-half-open, or the tunnel was down */
-    uint64_t failed;                /* the local end could not be connected, or broke */
-    uint64_t reset;                 /* the other side ended it so */
-    uint64_t timeouts;              /* half-open or idle for too long */
-    uint64_t cut;                   /* the tunnel went down */
+    uint64_t refused;  /* max-streams, max-half-open or max-per-client, or the tunnel was down */
+    uint64_t failed;   /* the local end could not be connected, or broke */
+    uint64_t reset;    /* the other side ended it so */
+    uint64_t timeouts; /* half-open or idle for too long */
+    uint64_t cut;      /* the tunnel went down */
     uint64_t octets_in, octets_out; /* out of the tunnel, into it */
 };
 
@@ -73,6 +73,7 @@ struct stream_forward {
     char name[NAME_SIZE];
     bool listens; /* opens streams; else streams of this name are connected here */
     unsigned max_streams, max_half_open;
+    unsigned max_per_client;        /* of those that it opens; of IPv6, a /64 is one client */
     uint64_t half_open_us, idle_us; /* idle_us 0: never */
     const struct stream_ends *ends;
     void *owner; /* for open() */

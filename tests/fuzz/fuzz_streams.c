@@ -126,6 +126,7 @@ static void add(struct world *world, struct stream_forward *forward, bool listen
                                        .listens = listens,
                                        .max_streams = STREAMS_MAX,
                                        .max_half_open = HALF_OPEN_MAX,
+                                       .max_per_client = STREAMS_MAX,
                                        .half_open_us = 10,
                                        .idle_us = 60,
                                        .ends = &ends,

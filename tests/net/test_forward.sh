@@ -6,6 +6,7 @@
 
 SUITE=AES_CM_128_HMAC_SHA1_80
 SIP=5061
+PHONE2=10.9.1.21
 TCP=$(cd "$(dirname "$0")/lib" && pwd)/tcp.py
 MB=$((1024 * 1024))
 
@@ -56,7 +57,8 @@ max-streams = 12
 [forward lost]
 to = $PHONE:9
 [forward out]
-listen = $INNER_RTP:5062"
+listen = $INNER_RTP:5062
+max-per-client = 3"
 topology
 # The only rules for it: TCP to the dmz-relay, and, for the way out, from it to one server.
 in_ns fwx nft -f - <<END || bail "rules"
@@ -161,6 +163,10 @@ check "of 15 connections 5 are more than max-streams" wait_for 5 closed 5
 call "the other forwards have their own limits" inet $CLIENT $DMZ_RTP $SIP 1000
 stop mute TERM
 check "they are all gone" wait_for 15 none bare
+tcp mute lan mute $PHONE $INNER_RTP 5062 5
+check "of 5 connections of one client 2 are more than max-per-client" wait_for 5 closed 2
+call "another client has its own ones" lan $PHONE2 $INNER_RTP 5062 1000
+stop mute TERM
 
 # ---------------------------------------------------------------- the tunnel is cut
 tcp mute inet mute $CLIENT $DMZ_RTP 5062 5

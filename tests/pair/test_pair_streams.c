@@ -95,6 +95,7 @@ static void add(struct stage *stage, struct streams *streams, struct stream_forw
                                        .listens = listens,
                                        .max_streams = 8,
                                        .max_half_open = 4,
+                                       .max_per_client = 8,
                                        .half_open_us = 10 * PAIR_SECOND,
                                        .ends = &ends,
                                        .owner = stage};

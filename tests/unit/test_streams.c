@@ -12,6 +12,8 @@
 #define START_US UINT64_C(5000000)
 #define SECOND   UINT64_C(1000000)
 
+#define ROWS(rows) (int)(sizeof(rows) / sizeof((rows)[0]))
+
 enum { ENDS_MAX = 64, QUEUED_MAX = 256, MESSAGE_OCTETS = 300000 };
 
 /* What a socket would be. */
@@ -157,6 +159,7 @@ static void add_forward(struct side *side, struct stream_forward *forward, const
     *forward = (struct stream_forward){.listens = listens,
                                        .max_streams = 8,
                                        .max_half_open = 4,
+                                       .max_per_client = 8,
                                        .half_open_us = 10 * SECOND,
                                        .idle_us = 60 * SECOND,
                                        .ends = &ends,
@@ -268,14 +271,19 @@ static struct addr address(uint8_t last, uint16_t port)
 }
 
 /* A client connects. NULL: it was turned away. */
-static struct end *client(struct world *world, struct side *side)
+static struct end *client_from(struct world *world, struct side *side, struct addr from)
 {
     struct end *end = new_end(side);
-    struct addr from = address(10, 40000), to = address(1, 5061);
+    struct addr to = address(1, 5061);
 
     end->stream = streams_open(&side->streams, &side->listen, end, &from, &to, world->now_us);
     end->out = malloc(1);
     return end->stream ? end : NULL;
+}
+
+static struct end *client(struct world *world, struct side *side)
+{
+    return client_from(world, side, address(10, 40000));
 }
 
 /* The octets of a number: any shift of them is seen. */
@@ -418,6 +426,47 @@ START_TEST(test_limits)
     ck_assert_ptr_null(client(world, dmz));
     ck_assert_uint_eq(dmz->listen.counts.refused, 2);
     ck_assert_uint_eq(inner->to.counts.refused, 0);
+    free_world(world);
+}
+END_TEST
+
+static const struct {
+    const char *first, *other;
+    bool same;
+} clients[] = {
+    {"192.0.2.1:1000", "192.0.2.1:2000", true},
+    {"192.0.2.1:1000", "192.0.2.2:1000", false},
+    {"[2001:db8::1]:1000", "[2001:db8::ffff:1]:1", true},
+    {"[2001:db8::1]:1000", "[2001:db8:0:1::1]:1000", false},
+    {"32.1.13.184:1000", "[2001:db8::]:1000", false}, /* the same octets */
+};
+
+/* Nobody takes all connections, by whatever addresses of one IPv6 network. */
+START_TEST(test_limit_per_client)
+{
+    struct world *world = new_world();
+    struct side *dmz = &world->dmz;
+    struct addr first, other;
+    struct end *end;
+
+    ck_assert_int_eq(addr_parse(clients[_i].first, &first), 0);
+    ck_assert_int_eq(addr_parse(clients[_i].other, &other), 0);
+    dmz->listen.max_per_client = 3;
+    /* One that is open, and two half-open ones. */
+    end = client_from(world, dmz, first);
+    ck_assert_ptr_nonnull(end);
+    run(world);
+    say(end, 10);
+    run(world);
+    ck_assert_uint_eq(dmz->listen.open.count, 1);
+    ck_assert_ptr_nonnull(client_from(world, dmz, first));
+    ck_assert_ptr_nonnull(client_from(world, dmz, first));
+    ck_assert_ptr_null(client_from(world, dmz, first));
+    ck_assert_int_eq(client_from(world, dmz, other) == NULL, clients[_i].same);
+    ck_assert_uint_eq(dmz->listen.counts.refused, clients[_i].same ? 2 : 1);
+    /* Where one has ended there is room. */
+    stream_broken(end->stream, "gone");
+    ck_assert_ptr_nonnull(client_from(world, dmz, first));
     free_world(world);
 }
 END_TEST
@@ -900,8 +949,6 @@ START_TEST(test_proxy_head)
 }
 END_TEST
 
-#define ROWS(rows) (int)(sizeof(rows) / sizeof((rows)[0]))
-
 int main(void)
 {
     Suite *suite = suite_create("streams");
@@ -911,6 +958,7 @@ int main(void)
     tcase_add_test(tc, test_slow_reader);
     tcase_add_test(tc, test_end_behind_octets);
     tcase_add_test(tc, test_limits);
+    tcase_add_loop_test(tc, test_limit_per_client, 0, ROWS(clients));
     tcase_add_test(tc, test_half_open_timeout);
     tcase_add_test(tc, test_connect_timeout);
     tcase_add_test(tc, test_idle_timeout);

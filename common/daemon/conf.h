@@ -31,6 +31,7 @@ enum conf_type {
     CONF_CHOICE,   /* int, or an enum: position of the word in choices ("stderr|syslog") */
     CONF_NAME,     /* char[CONF_NAME_SIZE]: one DNS name */
     CONF_INDEX,    /* int: decimal, min to max, or "any", which is -1 */
+    CONF_USEC,     /* int: microseconds, min to max; written "0", "500us", or "auto", which is -1 */
     CONF_SOCKETS, /* struct conf_sockets: "udp:ADDRESS:PORT" and "unix:PATH", separated by commas */
 };
 

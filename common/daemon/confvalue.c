@@ -171,6 +171,37 @@ static void describe_msec(const struct conf_key *key, char *out, size_t size)
     snprintf(out, size, "a time from %s to %s, with its unit (ms, s, min or h),", min, max);
 }
 
+static int parse_usec(const struct conf_key *key, const char *text, void *field)
+{
+    uint64_t value = 0;
+    const char *unit = "";
+    bool none = strcmp(text, "auto") == 0;
+    int code = none ? 0 : parse_digits(text, &value, &unit);
+
+    if (code < 0)
+        return code;
+    if (strcmp(unit, "us") != 0 && (*unit || value != 0))
+        return ERR_INVALID;
+    if (value < key->min || value > key->max)
+        return ERR_RANGE;
+    *(int *)field = none ? -1 : (int)value;
+    return 0;
+}
+
+static bool format_usec(const struct conf_key *key, const void *field, char *out, size_t size)
+{
+    int value = *(const int *)field;
+
+    (void)key;
+    return fits(value < 0 ? snprintf(out, size, "auto") : snprintf(out, size, "%dus", value), size);
+}
+
+static void describe_usec(const struct conf_key *key, char *out, size_t size)
+{
+    snprintf(out, size, "\"auto\" or a time from %" PRIu64 "us to %" PRIu64 "us", key->min,
+             key->max);
+}
+
 /* ---------------------------------------------------------------- texts and paths */
 
 static int parse_text(const struct conf_key *key, const char *text, void *field)
@@ -691,6 +722,7 @@ static const struct type types[] = {
     [CONF_CHOICE] = {parse_choice, format_choice, describe_choice, sizeof(int)},
     [CONF_NAME] = {parse_name, format_text, describe_name, CONF_NAME_SIZE},
     [CONF_INDEX] = {parse_index, format_index, describe_index, sizeof(int)},
+    [CONF_USEC] = {parse_usec, format_usec, describe_usec, sizeof(int)},
     [CONF_SOCKETS] = {parse_sockets, format_sockets, describe_sockets, sizeof(struct conf_sockets)},
 };
 

@@ -147,6 +147,7 @@ static int reload(struct daemon *daemon, struct daemon_changes *changes, char *e
         (void)conf_compare(daemon->kind->schema, daemon->settings, settings, on_changed, changes);
         conf_copy_live(daemon->kind->schema, daemon->settings, settings);
         log_set_level(options_log_level(&daemon->options, daemon->shared.log->level));
+        coalesce_set(&daemon->coalesce, daemon->shared.daemon->coalesce);
         daemon->tls = context;
         daemon->kind->reloaded(daemon);
         tls_context_free(old);
@@ -521,11 +522,14 @@ static int run(struct daemon *daemon)
         return fail(daemon, error);
     daemon->running = true;
     media_start(daemon->media);
+    coalesce_start(&daemon->coalesce, daemon->loop, daemon->shared.daemon->coalesce, media_packets,
+                   daemon->media);
     ev_timer_start(daemon->loop, &daemon->second);
     log_info("started, version " PACKAGE_VERSION);
     detach_report(&daemon->report, OPTIONS_EXIT_CLEAN);
     notify_ready(&daemon->notify, NULL);
     ev_run(daemon->loop, 0);
+    coalesce_stop(&daemon->coalesce);
     steps_stop(&daemon->steps);
     log_info("stopped");
     return OPTIONS_EXIT_CLEAN;

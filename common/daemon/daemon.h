@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/daemon/coalesce.h"
 #include "common/daemon/control.h"
 #include "common/daemon/media.h"
 #include "common/daemon/notify.h"
@@ -73,6 +74,7 @@ struct daemon {
     ev_timer second;
     ev_timer piece; /* runs while there is work */
     struct turns turns;
+    struct coalesce coalesce;
     struct srtp_engine *engine;
     struct tls_context *tls;
     struct media *media;

@@ -30,6 +30,7 @@ struct media {
     struct ev_loop *loop;
     const struct media_hooks *hooks;
     void *ctx;
+    uint64_t packets; /* that have come or were to be sent */
     size_t port_count;
     struct port ports[2 * SETTINGS_LISTENERS_MAX];
 };
@@ -67,6 +68,7 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events)
         uint64_t now_us = clock_now_us();
 
         count = udp_receive(port->udp, packets);
+        media->packets += (uint64_t)count;
         if (count > 0)
             media->hooks->packets(media->ctx, port->listener, port->rtcp, packets, (size_t)count,
                                   now_us);
@@ -159,6 +161,7 @@ void media_send(struct media *media, unsigned listener, bool rtcp_port, const st
     struct port *port = port_of(media, listener, rtcp_port);
 
     udp_queue(port->udp, to, packet, length, tag);
+    media->packets++;
     port->queued = true;
 }
 
@@ -169,6 +172,13 @@ void media_flush(struct media *media)
             udp_flush(media->ports[i].udp);
         media->ports[i].queued = false;
     }
+}
+
+uint64_t media_packets(void *ctx)
+{
+    const struct media *media = ctx;
+
+    return media->packets;
 }
 
 uint64_t media_overflows(const struct media *media, unsigned listener, bool rtcp_port)

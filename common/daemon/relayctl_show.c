@@ -423,6 +423,21 @@ static void show_memory(const json_t *reply, FILE *to)
         fprintf(to, "memory: not locked, keys may be swapped\n");
 }
 
+/* How long packets wait for others, and how busy it is. */
+static void show_coalesce(const json_t *coalesce, FILE *to)
+{
+    const json_t *setting = json_object_get(coalesce, "setting");
+    char text[CELL_SIZE];
+
+    if (!coalesce)
+        return;
+    fprintf(to,
+            "coalesce: %s%s, now %" PRId64 " us (%" PRId64 " packets/s in %" PRId64 " turns/s)\n",
+            text_of(setting, text, sizeof(text)), json_is_integer(setting) ? " us" : "",
+            number_of(coalesce, "interval_us"), number_of(coalesce, "packets_per_s"),
+            number_of(coalesce, "turns_per_s"));
+}
+
 void relayctl_show_status(const struct json_t *reply, FILE *to)
 {
     char daemon[CELL_SIZE], version[CELL_SIZE], pid[CELL_SIZE], uptime[CELL_SIZE];
@@ -438,6 +453,7 @@ void relayctl_show_status(const struct json_t *reply, FILE *to)
             text_of(json_object_get(reply, "max_sas"), max, sizeof(max)));
     show_engine(reply, to);
     show_memory(reply, to);
+    show_coalesce(json_object_get(reply, "coalesce"), to);
     show_tunnels(json_object_get(reply, "tunnels"), to);
     show_listeners(json_object_get(reply, "listeners"), to);
     show_peers(json_object_get(reply, "peers"), to);

@@ -69,17 +69,27 @@ static json_t *listeners_array(const struct daemon *daemon, const struct path_li
     return array;
 }
 
+static json_t *coalesce(const struct coalesce *c)
+{
+    json_t *setting = c->setting == COALESCE_AUTO ? json_string("auto") : json_integer(c->setting);
+
+    return json_pack("{s:o,s:i,s:o,s:o}", "setting", setting, "interval_us", (int)c->interval_us,
+                     "packets_per_s", number(c->packets_per_s), "turns_per_s",
+                     number(c->turns_per_s));
+}
+
 json_t *report_status(const struct daemon *daemon, const struct path_listener *listeners,
                       size_t count, size_t sas, size_t max_sas)
 {
     uint64_t uptime_us = clock_now_us() - daemon->started_us;
     bool keys_locked = daemon->engine && srtp_engine_is_locked(daemon->engine);
 
-    return json_pack("{s:b,s:s,s:s,s:i,s:o,s:o,s:o,s:b,s:b,s:o}", "ok", 1, "daemon",
+    return json_pack("{s:b,s:s,s:s,s:i,s:o,s:o,s:o,s:b,s:b,s:o,s:o}", "ok", 1, "daemon",
                      daemon->kind->name, "version", PACKAGE_VERSION, "pid", (int)getpid(), "uptime",
                      number(uptime_us / 1000000), "sas", number(sas), "max_sas", number(max_sas),
-                     "memory_locked", daemon->memory_locked, "keys_locked", keys_locked,
-                     "listeners", listeners_array(daemon, listeners, count));
+                     "memory_locked", daemon->memory_locked, "keys_locked", keys_locked, "coalesce",
+                     coalesce(&daemon->coalesce), "listeners",
+                     listeners_array(daemon, listeners, count));
 }
 
 json_t *report_peers(const struct peers *peers)

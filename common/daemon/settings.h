@@ -12,6 +12,7 @@
 #include "common/base/addr.h"
 #include "common/base/log.h"
 #include "common/base/protocol.h"
+#include "common/daemon/coalesce.h"
 #include "common/daemon/conf.h"
 #include "common/net/peers.h"
 #include "common/srtp/srtp.h"
@@ -87,6 +88,7 @@ struct log_settings {
 struct daemon_settings {
     bool allow_root;
     char pid_file[SETTINGS_PATH_SIZE]; /* "": none */
+    int coalesce;                      /* microseconds, or COALESCE_AUTO */
 };
 
 #define SETTINGS_ROW(section_, name_, type_, structure, field, min_, max_, fallback_, live_)       \
@@ -183,7 +185,9 @@ struct daemon_settings {
 #define SETTINGS_DAEMON_KEYS                                                                       \
     SETTINGS_ROW("daemon", "allow-root", CONF_BOOL, daemon_settings, allow_root, 0, 0, "no",       \
                  false),                                                                           \
-        SETTINGS_PATH("daemon", "pid-file", daemon_settings, pid_file, "")
+        SETTINGS_PATH("daemon", "pid-file", daemon_settings, pid_file, ""),                        \
+        SETTINGS_ROW("daemon", "coalesce", CONF_USEC, daemon_settings, coalesce, 0,                \
+                     COALESCE_MAX_US, "auto", true)
 
 /*
  * Checks of more than one value, for conf_schema.check: negative with

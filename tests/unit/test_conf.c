@@ -36,6 +36,7 @@ struct sample {
     int choice;
     char name[CONF_NAME_SIZE];
     int index;
+    int wait;
     struct conf_sockets sockets;
 };
 
@@ -93,6 +94,7 @@ static const struct conf_key keys[] = {
      .choices = "one|two|three"},
     ROW("name", CONF_NAME, name, 0, 0, "a.example", false),
     ROW("index", CONF_INDEX, index, 0, 15, "any", false),
+    ROW("wait", CONF_USEC, wait, 0, 1000, "auto", true),
     ROW("sockets", CONF_SOCKETS, sockets, 0, 0, "", false),
     {.section = "item",
      .name = "number",
@@ -206,6 +208,10 @@ static const struct {
     {"index", "any", NULL},
     {"index", "0", NULL},
     {"index", "15", NULL},
+    {"wait", "auto", NULL},
+    {"wait", "0", "0us"},
+    {"wait", "0us", NULL},
+    {"wait", "1000us", NULL},
     {"sockets", "", NULL},
     {"sockets", "udp:[2001:DB8::1]:1,unix:/a b", "udp:[2001:db8::1]:1, unix:/a b"},
     {"sockets", "unix:/1, unix:/2, udp:192.0.2.1:3, udp:192.0.2.1:4", NULL},
@@ -343,6 +349,11 @@ static const struct {
     {"index", "16", "\"16\" is out of range; \"any\" or a number from 0 to 15 would be right"},
     {"index", "-1", "\"-1\" is wrong; \"any\" or a number from 0 to 15 would be right"},
     {"index", "Any", "\"Any\" is wrong; \"any\" or a number from 0 to 15 would be right"},
+    {"wait", "1001us",
+     "\"1001us\" is out of range; \"auto\" or a time from 0us to 1000us would be right"},
+    {"wait", "500", "\"500\" is wrong; \"auto\" or a time from 0us to 1000us would be right"},
+    {"wait", "1ms", "\"1ms\" is wrong; \"auto\" or a time from 0us to 1000us would be right"},
+    {"wait", "Auto", "\"Auto\" is wrong; \"auto\" or a time from 0us to 1000us would be right"},
 };
 
 START_TEST(test_bad)
@@ -414,6 +425,7 @@ START_TEST(test_fallback_copies)
     ck_assert_uint_eq(whole->items[1].copy, 6);
     ck_assert_uint_eq(whole->sample.time, 60000);
     ck_assert_int_eq(whole->sample.index, -1);
+    ck_assert_int_eq(whole->sample.wait, -1);
     free(conf);
 }
 END_TEST

@@ -108,7 +108,7 @@ START_TEST(test_status)
     snprintf(relay.core.sites[1].engine, sizeof(relay.core.sites[1].engine), "auto");
     reply = ask("{\"command\": \"status\"}");
     members_are(reply, "ok daemon version pid uptime sas max_sas memory_locked keys_locked "
-                       "srtp_engine tunnels listeners peers forwards");
+                       "coalesce srtp_engine tunnels listeners peers forwards");
     ck_assert_str_eq(text_of(reply, "daemon"), "dmz-relay");
     ck_assert_str_eq(text_of(reply, "srtp_engine"), "libsrtp2");
     ck_assert_int_eq(json_integer_value(json_object_get(reply, "sas")), 1);

@@ -981,8 +981,8 @@ START_TEST(test_status)
     relay.core.listeners[1].counts[1].n[VERDICT_NO_SA] = 3;
     reply = ask_about("status", 0);
     members_are(reply,
-                "ok daemon version pid uptime sas max_sas memory_locked keys_locked srtp_engine "
-                "dmz_keys tunnels listeners peers forwards");
+                "ok daemon version pid uptime sas max_sas memory_locked keys_locked coalesce "
+                "srtp_engine dmz_keys tunnels listeners peers forwards");
     ck_assert_str_eq(text_of(reply, "daemon"), "inner-relay");
     ck_assert_str_eq(text_of(reply, "srtp_engine"), "evp");
     ck_assert_str_eq(text_of(reply, "dmz_keys"), "full");

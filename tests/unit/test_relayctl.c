@@ -235,7 +235,9 @@ static void check_request(const char *expected)
 #define STATUS(state)                                                                              \
     "{\"ok\":true,\"daemon\":\"inner-relay\",\"version\":\"0.1.0\",\"pid\":4711,"                  \
     "\"uptime\":93784,\"sas\":2,\"max_sas\":20000,\"srtp_engine\":\"auto\","                       \
-    "\"memory_locked\":true,\"dmz_keys\":\"verify-only\",\"tunnels\":[{\"name\":\"main\","         \
+    "\"memory_locked\":true,\"dmz_keys\":\"verify-only\",\"coalesce\":{\"setting\":\"auto\","      \
+    "\"interval_us\":500,\"packets_per_s\":20000,\"turns_per_s\":1980},"                           \
+    "\"tunnels\":[{\"name\":\"main\","                                                             \
     "\"peer\":\"192.0.2.1:7000\",\"state\":\"up\",\"since\":3723,\"rtt_ms\":1.25,\"connects\":2,"  \
     "\"last_error\":null,\"sync\":\"synced\",\"queued\":0,\"sas\":2,\"congestion\":\"bbr\","       \
     "\"frames_in\":50,\"frames_out\":60,\"octets_in\":999,\"octets_out\":12345678,\"late\":3,"     \
@@ -272,6 +274,7 @@ static const struct {
      "security associations: 2 of at most 20000\n"
      "srtp engine: auto, keys for dmz-relays: verify-only\n"
      "memory: locked\n"
+     "coalesce: auto, now 500 us (20000 packets/s in 1980 turns/s)\n"
      "\n"
      "TUNNEL  PEER                STATE        FOR     RTT  SYNC    SAS  QUEUED  LATE  FRAMES IN  "
      "OCTETS IN  FRAMES OUT  OCTETS OUT  CONNECTS  CONGESTION  ENGINE\n"
@@ -300,12 +303,14 @@ static const struct {
      "\n"
      "LISTENER  ADDRESS  ADVERTISE  PORT  RECEIVED  ACCEPTED  DROPPED  SENT  OVERFLOW\n"},
     {"status", "{\"command\":\"status\"}",
-     "{\"ok\":true,\"memory_locked\":false,\"keys_locked\":true,\"tunnels\":[]}",
+     "{\"ok\":true,\"memory_locked\":false,\"keys_locked\":true,\"coalesce\":{\"setting\":0,"
+     "\"interval_us\":0,\"packets_per_s\":3,\"turns_per_s\":9},\"tunnels\":[]}",
      RELAYCTL_TUNNEL_DOWN,
      "- -, process -, up 0 s\n"
      "security associations: - of at most -\n"
      "srtp engine: -\n"
      "memory: the keys of calls are locked, the rest may be swapped\n"
+     "coalesce: 0 us, now 0 us (3 packets/s in 9 turns/s)\n"
      "\n"
      "no tunnel\n"
      "\n"

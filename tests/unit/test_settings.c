@@ -392,7 +392,7 @@ static const struct {
      "test-allow-loopback = yes\n\n[srtp]\nsrtp-engine = libsrtp2\n\n[limits]\nmax-sas = "
      "1000000\nsite-quota = 1\n\n[control]\n"
      "socket = /run/s\ngroup = relay\n\n[log]\ntarget = stderr\nlevel = debug\n\n[daemon]\n"
-     "allow-root = yes\npid-file = /run/p\n"},
+     "allow-root = yes\npid-file = /run/p\ncoalesce = 250us\n"},
     {&inner_schema,
      "[dmz one]\naddress = [2001:db8::10]:7000\nname = dmz-1.example\n\n[dmz two]\n"
      "address = dmz-2.example:7000\nname = dmz-2.example\n\n[listener main]\naddress = 10.0.0.5\n"
@@ -406,7 +406,7 @@ static const struct {
      "unix:/run/ng\nng-allow = 10.0.0.6/32\nwhen-down = refuse\nrelay-internal = yes\n"
      "offer-timeout = 1s\ncall-max = 168h\nmax-calls = 9\n\n[state]\nfile =\n"
      "max-age = 24h\ninterval = 1min\n\n[control]\nsocket = /run/s\ngroup =\n\n[log]\n"
-     "target = syslog\nlevel = error\n\n[daemon]\nallow-root = no\npid-file =\n"},
+     "target = syslog\nlevel = error\n\n[daemon]\nallow-root = no\npid-file =\ncoalesce = auto\n"},
 };
 enum { WHOLE = sizeof(whole) / sizeof(whole[0]) };
 

@@ -1,0 +1,43 @@
+/*
+ * How long an event loop lets packets gather before it looks at its sockets again. A turn costs a
+ * wake-up of this process and a TLS record, which is a wake-up of the other relay: with few packets
+ * in it, more than the packets themselves. The first packet after a pause never waits; one that
+ * comes right behind it waits until the interval since the last look is over.
+ */
+#ifndef COMMON_DAEMON_COALESCE_H
+#define COMMON_DAEMON_COALESCE_H
+
+#include <ev.h>
+#include <stdint.h>
+
+enum {
+    COALESCE_AUTO = -1,
+    COALESCE_MAX_US = 1000,
+    COALESCE_AUTO_US = 500, /* what auto waits under load */
+    /* Packets per second from which auto waits, and below which it stops. */
+    COALESCE_AUTO_ON = 4000,
+    COALESCE_AUTO_OFF = 2500,
+    COALESCE_WINDOW_US = 20 * 1000, /* they are counted for so long at least */
+};
+
+struct coalesce {
+    struct ev_loop *loop;
+    ev_check after_wait;
+    int setting;                    /* microseconds, or COALESCE_AUTO */
+    unsigned interval_us;           /* in force */
+    uint64_t (*packets)(void *ctx); /* that the loop has received so far */
+    void *ctx;
+    uint64_t began_us, began_packets, turns; /* of the window */
+    uint64_t packets_per_s, turns_per_s;     /* of the last one */
+};
+
+/* To be called in the thread that runs the loop, whose timers become exact to some microseconds. */
+void coalesce_start(struct coalesce *coalesce, struct ev_loop *loop, int setting,
+                    uint64_t (*packets)(void *ctx), void *ctx);
+void coalesce_stop(struct coalesce *coalesce);
+/* At any time. */
+void coalesce_set(struct coalesce *coalesce, int setting);
+/* The interval that follows on one in force, with so many packets per second; for tests, too. */
+unsigned coalesce_interval(int setting, unsigned interval_us, uint64_t packets_per_s);
+
+#endif

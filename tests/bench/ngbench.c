@@ -26,19 +26,27 @@ enum {
 
 static _Noreturn void usage(FILE *to, int status)
 {
-    fprintf(to,
-            "usage: ngbench IP:PORT COMMAND\n"
-            "  fill FIRST N        N calls with two SAs each, one right after the other\n"
-            "  calls FIRST N RATE  RATE of them each second; prints of each request, and of both\n"
-            "                      together: median, 99th percentile and longest (us)\n"
-            "  pass FIRST N RATE   the same number, each asked for and ended at once\n"
-            "  delete FIRST N      ends them\n"
-            "Calls have the numbers FIRST to FIRST + N - 1. The caller is outside, at 127.0.1.100\n"
-            "or above, who is called is inside, at 127.0.2.100 or above.\n");
+    fprintf(
+        to,
+        "usage: ngbench [--outside IP] [--inside IP] IP:PORT COMMAND\n"
+        "  fill FIRST N        N calls with two SAs each, one right after the other\n"
+        "  calls FIRST N RATE  RATE of them each second; prints of each request, and of both\n"
+        "                      together: median, 99th percentile and longest (us)\n"
+        "  pass FIRST N RATE   the same number, each asked for and ended at once\n"
+        "  delete FIRST N      ends them\n"
+        "Calls have the numbers FIRST to FIRST + N - 1. The caller is outside, at 127.0.1.100\n"
+        "or --outside, who is called is inside, at 127.0.2.100 or --inside; or above, with more\n"
+        "than %d calls.\n",
+        PORTS_PER_IP);
     exit(status);
 }
 
 /* ---------------------------------------------------------------- one request */
+
+struct asker {
+    int fd;
+    struct addr outside, inside; /* the first phone's */
+};
 
 static int connect_to(const char *text)
 {
@@ -114,21 +122,22 @@ static unsigned ask(int fd, json_t *request)
 /* ---------------------------------------------------------------- a call */
 
 /* As a phone says it: one audio line, with RTCP at the next port. */
-static void write_sdp(char sdp[SDP_SIZE], bool inside, unsigned n)
+static void write_sdp(char sdp[SDP_SIZE], struct addr at, unsigned n)
 {
     uint8_t material[KEY_OCTETS];
-    char key[4 * KEY_OCTETS / 3 + 8], at[32];
+    char key[4 * KEY_OCTETS / 3 + 8], ip[ADDR_TEXT_SIZE];
     unsigned port = FIRST_PORT + 2 * (n % PORTS_PER_IP);
 
     random_bytes(material, sizeof(material));
     base64_encode(material, sizeof(material), key);
-    snprintf(at, sizeof(at), "127.0.%d.%u", inside ? 2 : 1, 100 + n / PORTS_PER_IP);
+    at.ip[3] = (uint8_t)(at.ip[3] + n / PORTS_PER_IP);
+    addr_format_ip(&at, ip, sizeof(ip));
     snprintf(sdp, SDP_SIZE,
              "v=0\r\no=bench %u 1 IN IP4 %s\r\ns=-\r\nc=IN IP4 %s\r\nt=0 0\r\n"
              "m=audio %u RTP/SAVP 8 0 101\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\n"
              "a=rtpmap:101 telephone-event/8000\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:%s\r\n"
              "a=sendrecv\r\n",
-             n, at, at, port, key);
+             n, ip, ip, port, key);
 }
 
 static json_t *request_of(const char *command, unsigned n)
@@ -140,13 +149,13 @@ static json_t *request_of(const char *command, unsigned n)
     return json_pack("{s:s, s:s, s:s}", "command", command, "call-id", call, "from-tag", tag);
 }
 
-static json_t *media_request(const char *command, unsigned n)
+static json_t *media_request(const struct asker *asker, const char *command, unsigned n)
 {
     bool answer = strcmp(command, "answer") == 0;
     json_t *request = request_of(command, n);
     char sdp[SDP_SIZE], tag[64];
 
-    write_sdp(sdp, answer, n);
+    write_sdp(sdp, answer ? asker->inside : asker->outside, n);
     snprintf(tag, sizeof(tag), "called-%u", n);
     if (answer)
         json_object_set_new(request, "to-tag", json_string(tag));
@@ -160,18 +169,18 @@ static json_t *media_request(const char *command, unsigned n)
 
 /* ---------------------------------------------------------------- many */
 
-static void fill(int fd, unsigned first, unsigned count)
+static void fill(const struct asker *asker, unsigned first, unsigned count)
 {
     for (unsigned n = first; n < first + count; n++) {
-        (void)ask(fd, media_request("offer", n));
-        (void)ask(fd, media_request("answer", n));
+        (void)ask(asker->fd, media_request(asker, "offer", n));
+        (void)ask(asker->fd, media_request(asker, "answer", n));
     }
 }
 
-static void delete_all(int fd, unsigned first, unsigned count)
+static void delete_all(const struct asker *asker, unsigned first, unsigned count)
 {
     for (unsigned n = first; n < first + count; n++)
-        (void)ask(fd, request_of("delete", n));
+        (void)ask(asker->fd, request_of("delete", n));
 }
 
 static void wait_until(uint64_t at_us)
@@ -187,15 +196,15 @@ static void wait_until(uint64_t at_us)
 }
 
 /* Calls that come and go. */
-static void pass(int fd, unsigned first, unsigned count, unsigned rate)
+static void pass(const struct asker *asker, unsigned first, unsigned count, unsigned rate)
 {
     uint64_t began_us = clock_now_us();
 
     for (unsigned i = 0; i < count; i++) {
         wait_until(began_us + (uint64_t)i * 1000000 / rate);
-        fill(fd, first + i, 1);
-        (void)ask(fd, request_of("query", first + i));
-        delete_all(fd, first + i, 1);
+        fill(asker, first + i, 1);
+        (void)ask(asker->fd, request_of("query", first + i));
+        delete_all(asker, first + i, 1);
     }
 }
 
@@ -215,7 +224,7 @@ static void print_times(const char *what, unsigned *took_us, unsigned count)
            took_us[count - 1]);
 }
 
-static void measure(int fd, unsigned first, unsigned count, unsigned rate)
+static void measure(const struct asker *asker, unsigned first, unsigned count, unsigned rate)
 {
     unsigned *took_us = calloc(3 * (size_t)count, sizeof(*took_us));
     uint64_t began_us = clock_now_us();
@@ -224,8 +233,8 @@ static void measure(int fd, unsigned first, unsigned count, unsigned rate)
         cli_die("out of memory");
     for (unsigned i = 0; i < count; i++) {
         wait_until(began_us + (uint64_t)i * 1000000 / rate);
-        took_us[i] = ask(fd, media_request("offer", first + i));
-        took_us[count + i] = ask(fd, media_request("answer", first + i));
+        took_us[i] = ask(asker->fd, media_request(asker, "offer", first + i));
+        took_us[count + i] = ask(asker->fd, media_request(asker, "answer", first + i));
         took_us[2 * count + i] = took_us[i] + took_us[count + i];
     }
     printf("%-16s %8s %8s %8s\n", "us", "median", "p99", "longest");
@@ -235,26 +244,51 @@ static void measure(int fd, unsigned first, unsigned count, unsigned rate)
     free(took_us);
 }
 
+/* The options, and how many words they were. */
+static int take_options(struct asker *asker, int argc, char **argv)
+{
+    int at = 1;
+
+    if (addr_parse_ip("127.0.1.100", &asker->outside) < 0 ||
+        addr_parse_ip("127.0.2.100", &asker->inside) < 0)
+        abort();
+    for (; at + 1 < argc && strncmp(argv[at], "--", 2) == 0; at += 2) {
+        struct addr *addr = strcmp(argv[at], "--outside") == 0  ? &asker->outside
+                            : strcmp(argv[at], "--inside") == 0 ? &asker->inside
+                                                                : NULL;
+
+        if (!addr)
+            usage(stderr, CLI_USAGE);
+        if (addr_parse_ip(argv[at + 1], addr) < 0 || addr->family != 4)
+            cli_die("%s: %s is no IPv4 address", argv[at], argv[at + 1]);
+    }
+    return at - 1;
+}
+
 int main(int argc, char **argv)
 {
+    struct asker asker;
     unsigned first, count;
-    int fd;
+    int options;
 
     if (argc == 2 && strcmp(argv[1], "--help") == 0)
         usage(stdout, 0);
+    options = take_options(&asker, argc, argv);
+    argc -= options;
+    argv += options;
     if (argc < 5)
         usage(stderr, CLI_USAGE);
-    fd = connect_to(argv[1]);
+    asker.fd = connect_to(argv[1]);
     first = (unsigned)cli_number("FIRST", argv[3], 0, 1000000);
     count = (unsigned)cli_number("N", argv[4], 1, 1000000);
     if (strcmp(argv[2], "fill") == 0 && argc == 5)
-        fill(fd, first, count);
+        fill(&asker, first, count);
     else if (strcmp(argv[2], "delete") == 0 && argc == 5)
-        delete_all(fd, first, count);
+        delete_all(&asker, first, count);
     else if (strcmp(argv[2], "pass") == 0 && argc == 6)
-        pass(fd, first, count, (unsigned)cli_number("RATE", argv[5], 1, 100000));
+        pass(&asker, first, count, (unsigned)cli_number("RATE", argv[5], 1, 100000));
     else if (strcmp(argv[2], "calls") == 0 && argc == 6)
-        measure(fd, first, count, (unsigned)cli_number("RATE", argv[5], 1, 100000));
+        measure(&asker, first, count, (unsigned)cli_number("RATE", argv[5], 1, 100000));
     else
         usage(stderr, CLI_USAGE);
     return 0;

@@ -290,17 +290,18 @@ sipp_fields() {
     echo
 }
 # sipp NAME SPACE SCENARIO ADDRESS TARGET ARGUMENT...: in the background, with the fields in $W/fields.csv.
+# Calls last for a second (-d), are for the callee (-s), and the whole for a minute and a half (-timeout).
 sipp() {
     local name=$1 space=$2 scenario=$3 address=$4 target=$5
     shift 5
     mkdir -p "$W/sipp-$name"
     start "$name" "$space" env -C "$W/sipp-$name" TERM=dumb "$(type -P sipp)" "$target" -sf "$lib/sipp/$scenario.xml" \
-        -inf "$W/fields.csv" -i "$address" -s callee -nostdin -trace_err -timeout 90 "$@"
+        -inf "$W/fields.csv" -i "$address" -s callee -d 1000 -nostdin -trace_err -timeout 90 "$@"
 }
-# sipp_registers SPACE ADDRESS PROXY PORT: the callee is at that port.
+# sipp_registers SPACE ADDRESS PROXY PORT [USER]: the callee (or who it is) is at that port.
 sipp_registers() {
     sipp_fields 1 "$4" >"$W/fields.csv"
-    sipp register "$1" register "$2" "$3" -p 5099 -m 1
+    sipp register "$1" register "$2" "$3" -s "${5-callee}" -p 5099 -m 1
     finish_of register 10 || bail "SIPp does not register: $(cat "$W"/sipp-register/*errors.log)"
 }
 

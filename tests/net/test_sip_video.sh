@@ -1,7 +1,7 @@
 #!/bin/bash
 # Two calls at once between the same two sides, one of them with audio and video: an SA for each line and
 # direction, six senders through the same two ports. Each phone is a host of its own, one of them behind
-# NAT; it hears and sees its own party, and hears nothing of the other call.
+# NAT; it hears and sees its own party, and hears nothing of the other call. A hold stops one call only.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib/sip.sh"
 
@@ -21,10 +21,23 @@ phones_registered alice bob carol dave
 
 # packets_of ID: of RTP and RTCP that the inner-relay has taken.
 packets_of() { ctl_json inner-a sa show "$1" | jq .sa.packets; }
-# each_has NUMBER: every sender of every line has sent so many packets.
-each_has() {
+# mark ID...: what each of them has had until now; each_more NUMBER: so many packets came of each since then.
+declare -A MARK=()
+mark() {
     local id
-    for id in $(ctl_json inner-a sa list | jq '.sas[].id'); do at_least "$1" packets_of "$id" || return 1; done
+    MARK=()
+    for id; do MARK[$id]=$(packets_of "$id"); done
+}
+each_more() {
+    local id
+    for id in "${!MARK[@]}"; do at_least $((MARK[$id] + $1)) packets_of "$id" || return 1; done
+}
+# resting ID...: none of them sends for half a second; RTCP comes every few seconds.
+resting() {
+    local id
+    mark "$@"
+    read -rt 0.6 -u "$NEVER" _ || :
+    for id; do [ $(($(packets_of "$id") - MARK[$id])) -le 1 ] || return 1; done
 }
 # sees NAME: it decodes video of the size that the other one sends.
 sees() { says "$1" 'video: receiving with resolution 320 x 240'; }
@@ -39,11 +52,22 @@ had() {
 }
 
 dial alice bob
+check "a call with video: four SAs on both relays" wait_for 10 sas a 4
+mapfile -t lines < <(sa_ids | jq '.[]')
 dial dave carol
-check "two calls, one with video: six SAs on both relays" wait_for 10 sas a 6
-check "video in each line of it, both ways" wait_for 10 each_has $VIDEO
+check "a second call: two SAs more" wait_for 10 sas a 6
+mapfile -t all < <(sa_ids | jq '.[]')
+mark "${lines[@]}"
+check "video and audio in the first call, both ways" wait_for 10 each_more $VIDEO
 for name in alice bob; do check "$name sees the other" wait_for 10 sees $name; done
-check "audio in both calls, both ways" flows a $((4 * AUDIO))
+tell bob hold >>"$W/tell.out"
+check "bob holds: neither video nor audio" wait_for 5 resting "${lines[@]}"
+check "and the other call goes on" flows a 50
+tell bob resume >>"$W/tell.out"
+mark "${all[@]}"
+check "bob resumes: all lines of both calls" wait_for 10 each_more $VIDEO
+is "under the same SAs" "$(sa_ids | jq '.[]')" "$(printf '%s\n' "${all[@]}")"
+check "audio in both calls, both ways" flows a $((2 * AUDIO))
 tell alice hangup >>"$W/tell.out"
 check "alice hangs up: the other call's SAs stay" wait_for 1 sas a 2
 check "and its media flow" flows a 50

@@ -155,12 +155,16 @@ struct call_stage *call_add_stage(struct call *call, const char *to_tag, const c
     if (call->stage_count == CALL_STAGES_MAX)
         call_remove_stage(call, 0);
     stage->serial = ++call->serial;
+    if (call->staged)
+        *call->staged += sdp_length;
     call->stage[call->stage_count++] = stage;
     return stage;
 }
 
 void call_remove_stage(struct call *call, unsigned number)
 {
+    if (call->staged)
+        *call->staged -= call->stage[number]->sdp_length;
     free_stage(call->stage[number]);
     call->stage_count--;
     memmove(&call->stage[number], &call->stage[number + 1],

@@ -74,6 +74,7 @@ struct call {
     bool answered;              /* something was committed */
     bool restored;              /* from the state file: its tags are not known */
     size_t reserved;            /* SAs that it may need yet */
+    size_t *staged;             /* octets of SDP in the stages of all calls; NULL: nobody counts */
     uint32_t slot;              /* the table's, as the next two */
     struct call *next_by_id;
     uint64_t hash;

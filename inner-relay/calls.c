@@ -14,6 +14,7 @@
 
 /* What one call of calls_work looks at and ends at most. */
 enum { AGE_LOOKS = 32, AGE_ENDINGS = 2 };
+enum { LOG_PER_SECOND = 10 };
 
 int calls_refuse(struct call_error *error, int code, const char *format, ...)
 {
@@ -156,6 +157,7 @@ struct call *calls_add(struct calls *calls, const char *call_id, uint64_t wall_u
         return NULL;
     call->hash = hash_bytes(&calls->key, call_id, strlen(call_id));
     call->number = ++calls->next_number;
+    call->staged = &calls->staged;
     call->created_us = call->signalled_us = wall_us;
     call->began_us = call->heard_us = now_us;
     call->slot = calls->free_slot[calls->max - ++calls->count];
@@ -457,8 +459,17 @@ static const char *over_because(const struct calls *calls, struct call *call, ui
     return is_silent(calls, call, now_us) ? "no media came for [limits] media-timeout" : NULL;
 }
 
+/* A flood of INVITEs must not fill the disk. */
+static void log_end(struct calls *calls, const struct call *call, const char *why)
+{
+    if (++calls->logged <= LOG_PER_SECOND)
+        log_info("call %llu ended: %s%s", (unsigned long long)call->number, why,
+                 calls->logged == LOG_PER_SECOND ? " (others follow unsaid)" : "");
+}
+
 void calls_tick(struct calls *calls)
 {
+    calls->logged = 0;
     if (calls->aging >= calls->max)
         calls->aging = 0;
 }
@@ -473,7 +484,7 @@ bool calls_work(struct calls *calls, uint64_t now_us)
 
         if (!why)
             continue;
-        log_info("call %llu ended: %s", (unsigned long long)call->number, why);
+        log_end(calls, call, why);
         calls->counts.timeouts++;
         calls_end(calls, call, now_us);
         endings--;

@@ -66,6 +66,8 @@ struct calls {
     struct call **bucket;
     size_t max, count, bucket_mask;
     size_t reserved; /* SAs that staged calls may need */
+    size_t staged;   /* octets of SDP that they hold */
+    unsigned logged; /* ends in this second */
     uint64_t next_number;
     struct hash_key key;
     size_t aging; /* the next slot to look at; max: the round is done */

@@ -7,7 +7,7 @@
 #include "common/base/hash.h"
 #include "common/base/random.h"
 
-enum { BUCKETS = NGCACHE_REPLIES_MAX, NONE = -1, FORGET_MAX = 8 };
+enum { BUCKETS = NGCACHE_REPLIES_MAX, NONE = -1, FORGET_MAX = 64 };
 
 /* In a ring, by age; in a chain with others of its bucket. */
 struct entry {

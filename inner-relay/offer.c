@@ -13,6 +13,9 @@
 #include "inner-relay/callsdp.h"
 #include "inner-relay/side.h"
 
+/* Of SDP that waits for answers, for each of max-calls. */
+enum { SDP_OCTETS_EACH = 8192 };
+
 /* What is known of an offer, step by step. It has keys. */
 struct offer {
     struct calls *calls;
@@ -207,6 +210,19 @@ static int check_tunnel(const struct offer *offer, struct call_error *error)
                : calls_refuse(error, ERR_FULL, "the tunnel to dmz %s is down", link->name);
 }
 
+/* Phones say what they want in one or two KB: who says more may not fill the memory with it. */
+static int check_octets(const struct offer *offer, struct call_error *error)
+{
+    const struct calls *calls = offer->calls;
+    size_t bound = SDP_MAX_OCTETS + calls->max * SDP_OCTETS_EACH;
+
+    if (offer->repeated || (offer->call && offer->call->answered) ||
+        calls->staged + offer->request->sdp_length <= bound)
+        return 0;
+    return calls_refuse(error, ERR_FULL, "the SDP of the offers that are there fills %zu octets",
+                        calls->staged);
+}
+
 static int check_room(const struct offer *offer, struct call_error *error)
 {
     const struct calls *calls = offer->calls;
@@ -240,6 +256,8 @@ static int check(const struct offer *offer, struct call_error *error)
         if (result == 0)
             result = callsdp_check(offer->calls, offer->link, offer->side[0], &offer->sdp, error);
     }
+    if (result == 0)
+        result = check_octets(offer, error);
     return result < 0 ? result : check_room(offer, error);
 }
 

@@ -8,6 +8,7 @@
 #include "common/sa/table.h"
 #include "common/sa/wire.h"
 #include "inner-relay/calls.h"
+#include "inner-relay/sdp.h"
 #include "tests/unit/core.h"
 #include "tests/unit/unit.h"
 
@@ -837,27 +838,74 @@ static void run_round(void)
         ;
 }
 
+/* A call that talks goes on while offers without answers fill the rest, and they time out. */
 START_TEST(test_flood)
 {
-    struct call_request request = request_of("a", "", audio("192.0.2.10", 20000, 0));
-    char id[32];
+    char id[32], *text;
+    struct call_request request;
 
+    set_up();
+    text = strdup(audio("192.0.2.66", 20000, 2));
+    ck_assert_ptr_nonnull(text);
+    request = request_of("x", "", text);
     request.direction[0] = SA_SIDE_EXTERNAL;
     request.call_id = id;
     for (unsigned i = 0; i < 20; i++) {
-        snprintf(id, sizeof(id), "call-%u", i);
-        ck_assert_int_eq(offer_as(&request), i < 8 ? 0 : ERR_FULL);
+        snprintf(id, sizeof(id), "flood-%u", i);
+        ck_assert_int_eq(offer_as(&request), i < 7 ? 0 : ERR_FULL);
     }
     ck_assert_uint_eq(calls_count(calls), 8);
-    ck_assert_uint_eq(sas(), 0);
-    now += 179 * SECOND;
-    run_round();
-    ck_assert_uint_eq(calls_count(calls), 8);
-    now += SECOND;
-    run_round();
-    ck_assert_uint_eq(calls_count(calls), 0);
+    ck_assert_uint_eq(sas(), 2);
+    ck_ok(offer("a", "b", "ei", audio("192.0.2.10", 20002, 0)));
+    ck_ok(answer("a", "b", audio("10.0.1.20", 30000, 1)));
+    ck_assert_uint_eq(sa_of("a", 0)->destination.rtp.port, 30000);
+    ck_assert_uint_eq(sa_of("b", 0)->destination.rtp.port, 20002);
+    for (unsigned s = 0; s < 180; s++) {
+        ck_assert_uint_eq(calls_count(calls), 8);
+        ck_assert_uint_eq(sas(), 2);
+        now += SECOND;
+        sa_of("a", 0)->last_packet_us = now;
+        run_round();
+    }
+    ck_assert_uint_eq(calls_count(calls), 1);
     ck_assert_uint_eq(calls->reserved, 0);
+    ck_assert_uint_eq(calls->staged, 0);
+    ck_assert_uint_eq(sas(), 2);
     ck_ok(offer_as(&request));
+    free(text);
+}
+END_TEST
+
+/* Offers with as much SDP as there may be, over and over: memory has a bound, talkers have none. */
+START_TEST(test_flood_of_octets)
+{
+    char *text = malloc(SDP_MAX_OCTETS), id[32];
+    struct call_request request;
+    size_t length, taken = 0;
+
+    ck_assert_ptr_nonnull(text);
+    set_up();
+    length = strlen(strcpy(text, audio("192.0.2.10", 20000, 2)));
+    while (length + 80 < SDP_MAX_OCTETS)
+        length += (size_t)sprintf(text + length, "a=fill:%070d\r\n", 0);
+    request = request_of("x", "", text);
+    request.direction[0] = SA_SIDE_EXTERNAL;
+    request.via_branch = id;
+    for (unsigned i = 0; i < 64; i++) {
+        snprintf(id, sizeof(id), "branch-%u", i);
+        request.call_id = &"1234567"[i % 4];
+        taken += offer_as(&request) == 0;
+        ck_assert_uint_le(calls->staged, SDP_MAX_OCTETS + 8 * 8192);
+    }
+    ck_assert(taken == 1 || taken == 2);
+    ck_assert_int_eq(error.code, ERR_FULL);
+    ck_ok(offer("a", "b", "ei", text));
+    ck_ok(answer("a", "b", audio("10.0.1.20", 30000, 1)));
+    ck_ok(delete_as("a", "", ""));
+    now += 180 * SECOND;
+    run_round();
+    ck_assert_uint_eq(calls->staged, 0);
+    free(text);
 }
 END_TEST
 
@@ -1001,6 +1049,7 @@ int main(void)
     tcase_add_loop_test(tc, test_half, 0, sizeof(halves) / sizeof(halves[0]));
     tcase_add_loop_test(tc, test_half_full, 0, 2);
     tcase_add_test(tc, test_flood);
+    tcase_add_test(tc, test_flood_of_octets);
     tcase_add_test(tc, test_borrowed);
     tcase_add_test(tc, test_silence);
     tcase_add_test(tc, test_held_and_old);

@@ -41,6 +41,9 @@ conversation alice bob alice alice bob
 conversation bob alice alice bob
 conversation alice bob bob
 
+# $rtpstat of Kamailio's log, from what query says: all packets of a call, at its end.
+counted() { grep -E 'end of [^ ]+: RTP: [0-9]{5,} bytes, [0-9]{3,} packets, ' "$W/sip-a.log"; }
+is "Kamailio's log has the packets of each call" "$(counted | wc -l)" 3
 is "nothing failed authentication" "$(verdict dmz-a auth-fail)+$(verdict inner-a auth-fail)" 0+0
 end_capture tunnel
 end_capture internet

@@ -1,4 +1,5 @@
 #!/bin/bash
+# alone: its flood needs the machine.
 # Who is no part of a call: copies the sender's packets faster than the sender (he is the router, and
 # holds them back), repeats them, spoils them, makes up others, speaks RTP' without being a peer. No
 # packet of his is heard, none is sent to him, and the return path stays with the sender. Each row is

@@ -114,9 +114,19 @@ static json_t *not_all(void *ctx, const json_t *request)
     return control_refuse(NULL, "the inner-relay explains: it knows what both relays see");
 }
 
+static json_t *no_calls(void *ctx, const json_t *request)
+{
+    (void)ctx;
+    (void)request;
+    return control_refuse(NULL, "calls are the inner-relay's: ask there");
+}
+
 const struct control_command relay_commands[] = {
-    {"status", on_status},   {"stats", on_stats},    {"sa-list", on_sa_list},
-    {"sa-show", on_sa_show}, {"sa-add", not_here},   {"sa-delete", not_here},
-    {"explain", not_all},    {"sa-rekey", not_here}, {"reload", report_reload},
-    {"debug", report_debug}, {NULL, NULL},
+    {"status", on_status},     {"stats", on_stats},
+    {"sa-list", on_sa_list},   {"sa-show", on_sa_show},
+    {"sa-add", not_here},      {"sa-delete", not_here},
+    {"explain", not_all},      {"sa-rekey", not_here},
+    {"reload", report_reload}, {"debug", report_debug},
+    {"call-list", no_calls},   {"call-show", no_calls},
+    {"call-end", no_calls},    {NULL, NULL},
 };

@@ -162,7 +162,7 @@ static void settle(struct answer *answer, uint64_t wall_us, uint64_t now_us)
     stage->answer_print = answer->print;
     stage->answerer = answer->leg->end[1].number;
     stage->at_us = now_us;
-    answer->call->answered = true;
+    calls_set_answered(answer->calls, answer->call);
     if (stage->serial > answer->call->committed)
         answer->call->committed = stage->serial;
     answer->call->signalled_us = wall_us;

@@ -18,12 +18,32 @@
  */
 enum { CALL_PARTIES_MAX = 10, CALL_STAGES_MAX = 8, CALL_LINES_MAX = 16, CALL_TEXT_SIZE = 512 };
 
+/* What an m= line is, and what becomes of its media; for display only. UNKNOWN: after a restart. */
+enum call_kind {
+    CALL_KIND_UNKNOWN,
+    CALL_KIND_AUDIO,
+    CALL_KIND_VIDEO,
+    CALL_KIND_TEXT,
+    CALL_KIND_IMAGE,
+    CALL_KIND_MESSAGE,
+    CALL_KIND_APPLICATION,
+    CALL_KIND_OTHER
+};
+enum call_way {
+    CALL_WAY_UNKNOWN,
+    CALL_WAY_RELAYED,
+    CALL_WAY_DIRECT,   /* both are inside, and their SDP was left alone */
+    CALL_WAY_REJECTED, /* port 0 */
+    CALL_WAY_UNTOUCHED /* no RTP: it does not go through the relay */
+};
+
 /* One m= line of a party, as its last committed SDP has it. */
 struct call_line {
     uint64_t sa;            /* id of what this party sends; 0, or one that is gone: none */
     struct sa_transport at; /* where it said it is; family 0: it never did */
     uint32_t assigned;      /* the SSRC that it was given, 0: none */
     bool held;              /* no media is expected: sendonly, recvonly, inactive, 0.0.0.0 */
+    uint8_t kind, way;      /* enum call_kind, enum call_way */
 };
 
 struct call_party {
@@ -44,9 +64,10 @@ struct call_stage {
     char *to_tag, *branch; /* as they came with it; "": without */
     char *sdp;             /* with keys: it is wiped */
     size_t sdp_length;
-    uint64_t print;  /* of what was said: it tells repeats */
-    uint64_t serial; /* rises with each offer of the call */
-    uint64_t at_us;  /* when it came, or was answered last */
+    unsigned line_count; /* m= lines */
+    uint64_t print;      /* of what was said: it tells repeats */
+    uint64_t serial;     /* rises with each offer of the call */
+    uint64_t at_us;      /* when it came, or was answered last */
     enum sa_side offerer_side;
     struct addr signalling; /* of the offerer */
     enum sa_side side;      /* of those that may answer */

@@ -122,6 +122,15 @@ struct call *calls_find(const struct calls *calls, const char *call_id, const ch
     return call;
 }
 
+struct call *calls_find_next(const struct call *call)
+{
+    struct call *next = call->next_by_id;
+
+    while (next && (next->hash != call->hash || strcmp(next->call_id, call->call_id) != 0))
+        next = next->next_by_id;
+    return next;
+}
+
 size_t calls_count(const struct calls *calls)
 {
     return calls->count;
@@ -160,12 +169,19 @@ struct call *calls_add(struct calls *calls, const char *call_id, uint64_t wall_u
     call->staged = &calls->staged;
     call->created_us = call->signalled_us = wall_us;
     call->began_us = call->heard_us = now_us;
+    calls->offered++;
     call->slot = calls->free_slot[calls->max - ++calls->count];
     calls->slot[call->slot] = call;
     bucket = &calls->bucket[call->hash & calls->bucket_mask];
     call->next_by_id = *bucket;
     *bucket = call;
     return call;
+}
+
+void calls_set_answered(struct calls *calls, struct call *call)
+{
+    calls->offered -= !call->answered;
+    call->answered = true;
 }
 
 void calls_remove(struct calls *calls, struct call *call)
@@ -176,6 +192,7 @@ void calls_remove(struct calls *calls, struct call *call)
         link = &(*link)->next_by_id;
     *link = call->next_by_id;
     calls_reserve(calls, call, 0);
+    calls->offered -= !call->answered;
     calls->slot[call->slot] = NULL;
     calls->free_slot[calls->max - calls->count--] = call->slot;
     call_free(call);
@@ -369,10 +386,12 @@ static void restore_sa(struct calls *calls, const struct sa *sa, uint64_t wall_u
     party = call ? restored_party(call, sa) : NULL;
     if (!party)
         return;
-    call->restored = call->answered = true;
+    call->restored = true;
+    calls_set_answered(calls, call);
     call->link = sa->owner;
     party->line[sa->media_index].sa = sa->id;
     party->line[sa->media_index].at = sa->source;
+    party->line[sa->media_index].way = CALL_WAY_RELAYED;
     if (party->line_count <= sa->media_index)
         party->line_count = sa->media_index + 1u;
 }
@@ -438,6 +457,20 @@ static bool has_sas(const struct call *call)
     return false;
 }
 
+/* Were there SAs, and was each deleted by somebody else (relayctl sa delete)? */
+static bool is_stripped(const struct calls *calls, const struct call *call)
+{
+    for (unsigned i = 0; i < call->party_count; i++) {
+        for (unsigned k = 0; k < call->party[i]->line_count; k++) {
+            uint64_t id = call->party[i]->line[k].sa;
+
+            if (id && inner_find_sa(calls->inner, id))
+                return false;
+        }
+    }
+    return has_sas(call);
+}
+
 /* heard_us is of the last message of its signalling, which counts, too. */
 static bool is_silent(const struct calls *calls, const struct call *call, uint64_t now_us)
 {
@@ -456,6 +489,8 @@ static const char *over_because(const struct calls *calls, struct call *call, ui
         return "its offer was not answered in time";
     if (calls->options.call_max_us && now_us - call->began_us >= calls->options.call_max_us)
         return "it is older than [signalling] call-max";
+    if (is_stripped(calls, call))
+        return "all of its SAs were deleted";
     return is_silent(calls, call, now_us) ? "no media came for [limits] media-timeout" : NULL;
 }
 

@@ -53,9 +53,10 @@ struct calls_counts {
     uint64_t offers, answers, deletes; /* that were taken */
     uint64_t refused, load_limit;      /* with an error; of those with ERR_FULL */
     uint64_t timeouts;                 /* calls that ended by themselves */
+    uint64_t ended;                    /* by relayctl */
 };
 /* media_timeout_s of a call's SAs, by which the state file knows them: calls end by themselves. */
-#define CALLS_SA_TIMEOUT_S UINT32_MAX
+#define CALLS_SA_TIMEOUT_S SA_TIMEOUT_BY_CALL
 
 struct calls {
     struct inner *inner;
@@ -65,6 +66,7 @@ struct calls {
     uint32_t *free_slot; /* max - count of them */
     struct call **bucket;
     size_t max, count, bucket_mask;
+    size_t offered;  /* of them, those that nobody has answered yet */
     size_t reserved; /* SAs that staged calls may need */
     size_t staged;   /* octets of SDP that they hold */
     unsigned logged; /* ends in this second */
@@ -108,6 +110,8 @@ void calls_reply_free(struct call_reply *reply);
  */
 struct call *calls_find(const struct calls *calls, const char *call_id, const char *tag,
                         const char *other_tag);
+/* The next call with the same Call-ID; NULL: none. */
+struct call *calls_find_next(const struct call *call);
 size_t calls_count(const struct calls *calls);
 size_t calls_max(const struct calls *calls);
 /*
@@ -153,6 +157,8 @@ int calls_refuse(struct call_error *error, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* A new call, without parties. NULL: no room or no memory. */
 struct call *calls_add(struct calls *calls, const char *call_id, uint64_t wall_us, uint64_t now_us);
+/* Something of it is committed: from now on it is more than an offer. */
+void calls_set_answered(struct calls *calls, struct call *call);
 /* Its SAs stay. */
 void calls_remove(struct calls *calls, struct call *call);
 /* How many SAs it may need yet. */

@@ -36,6 +36,30 @@ uint8_t callsdp_family(const struct sdp *sdp)
     return 0;
 }
 
+enum call_kind callsdp_kind(const struct sdp_media *media)
+{
+    static const char *const names[] = {
+        [CALL_KIND_AUDIO] = "audio",     [CALL_KIND_VIDEO] = "video",
+        [CALL_KIND_TEXT] = "text",       [CALL_KIND_IMAGE] = "image",
+        [CALL_KIND_MESSAGE] = "message", [CALL_KIND_APPLICATION] = "application",
+    };
+
+    for (int kind = CALL_KIND_AUDIO; kind < CALL_KIND_OTHER; kind++) {
+        if (words_are(&media->kind, names[kind]))
+            return (enum call_kind)kind;
+    }
+    return CALL_KIND_OTHER;
+}
+
+enum call_way callsdp_way(const struct sdp_media *media, bool direct)
+{
+    if (media->port == 0)
+        return CALL_WAY_REJECTED;
+    if (direct)
+        return CALL_WAY_DIRECT;
+    return media->rtp ? CALL_WAY_RELAYED : CALL_WAY_UNTOUCHED;
+}
+
 size_t callsdp_sas(const struct sdp *sdp)
 {
     size_t count = 0;

@@ -16,6 +16,9 @@ bool callsdp_is_held(const struct sdp_media *media);
 const struct sdes *callsdp_usable(const struct sdp_media *media);
 /* Of the first line that is media and has an address; 0: none. */
 uint8_t callsdp_family(const struct sdp *sdp);
+/* For display: what the line is, and what becomes of its media; direct: the SDP is left alone. */
+enum call_kind callsdp_kind(const struct sdp_media *media);
+enum call_way callsdp_way(const struct sdp_media *media, bool direct);
 /* How many SAs an SDP may come to. */
 size_t callsdp_sas(const struct sdp *sdp);
 

@@ -9,6 +9,7 @@
 #include "common/daemon/report.h"
 #include "common/sa/table.h"
 #include "inner-relay/admit.h"
+#include "inner-relay/callcommands.h"
 #include "inner-relay/facts.h"
 #include "inner-relay/relay.h"
 
@@ -48,6 +49,7 @@ static json_t *on_status(void *ctx, const json_t *request)
     json_object_set_new(reply, "peers", report_peers(&core->peers));
     json_object_set_new(reply, "forwards", report_forwards(relay_of(ctx)->forwards, false));
     json_object_set_new(reply, "tunnels", tunnels);
+    callcommands_add_status(reply, relay->calls);
     return reply;
 }
 
@@ -92,6 +94,7 @@ static json_t *on_stats(void *ctx, const json_t *request)
     json_object_set_new(counters, "sa_reports", json_integer((json_int_t)taken));
     json_object_set_new(counters, "sa_reports_ignored", json_integer((json_int_t)ignored));
     add_ng_counts(counters, relay_of(ctx));
+    callcommands_add_counters(counters, relay_of(ctx)->calls);
     json_object_set_new(counters, "streams_unknown", json_integer((json_int_t)unknown));
     return reply;
 }
@@ -163,6 +166,8 @@ static json_t *on_explain(void *ctx, const json_t *request)
     json_t *refusal;
     uint64_t id;
 
+    if (json_is_string(json_object_get(request, "call_id")))
+        return callcommands_explain(ctx, request);
     if (!report_get_id(request, &id, &refusal))
         return refusal;
     sa = inner_find_sa(&relay->core, id);
@@ -540,7 +545,7 @@ static json_t *on_sa_delete(void *ctx, const json_t *request)
 {
     struct inner *core = &relay_of(ctx)->core;
     struct sa *sa;
-    json_t *refusal;
+    json_t *refusal, *reply;
     uint64_t id;
 
     if (!report_get_id(request, &id, &refusal))
@@ -548,8 +553,11 @@ static json_t *on_sa_delete(void *ctx, const json_t *request)
     sa = inner_find_sa(core, id);
     if (!sa)
         return control_refuse("id", "there is no SA %llu", (unsigned long long)id);
+    /* Its call goes on without it; the next answer in it makes another one. */
+    reply = json_pack("{s:b,s:s*}", "ok", 1, "call_id",
+                      sa->media_timeout_s == CALLS_SA_TIMEOUT_S ? sa_text(sa, SA_CALL_ID) : NULL);
     inner_delete(core, sa, clock_now_us());
-    return json_pack("{s:b}", "ok", 1);
+    return reply;
 }
 
 const struct control_command relay_commands[] = {
@@ -560,6 +568,9 @@ const struct control_command relay_commands[] = {
     {"sa-add", on_sa_add},
     {"sa-delete", on_sa_delete},
     {"explain", on_explain},
+    {"call-list", callcommands_list},
+    {"call-show", callcommands_show},
+    {"call-end", callcommands_end},
     {"sa-rekey", on_sa_rekey},
     {"reload", report_reload},
     {"debug", report_debug},

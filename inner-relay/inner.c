@@ -200,7 +200,8 @@ static bool is_over(struct inner *inner, const struct sa *sa, uint64_t now_us)
 {
     const struct sa *reverse;
 
-    if (sa->media_timeout_s == 0 || !inner_is_silent(inner, sa, sa->media_timeout_s, now_us))
+    if (sa->media_timeout_s == 0 || sa->media_timeout_s == SA_TIMEOUT_BY_CALL ||
+        !inner_is_silent(inner, sa, sa->media_timeout_s, now_us))
         return false;
     reverse = sa->reverse ? inner_find_sa(inner, sa->reverse) : NULL;
     return !reverse || inner_is_silent(inner, reverse, sa->media_timeout_s, now_us);

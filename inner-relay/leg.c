@@ -373,6 +373,14 @@ static void settle_end(struct leg *leg, struct leg_end *end, int partner, uint64
     party->line_count = leg->count;
 }
 
+static enum call_way way_of(const struct leg *leg, unsigned line)
+{
+    enum call_way one = callsdp_way(&leg->end[0].sdp.media[line], leg->direct);
+    enum call_way other = callsdp_way(&leg->end[1].sdp.media[line], leg->direct);
+
+    return one == CALL_WAY_REJECTED ? one : other;
+}
+
 static void settle_line(struct leg *leg, unsigned from, unsigned line, uint64_t id, uint64_t now_us)
 {
     struct leg_end *end = &leg->end[from];
@@ -381,6 +389,8 @@ static void settle_line(struct leg *leg, unsigned from, unsigned line, uint64_t 
 
     out->sa = id;
     out->held = leg->wanted[line] && callsdp_is_held(&end->sdp.media[line]);
+    out->kind = callsdp_kind(&end->sdp.media[line]);
+    out->way = way_of(leg, line);
     if (gone)
         inner_delete(leg->calls->inner, gone, now_us);
     if (!leg->wanted[line])

@@ -375,6 +375,7 @@ static int add_stage(struct offer *offer, uint64_t now_us)
     if (!stage)
         return ERR_NOMEM;
     stage->offerer = (unsigned)offer->party;
+    stage->line_count = offer->sdp.media_count;
     stage->print = offer->print;
     stage->at_us = now_us;
     stage->offerer_side = offer->side[0];

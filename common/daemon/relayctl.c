@@ -101,6 +101,23 @@ static json_t *request_sa_rekey(struct relayctl_options *options, const char *ar
     return relayctl_sa_rekey(options, argument);
 }
 
+static json_t *request_call_list(struct relayctl_options *options, const char *argument)
+{
+    (void)options;
+    (void)argument;
+    return plain("call-list");
+}
+
+static json_t *request_call_show(struct relayctl_options *options, const char *argument)
+{
+    return relayctl_call_about("call-show", options, argument);
+}
+
+static json_t *request_call_end(struct relayctl_options *options, const char *argument)
+{
+    return relayctl_call_about("call-end", options, argument);
+}
+
 static json_t *request_explain(struct relayctl_options *options, const char *argument)
 {
     (void)options;
@@ -164,6 +181,24 @@ static const struct command commands[] = {
      request_sa_delete,
      relayctl_show_sa_deleted,
      "end them (inner-relay only)"},
+    {{"call", "list"},
+     NULL,
+     RELAYCTL_ALWAYS,
+     request_call_list,
+     relayctl_show_call_list,
+     "all SIP calls (inner-relay only)"},
+    {{"call", "show"},
+     "CALL-ID",
+     RELAYCTL_CALL,
+     request_call_show,
+     relayctl_show_calls,
+     "one of them, in full (inner-relay only)"},
+    {{"call", "end"},
+     "CALL-ID",
+     RELAYCTL_CALL,
+     request_call_end,
+     relayctl_show_call_ended,
+     "end one, with its SAs (inner-relay only)"},
     {{"explain", NULL},
      "CALL|ID...",
      RELAYCTL_ALWAYS,
@@ -183,6 +218,18 @@ static const struct command commands[] = {
      relayctl_show_debug,
      "show or set the log level: error, warning, info, debug"},
 };
+
+/* What complaints and the help call an option's group. */
+static const char *const group_names[] = {[RELAYCTL_ALWAYS] = "",
+                                          [RELAYCTL_CALL] = "\"call show\" and \"call end\"",
+                                          [RELAYCTL_KEY] = "\"sa add\" and \"sa rekey\"",
+                                          [RELAYCTL_SA] = "\"sa add\""};
+
+static bool takes(const struct command *command, enum relayctl_group group)
+{
+    return group == RELAYCTL_ALWAYS || group == command->takes ||
+           (group == RELAYCTL_KEY && command->takes == RELAYCTL_SA);
+}
 
 enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };
 
@@ -244,9 +291,9 @@ static void print_option(const struct option_info *option)
     printf("  %-32s %s\n", left, option->help);
 }
 
-static void print_options(const char *title, enum relayctl_group group)
+static void print_options(enum relayctl_group group)
 {
-    printf("\n%s:\n", title);
+    printf("\noptions%s%s:\n", group == RELAYCTL_ALWAYS ? "" : " of ", group_names[group]);
     for (int i = 0; i < OPTION_COUNT; i++) {
         if (option_list[i].group == group)
             print_option(&option_list[i]);
@@ -258,9 +305,10 @@ static void print_help(void)
     printf("usage: relayctl [-s SOCKET] [--json] COMMAND ...\n\ncommands:\n");
     for (int i = 0; i < COMMAND_COUNT; i++)
         print_command(&commands[i]);
-    print_options("options", RELAYCTL_ALWAYS);
-    print_options("options of \"sa add\" and \"sa rekey\"", RELAYCTL_KEY);
-    print_options("options of \"sa add\"", RELAYCTL_SA);
+    print_options(RELAYCTL_ALWAYS);
+    print_options(RELAYCTL_CALL);
+    print_options(RELAYCTL_KEY);
+    print_options(RELAYCTL_SA);
     printf("\nWithout -s: %s,\nor, where that is not there, %s\n", socket_inner, socket_dmz);
     printf("Exit status: 0 done, 1 the daemon refused, 2 usage, 3 no daemon answered,\n"
            "4 (status) a tunnel is down.\n");
@@ -341,8 +389,10 @@ static const struct command *find_command(char **words, int count)
         if (!name[1] || (count > 1 && strcmp(words[1], name[1]) == 0))
             return &commands[i];
     }
-    if (strcmp(words[0], "sa") == 0)
-        relayctl_complain("sa: list, show, add, rekey or delete is missing%s%s",
+    if (strcmp(words[0], "sa") == 0 || strcmp(words[0], "call") == 0)
+        relayctl_complain("%s: %s is missing%s%s", words[0],
+                          words[0][0] == 's' ? "list, show, add, rekey or delete"
+                                             : "list, show or end",
                           count > 1 ? ", not " : "", count > 1 ? words[1] : "");
     else
         relayctl_complain("there is no command \"%s\"", words[0]);
@@ -364,8 +414,9 @@ static int check_words(const struct command *command, char **rest, int count)
         return RELAYCTL_USAGE;
     }
     if (count == 0 && command->argument && !optional) {
-        relayctl_complain("%s %s: %.2s is missing", command->words[0], command->words[1],
-                          command->argument);
+        relayctl_complain("%s%s%s: %.*s is missing", command->words[0],
+                          command->words[1] ? " " : "", command->words[1] ? command->words[1] : "",
+                          (int)strcspn(command->argument, "."), command->argument);
         return RELAYCTL_USAGE;
     }
     return RELAYCTL_DONE;
@@ -374,9 +425,9 @@ static int check_words(const struct command *command, char **rest, int count)
 static int check_options(const struct command *command, const struct relayctl_options *options)
 {
     for (int i = 0; i < OPTION_COUNT; i++) {
-        if (options->value[i] && option_list[i].group > command->takes) {
-            relayctl_complain("--%s belongs to \"sa add\"%s", option_list[i].word,
-                              option_list[i].group == RELAYCTL_KEY ? " and \"sa rekey\"" : "");
+        if (options->value[i] && !takes(command, option_list[i].group)) {
+            relayctl_complain("--%s belongs to %s", option_list[i].word,
+                              group_names[option_list[i].group]);
             return RELAYCTL_USAGE;
         }
     }
@@ -392,7 +443,7 @@ static const char *option_of(const struct command *command, const char *member)
         const struct option_info *info = &option_list[i];
         const char *a = info->word, *b = member;
 
-        if (info->group == RELAYCTL_ALWAYS || info->group > command->takes)
+        if (info->group == RELAYCTL_ALWAYS || !takes(command, info->group))
             continue;
         while (*a && (*a == *b || (*a == '-' && *b == '_')))
             a++, b++;
@@ -455,8 +506,11 @@ static int run_one(const struct command *command, const struct relayctl_options 
 {
     const char *path = socket_path(options);
     char *line = NULL;
-    int rc = command->request == request_sa_list ? relayctl_ask_all(fd, path, request, &line)
-                                                 : relayctl_ask(fd, path, request, &line);
+    const char *rows = command->request == request_sa_list     ? "sas"
+                       : command->request == request_call_list ? "calls"
+                                                               : NULL;
+    int rc = rows ? relayctl_ask_all(fd, path, request, rows, &line)
+                  : relayctl_ask(fd, path, request, &line);
 
     if (rc == RELAYCTL_DONE)
         rc = show(command, options, path, line);
@@ -502,14 +556,14 @@ static json_t *take_first(json_t *sas)
     return id;
 }
 
-/* Each pair of directions of a call. */
+/* Each pair of directions of a call. first: nothing was printed before. */
 static int explain_sas(const struct command *command, const struct relayctl_options *options,
-                       int fd, json_t *sas)
+                       int fd, json_t *sas, bool first)
 {
     const char *path = socket_path(options);
     int rc = RELAYCTL_DONE;
 
-    for (bool first = true; rc == RELAYCTL_DONE && json_array_size(sas) > 0; first = false) {
+    for (; rc == RELAYCTL_DONE && json_array_size(sas) > 0; first = false) {
         json_t *request = json_pack("{s:s, s:o?}", "command", "explain", "id", take_first(sas));
         char *line = NULL;
 
@@ -526,22 +580,96 @@ static int explain_sas(const struct command *command, const struct relayctl_opti
     return rc;
 }
 
-/* request asks for the SAs of the call. */
+/* Of SAs that were added with --call-id, and are of no SIP proxy's call. */
+static int explain_added(const struct command *command, const struct relayctl_options *options,
+                         int fd, const json_t *asked)
+{
+    const char *path = socket_path(options);
+    json_t *request = relayctl_explain_sas(asked);
+    char *line = NULL;
+    int rc = relayctl_ask_all(fd, path, request, "sas", &line);
+    json_t *reply = rc == RELAYCTL_DONE ? json_loads(line, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    json_t *sas = json_object_get(reply, "sas");
+
+    if (rc == RELAYCTL_DONE && json_array_size(sas) == 0) {
+        relayctl_complain("there is no call with the Call-ID \"%s\", and no SA of it; \"relayctl "
+                          "call list\" and \"relayctl sa list\" show those there are",
+                          json_string_value(json_object_get(asked, "call_id")));
+        rc = RELAYCTL_REFUSED;
+    } else if (rc == RELAYCTL_DONE) {
+        rc = explain_sas(command, options, fd, sas, true);
+    }
+    json_decref(request);
+    json_decref(reply);
+    free(line);
+    return rc;
+}
+
+/* Their ids as objects, as sa-list has them. */
+static json_t *sas_of(const json_t *call)
+{
+    json_t *sas = json_array(), *id;
+    size_t i;
+
+    json_array_foreach(json_object_get(call, "sas"), i, id)
+        json_array_append_new(sas, json_pack("{s:O}", "id", id));
+    return sas;
+}
+
+/* What is to be said of each call with this Call-ID, and then of its SAs. */
+static int explain_calls(const struct command *command, const struct relayctl_options *options,
+                         int fd, const json_t *reply)
+{
+    const json_t *call;
+    bool first = true;
+    int rc = RELAYCTL_DONE;
+    size_t i;
+
+    json_array_foreach(json_object_get(reply, "calls"), i, call)
+    {
+        bool says = json_string_length(json_object_get(call, "text")) > 0;
+        json_t *sas = sas_of(call);
+
+        if (!options->value[OPTION_JSON]) {
+            if (says && !first)
+                printf("\n");
+            relayctl_show_explain(call, stdout);
+            first = first && !says;
+        }
+        rc = explain_sas(command, options, fd, sas, first);
+        first = false;
+        json_decref(sas);
+        if (rc != RELAYCTL_DONE)
+            break;
+    }
+    return rc;
+}
+
+/* Does the daemon say that it has no such call, or, an older one, that it wants an id? */
+static bool knows_no_call(const json_t *reply)
+{
+    const char *field = json_string_value(json_object_get(reply, "field"));
+
+    return json_is_false(json_object_get(reply, "ok")) && field &&
+           (strcmp(field, "call_id") == 0 || strcmp(field, "id") == 0);
+}
+
 static int explain_call(const struct command *command, const struct relayctl_options *options,
                         int fd, json_t *request)
 {
     const char *path = socket_path(options);
     char *line = NULL;
-    int rc = relayctl_ask_all(fd, path, request, &line);
+    int rc = relayctl_ask(fd, path, request, &line);
     json_t *reply = rc == RELAYCTL_DONE ? json_loads(line, JSON_REJECT_DUPLICATES, NULL) : NULL;
-    json_t *sas = json_object_get(reply, "sas");
 
-    if (rc == RELAYCTL_DONE && json_array_size(sas) == 0) {
-        relayctl_complain("no SA is of the call \"%s\"",
-                          json_string_value(json_object_get(request, "call_id")));
-        rc = RELAYCTL_REFUSED;
+    if (rc == RELAYCTL_DONE && knows_no_call(reply)) {
+        rc = explain_added(command, options, fd, request);
+    } else if (rc == RELAYCTL_DONE && !json_is_true(json_object_get(reply, "ok"))) {
+        rc = show(command, options, path, line);
     } else if (rc == RELAYCTL_DONE) {
-        rc = explain_sas(command, options, fd, sas);
+        if (options->value[OPTION_JSON])
+            printf("%s\n", line);
+        rc = explain_calls(command, options, fd, reply);
     }
     json_decref(reply);
     free(line);

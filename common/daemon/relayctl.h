@@ -1,7 +1,8 @@
 /*
  * relayctl: the operator's command for both daemons. relayctl.c reads the
  * command line, relayctl_call.c talks to the daemon, relayctl_sa.c checks what belongs to
- * "sa add" and "sa rekey" before anything is sent, relayctl_show.c prints for people.
+ * "sa add" and "sa rekey" before anything is sent, relayctl_show.c prints for people, and
+ * relayctl_calls.c has what belongs to "call".
  */
 #ifndef COMMON_DAEMON_RELAYCTL_H
 #define COMMON_DAEMON_RELAYCTL_H
@@ -19,10 +20,10 @@ enum relayctl_exit {
     RELAYCTL_TUNNEL_DOWN = 4, /* status only */
 };
 
-/* What an option belongs to. A command that takes options takes those of the lines above its own,
- * too. */
+/* What an option belongs to. A command that takes those of "sa add" takes those of a key, too. */
 enum relayctl_group {
     RELAYCTL_ALWAYS, /* every command */
+    RELAYCTL_CALL,   /* "call show" and "call end" */
     RELAYCTL_KEY,    /* "sa rekey" and "sa add" */
     RELAYCTL_SA,     /* "sa add" */
 };
@@ -33,6 +34,7 @@ enum relayctl_group {
     X(JSON, "json", 0, NULL, ALWAYS, "print the daemon's reply as it came")                        \
     X(HELP, "help", 'h', NULL, ALWAYS, "print this and exit")                                      \
     X(VERSION, "version", 'V', NULL, ALWAYS, "print the version and exit")                         \
+    X(TAG, "tag", 0, "TAG", CALL, "of a party, where several calls have this Call-ID")             \
     X(SIDE, "side", 0, "external|internal", SA, "where the sender is (required)")                  \
     X(TO_SIDE, "to-side", 0, "external|internal", SA, "where its packets go; else the other side") \
     X(SOURCE, "source", 0, "IP:PORT", SA, "where its RTP comes from, by its SDP")                  \
@@ -88,8 +90,12 @@ int relayctl_connect(const char *path);
  * fails. RELAYCTL_DONE, or complains and returns what to exit with.
  */
 int relayctl_ask(int fd, const char *path, const struct json_t *request, char **reply);
-/* The same for a list that comes in pages: *reply is as if it had come in one. Changes request. */
-int relayctl_ask_all(int fd, const char *path, struct json_t *request, char **reply);
+/*
+ * The same for a list that comes in pages, the member rows of each reply: *reply is as if it had
+ * come in one. Changes request.
+ */
+int relayctl_ask_all(int fd, const char *path, struct json_t *request, const char *rows,
+                     char **reply);
 
 /*
  * Each makes a request that the caller owns, or complains about the argument
@@ -99,8 +105,13 @@ int relayctl_ask_all(int fd, const char *path, struct json_t *request, char **re
 struct json_t *relayctl_sa_add(struct relayctl_options *options);
 struct json_t *relayctl_sa_rekey(struct relayctl_options *options, const char *id);
 struct json_t *relayctl_sa_with_id(const char *command, const char *id);
-/* call_or_id: digits are an id, and everything else a call id. */
+/* call_or_id: digits are an id, and everything else a Call-ID. */
 struct json_t *relayctl_explain(const char *call_or_id);
+/* For the SAs of a call that are no SIP proxy's, from what relayctl_explain() made. */
+struct json_t *relayctl_explain_sas(const struct json_t *explain);
+/* "call-show" or "call-end". */
+struct json_t *relayctl_call_about(const char *command, const struct relayctl_options *options,
+                                   const char *call_id);
 
 /* Each prints a reply for people. A member that is missing is shown as "-". */
 void relayctl_show_status(const struct json_t *reply, FILE *to);
@@ -111,6 +122,9 @@ void relayctl_show_sa_added(const struct json_t *reply, FILE *to);
 void relayctl_show_sa_rekeyed(const struct json_t *reply, FILE *to);
 void relayctl_show_sa_deleted(const struct json_t *reply, FILE *to);
 void relayctl_show_explain(const struct json_t *reply, FILE *to);
+void relayctl_show_call_list(const struct json_t *reply, FILE *to);
+void relayctl_show_calls(const struct json_t *reply, FILE *to);
+void relayctl_show_call_ended(const struct json_t *reply, FILE *to);
 void relayctl_show_reload(const struct json_t *reply, FILE *to);
 void relayctl_show_debug(const struct json_t *reply, FILE *to);
 /* True when a status reply names at least one tunnel and all are up. */

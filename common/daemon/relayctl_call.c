@@ -182,21 +182,22 @@ static json_int_t next_page(const json_t *page)
 }
 
 /* Appends the rows of a page, and takes over where the next one begins. */
-static int join(json_t *all, const json_t *page)
+static int join(json_t *all, const json_t *page, const char *name)
 {
-    json_t *rows = json_object_get(page, "sas");
+    json_t *rows = json_object_get(page, name);
     json_int_t next = next_page(page);
 
     /* The number falls: a daemon that breaks this would keep us for ever. */
     if (!json_is_array(rows) || next < 0 || next >= next_page(all))
         return ERR_PROTOCOL;
-    if (json_array_extend(json_object_get(all, "sas"), rows) < 0)
+    if (json_array_extend(json_object_get(all, name), rows) < 0)
         return ERR_NOMEM;
     return json_object_set_new(all, "next", json_integer(next));
 }
 
 /* Asks for the pages behind those in all. RELAYCTL_REFUSED: *line is the daemon's refusal. */
-static int ask_pages(int fd, const char *path, json_t *request, json_t *all, char **line)
+static int ask_pages(int fd, const char *path, json_t *request, json_t *all, const char *rows,
+                     char **line)
 {
     int rc = RELAYCTL_DONE;
 
@@ -211,7 +212,7 @@ static int ask_pages(int fd, const char *path, json_t *request, json_t *all, cha
             page = json_loads(*line, JSON_REJECT_DUPLICATES, NULL);
         if (rc == RELAYCTL_DONE && json_is_false(json_object_get(page, "ok"))) {
             rc = RELAYCTL_REFUSED;
-        } else if (rc == RELAYCTL_DONE && join(all, page) < 0) {
+        } else if (rc == RELAYCTL_DONE && join(all, page, rows) < 0) {
             relayctl_complain("%s: a page of the list does not follow the one before", path);
             rc = RELAYCTL_NO_DAEMON;
         }
@@ -231,14 +232,14 @@ static int as_one_line(json_t *all, char **line)
     return RELAYCTL_NO_DAEMON;
 }
 
-int relayctl_ask_all(int fd, const char *path, json_t *request, char **reply)
+int relayctl_ask_all(int fd, const char *path, json_t *request, const char *rows, char **reply)
 {
     int rc = relayctl_ask(fd, path, request, reply);
     json_t *all = rc == RELAYCTL_DONE ? json_loads(*reply, JSON_REJECT_DUPLICATES, NULL) : NULL;
 
     /* A daemon that knows no pages says no "next", and what is no list is shown as it came. */
-    if (json_is_array(json_object_get(all, "sas")) && json_object_get(all, "next")) {
-        rc = ask_pages(fd, path, request, all, reply);
+    if (json_is_array(json_object_get(all, rows)) && json_object_get(all, "next")) {
+        rc = ask_pages(fd, path, request, all, rows, reply);
         if (rc == RELAYCTL_DONE)
             rc = as_one_line(all, reply);
         else if (rc == RELAYCTL_REFUSED)

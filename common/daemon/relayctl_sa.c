@@ -566,10 +566,19 @@ struct json_t *relayctl_explain(const char *call_or_id)
 
     if (length > 0 && strspn(call_or_id, "0123456789") == length)
         return relayctl_sa_with_id("explain", call_or_id);
-    if (length > 0 && length < CALL_ID_SIZE)
-        return json_pack("{s:s, s:s}", "command", "sa-list", "call_id", call_or_id);
-    relayctl_complain("explain: a call id has 1 to %d octets", CALL_ID_SIZE - 1);
-    return NULL;
+    return relayctl_call_about("explain", NULL, call_or_id);
+}
+
+/* For display SAs keep the beginning of it, and '?' for what is not printable. */
+struct json_t *relayctl_explain_sas(const struct json_t *explain)
+{
+    const char *call_id = json_string_value(json_object_get(explain, "call_id"));
+    char text[CALL_ID_SIZE];
+
+    snprintf(text, sizeof(text), "%s", call_id ? call_id : "");
+    for (char *c = text; *c; c++)
+        *c = *c < 0x20 || *c > 0x7e ? '?' : *c;
+    return json_pack("{s:s, s:s}", "command", "sa-list", "call_id", text);
 }
 
 struct json_t *relayctl_sa_add(struct relayctl_options *options)

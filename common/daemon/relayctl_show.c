@@ -10,217 +10,7 @@
 
 #include "common/base/verdict.h"
 #include "common/daemon/relayctl.h"
-
-enum { COLUMNS_MAX = 16, CELL_SIZE = 320, GAP = 2 };
-
-/* ---------------------------------------------------------------- tables */
-
-struct column {
-    const char *head;
-    bool right; /* numbers stand to the right */
-};
-
-/* Rows are kept until all are known: only then are the widths. */
-struct table {
-    const struct column *columns; /* ended by head NULL */
-    size_t width, count, size;    /* columns; cells used; cells there is room for */
-    char **cells;
-};
-
-static struct table table_of(const struct column *columns)
-{
-    struct table table = {.columns = columns};
-
-    while (columns[table.width].head)
-        table.width++;
-    return table;
-}
-
-/* Columns of a terminal: octets that do not continue a UTF-8 character. */
-static size_t text_width(const char *text)
-{
-    size_t n = 0;
-
-    for (; *text; text++)
-        n += ((unsigned char)*text & 0xc0) != 0x80;
-    return n;
-}
-
-static void *or_die(void *memory)
-{
-    if (memory)
-        return memory;
-    relayctl_complain("out of memory");
-    exit(RELAYCTL_NO_DAEMON);
-}
-
-static void add(struct table *table, const char *text)
-{
-    char *cell;
-
-    if (table->count == table->size) {
-        table->size = table->size ? 2 * table->size : 64;
-        table->cells = or_die(realloc(table->cells, table->size * sizeof(char *)));
-    }
-    cell = or_die(strdup(text[0] ? text : "-"));
-    relayctl_clean(cell);
-    table->cells[table->count++] = cell;
-}
-
-static void print_cell(FILE *to, const struct column *column, const char *text, size_t width,
-                       bool last)
-{
-    int blanks = (int)(width - text_width(text));
-
-    if (column->right)
-        fprintf(to, "%*s%s", blanks, "", text);
-    else
-        fprintf(to, "%s%*s", text, last ? 0 : blanks, "");
-    if (last)
-        fputc('\n', to);
-    else
-        fprintf(to, "%*s", GAP, "");
-}
-
-static void measure(const struct table *table, size_t *widths)
-{
-    for (size_t i = 0; i < table->width; i++)
-        widths[i] = strlen(table->columns[i].head);
-    for (size_t i = 0; i < table->count; i++) {
-        size_t width = text_width(table->cells[i]);
-
-        if (width > widths[i % table->width])
-            widths[i % table->width] = width;
-    }
-}
-
-/* Frees the cells too. */
-static void table_print(struct table *table, FILE *to)
-{
-    size_t widths[COLUMNS_MAX];
-
-    measure(table, widths);
-    for (size_t i = 0; i < table->width; i++)
-        print_cell(to, &table->columns[i], table->columns[i].head, widths[i],
-                   i + 1 == table->width);
-    for (size_t i = 0; i < table->count; i++) {
-        size_t column = i % table->width;
-
-        print_cell(to, &table->columns[column], table->cells[i], widths[column],
-                   column + 1 == table->width);
-        free(table->cells[i]);
-    }
-    free(table->cells);
-}
-
-/* ---------------------------------------------------------------- values */
-
-/* A number that no int64_t holds is as good as the greatest. */
-static int64_t whole(const json_t *value)
-{
-    double real = json_real_value(value);
-
-    if (!json_is_real(value))
-        return json_integer_value(value);
-    return real < 9e18 && real > -9e18 ? (int64_t)real : INT64_MAX;
-}
-
-static int64_t number_of(const json_t *object, const char *name)
-{
-    return json_integer_value(json_object_get(object, name));
-}
-
-/* A short text for any value but an object, "-" for null and for what is missing. */
-static const char *text_of(const json_t *value, char *out, size_t size)
-{
-    switch (value ? json_typeof(value) : JSON_NULL) {
-    case JSON_STRING:
-        snprintf(out, size, "%s", json_string_length(value) ? json_string_value(value) : "-");
-        break;
-    case JSON_INTEGER:
-        snprintf(out, size, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
-        break;
-    case JSON_REAL:
-        snprintf(out, size, "%.1f", json_real_value(value));
-        break;
-    case JSON_TRUE:
-    case JSON_FALSE:
-        snprintf(out, size, "%s", json_is_true(value) ? "yes" : "no");
-        break;
-    default:
-        snprintf(out, size, "-");
-    }
-    relayctl_clean(out);
-    return out;
-}
-
-/* Two units are enough to see how long. */
-static const char *duration_text(int64_t seconds, char *out, size_t size)
-{
-    long long s = seconds;
-
-    if (s < 60)
-        snprintf(out, size, "%lld s", s);
-    else if (s < 3600)
-        snprintf(out, size, "%lld min %lld s", s / 60, s % 60);
-    else if (s < 86400)
-        snprintf(out, size, "%lld h %lld min", s / 3600, s / 60 % 60);
-    else
-        snprintf(out, size, "%lld d %lld h", s / 86400, s / 3600 % 24);
-    return out;
-}
-
-static const char *octets_text(int64_t octets, char *out, size_t size)
-{
-    static const char *const units[] = {"kB", "MB", "GB", "TB", "PB", "EB"};
-    double value = (double)octets / 1000;
-    size_t unit = 0;
-
-    if (octets < 1000) {
-        snprintf(out, size, "%lld B", (long long)octets);
-        return out;
-    }
-    for (; value >= 999.95 && unit + 1 < sizeof(units) / sizeof(units[0]); unit++)
-        value /= 1000;
-    snprintf(out, size, "%.1f %s", value, units[unit]);
-    return out;
-}
-
-static void add_member(struct table *table, const json_t *object, const char *name)
-{
-    char text[CELL_SIZE];
-
-    add(table, text_of(json_object_get(object, name), text, sizeof(text)));
-}
-
-static void add_with(struct table *table, const json_t *value,
-                     const char *(*text_for)(int64_t, char *, size_t))
-{
-    char text[CELL_SIZE];
-
-    add(table, json_is_number(value) ? text_for(whole(value), text, sizeof(text)) : "-");
-}
-
-static void add_duration(struct table *table, const json_t *object, const char *name)
-{
-    add_with(table, json_object_get(object, name), duration_text);
-}
-
-static void add_octets(struct table *table, const json_t *object, const char *name)
-{
-    add_with(table, json_object_get(object, name), octets_text);
-}
-
-static const char *hex_text(int64_t number, char *out, size_t size)
-{
-    snprintf(out, size, "0x%08" PRIx64, (uint64_t)number);
-    return out;
-}
-
-static void add_hex(struct table *table, const json_t *object, const char *name)
-{
-    add_with(table, json_object_get(object, name), hex_text);
-}
+#include "common/daemon/relayctl_table.h"
 
 /* "0x00000001,0x00000002" */
 static const char *ssrcs_text(const json_t *array, char *out, size_t size)
@@ -246,26 +36,26 @@ static const char *rtt_text(const json_t *value, char *out, size_t size)
 
 /* ---------------------------------------------------------------- status */
 
-static void add_tunnel(struct table *table, const json_t *tunnel)
+static void add_tunnel(struct relayctl_table *table, const json_t *tunnel)
 {
-    char text[CELL_SIZE];
+    char text[RELAYCTL_CELL_SIZE];
 
-    add_member(table, tunnel, "name");
-    add_member(table, tunnel, "peer");
-    add_member(table, tunnel, "state");
-    add_duration(table, tunnel, "since");
-    add(table, rtt_text(json_object_get(tunnel, "rtt_ms"), text, sizeof(text)));
-    add_member(table, tunnel, "sync");
-    add_member(table, tunnel, "sas");
-    add_member(table, tunnel, "queued");
-    add_member(table, tunnel, "late");
-    add_member(table, tunnel, "frames_in");
-    add_octets(table, tunnel, "octets_in");
-    add_member(table, tunnel, "frames_out");
-    add_octets(table, tunnel, "octets_out");
-    add_member(table, tunnel, "connects");
-    add_member(table, tunnel, "congestion");
-    add_member(table, tunnel, "srtp_engine");
+    relayctl_add_member(table, tunnel, "name");
+    relayctl_add_member(table, tunnel, "peer");
+    relayctl_add_member(table, tunnel, "state");
+    relayctl_add_duration(table, tunnel, "since");
+    relayctl_add(table, rtt_text(json_object_get(tunnel, "rtt_ms"), text, sizeof(text)));
+    relayctl_add_member(table, tunnel, "sync");
+    relayctl_add_member(table, tunnel, "sas");
+    relayctl_add_member(table, tunnel, "queued");
+    relayctl_add_member(table, tunnel, "late");
+    relayctl_add_member(table, tunnel, "frames_in");
+    relayctl_add_octets(table, tunnel, "octets_in");
+    relayctl_add_member(table, tunnel, "frames_out");
+    relayctl_add_octets(table, tunnel, "octets_out");
+    relayctl_add_member(table, tunnel, "connects");
+    relayctl_add_member(table, tunnel, "congestion");
+    relayctl_add_member(table, tunnel, "srtp_engine");
 }
 
 static void show_last_errors(const json_t *tunnels, FILE *to)
@@ -275,26 +65,26 @@ static void show_last_errors(const json_t *tunnels, FILE *to)
 
     json_array_foreach(tunnels, i, tunnel)
     {
-        char name[CELL_SIZE], error[2 * CELL_SIZE];
+        char name[RELAYCTL_CELL_SIZE], error[2 * RELAYCTL_CELL_SIZE];
         const json_t *text = json_object_get(tunnel, "last_error");
 
         if (!json_is_string(text))
             continue;
-        text_of(json_object_get(tunnel, "name"), name, sizeof(name));
-        fprintf(to, "last error of %s: %s\n", name, text_of(text, error, sizeof(error)));
+        relayctl_text_of(json_object_get(tunnel, "name"), name, sizeof(name));
+        fprintf(to, "last error of %s: %s\n", name, relayctl_text_of(text, error, sizeof(error)));
     }
 }
 
 static void show_tunnels(const json_t *tunnels, FILE *to)
 {
-    static const struct column columns[] = {
+    static const struct relayctl_column columns[] = {
         {"TUNNEL", false},    {"PEER", false},     {"STATE", false},      {"FOR", true},
         {"RTT", true},        {"SYNC", false},     {"SAS", true},         {"QUEUED", true},
         {"LATE", true},       {"FRAMES IN", true}, {"OCTETS IN", true},   {"FRAMES OUT", true},
         {"OCTETS OUT", true}, {"CONNECTS", true},  {"CONGESTION", false}, {"ENGINE", false},
         {NULL, false},
     };
-    struct table table = table_of(columns);
+    struct relayctl_table table = relayctl_table_of(columns);
     const json_t *tunnel;
     size_t i;
 
@@ -304,7 +94,7 @@ static void show_tunnels(const json_t *tunnels, FILE *to)
     }
     fprintf(to, "\n");
     json_array_foreach(tunnels, i, tunnel) add_tunnel(&table, tunnel);
-    table_print(&table, to);
+    relayctl_table_print(&table, to);
     show_last_errors(tunnels, to);
 }
 
@@ -312,43 +102,43 @@ static void show_tunnels(const json_t *tunnels, FILE *to)
 static void show_engine(const json_t *reply, FILE *to)
 {
     const json_t *keys = json_object_get(reply, "dmz_keys");
-    char engine[CELL_SIZE], text[CELL_SIZE];
+    char engine[RELAYCTL_CELL_SIZE], text[RELAYCTL_CELL_SIZE];
 
     fprintf(to, "srtp engine: %s",
-            text_of(json_object_get(reply, "srtp_engine"), engine, sizeof(engine)));
+            relayctl_text_of(json_object_get(reply, "srtp_engine"), engine, sizeof(engine)));
     if (keys)
-        fprintf(to, ", keys for dmz-relays: %s", text_of(keys, text, sizeof(text)));
+        fprintf(to, ", keys for dmz-relays: %s", relayctl_text_of(keys, text, sizeof(text)));
     fputc('\n', to);
 }
 
 /* One of a listener's two sockets. */
-static void add_socket(struct table *table, const json_t *listener, const char *kind)
+static void add_socket(struct relayctl_table *table, const json_t *listener, const char *kind)
 {
     const json_t *counts = json_object_get(listener, kind);
-    char name[CELL_SIZE], text[CELL_SIZE + 8], port[16];
+    char name[RELAYCTL_CELL_SIZE], text[RELAYCTL_CELL_SIZE + 8], port[16];
 
-    text_of(json_object_get(listener, "name"), name, sizeof(name));
+    relayctl_text_of(json_object_get(listener, "name"), name, sizeof(name));
     snprintf(text, sizeof(text), "%s %s", name, kind);
     snprintf(port, sizeof(port), "%s_port", kind);
-    add(table, text);
-    add_member(table, listener, "address");
-    add_member(table, listener, "advertise");
-    add_member(table, listener, port);
-    add_member(table, counts, "received");
-    add_member(table, counts, "accepted");
-    add_member(table, counts, "dropped");
-    add_member(table, counts, "sent");
-    add_member(table, counts, "overflow");
+    relayctl_add(table, text);
+    relayctl_add_member(table, listener, "address");
+    relayctl_add_member(table, listener, "advertise");
+    relayctl_add_member(table, listener, port);
+    relayctl_add_member(table, counts, "received");
+    relayctl_add_member(table, counts, "accepted");
+    relayctl_add_member(table, counts, "dropped");
+    relayctl_add_member(table, counts, "sent");
+    relayctl_add_member(table, counts, "overflow");
 }
 
 static void show_listeners(const json_t *listeners, FILE *to)
 {
-    static const struct column columns[] = {
+    static const struct relayctl_column columns[] = {
         {"LISTENER", false}, {"ADDRESS", false}, {"ADVERTISE", false}, {"PORT", true},
         {"RECEIVED", true},  {"ACCEPTED", true}, {"DROPPED", true},    {"SENT", true},
         {"OVERFLOW", true},  {NULL, false},
     };
-    struct table table = table_of(columns);
+    struct relayctl_table table = relayctl_table_of(columns);
     const json_t *listener;
     size_t i;
 
@@ -358,16 +148,16 @@ static void show_listeners(const json_t *listeners, FILE *to)
         add_socket(&table, listener, "rtp");
         add_socket(&table, listener, "rtcp");
     }
-    table_print(&table, to);
+    relayctl_table_print(&table, to);
 }
 
 /* Most relays have none: then nothing is said. */
 static void show_peers(const json_t *peers, FILE *to)
 {
-    static const struct column columns[] = {
+    static const struct relayctl_column columns[] = {
         {"PEER", false}, {"ADDRESS", false}, {"RTP PORT", true}, {"RTCP PORT", true}, {NULL, false},
     };
-    struct table table = table_of(columns);
+    struct relayctl_table table = relayctl_table_of(columns);
     const json_t *peer;
     size_t i;
 
@@ -376,24 +166,24 @@ static void show_peers(const json_t *peers, FILE *to)
     fprintf(to, "\n");
     json_array_foreach(peers, i, peer)
     {
-        add_member(&table, peer, "name");
-        add_member(&table, peer, "address");
-        add_member(&table, peer, "rtp_port");
-        add_member(&table, peer, "rtcp_port");
+        relayctl_add_member(&table, peer, "name");
+        relayctl_add_member(&table, peer, "address");
+        relayctl_add_member(&table, peer, "rtp_port");
+        relayctl_add_member(&table, peer, "rtcp_port");
     }
-    table_print(&table, to);
+    relayctl_table_print(&table, to);
 }
 
 /* Most relays have none: then nothing is said. */
 static void show_forwards(const json_t *forwards, FILE *to)
 {
-    static const struct column columns[] = {
+    static const struct relayctl_column columns[] = {
         {"FORWARD", false},  {"KIND", false},   {"ADDRESS", false}, {"STREAMS", true},
         {"HALF-OPEN", true}, {"AT MOST", true}, {NULL, false},
     };
     static const char *const members[] = {"name",    "kind",      "address",
                                           "streams", "half_open", "max_streams"};
-    struct table table = table_of(columns);
+    struct relayctl_table table = relayctl_table_of(columns);
     const json_t *forward;
     size_t i;
 
@@ -403,9 +193,9 @@ static void show_forwards(const json_t *forwards, FILE *to)
     json_array_foreach(forwards, i, forward)
     {
         for (size_t k = 0; k < sizeof(members) / sizeof(members[0]); k++)
-            add_member(&table, forward, members[k]);
+            relayctl_add_member(&table, forward, members[k]);
     }
-    table_print(&table, to);
+    relayctl_table_print(&table, to);
 }
 
 /* Keys of calls have memory of their own, which is locked as far as the limit allows it. */
@@ -427,30 +217,48 @@ static void show_memory(const json_t *reply, FILE *to)
 static void show_coalesce(const json_t *coalesce, FILE *to)
 {
     const json_t *setting = json_object_get(coalesce, "setting");
-    char text[CELL_SIZE];
+    char text[RELAYCTL_CELL_SIZE];
 
     if (!coalesce)
         return;
-    fprintf(to,
-            "coalesce: %s%s, now %" PRId64 " us (%" PRId64 " packets/s in %" PRId64 " turns/s)\n",
-            text_of(setting, text, sizeof(text)), json_is_integer(setting) ? " us" : "",
-            number_of(coalesce, "interval_us"), number_of(coalesce, "packets_per_s"),
-            number_of(coalesce, "turns_per_s"));
+    fprintf(
+        to, "coalesce: %s%s, now %" PRId64 " us (%" PRId64 " packets/s in %" PRId64 " turns/s)\n",
+        relayctl_text_of(setting, text, sizeof(text)), json_is_integer(setting) ? " us" : "",
+        relayctl_number_of(coalesce, "interval_us"), relayctl_number_of(coalesce, "packets_per_s"),
+        relayctl_number_of(coalesce, "turns_per_s"));
+}
+
+/* At the inner-relay. */
+static void show_call_count(const json_t *reply, FILE *to)
+{
+    int64_t offered = relayctl_number_of(reply, "calls_offered");
+    char calls[RELAYCTL_CELL_SIZE], max[RELAYCTL_CELL_SIZE];
+
+    if (!json_object_get(reply, "calls"))
+        return;
+    fprintf(to, "calls: %s of at most %s",
+            relayctl_text_of(json_object_get(reply, "calls"), calls, sizeof(calls)),
+            relayctl_text_of(json_object_get(reply, "max_calls"), max, sizeof(max)));
+    if (offered != 0)
+        fprintf(to, ", %" PRId64 " of them without an answer yet", offered);
+    fputc('\n', to);
 }
 
 void relayctl_show_status(const struct json_t *reply, FILE *to)
 {
-    char daemon[CELL_SIZE], version[CELL_SIZE], pid[CELL_SIZE], uptime[CELL_SIZE];
-    char sas[CELL_SIZE], max[CELL_SIZE];
+    char daemon[RELAYCTL_CELL_SIZE], version[RELAYCTL_CELL_SIZE], pid[RELAYCTL_CELL_SIZE],
+        uptime[RELAYCTL_CELL_SIZE];
+    char sas[RELAYCTL_CELL_SIZE], max[RELAYCTL_CELL_SIZE];
 
     fprintf(to, "%s %s, process %s, up %s\n",
-            text_of(json_object_get(reply, "daemon"), daemon, sizeof(daemon)),
-            text_of(json_object_get(reply, "version"), version, sizeof(version)),
-            text_of(json_object_get(reply, "pid"), pid, sizeof(pid)),
-            duration_text(number_of(reply, "uptime"), uptime, sizeof(uptime)));
+            relayctl_text_of(json_object_get(reply, "daemon"), daemon, sizeof(daemon)),
+            relayctl_text_of(json_object_get(reply, "version"), version, sizeof(version)),
+            relayctl_text_of(json_object_get(reply, "pid"), pid, sizeof(pid)),
+            relayctl_duration_text(relayctl_number_of(reply, "uptime"), uptime, sizeof(uptime)));
     fprintf(to, "security associations: %s of at most %s\n",
-            text_of(json_object_get(reply, "sas"), sas, sizeof(sas)),
-            text_of(json_object_get(reply, "max_sas"), max, sizeof(max)));
+            relayctl_text_of(json_object_get(reply, "sas"), sas, sizeof(sas)),
+            relayctl_text_of(json_object_get(reply, "max_sas"), max, sizeof(max)));
+    show_call_count(reply, to);
     show_engine(reply, to);
     show_memory(reply, to);
     show_coalesce(json_object_get(reply, "coalesce"), to);
@@ -517,10 +325,11 @@ static int64_t show_verdicts(const json_t *verdicts, FILE *to)
 /* Every packet that was received has one verdict or waits: if not, packets went missing. */
 static void show_place(const json_t *place, FILE *to)
 {
-    int64_t received = number_of(place, "received"), queued = number_of(place, "queued"), sum;
-    char name[CELL_SIZE], text[64] = "as received";
+    int64_t received = relayctl_number_of(place, "received"),
+            queued = relayctl_number_of(place, "queued"), sum;
+    char name[RELAYCTL_CELL_SIZE], text[64] = "as received";
 
-    fprintf(to, "%s\n", text_of(json_object_get(place, "place"), name, sizeof(name)));
+    fprintf(to, "%s\n", relayctl_text_of(json_object_get(place, "place"), name, sizeof(name)));
     show_count(to, "received", received, "");
     sum = show_verdicts(json_object_get(place, "verdicts"), to);
     sum = (int64_t)((uint64_t)sum + (uint64_t)queued);
@@ -538,7 +347,7 @@ static void show_counters(json_t *counters, FILE *to)
 
     json_object_foreach(counters, name, value)
     {
-        char clean[CELL_SIZE];
+        char clean[RELAYCTL_CELL_SIZE];
 
         snprintf(clean, sizeof(clean), "%s", name);
         relayctl_clean(clean);
@@ -548,9 +357,10 @@ static void show_counters(json_t *counters, FILE *to)
 
 static void show_forward_counters(const json_t *forward, FILE *to)
 {
-    char name[CELL_SIZE];
+    char name[RELAYCTL_CELL_SIZE];
 
-    fprintf(to, "forward %s\n", text_of(json_object_get(forward, "name"), name, sizeof(name)));
+    fprintf(to, "forward %s\n",
+            relayctl_text_of(json_object_get(forward, "name"), name, sizeof(name)));
     show_counters(json_object_get(forward, "counters"), to);
 }
 
@@ -575,14 +385,14 @@ void relayctl_show_stats(const struct json_t *reply, FILE *to)
 static const char *source_text(const json_t *sa, char *out, size_t size)
 {
     const json_t *bound = json_object_get(sa, "bound"), *source = json_object_get(sa, "source");
-    char text[CELL_SIZE];
+    char text[RELAYCTL_CELL_SIZE];
 
     if (json_is_string(bound) || !json_is_false(json_object_get(sa, "source_bound")))
-        return text_of(json_is_string(bound) ? bound : source, out, size);
+        return relayctl_text_of(json_is_string(bound) ? bound : source, out, size);
     if (!json_is_string(source))
         source = json_object_get(sa, "hint");
     snprintf(out, size, "%s (not bound)",
-             json_is_string(source) ? text_of(source, text, sizeof(text)) : "any");
+             json_is_string(source) ? relayctl_text_of(source, text, sizeof(text)) : "any");
     return out;
 }
 
@@ -591,30 +401,30 @@ static const char *destination_text(const json_t *sa, char *out, size_t size)
     const json_t *destination = json_object_get(sa, "destination");
 
     if (json_is_string(destination) || !json_is_true(json_object_get(sa, "destination_learned")))
-        return text_of(destination, out, size);
+        return relayctl_text_of(destination, out, size);
     snprintf(out, size, "learned");
     return out;
 }
 
-static void add_sa(struct table *table, const json_t *sa)
+static void add_sa(struct relayctl_table *table, const json_t *sa)
 {
-    char text[CELL_SIZE];
+    char text[RELAYCTL_CELL_SIZE];
     const char *home = json_object_get(sa, "site") ? "site" : "dmz";
 
-    add_member(table, sa, "id");
-    add_member(table, sa, "side");
-    add_member(table, sa, home);
-    add(table, source_text(sa, text, sizeof(text)));
-    add(table, destination_text(sa, text, sizeof(text)));
-    add(table, ssrcs_text(json_object_get(sa, "ssrc"), text, sizeof(text)));
-    add_hex(table, sa, "label");
-    add_member(table, sa, "suite");
-    add_member(table, sa, "packets");
-    add_octets(table, sa, "octets");
-    add_member(table, sa, "dropped");
-    add_duration(table, sa, "last_packet");
-    add_member(table, sa, "state");
-    add_member(table, sa, "call_id");
+    relayctl_add_member(table, sa, "id");
+    relayctl_add_member(table, sa, "side");
+    relayctl_add_member(table, sa, home);
+    relayctl_add(table, source_text(sa, text, sizeof(text)));
+    relayctl_add(table, destination_text(sa, text, sizeof(text)));
+    relayctl_add(table, ssrcs_text(json_object_get(sa, "ssrc"), text, sizeof(text)));
+    relayctl_add_hex(table, sa, "label");
+    relayctl_add_member(table, sa, "suite");
+    relayctl_add_member(table, sa, "packets");
+    relayctl_add_octets(table, sa, "octets");
+    relayctl_add_member(table, sa, "dropped");
+    relayctl_add_duration(table, sa, "last_packet");
+    relayctl_add_member(table, sa, "state");
+    relayctl_add_member(table, sa, "call_id");
 }
 
 static int compare_ids(const void *a, const void *b)
@@ -626,7 +436,7 @@ static int compare_ids(const void *a, const void *b)
 }
 
 /* The daemon gives them in the order of its table, which means nothing to a reader. */
-static void add_sorted(struct table *table, const json_t *list)
+static void add_sorted(struct relayctl_table *table, const json_t *list)
 {
     size_t count = json_array_size(list), i;
     json_t **sas = calloc(count, sizeof(*sas)), *sa;
@@ -647,21 +457,21 @@ static void add_sorted(struct table *table, const json_t *list)
 
 void relayctl_show_sa_list(const struct json_t *reply, FILE *to)
 {
-    static const struct column columns[] = {
+    static const struct relayctl_column columns[] = {
         {"ID", true},           {"SIDE", false},  {"PAIR", false},   {"SOURCE", false},
         {"DESTINATION", false}, {"SSRC", false},  {"LABEL", false},  {"SUITE", false},
         {"PACKETS", true},      {"OCTETS", true}, {"DROPPED", true}, {"LAST", true},
         {"STATE", false},       {"CALL", false},  {NULL, false},
     };
     const json_t *list = json_object_get(reply, "sas");
-    struct table table = table_of(columns);
+    struct relayctl_table table = relayctl_table_of(columns);
 
     if (json_array_size(list) == 0) {
         fprintf(to, "no security associations\n");
         return;
     }
     add_sorted(&table, list);
-    table_print(&table, to);
+    relayctl_table_print(&table, to);
 }
 
 enum field_kind {
@@ -747,13 +557,13 @@ static const char *date_text(const json_t *value, char *out, size_t size)
 
     if (!json_is_integer(value) || !gmtime_r(&seconds, &tm) ||
         strftime(out, size, "%Y-%m-%d %H:%M:%S UTC", &tm) == 0)
-        return text_of(value, out, size);
+        return relayctl_text_of(value, out, size);
     return out;
 }
 
 static const char *field_text(const json_t *value, enum field_kind kind, char *out, size_t size)
 {
-    int64_t number = whole(value);
+    int64_t number = relayctl_whole(value);
 
     if (kind == FIELD_LEARNED)
         return "learned";
@@ -761,20 +571,21 @@ static const char *field_text(const json_t *value, enum field_kind kind, char *o
         return ssrcs_text(value, out, size);
     if (kind == FIELD_DATE)
         return date_text(value, out, size);
+    if (kind == FIELD_TIMEOUT && json_is_null(value))
+        return "by its call";
     if (!json_is_number(value))
-        return text_of(value, out, size);
+        return relayctl_text_of(value, out, size);
     if (kind == FIELD_HEX)
-        return hex_text(number, out, size);
+        return relayctl_hex_text(number, out, size);
     if (kind == FIELD_OCTETS)
-        return octets_text(number, out, size);
-    /* Of SAs of SIP calls: calls.h. */
-    if (kind == FIELD_TIMEOUT && number == UINT32_MAX)
-        return "its call's";
+        return relayctl_octets_text(number, out, size);
+    if (kind == FIELD_TIMEOUT && number == UINT32_MAX) /* of an older daemon */
+        return "by its call";
     if (kind == FIELD_AGO || kind == FIELD_LEFT || (kind == FIELD_TIMEOUT && number != 0))
-        return duration_text(number, out, size);
+        return relayctl_duration_text(number, out, size);
     if (kind == FIELD_TIMEOUT)
         return "never";
-    text_of(value, out, size);
+    relayctl_text_of(value, out, size);
     if (kind == FIELD_RATE)
         snprintf(out + strlen(out), size - strlen(out), " kbit/s");
     return out;
@@ -798,7 +609,7 @@ static void show_fields(const struct field *list, const json_t *sa, FILE *to)
 {
     for (; list->name; list++) {
         const json_t *value = json_object_get(sa, list->name);
-        char text[CELL_SIZE];
+        char text[RELAYCTL_CELL_SIZE];
 
         if (value && !is_left_out(value, list->kind))
             fprintf(to, "%-18s %s%s\n", list->title,
@@ -810,14 +621,14 @@ static void show_fields(const struct field *list, const json_t *sa, FILE *to)
 /* "auth-fail, from 192.0.2.7:4000, 3 s ago", "unreachable, to 10.0.0.7:4000, 3 s ago" */
 static void show_stray(const json_t *stray, FILE *to)
 {
-    char verdict[CELL_SIZE], from[CELL_SIZE], age[CELL_SIZE];
+    char verdict[RELAYCTL_CELL_SIZE], from[RELAYCTL_CELL_SIZE], age[RELAYCTL_CELL_SIZE];
     bool sent; /* it was on its way out */
 
     if (!json_is_object(stray))
         return;
-    text_of(json_object_get(stray, "verdict"), verdict, sizeof(verdict));
-    text_of(json_object_get(stray, "from"), from, sizeof(from));
-    duration_text(whole(json_object_get(stray, "age")), age, sizeof(age));
+    relayctl_text_of(json_object_get(stray, "verdict"), verdict, sizeof(verdict));
+    relayctl_text_of(json_object_get(stray, "from"), from, sizeof(from));
+    relayctl_duration_text(relayctl_whole(json_object_get(stray, "age")), age, sizeof(age));
     sent = strcmp(verdict, verdict_name(VERDICT_UNREACHABLE)) == 0 ||
            strcmp(verdict, verdict_name(VERDICT_SOCKET_FULL)) == 0;
     fprintf(to, "%-18s %s, %s %s, %s ago\n", "last dropped", verdict, sent ? "to" : "from",
@@ -826,11 +637,11 @@ static void show_stray(const json_t *stray, FILE *to)
 
 static void show_streams(const json_t *streams, FILE *to)
 {
-    static const struct column columns[] = {
+    static const struct relayctl_column columns[] = {
         {"SSRC", false}, {"ORIGIN", false}, {"ROC", true},      {"HIGHEST", true},
         {"LOST", true},  {"JITTER", true},  {"RECEIVED", true}, {NULL, false},
     };
-    struct table table = table_of(columns);
+    struct relayctl_table table = relayctl_table_of(columns);
     const json_t *stream;
     size_t i;
 
@@ -838,16 +649,16 @@ static void show_streams(const json_t *streams, FILE *to)
         return;
     json_array_foreach(streams, i, stream)
     {
-        add_hex(&table, stream, "ssrc");
-        add_member(&table, stream, "origin");
-        add_member(&table, stream, "roc");
-        add_member(&table, stream, "highest");
-        add_member(&table, stream, "lost");
-        add_member(&table, stream, "jitter");
-        add_member(&table, stream, "received");
+        relayctl_add_hex(&table, stream, "ssrc");
+        relayctl_add_member(&table, stream, "origin");
+        relayctl_add_member(&table, stream, "roc");
+        relayctl_add_member(&table, stream, "highest");
+        relayctl_add_member(&table, stream, "lost");
+        relayctl_add_member(&table, stream, "jitter");
+        relayctl_add_member(&table, stream, "received");
     }
     fprintf(to, "\n");
-    table_print(&table, to);
+    relayctl_table_print(&table, to);
 }
 
 /* One end of a stream. */
@@ -880,38 +691,48 @@ void relayctl_show_sa(const struct json_t *reply, FILE *to)
 
 void relayctl_show_sa_added(const struct json_t *reply, FILE *to)
 {
-    char id[CELL_SIZE], label[CELL_SIZE], rtp[CELL_SIZE], rtcp[CELL_SIZE];
+    char id[RELAYCTL_CELL_SIZE], label[RELAYCTL_CELL_SIZE], rtp[RELAYCTL_CELL_SIZE],
+        rtcp[RELAYCTL_CELL_SIZE];
     const json_t *assigned = json_object_get(reply, "ssrc");
 
-    fprintf(to, "SA %s added, label %s\n", text_of(json_object_get(reply, "id"), id, sizeof(id)),
-            hex_text(number_of(reply, "label"), label, sizeof(label)));
+    fprintf(to, "SA %s added, label %s\n",
+            relayctl_text_of(json_object_get(reply, "id"), id, sizeof(id)),
+            relayctl_hex_text(relayctl_number_of(reply, "label"), label, sizeof(label)));
     if (json_is_integer(assigned))
         fprintf(to, "the sender must use SSRC %" JSON_INTEGER_FORMAT " (%s)\n",
-                json_integer_value(assigned), hex_text(whole(assigned), label, sizeof(label)));
+                json_integer_value(assigned),
+                relayctl_hex_text(relayctl_whole(assigned), label, sizeof(label)));
     if (!json_is_string(json_object_get(reply, "send_to"))) {
         fprintf(to, "where the sender must send to is not known yet: the tunnel is not up\n");
         return;
     }
     fprintf(to, "the sender must send RTP to %s",
-            text_of(json_object_get(reply, "send_to"), rtp, sizeof(rtp)));
+            relayctl_text_of(json_object_get(reply, "send_to"), rtp, sizeof(rtp)));
     if (json_is_string(json_object_get(reply, "send_rtcp_to")))
         fprintf(to, " and RTCP to %s",
-                text_of(json_object_get(reply, "send_rtcp_to"), rtcp, sizeof(rtcp)));
+                relayctl_text_of(json_object_get(reply, "send_rtcp_to"), rtcp, sizeof(rtcp)));
     fprintf(to, "\n");
 }
 
 void relayctl_show_sa_rekeyed(const struct json_t *reply, FILE *to)
 {
-    char generation[CELL_SIZE];
+    char generation[RELAYCTL_CELL_SIZE];
 
     fprintf(to, "rekeyed, generation %s\n",
-            text_of(json_object_get(reply, "generation"), generation, sizeof(generation)));
+            relayctl_text_of(json_object_get(reply, "generation"), generation, sizeof(generation)));
 }
 
 void relayctl_show_sa_deleted(const struct json_t *reply, FILE *to)
 {
-    (void)reply;
+    const json_t *call_id = json_object_get(reply, "call_id");
+    char text[RELAYCTL_CELL_SIZE];
+
     fprintf(to, "deleted\n");
+    if (json_is_string(call_id))
+        fprintf(to,
+                "Its call %s goes on without it until the next offer and answer in it; \"relayctl "
+                "call end\" ends it.\n",
+                relayctl_text_of(call_id, text, sizeof(text)));
 }
 
 /* ---------------------------------------------------------------- explain */
@@ -919,10 +740,10 @@ void relayctl_show_sa_deleted(const struct json_t *reply, FILE *to)
 /* The whole of it: sentences are longer than a cell. */
 static void show_sentence(const char *title, const json_t *value, FILE *to)
 {
-    char text[2 * CELL_SIZE];
+    char text[2 * RELAYCTL_CELL_SIZE];
 
     if (json_string_length(value) > 0)
-        fprintf(to, "%s%s\n", title, text_of(value, text, sizeof(text)));
+        fprintf(to, "%s%s\n", title, relayctl_text_of(value, text, sizeof(text)));
 }
 
 /* other: of a daemon that does not say. */
@@ -937,13 +758,13 @@ static void show_direction(const json_t *direction, bool alone, FILE *to)
 {
     const json_t *hops = json_object_get(direction, "hops"), *hop;
     const char *from = side_text(direction, "side", "external");
-    char id[CELL_SIZE], cause[CELL_SIZE];
+    char id[RELAYCTL_CELL_SIZE], cause[RELAYCTL_CELL_SIZE];
     size_t i;
 
     fprintf(to, "\nSA %s, from %s to %s: %s\n",
-            text_of(json_object_get(direction, "id"), id, sizeof(id)), from,
+            relayctl_text_of(json_object_get(direction, "id"), id, sizeof(id)), from,
             side_text(direction, "to_side", strcmp(from, "inside") == 0 ? "external" : "internal"),
-            text_of(json_object_get(direction, "cause"), cause, sizeof(cause)));
+            relayctl_text_of(json_object_get(direction, "cause"), cause, sizeof(cause)));
     if (!alone)
         show_sentence("  ", json_object_get(direction, "text"), to);
     json_array_foreach(hops, i, hop) show_sentence("  - ", hop, to);
@@ -970,9 +791,9 @@ static void show_names(const json_t *names, const char *title, FILE *to)
 
     json_array_foreach(names, i, name)
     {
-        char text[CELL_SIZE];
+        char text[RELAYCTL_CELL_SIZE];
 
-        fprintf(to, "%s: %s\n", title, text_of(name, text, sizeof(text)));
+        fprintf(to, "%s: %s\n", title, relayctl_text_of(name, text, sizeof(text)));
     }
 }
 
@@ -989,7 +810,8 @@ void relayctl_show_reload(const struct json_t *reply, FILE *to)
 
 void relayctl_show_debug(const struct json_t *reply, FILE *to)
 {
-    char text[CELL_SIZE];
+    char text[RELAYCTL_CELL_SIZE];
 
-    fprintf(to, "level: %s\n", text_of(json_object_get(reply, "level"), text, sizeof(text)));
+    fprintf(to, "level: %s\n",
+            relayctl_text_of(json_object_get(reply, "level"), text, sizeof(text)));
 }

@@ -360,10 +360,16 @@ static const struct addr *bound(const struct sa *sa, bool rtcp)
     return !far && sa->bound[rtcp] ? sa_transport_addr(&sa->source, rtcp) : far;
 }
 
+/* null: it ends with its call. */
+static json_t *media_timeout(const struct sa *sa)
+{
+    return sa->media_timeout_s == SA_TIMEOUT_BY_CALL ? json_null() : number(sa->media_timeout_s);
+}
+
 static void add_details(json_t *row, const struct sa *sa)
 {
     json_t *more = json_pack(
-        "{s:I,s:o,s:o,s:b,s:o,s:b,s:s,s:s,s:I,s:o,s:o,s:o,s:I,s:o,s:i,s:o,s:o}", "generation",
+        "{s:I,s:o,s:o,s:b,s:o,s:b,s:s,s:s,s:I,s:o,s:o,s:o,s:o,s:o,s:i,s:o,s:o}", "generation",
         (json_int_t)sa->generation, "created", created(sa), "source_rtcp",
         address(sa->source.mux ? NULL : &sa->source.rtcp), "source_mux", sa->source.mux,
         "destination_rtcp", address(sa->destination.mux ? NULL : &sa->destination.rtcp),
@@ -372,9 +378,9 @@ static void add_details(json_t *row, const struct sa *sa)
         (json_int_t)((uint64_t)sa->rate.octets_per_second * 8 / 1000), "listener",
         text_or_null(sa_text(sa, SA_LISTENER_IN)), "to_listener",
         text_or_null(sa_text(sa, SA_LISTENER_OUT)), "reverse",
-        sa->reverse ? number(sa->reverse) : json_null(), "media_timeout",
-        (json_int_t)sa->media_timeout_s, "refused", text_or_null(sa_text(sa, SA_REFUSED)), "media",
-        (int)sa->media_index, "streams", streams(sa), "verdicts", sa_verdicts(sa->verdicts));
+        sa->reverse ? number(sa->reverse) : json_null(), "media_timeout", media_timeout(sa),
+        "refused", text_or_null(sa_text(sa, SA_REFUSED)), "media", (int)sa->media_index, "streams",
+        streams(sa), "verdicts", sa_verdicts(sa->verdicts));
 
     json_object_update(row, more);
     json_decref(more);

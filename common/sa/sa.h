@@ -89,6 +89,9 @@ struct sa_stream {
     struct sa_link by_source[2], by_ssrc; /* the table's: with the RTP and the RTCP source; alone */
 };
 
+/* The media_timeout_s of an SA that ends with its call, and not by itself. */
+#define SA_TIMEOUT_BY_CALL UINT32_MAX
+
 /* The texts of an SA: mostly short or empty, and kept outside of it. */
 enum sa_text {
     SA_LISTENER_OUT, /* that its packets leave from; "" = the first of the family */
@@ -134,7 +137,7 @@ struct sa {
     struct sa *older, *newer;  /* the authority's or the replica's */
 
     uint32_t generation;      /* rises when keys change */
-    uint32_t media_timeout_s; /* 0 = never */
+    uint32_t media_timeout_s; /* 0 = never; SA_TIMEOUT_BY_CALL */
     uint32_t mark;            /* the replica's: last sync that named it */
     uint32_t reported;        /* the replica's: of its counters when it was reported last */
 

@@ -89,11 +89,69 @@ says "Unknown call-id"
 ends 255 ask play-media --call-id=nobody
 says "Unrecognized command"
 
+# What operators see of calls. Two phones inside need no tunnel.
+ctl() { "$build/common/daemon/relayctl" -s "$top/run/sock" "$@"; }
+# inside COMMAND CALL-ID FROM-TAG ADDRESS KEY [OPTION...]: of a call between two of them.
+inside() {
+    what=$1 call=$2 from=$3
+    printf '%s\r\n' v=0 "o=- 1 1 IN IP4 $4" s=- "c=IN IP4 $4" "t=0 0" "m=audio 4000 RTP/SAVP 0" \
+        "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:$5" >"$top/sdp"
+    shift 5
+    ask "$what" --call-id="$call" --from-tag="$from" --direction=internal,internal --sdp-file="$top/sdp" "$@"
+}
+# shown TEXT...: the last command says so, and no key and no SDP.
+shown() {
+    for text in "$@"; do
+        says "$text"
+    done
+    checks=$((checks + 1))
+    ! grep -q 'AAECAwQF\|d0Rmdm\|inline\|crypto:\|m=audio' "$top/out" || fail "a key, or SDP"
+}
+key_1=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwd
+key_2=d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj
+
+ends 0 ctl call list
+says "no calls"
+ends 0 inside offer one@example a 10.0.0.10 $key_1
+ends 0 ctl call list
+shown "one@example  offered"
+ends 0 ctl call show one@example
+shown "offer of a, inside to inside" "10.0.0.10:4000" "audio  direct"
+ends 0 ctl explain one@example
+shown "there is no answer yet" "Check first: Does the phone ring?"
+ends 0 inside answer one@example a 10.0.0.11 $key_2 --to-tag=b
+ends 0 ctl call list
+shown "one@example  answered" "a, b"
+ends 0 ctl --json call show one@example --tag b
+shown '"kind":"audio"' '"way":"direct"' '"sa":null' '"signalled":null' '"held":false'
+ends 0 ctl explain one@example
+shown "does not go through this relay" "relay-internal = yes"
+ends 0 inside offer one@example c 10.0.0.12 $key_1
+ends 1 ctl call end one@example
+says "--tag: 2 calls have this Call-ID; the tag of a party says which one is meant: c, a"
+ends 0 ctl call end one@example --tag=c
+says "SAs deleted: 0"
+ends 4 ctl status # the tunnel is down
+says "calls: 1 of at most"
+ends 0 ctl call end one@example
+ends 0 ctl call list
+says "no calls"
+ends 0 ctl stats
+says "calls_ended                             2"
+ends 1 ctl call show one@example
+says "relayctl call list"
+ends 1 ctl call end nobody@example
+says "relayctl call list"
+ends 1 ctl explain nobody@example
+says "relayctl call list"
+ends 2 ctl call show
+ends 255 ask query --call-id=one@example
+
 # A datagram without a cookie is counted, and nothing else.
 if command -v python3 >/dev/null; then
     ends 0 python3 -c 'import socket, sys
 socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"nothing", (sys.argv[1], 2223))' "$address"
-    dropped() { "$build/common/daemon/relayctl" -s "$top/run/sock" --json stats | grep -q '"ng_dropped": *1'; }
+    dropped() { ctl --json stats | grep -q '"ng_dropped": *1'; }
     holds "a datagram without a cookie is not counted" dropped
 fi
 

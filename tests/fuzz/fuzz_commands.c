@@ -11,6 +11,9 @@
 #include "inner-relay/relay.h"
 #include "tests/unit/core.h"
 
+#define SECRET_A "d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj"
+#define SECRET_B "NzB4d1BINUAvLEw6UzF3WSJ+PSdFcGdUJShpX1Zj"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* There are no media sockets: the linker puts this in place of the daemon's. */
 uint64_t __wrap_media_overflows(const struct media *media, unsigned listener, bool rtcp_port);
@@ -39,12 +42,52 @@ static void start(struct daemon *daemon, struct relay *relay)
         relay->links[i].connector = connector_new(daemon->loop, NULL, &settings, &none, NULL);
 }
 
-/* One SA that no request may harm, but for sa-delete and sa-rekey. */
+/* Of a message in the one call that there is; of the other one there is an offer only. */
+static void say(struct calls *calls, const char *from, const char *to, const char *ip,
+                const char *key)
+{
+    struct call_request request = {.call_id = "c",
+                                   .from_tag = from,
+                                   .to_tag = to,
+                                   .via_branch = "",
+                                   .direction = {SA_SIDE_EXTERNAL, SA_SIDE_INTERNAL}};
+    struct call_reply reply;
+    struct call_error error;
+    char sdp[512];
+    int result;
+
+    snprintf(sdp, sizeof(sdp),
+             "v=0\no=hidden 1 1 IN IP4 %s\ns=-\nc=IN IP4 %s\nt=0 0\nm=audio 4000 RTP/SAVP 0\n"
+             "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:%s\n",
+             ip, ip, key);
+    request.sdp = sdp;
+    request.sdp_length = strlen(sdp);
+    result = (to[0] ? calls_answer : calls_offer)(calls, &request, 1, 1, &reply, &error);
+    calls_reply_free(&reply);
+    if (result < 0)
+        abort();
+}
+
+static struct calls *make_calls(struct inner *inner)
+{
+    struct call_options options = {
+        .offer_timeout_us = 1000000, .call_max_us = 1000000, .max_calls = 3};
+    struct calls *calls = calls_new(inner, &options);
+
+    if (!calls)
+        abort();
+    say(calls, "a", "", "192.0.2.77", SECRET_A);
+    say(calls, "a", "b", "10.0.1.77", SECRET_B);
+    say(calls, "d", "", "192.0.2.77", SECRET_A);
+    return calls;
+}
+
+/* One SA and calls that no request may harm, but for sa-delete, sa-rekey and call-end. */
 static void fill(struct core *core, struct relay *relay)
 {
     struct admit_request request;
 
-    if (!core_init(core, 4))
+    if (!core_init(core, 8))
         abort();
     core_introduce(core, 0, 100, 100);
     core_request(&request, 1);
@@ -53,6 +96,26 @@ static void fill(struct core *core, struct relay *relay)
     relay->core = core->inner;
     for (unsigned i = 0; i < relay->core.link_count; i++)
         relay->core.links[i].inner = &relay->core;
+    relay->core.options.learns_ssrcs = true;
+    relay->calls = make_calls(&relay->core);
+}
+
+/* Whatever was asked: of the four SAs that there may be then, those that were there are whole. */
+static void check(const struct relay *relay, const json_t *reply, const char *line)
+{
+    size_t count = table_count(relay->core.table), calls = calls_count(relay->calls);
+    const struct sa *sa = inner_find_sa((struct inner *)&relay->core, 1);
+
+    if (strstr(line, SECRET_A) || strstr(line, SECRET_B) || strstr(line, "hidden"))
+        abort();
+    if (json_is_false(json_object_get(reply, "ok")) &&
+        (count != 3 || calls != 2 || !sa || sa->source.rtp.port != 1026 || sa->generation != 1 ||
+         sa->old || !json_object_get(reply, "error")))
+        abort();
+    /* One more, one less, or those of a call less. */
+    if (calls < 1 || calls > 2 || count > 4 || count < 1 || (calls == 2 && count < 2) ||
+        (calls == 1 && !sa))
+        abort();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -60,8 +123,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct relay relay;
     static struct daemon daemon;
     static struct core core;
-    const struct sa *sa;
-    size_t count;
     json_t *reply;
     char *line;
 
@@ -72,16 +133,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     line = reply ? json_dumps(reply, JSON_COMPACT) : NULL;
     if (!line || strchr(line, '\n') || !json_is_boolean(json_object_get(reply, "ok")))
         abort();
-    count = table_count(relay.core.table);
-    sa = inner_find_sa(&relay.core, 1);
-    if (json_is_false(json_object_get(reply, "ok")) &&
-        (count != 1 || !sa || sa->source.rtp.port != 1026 || sa->generation != 1 || sa->old ||
-         !json_object_get(reply, "error")))
-        abort();
-    if (count > 2 || (count != 1 && !sa && count != 0))
-        abort();
+    check(&relay, reply, line);
     free(line);
     json_decref(reply);
+    calls_free(relay.calls);
     inner_fini(&relay.core);
     log_set_level(LOG_LEVEL_ERROR);
     return 0;

@@ -88,6 +88,23 @@ counted() {
 check "query counts the packets of the call in" counted in-call
 check "query counts the packets of the call out" counted out-call
 
+# What operators see of them, and end.
+ctl inner call list >"$W/calls"
+check "call list has both, and that all were heard" \
+    grep -Eq 'in-call +answered .* 1 +2 +0 +outside [0-9]+ s, inside never +f, t' "$W/calls"
+check "call list has both" grep -Eq 'out-call +answered .* inside [0-9]+ s, outside never +f, t' "$W/calls"
+ctl inner call show in-call >"$W/call"
+check "call show says where the phone inside is, and sends to" \
+    grep -Eq "audio +relayed +[0-9]+ +[0-9]+ +$PHONE:6000 +$PHONE:6001 +$INNER_RTP:$INNER_PORT" "$W/call"
+refuse "the dmz-relay has no calls" ctl dmz call list
+exchange json offer ended internal external $PHONE2 "${KEYS[0]}"
+check "explain knows a call without an answer" grep -q "no answer yet" <<<"$(ctl inner explain ended)"
+exchange json answer ended external internal $CLIENT2 "${KEYS[1]}" --to-tag=t
+check "the dmz-relay has the SAs of a third call" wait_for 3 sas_at dmz 6
+check "call end ends it" ctl inner call end ended
+check "at the dmz-relay, too" wait_for 3 sas_at dmz 4
+refuse "and the SIP proxy asks in vain" ng json query --call-id=ended
+
 ng bencode delete --call-id=in-call --from-tag=f >/dev/null || not_ok "in-call is not deleted"
 ng json delete --call-id=out-call --from-tag=t >/dev/null || not_ok "out-call is not deleted"
 check "no SA is left at the dmz-relay" wait_for 1 sas_at dmz 0

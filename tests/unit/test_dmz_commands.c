@@ -364,6 +364,19 @@ START_TEST(test_not_here)
 }
 END_TEST
 
+START_TEST(test_no_calls_here)
+{
+    static const char *const lines[] = {"{\"command\": \"call-list\"}",
+                                        "{\"command\": \"call-show\", \"call_id\": \"x\"}",
+                                        "{\"command\": \"call-end\", \"call_id\": \"x\"}"};
+    json_t *reply = ask(lines[_i]);
+
+    members_are(reply, "ok error");
+    ck_assert_str_eq(text_of(reply, "error"), "calls are the inner-relay's: ask there");
+    json_decref(reply);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("dmz_commands");
@@ -379,5 +392,6 @@ int main(void)
     tcase_add_loop_test(tc, test_pages, 0, sizeof(pages) / sizeof(pages[0]));
     tcase_add_loop_test(tc, test_bad_pages, 0, sizeof(bad_pages) / sizeof(bad_pages[0]));
     tcase_add_loop_test(tc, test_not_here, 0, 4);
+    tcase_add_loop_test(tc, test_no_calls_here, 0, 3);
     return unit_run(suite);
 }

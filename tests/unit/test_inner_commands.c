@@ -982,7 +982,8 @@ START_TEST(test_status)
     reply = ask_about("status", 0);
     members_are(reply,
                 "ok daemon version pid uptime sas max_sas memory_locked keys_locked coalesce "
-                "srtp_engine dmz_keys tunnels listeners peers forwards");
+                "srtp_engine dmz_keys tunnels listeners peers forwards calls calls_offered "
+                "max_calls");
     ck_assert_str_eq(text_of(reply, "daemon"), "inner-relay");
     ck_assert_str_eq(text_of(reply, "srtp_engine"), "evp");
     ck_assert_str_eq(text_of(reply, "dmz_keys"), "full");
@@ -1060,7 +1061,8 @@ START_TEST(test_stats)
         ck_assert_uint_eq(json_object_size(json_object_get(place, "verdicts")), VERDICT_COUNT);
     }
     ck_assert_str_eq(members_text(json_object_get(reply, "counters")),
-                     "{\"learn_refused\":0,\"learn_tries\":0,\"loop_longest_own_us\":1200,\"loop_"
+                     "{\"calls\":0,\"calls_ended\":0,\"calls_offered\":0,\"calls_timeouts\":0,"
+                     "\"learn_refused\":0,\"learn_tries\":0,\"loop_longest_own_us\":1200,\"loop_"
                      "longest_us\":2500,\"loop_turns\":12,"
                      "\"loop_turns_late\":3,\"loop_turns_over_1ms\":1,"
                      "\"loop_turns_over_500us\":4,\"loop_turns_preempted\":2,"

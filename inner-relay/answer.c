@@ -7,6 +7,7 @@
 #include "inner-relay/calls.h"
 #include "inner-relay/callsdp.h"
 #include "inner-relay/leg.h"
+#include "inner-relay/restored.h"
 #include "inner-relay/side.h"
 
 /* What is known of an answer, step by step. */
@@ -91,7 +92,8 @@ static void fill_offerer(struct answer *answer)
     end->party = answer->call->party[stage->offerer];
     end->side = stage->offerer_side;
     end->signalling = stage->signalling.family ? stage->signalling : end->party->signalling;
-    end->assign = end->party->assign || stage->assign || answer->request->assign_ssrc;
+    end->assign = end->party->assign || stage->assign || answer->request->assign_ssrc ||
+                  restored_assigned(answer->calls, answer->call, end->side);
 }
 
 static int fill_answerer(struct answer *answer, struct call_error *error)
@@ -112,7 +114,8 @@ static int fill_answerer(struct answer *answer, struct call_error *error)
     end->side = answer->stage->side;
     end->signalling =
         request->received_from.family ? request->received_from : end->party->signalling;
-    end->assign = end->party->assign || answer->stage->assign;
+    end->assign = end->party->assign || answer->stage->assign ||
+                  restored_assigned(answer->calls, answer->call, end->side);
     memcpy(end->assigned, answer->stage->assigned, sizeof(end->assigned));
     return 0;
 }
@@ -179,10 +182,11 @@ static int commit(struct answer *answer, uint64_t wall_us, uint64_t now_us,
         result = show(answer, reply, error);
     if (result < 0 || is_repeated(answer))
         return result;
-    calls_renew(answer->calls, answer->call, now_us);
     result = leg_commit(answer->leg, wall_us, now_us, error);
     if (result == 0)
         settle(answer, wall_us, now_us);
+    if (result == 0)
+        restored_settle(answer->calls, answer->call, now_us);
     return result;
 }
 

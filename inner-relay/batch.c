@@ -1,45 +1,14 @@
 #define LOG_MODULE "admit"
 #include "inner-relay/batch.h"
 
-#include <stdlib.h>
-
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/sa/authority.h"
-#include "inner-relay/change.h"
 
-/* Of 16 m= lines, what two send, who may both be in another's place, and whom they talked to. */
-enum { STEPS_MAX = 128, GOALS_MAX = 384 };
-
-enum step_kind { STEP_ADD, STEP_CHANGE, STEP_DELETE };
-
-struct step {
-    enum step_kind kind;
-    struct sa *sa;
-    struct change change;
-};
-
-/* Where an SA went before the first step: that may change by a step that is another's. */
-struct goal {
-    uint64_t id, reverse;
-    struct sa_transport destination;
-    enum sa_encap encap_out;
-};
-
-struct batch {
-    struct inner *inner;
-    unsigned step_count, goal_count;
-    struct step step[STEPS_MAX];
-    struct goal goal[GOALS_MAX];
-};
-
-struct batch *batch_new(struct inner *inner)
+void batch_init(struct batch *batch, struct inner *inner)
 {
-    struct batch *batch = calloc(1, sizeof(*batch));
-
-    if (batch)
-        batch->inner = inner;
-    return batch;
+    batch->inner = inner;
+    batch->step_count = batch->goal_count = 0;
 }
 
 /* ------------------------------------------------------------ steps */
@@ -51,10 +20,10 @@ static void remember(struct batch *batch, const struct sa *sa)
             return;
     }
     if (sa)
-        batch->goal[batch->goal_count++] = (struct goal){.id = sa->id,
-                                                         .reverse = sa->reverse,
-                                                         .destination = sa->destination,
-                                                         .encap_out = sa->encap_out};
+        batch->goal[batch->goal_count++] = (struct batch_goal){.id = sa->id,
+                                                               .reverse = sa->reverse,
+                                                               .destination = sa->destination,
+                                                               .encap_out = sa->encap_out};
 }
 
 /* sa may be NULL: it is yet to be made. Before anything is changed. */
@@ -63,7 +32,7 @@ static int prepare(struct batch *batch, const struct sa *sa, uint64_t reverse,
 {
     struct inner *inner = batch->inner;
 
-    if (batch->step_count == STEPS_MAX || batch->goal_count + 3 > GOALS_MAX)
+    if (batch->step_count == BATCH_STEPS_MAX || batch->goal_count + 3 > BATCH_GOALS_MAX)
         return admit_refuse(error, ERR_FULL, NULL, "more SAs than can change together");
     remember(batch, sa);
     if (sa && sa->reverse)
@@ -73,9 +42,9 @@ static int prepare(struct batch *batch, const struct sa *sa, uint64_t reverse,
     return 0;
 }
 
-static struct step *add_step(struct batch *batch, enum step_kind kind, struct sa *sa)
+static struct batch_step *add_step(struct batch *batch, enum batch_kind kind, struct sa *sa)
 {
-    struct step *step = &batch->step[batch->step_count++];
+    struct batch_step *step = &batch->step[batch->step_count++];
 
     step->kind = kind;
     step->sa = sa;
@@ -90,7 +59,7 @@ int batch_add(struct batch *batch, const struct admit_request *request, uint64_t
     if (result == 0)
         result = admit(batch->inner, request, wall_us, now_us, sa, error);
     if (result == 0)
-        add_step(batch, STEP_ADD, *sa);
+        add_step(batch, BATCH_ADD, *sa);
     return result;
 }
 
@@ -103,7 +72,7 @@ int batch_change(struct batch *batch, struct sa *sa, const struct admit_request 
     if (result == 0)
         result = change_make(batch->inner, sa, request, now_us, &change, error);
     if (result == 0)
-        add_step(batch, STEP_CHANGE, sa)->change = change;
+        add_step(batch, BATCH_CHANGE, sa)->change = change;
     return result;
 }
 
@@ -123,7 +92,7 @@ int batch_delete(struct batch *batch, struct sa *sa, uint64_t now_us, struct adm
     if (result < 0)
         return result;
     inner_take_out(batch->inner, sa, now_us);
-    add_step(batch, STEP_DELETE, sa);
+    add_step(batch, BATCH_DELETE, sa);
     return 0;
 }
 
@@ -132,29 +101,28 @@ int batch_delete(struct batch *batch, struct sa *sa, uint64_t now_us, struct adm
 void batch_commit(struct batch *batch, uint64_t now_us)
 {
     for (unsigned i = 0; i < batch->step_count; i++) {
-        struct step *step = &batch->step[i];
+        struct batch_step *step = &batch->step[i];
 
-        if (step->kind == STEP_CHANGE)
+        if (step->kind == BATCH_CHANGE)
             change_keep(batch->inner, &step->change, now_us);
-        else if (step->kind == STEP_DELETE)
+        else if (step->kind == BATCH_DELETE)
             inner_dispose(batch->inner, step->sa);
     }
-    free(batch);
 }
 
-static void undo_step(struct inner *inner, struct step *step)
+static void undo_step(struct inner *inner, struct batch_step *step)
 {
     uint64_t id = step->sa->id;
 
-    if (step->kind == STEP_ADD)
+    if (step->kind == BATCH_ADD)
         inner_forget(inner, step->sa);
-    else if (step->kind == STEP_CHANGE)
+    else if (step->kind == BATCH_CHANGE)
         change_take_back(inner, &step->change);
     else if (inner_put_back(inner, step->sa) < 0)
         log_error("SA %llu is lost: out of memory", (unsigned long long)id);
 }
 
-static void undo_goal(struct inner *inner, const struct goal *goal)
+static void undo_goal(struct inner *inner, const struct batch_goal *goal)
 {
     struct sa *sa = inner_find_sa(inner, goal->id);
 
@@ -173,5 +141,4 @@ void batch_undo(struct batch *batch)
         undo_step(batch->inner, &batch->step[--batch->step_count]);
     while (batch->goal_count > 0)
         undo_goal(batch->inner, &batch->goal[--batch->goal_count]);
-    free(batch);
 }

@@ -9,12 +9,39 @@
 #include <stdint.h>
 
 #include "inner-relay/admit.h"
+#include "inner-relay/change.h"
 #include "inner-relay/inner.h"
 
-struct batch;
+/*
+ * Of 16 m= lines: what two send, each perhaps in another SA's place; and these, whom they talked
+ * to, and whom they talk to now.
+ */
+enum { BATCH_STEPS_MAX = 64, BATCH_GOALS_MAX = 128 };
 
-/* NULL without memory. */
-struct batch *batch_new(struct inner *inner);
+enum batch_kind { BATCH_ADD, BATCH_CHANGE, BATCH_DELETE };
+
+struct batch_step {
+    enum batch_kind kind;
+    struct sa *sa;
+    struct change change;
+};
+
+/* Where an SA went before the first step: that may change by a step that is another's. */
+struct batch_goal {
+    uint64_t id, reverse;
+    struct sa_transport destination;
+    enum sa_encap encap_out;
+};
+
+struct batch {
+    struct inner *inner;
+    unsigned step_count, goal_count;
+    struct batch_step step[BATCH_STEPS_MAX];
+    struct batch_goal goal[BATCH_GOALS_MAX];
+};
+
+/* It is empty. */
+void batch_init(struct batch *batch, struct inner *inner);
 
 /* As admit() and admit_change(). Negative with error: this step has changed nothing. */
 int batch_add(struct batch *batch, const struct admit_request *request, uint64_t wall_us,

@@ -357,66 +357,6 @@ int calls_delete(struct calls *calls, const struct call_request *request, uint64
     return result;
 }
 
-/* ------------------------------------------------------------ after a restart */
-
-/* A party without a tag that may have sent this; NULL: no room. */
-static struct call_party *restored_party(struct call *call, const struct sa *sa)
-{
-    int number;
-
-    for (unsigned i = 0; i < call->party_count; i++) {
-        if (call->party[i]->side == sa->side && !call->party[i]->line[sa->media_index].sa)
-            return call->party[i];
-    }
-    number = call_add_party(call, "");
-    if (number < 0)
-        return NULL;
-    call->party[number]->side = sa->side;
-    return call->party[number];
-}
-
-static void restore_sa(struct calls *calls, const struct sa *sa, uint64_t wall_us, uint64_t now_us)
-{
-    const char *call_id = sa_text(sa, SA_CALL_ID);
-    struct call *call = calls_find(calls, call_id, "", "");
-    struct call_party *party;
-
-    if (!call)
-        call = calls_add(calls, call_id, wall_us, now_us);
-    party = call ? restored_party(call, sa) : NULL;
-    if (!party)
-        return;
-    call->restored = true;
-    calls_set_answered(calls, call);
-    call->link = sa->owner;
-    party->line[sa->media_index].sa = sa->id;
-    party->line[sa->media_index].at = sa->source;
-    party->line[sa->media_index].way = CALL_WAY_RELAYED;
-    if (party->line_count <= sa->media_index)
-        party->line_count = sa->media_index + 1u;
-}
-
-void calls_restore(struct calls *calls, uint64_t wall_us, uint64_t now_us)
-{
-    struct table_walk walk;
-    const struct sa *sa;
-
-    table_walk_begin(calls->inner->table, &walk);
-    while ((sa = table_walk_next(calls->inner->table, &walk))) {
-        if (sa->media_timeout_s == CALLS_SA_TIMEOUT_S && sa->media_index < CALL_LINES_MAX)
-            restore_sa(calls, sa, wall_us, now_us);
-    }
-}
-
-void calls_renew(struct calls *calls, struct call *call, uint64_t now_us)
-{
-    for (unsigned i = 0; i < call->party_count && call->restored; i++) {
-        if (!call->party[i]->tag[0])
-            calls_drop_lines(calls, call->party[i], 0, now_us);
-    }
-    call->restored = false;
-}
-
 /* ------------------------------------------------------------ timeouts */
 
 /* Has one of its SAs heard anything in that time? */

@@ -124,11 +124,10 @@ void calls_end(struct calls *calls, struct call *call, uint64_t now_us);
 
 /*
  * After the state file was read: calls whose tags are not known, of the SAs that it had of calls.
- * Such a call ends by its Call-ID or by its timeouts; the next answer in it makes its SAs anew.
+ * Such a call ends by its Call-ID or by its timeouts; the next answer in it shows by its keys whose
+ * they are.
  */
 void calls_restore(struct calls *calls, uint64_t wall_us, uint64_t now_us);
-/* Ends what is left of the time before the restart, since a message tells it anew. */
-void calls_renew(struct calls *calls, struct call *call, uint64_t now_us);
 
 /* Once a second: begins a round of calls_work. */
 void calls_tick(struct calls *calls);

@@ -10,6 +10,7 @@
 #include "common/base/random.h"
 #include "common/sa/table.h"
 #include "inner-relay/callsdp.h"
+#include "inner-relay/restored.h"
 #include "inner-relay/side.h"
 
 /* What b= says of the receiver's wishes is no promise of the sender's: it may send more. */
@@ -37,6 +38,12 @@ static struct sa *sa_of(const struct leg *leg, const struct call_party *party, u
     uint64_t id = line < party->line_count ? party->line[line].sa : 0;
 
     return id ? inner_find_sa(leg->calls->inner, id) : NULL;
+}
+
+static struct sa *sa_there(const struct leg *leg, unsigned line, unsigned from)
+{
+    return leg->end[from].sa[line] ? inner_find_sa(leg->calls->inner, leg->end[from].sa[line])
+                                   : NULL;
 }
 
 /* ------------------------------------------------------------ what both have said */
@@ -72,6 +79,20 @@ static int plan_crypto(struct leg *leg, unsigned line, struct call_error *error)
     return 0;
 }
 
+/* What the party has, or had before a restart. Keys tell whose that was, or that it is alone. */
+static void plan_sa(struct leg *leg, struct leg_end *end, unsigned line, bool by_key)
+{
+    const struct sdes *crypto = end->crypto[line];
+    const struct sa *sa = sa_of(leg, end->party, line);
+    uint64_t other = leg->end[end == &leg->end[0]].sa[line];
+
+    if (!sa)
+        sa = restored_sa(leg->calls, leg->call, end->side, line, crypto->suite,
+                         by_key ? &crypto->key : NULL);
+    if (sa && sa->id != other && !end->sa[line])
+        end->sa[line] = sa->id;
+}
+
 static bool is_known(const struct addr *addr)
 {
     return addr->family && addr_kind(addr) != ADDR_UNSPECIFIED;
@@ -85,8 +106,13 @@ static void plan_at(struct leg *leg, struct leg_end *end, unsigned line)
 
     at->mux = leg->mux[line];
     if (!is_known(&media->rtp_addr)) {
+        const struct sa *sa =
+            end->sa[line] ? inner_find_sa(leg->calls->inner, end->sa[line]) : NULL;
+
         if (line < end->party->line_count)
             *at = end->party->line[line].at;
+        else if (sa)
+            *at = sa->source;
         return;
     }
     at->rtp = media->rtp_addr;
@@ -190,10 +216,14 @@ static void plan_assigned(const struct leg *leg, struct leg_end *end, unsigned l
 {
     const struct call_party *party = end->party;
 
+    const struct sa *sa = end->sa[line] ? inner_find_sa(leg->calls->inner, end->sa[line]) : NULL;
+
     if (!is_told(end) || end->assigned[line])
         return;
     if (line < party->line_count)
         end->assigned[line] = party->line[line].assigned;
+    else if (sa && sa_is_assigned(sa))
+        end->assigned[line] = sa->stream[0].ssrc;
     if (!end->assigned[line])
         end->assigned[line] = admit_reserve_ssrc(leg->calls->inner);
 }
@@ -211,6 +241,8 @@ static int plan_line(struct leg *leg, unsigned line, struct call_error *error)
         return 0;
     leg->mux[line] = offer->mux && answer->mux;
     result = plan_crypto(leg, line, error);
+    for (unsigned i = 0; i < 4 && result == 0; i++)
+        plan_sa(leg, &leg->end[i % 2], line, i < 2);
     for (unsigned i = 0; i < 2 && result == 0; i++) {
         plan_at(leg, &leg->end[i], line);
         plan_assigned(leg, &leg->end[i], line);
@@ -246,7 +278,7 @@ static bool can_stay(const struct leg *leg, const struct sa *sa,
 
 static struct sa *old_of(const struct leg *leg, unsigned line, unsigned from)
 {
-    struct sa *sa = sa_of(leg, leg->end[from].party, line);
+    struct sa *sa = sa_there(leg, line, from);
 
     return can_stay(leg, sa, &leg->request[line][from]) ? sa : NULL;
 }
@@ -277,7 +309,7 @@ static int check(const struct leg *leg, struct call_error *error)
 
     for (unsigned line = 0; line < leg->count; line++) {
         for (unsigned from = 0; from < 2 && leg->wanted[line]; from++) {
-            struct sa *sa = sa_of(leg, leg->end[from].party, line), *old = old_of(leg, line, from);
+            struct sa *sa = sa_there(leg, line, from), *old = old_of(leg, line, from);
             int result = 0;
 
             /* One that goes would be in the way of its own successor. */
@@ -295,11 +327,11 @@ static int check(const struct leg *leg, struct call_error *error)
 static int replace(struct leg *leg, unsigned line, unsigned from, struct sa **sa, uint64_t wall_us,
                    uint64_t now_us, struct admit_error *why)
 {
-    struct sa *gone = sa_of(leg, leg->end[from].party, line);
-    int result = gone ? batch_delete(leg->batch, gone, now_us, why) : 0;
+    struct sa *gone = sa_there(leg, line, from);
+    int result = gone ? batch_delete(&leg->batch, gone, now_us, why) : 0;
 
     return result < 0 ? result
-                      : batch_add(leg->batch, &leg->request[line][from], wall_us, now_us, sa, why);
+                      : batch_add(&leg->batch, &leg->request[line][from], wall_us, now_us, sa, why);
 }
 
 /* Ids of what both send on this line, as far as they are made. */
@@ -312,7 +344,7 @@ static int make_one(struct leg *leg, unsigned line, unsigned from, uint64_t id[2
     int result;
 
     request->reverse = id[!from];
-    result = sa ? batch_change(leg->batch, sa, request, now_us, &why)
+    result = sa ? batch_change(&leg->batch, sa, request, now_us, &why)
                 : replace(leg, line, from, &sa, wall_us, now_us, &why);
     if (result < 0)
         return refused(&why, result, line, from, error);
@@ -351,7 +383,7 @@ static int park_other(struct leg *leg, unsigned end, struct call_error *error)
         struct sa *sa = sa_of(leg, leg->call->party[partner], line);
 
         if (sa)
-            result = batch_park(leg->batch, sa, &why);
+            result = batch_park(&leg->batch, sa, &why);
     }
     return result < 0 ? calls_refuse(error, result, "another branch of the call: %s", why.text) : 0;
 }
@@ -420,15 +452,13 @@ int leg_commit(struct leg *leg, uint64_t wall_us, uint64_t now_us, struct call_e
 
     if (result < 0)
         return result;
-    leg->batch = batch_new(leg->calls->inner);
-    if (!leg->batch)
-        return calls_refuse(error, ERR_NOMEM, "out of memory");
+    batch_init(&leg->batch, leg->calls->inner);
     result = make(leg, id, wall_us, now_us, error);
     if (result < 0) {
-        batch_undo(leg->batch);
+        batch_undo(&leg->batch);
         return result;
     }
-    batch_commit(leg->batch, now_us);
+    batch_commit(&leg->batch, now_us);
     for (unsigned i = 0; i < 2; i++) {
         settle_end(leg, &leg->end[i], leg->end[!i].number, now_us);
         for (unsigned line = 0; line < leg->count; line++)

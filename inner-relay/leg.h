@@ -25,6 +25,7 @@ struct leg_end {
     const struct sdes *crypto[CALL_LINES_MAX];
     struct sa_transport at[CALL_LINES_MAX];
     uint32_t assigned[CALL_LINES_MAX];
+    uint64_t sa[CALL_LINES_MAX]; /* that is there already; 0: none */
 };
 
 /* Large, and with keys: borrowed from calls, given back with leg_free. */
@@ -36,7 +37,7 @@ struct leg {
     unsigned count;        /* lines */
     bool wanted[CALL_LINES_MAX], mux[CALL_LINES_MAX];
     struct admit_request request[CALL_LINES_MAX][2];
-    struct batch *batch; /* what was done so far */
+    struct batch batch; /* what was done so far */
 };
 
 /* NULL without memory. */

@@ -11,6 +11,7 @@
 #include "inner-relay/admit.h"
 #include "inner-relay/calls.h"
 #include "inner-relay/callsdp.h"
+#include "inner-relay/restored.h"
 #include "inner-relay/side.h"
 
 /* Of SDP that waits for answers, for each of max-calls. */
@@ -281,12 +282,26 @@ static void find_repeated(struct offer *offer)
     }
 }
 
+/* What the one that is to answer had on this line before; 0: none. */
+static uint32_t assigned_before(const struct offer *offer, unsigned line)
+{
+    const struct call_party *other = party_of(offer, offer->other);
+    const struct sa *sa;
+
+    if (other && line < other->line_count)
+        return other->line[line].assigned;
+    sa = offer->call ? restored_sa(offer->calls, offer->call, offer->side[1], line, NULL, NULL)
+                     : NULL;
+    return sa && sa_is_assigned(sa) ? sa->stream[0].ssrc : 0;
+}
+
 /* SSRCs for who is to answer, inside: those that were promised before, or new ones. */
 static void choose_assigned(struct offer *offer)
 {
     const struct call_party *other = party_of(offer, offer->other);
 
-    offer->assign = offer->request->assign_ssrc || (other && other->assign);
+    offer->assign = offer->request->assign_ssrc || (other && other->assign) ||
+                    (offer->call && restored_assigned(offer->calls, offer->call, offer->side[1]));
     if (offer->repeated)
         memcpy(offer->assigned, offer->repeated->assigned, sizeof(offer->assigned));
     if (offer->repeated || !offer->assign || offer->direct || offer->side[1] != SA_SIDE_INTERNAL)
@@ -294,8 +309,7 @@ static void choose_assigned(struct offer *offer)
     for (unsigned i = 0; i < offer->sdp.media_count; i++) {
         if (!callsdp_is_media(&offer->sdp.media[i]))
             continue;
-        if (other && i < other->line_count)
-            offer->assigned[i] = other->line[i].assigned;
+        offer->assigned[i] = assigned_before(offer, i);
         if (!offer->assigned[i])
             offer->assigned[i] = admit_reserve_ssrc(offer->calls->inner);
     }

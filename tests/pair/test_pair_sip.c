@@ -18,15 +18,20 @@
 static struct pair *pair;
 static struct calls *calls;
 
-static void setup(void)
+static void start_calls(void)
 {
     struct call_options options = {.offer_timeout_us = 180 * PAIR_SECOND, .max_calls = 100};
 
-    pair = pair_new(1);
     pair->site[0].inner->options.learns_ssrcs = true;
     pair->site[0].inner->options.source_policy = SOURCE_HINTED;
     calls = calls_new(pair->site[0].inner, &options);
     ck_assert_ptr_nonnull(calls);
+}
+
+static void setup(void)
+{
+    pair = pair_new(1);
+    start_calls();
 }
 
 static void teardown(void)
@@ -246,6 +251,50 @@ START_TEST(test_rejected)
 }
 END_TEST
 
+/* The inner-relay starts again from its state file: a re-INVITE finds the SAs, and no copy comes
+ * in.
+ */
+START_TEST(test_restart)
+{
+    static uint8_t state[PAIR_STATE_OCTETS];
+    struct phone *out = phone_new("out", "192.168.1.5:7000", "8.8.99.1:41000", 1);
+    struct phone *in = phone_new("in", "10.1.1.1:8000", "10.1.1.1:8000", 2);
+    uint8_t copy[PACKET_MAX_OCTETS];
+    size_t length, size;
+
+    connect_call(out, in);
+    out->sender.index = in->sender.index = 65000;
+    for (unsigned i = 0; i < 20; i++) {
+        out->sender.index += 60;
+        in->sender.index += 60;
+        expect_call(out, in);
+    }
+    pair_send_rtp(&out->sender);
+    length = out->sender.length;
+    memcpy(copy, out->sender.packet, length);
+    pair_run(pair, 20 * PAIR_MS);
+    calls_free(calls);
+    size = pair_save_state(pair, 0, state, sizeof(state));
+    pair_kill_inner(pair, 0);
+    pair_start_inner(pair, 0, state, size);
+    start_calls();
+    calls_restore(calls, WALL, pair->now_us);
+    (void)pair_run_until_synced(pair);
+    expect_call(out, in);
+    if (_i)
+        connect_call(in, out);
+    else
+        connect_call(out, in);
+    expect_call(out, in);
+    ck_assert_uint_eq(table_count(pair->dmz->table), 2);
+    pair_datagram(pair, SA_SIDE_EXTERNAL, 0, 0, false, &out->from, copy, length);
+    ck_assert_uint_eq(pair_dmz_verdict(pair, VERDICT_REPLAY), 1);
+    hang_up(in);
+    phone_free(out);
+    phone_free(in);
+}
+END_TEST
+
 /*
  * The phone inside goes outside, and says one m= line twice: the answer fails when half of it is
  * done. The first half is not to be heard of.
@@ -362,6 +411,7 @@ int main(void)
     tcase_add_loop_test(tc, test_call, 0, 4);
     tcase_add_test(tc, test_changes);
     tcase_add_test(tc, test_rejected);
+    tcase_add_loop_test(tc, test_restart, 0, 2);
     tcase_add_test(tc, test_half);
     tcase_add_test(tc, test_fork);
     tcase_add_test(tc, test_hairpin);

@@ -990,28 +990,138 @@ START_TEST(test_spiral)
 }
 END_TEST
 
-/* Only SAs are left: the call ends by its Call-ID, and an answer makes them anew. */
-START_TEST(test_restart)
+/* ------------------------------------------------------------ after a restart */
+
+static void restart(void)
 {
     struct call_options options = calls->options;
 
+    calls_free(calls);
+    calls = calls_new(&core.inner, &options);
+    ck_assert_ptr_nonnull(calls);
+    calls_restore(calls, WALL, now);
+    ck_assert_uint_eq(calls_count(calls), 1);
+}
+
+/* Only SAs are left: the call ends by its Call-ID. */
+START_TEST(test_restart)
+{
     set_up();
-    for (int i = 0; i < 2; i++) {
-        calls_free(calls);
-        calls = calls_new(&core.inner, &options);
-        ck_assert_ptr_nonnull(calls);
-        calls_restore(calls, WALL, now);
-        ck_assert_uint_eq(calls_count(calls), 1);
-        ck_assert_uint_eq(sas(), 2);
-        if (i == 0) {
-            ck_ok(offer("b", "a", "ie", audio("10.0.1.20", 30000, 1)));
-            ck_ok(answer("b", "a", audio("192.0.2.10", 20000, 0)));
-            ck_assert_uint_eq(sas(), 2);
-        }
-    }
+    restart();
+    ck_assert_uint_eq(sas(), 2);
     ck_ok(delete_as("a", "", ""));
     ck_assert_uint_eq(sas(), 0);
     ck_assert_uint_eq(calls_count(calls), 0);
+}
+END_TEST
+
+/* Who re-INVITEs then, and what is another in it. */
+static const struct {
+    const char *name, *sides; /* of a and b */
+    unsigned key[2], lines;
+    bool callee, moves;
+} restarts[] = {{"the same", "ei", {0, 30}, 2, false, false},
+                {"the same, of the callee", "ei", {0, 30}, 2, true, false},
+                {"another place", "ei", {0, 30}, 2, false, true},
+                {"a new key", "ei", {9, 30}, 2, false, false},
+                {"two new keys", "ei", {9, 39}, 2, true, false},
+                {"a line less", "ei", {0, 30}, 1, false, false},
+                {"a line more", "ei", {0, 30}, 3, true, false},
+                {"outside to outside", "ee", {0, 30}, 2, false, false},
+                {"outside to outside, of the callee", "ee", {0, 30}, 2, true, false}};
+
+/* What each sends is known by its key, or by its side; ROC, window and binding go on. */
+START_TEST(test_restart_goes_on)
+{
+    const char *at_b = restarts[_i].sides[1] == 'e' ? "192.0.2.20" : "10.0.1.20";
+    const char *sides = restarts[_i].sides, back[] = {sides[1], sides[0], 0};
+    bool same[2] = {restarts[_i].key[0] == 0, restarts[_i].key[1] == 30};
+    struct sa *before[2], *after[2];
+    char sdp_of[2][8192];
+    uint64_t version;
+
+    ck_ok(offer("a", "", sides, many("192.0.2.10", 0, 2, false)));
+    ck_ok(answer("a", "b", many(at_b, 30, 2, false)));
+    before[0] = sa_of("a", 0);
+    before[1] = sa_of("b", 0);
+    for (unsigned i = 0; i < 2; i++)
+        before[i]->stream[0].index = (struct srtp_index){.started = true, .highest = 0x1234567 + i};
+    before[0]->bound[0] = true;
+    restart();
+    version = core.inner.links[0].authority.version;
+    snprintf(sdp_of[0], sizeof(sdp_of[0]), "%s",
+             many(restarts[_i].moves ? "192.0.2.11" : "192.0.2.10", restarts[_i].key[0],
+                  restarts[_i].lines, false));
+    snprintf(sdp_of[1], sizeof(sdp_of[1]), "%s",
+             many(at_b, restarts[_i].key[1], restarts[_i].lines, false));
+    if (restarts[_i].callee) {
+        ck_ok(offer("b", "a", back, sdp_of[1]));
+        ck_ok(answer("b", "a", sdp_of[0]));
+    } else {
+        ck_ok(offer("a", "b", sides, sdp_of[0]));
+        ck_ok(answer("a", "b", sdp_of[1]));
+    }
+    ck_assert_uint_eq(sas(), 2 * restarts[_i].lines);
+    after[0] = sa_of("a", 0);
+    after[1] = sa_of("b", 0);
+    for (unsigned i = 0; i < 2; i++) {
+        ck_assert_msg(after[i] == before[i], "%s: another SA", restarts[_i].name);
+        ck_assert_uint_eq(after[i]->stream[0].index.started, same[i]);
+        ck_assert(!same[i] || after[i]->stream[0].index.highest == 0x1234567 + i);
+        ck_assert(same[i] || after[i]->old);
+    }
+    ck_assert(after[0]->bound[0] == (same[0] && !restarts[_i].moves));
+    ck_assert_uint_eq(after[0]->reverse, after[1]->id);
+    ck_assert(_i > 1 || version == core.inner.links[0].authority.version);
+    ck_assert_uint_eq(calls_find(calls, "one@example", "a", "")->party_count, 2);
+    ck_assert_int_eq(delete_as("x", "", ""), ERR_NOT_FOUND);
+    ck_ok(delete_as("b", "", ""));
+    ck_assert_uint_eq(sas(), 0);
+}
+END_TEST
+
+/* An answer that is refused leaves what was restored; one that is not ends what is nobody's. */
+START_TEST(test_restart_of_fork)
+{
+    static struct picture before, after;
+
+    fork_calls();
+    restart();
+    take_picture(&before);
+    ck_ok(offer("a", "b", "ei", many("192.0.2.10", 0, 3, true)));
+    ck_assert_int_eq(answer("a", "b", many("10.0.1.20", 30, 3, false)), ERR_EXISTS);
+    take_picture(&after);
+    ck_assert_mem_eq(&before, &after, sizeof(before));
+    ck_ok(offer("a", "b", "ei", audio("192.0.2.10", 20000, 0)));
+    ck_ok(answer("a", "b", audio("10.0.1.20", 30000, 1)));
+    ck_assert_uint_eq(sas(), 2);
+    check_addr(&sa_of("a", 0)->destination.rtp, "10.0.1.20:30000");
+}
+END_TEST
+
+/* Who was given an SSRC keeps it, whoever asks. */
+START_TEST(test_restart_assigned)
+{
+    struct call_request request = request_of("a", "", audio("192.0.2.10", 20000, 0));
+    struct sa *b;
+
+    request.direction[0] = SA_SIDE_EXTERNAL;
+    request.assign_ssrc = true;
+    ck_ok(offer_as(&request));
+    ck_ok(answer("a", "b", audio("10.0.1.20", 30000, 1)));
+    b = sa_of("b", 0);
+    for (unsigned i = 0; i < 2; i++) {
+        restart();
+        if (i)
+            ck_ok(offer("b", "a", "ie", audio("10.0.1.20", 30000, 1)));
+        else
+            ck_ok(offer("a", "b", "ei", audio("192.0.2.10", 20000, 0)));
+        ck_ok(i ? answer("b", "a", audio("192.0.2.10", 20000, 0))
+                : answer("a", "b", audio("10.0.1.20", 30000, 1)));
+        ck_assert_ptr_eq(sa_of("b", 0), b);
+        ck_assert(sa_is_assigned(b));
+        ck_assert_uint_eq(sas(), 2);
+    }
 }
 END_TEST
 
@@ -1056,6 +1166,9 @@ int main(void)
     tcase_add_test(tc, test_down);
     tcase_add_test(tc, test_spiral);
     tcase_add_test(tc, test_restart);
+    tcase_add_loop_test(tc, test_restart_goes_on, 0, sizeof(restarts) / sizeof(restarts[0]));
+    tcase_add_test(tc, test_restart_of_fork);
+    tcase_add_test(tc, test_restart_assigned);
     suite_add_tcase(suite, tc);
     result = unit_run(suite);
     core_stop_engine();

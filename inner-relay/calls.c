@@ -232,15 +232,18 @@ void calls_end(struct calls *calls, struct call *call, uint64_t now_us)
     calls_remove(calls, call);
 }
 
-/* Is there anything of the call left that may still become, or is, media? */
-static bool is_alive(const struct call *call, bool was_active)
+/*
+ * Is there a branch left, or one that may answer yet? An offer that was answered may be another
+ * one's too, but when nobody else is known, it is over with those that are.
+ */
+static bool is_alive(const struct call *call)
 {
     for (unsigned i = 0; i < call->stage_count; i++) {
-        if (!was_active || !call->stage[i]->answered)
+        if (!call->stage[i]->answered)
             return true;
     }
     for (unsigned i = 0; i < call->party_count; i++) {
-        if (call->party[i]->partner >= 0 || (!was_active && call->party[i]->hub >= 0))
+        if (call->party[i]->partner >= 0 || call->party[i]->hub >= 0)
             return true;
     }
     return false;
@@ -251,13 +254,12 @@ static void end_branch(struct calls *calls, struct call *call, unsigned branch, 
 {
     struct call_party *party = call->party[branch];
     int hub = party->hub;
-    bool was_active = hub >= 0 && call->party[hub]->partner == (int)branch;
 
-    if (was_active)
+    if (hub >= 0 && call->party[hub]->partner == (int)branch)
         leg_park(calls, call, (unsigned)hub);
     calls_drop_lines(calls, party, 0, now_us);
     call_remove_party(call, branch);
-    if (!is_alive(call, was_active))
+    if (!is_alive(call))
         calls_end(calls, call, now_us);
 }
 
@@ -298,32 +300,24 @@ static int find_branch(const struct call *call, const char *branch)
     return -1;
 }
 
-/* What was offered with this branch, and who answered it. */
-static int end_by_branch(struct calls *calls, struct call *call, const char *branch,
+/* What was offered with this branch, and who answered it. A re-INVITE that nobody did is no call.
+ */
+static int end_by_branch(struct calls *calls, struct call *call, const char *via_branch,
                          uint64_t now_us, struct call_error *error)
 {
-    int i = find_branch(call, branch);
-    const struct call_stage *stage = i >= 0 ? call->stage[i] : NULL;
-    int answerer;
+    int i = find_branch(call, via_branch), branch;
 
-    if (!stage && call->stage_count == 0) {
-        calls_end(calls, call, now_us);
-        return 0;
-    }
-    if (!stage)
+    if (i < 0 && call->stage_count > 0)
         return calls_refuse(error, ERR_NOT_FOUND, "the call has no branch with this via-branch");
-    if (call->stage_count == 1) {
+    if (i < 0) {
         calls_end(calls, call, now_us);
         return 0;
     }
-    answerer = stage->answerer;
-    if (answerer >= 0 && call->party[answerer]->hub >= 0) {
-        call_remove_stage(call, (unsigned)i);
-        end_branch(calls, call, (unsigned)answerer, now_us);
-        return 0;
-    }
+    branch = branch_of(call, (int)call->stage[i]->offerer, call->stage[i]->answerer);
     call_remove_stage(call, (unsigned)i);
-    if (!is_alive(call, false))
+    if (branch >= 0)
+        end_branch(calls, call, (unsigned)branch, now_us);
+    else if (!is_alive(call))
         calls_end(calls, call, now_us);
     return 0;
 }

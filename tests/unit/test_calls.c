@@ -620,6 +620,53 @@ START_TEST(test_fork)
 }
 END_TEST
 
+/* The branch that has the call ends: another one may take it, or is all that is left. */
+START_TEST(test_fork_loses_active)
+{
+    fork_calls();
+    ck_ok(delete_as("a", "c", ""));
+    ck_assert_uint_eq(calls_count(calls), 1);
+    ck_assert_uint_eq(sas(), 2);
+    check_addr(&sa_of("a", 0)->destination.rtp, "none");
+    ck_assert_uint_eq(sa_of("a", 0)->reverse, 0);
+    if (_i == 0) {
+        ck_ok(answer("a", "b", audio("10.0.1.20", 30000, 1)));
+        check_addr(&sa_of("a", 0)->destination.rtp, "10.0.1.20:30000");
+        ck_assert_uint_eq(sa_of("a", 0)->reverse, sa_of("b", 0)->id);
+    }
+    ck_ok(delete_as(_i == 1 ? "b" : "a", _i == 1 ? "a" : "b", ""));
+    ck_assert_uint_eq(calls_count(calls), 0);
+    ck_assert_uint_eq(sas(), 0);
+}
+END_TEST
+
+/* The same where each branch has an offer: one rings still. */
+START_TEST(test_fork_rings)
+{
+    struct call_request request = request_of("a", "", audio("192.0.2.10", 20000, 0));
+
+    request.direction[0] = SA_SIDE_EXTERNAL;
+    request.direction[1] = SA_SIDE_INTERNAL;
+    request.via_branch = "z-0";
+    ck_ok(offer_as(&request));
+    request.via_branch = "z-1";
+    ck_ok(offer_as(&request));
+    request = request_of("a", "b", audio("10.0.1.20", 30000, 1));
+    request.via_branch = "z-0";
+    ck_ok(answer_as(&request));
+    ck_ok(delete_as("a", _i ? "b" : "", _i ? "" : "z-0"));
+    ck_assert_uint_eq(calls_count(calls), 1);
+    request = request_of("a", "c", audio("10.0.1.30", 30000, 2));
+    request.via_branch = "z-1";
+    ck_ok(answer_as(&request));
+    check_addr(&sa_of("a", 0)->destination.rtp, "10.0.1.30:30000");
+    ck_assert_uint_eq(sas(), 2);
+    ck_ok(delete_as("a", "c", ""));
+    ck_assert_uint_eq(calls_count(calls), 0);
+    ck_assert_uint_eq(sas(), 0);
+}
+END_TEST
+
 /* Each branch has an offer of its own, as Kamailio's branch route makes them. */
 START_TEST(test_branches)
 {
@@ -646,6 +693,31 @@ START_TEST(test_branches)
     ck_assert_int_eq(delete_as("a", "", "z-1"), ERR_NOT_FOUND);
     ck_ok(delete_as("a", "", ""));
     ck_assert_uint_eq(sas(), 0);
+}
+END_TEST
+
+/* A re-INVITE that is rejected, and deleted by its branch, is not the call. */
+START_TEST(test_branch_of_reoffer)
+{
+    struct call_request request;
+
+    set_up();
+    request = request_of("a", "b", audio("192.0.2.10", 22000, 2));
+    request.direction[0] = SA_SIDE_EXTERNAL;
+    request.direction[1] = SA_SIDE_INTERNAL;
+    request.via_branch = "z-9";
+    ck_ok(offer_as(&request));
+    ck_ok(delete_as("a", "", "z-9"));
+    ck_assert_uint_eq(sas(), 2);
+    check_addr(&sa_of("a", 0)->source.rtp, "192.0.2.10:20000");
+    /* One that was answered is. */
+    ck_ok(offer_as(&request));
+    request = request_of("a", "b", audio("10.0.1.20", 30000, 1));
+    request.via_branch = "z-9";
+    ck_ok(answer_as(&request));
+    ck_ok(delete_as("a", "", "z-9"));
+    ck_assert_uint_eq(sas(), 0);
+    ck_assert_uint_eq(calls_count(calls), 0);
 }
 END_TEST
 
@@ -1153,7 +1225,10 @@ int main(void)
     tcase_add_test(tc, test_families);
     tcase_add_test(tc, test_assign);
     tcase_add_test(tc, test_fork);
+    tcase_add_loop_test(tc, test_fork_loses_active, 0, 3);
+    tcase_add_loop_test(tc, test_fork_rings, 0, 2);
     tcase_add_test(tc, test_branches);
+    tcase_add_test(tc, test_branch_of_reoffer);
     tcase_add_test(tc, test_cancel);
     tcase_add_test(tc, test_one_call_id);
     tcase_add_loop_test(tc, test_half, 0, sizeof(halves) / sizeof(halves[0]));

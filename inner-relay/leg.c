@@ -421,8 +421,8 @@ static void settle_line(struct leg *leg, unsigned from, unsigned line, uint64_t 
 
     out->sa = id;
     out->held = leg->wanted[line] && callsdp_is_held(&end->sdp.media[line]);
-    out->kind = callsdp_kind(&end->sdp.media[line]);
-    out->way = way_of(leg, line);
+    out->kind = (uint8_t)callsdp_kind(&end->sdp.media[line]);
+    out->way = (uint8_t)way_of(leg, line);
     if (gone)
         inner_delete(leg->calls->inner, gone, now_us);
     if (!leg->wanted[line])

@@ -28,10 +28,9 @@ sip_certificate() {
         -days 2 -subj "/CN=$name" -addext "subjectAltName=DNS:$name" -keyout "$W/$name.key" \
         -out "$W/$name.crt" 2>"$W/openssl.log" || bail "no certificate for Kamailio"
 }
-# sip_tls COMPANY: on the host of its Kamailio: its certificate, and that of the other company's (and SIP_PEERS).
+# sip_tls COMPANY: for its Kamailio: its certificate, and that of the other company's (and SIP_PEERS).
 sip_tls() {
-    local name=sip.${DOMAIN[$1]} other=b to
-    to=$W/hosts/$(sip_host "$1")/etc/media-relay
+    local name=sip.${DOMAIN[$1]} other=b to=$W/kamailio-$1
     [ "$1" = a ] || other=a
     host_files "$(sip_host "$1")"
     sip_certificate "$1"
@@ -39,7 +38,7 @@ sip_tls() {
     install -m 644 "$W/$name.crt" "$W/$name.key" "$to/"
     # shellcheck disable=SC2086
     cat "$W/sip.${DOMAIN[$other]}.crt" ${SIP_PEERS-} >"$to/sip-peers.crt"
-    mirrored "$1" <"$KAMAILIO/tls.cfg" >"$W/kamailio-$1/tls.cfg"
+    mirrored "$1" <"$KAMAILIO/tls.cfg" >"$to/tls.cfg"
 }
 
 # passwords USER...: who may register from the Internet; the password is "secret of USER".

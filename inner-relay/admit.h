@@ -27,7 +27,7 @@ struct admit_request {
     unsigned ssrc_count;       /* 0: they are learned */
     uint32_t ssrc[SA_SSRC_MAX];
     bool assign_ssrc;  /* the sender, who is inside, is given an SSRC; a key is checked, not kept */
-    uint32_t assigned; /* then: this one (admit_reserve_ssrc); 0: any */
+    uint32_t assigned; /* then: this one (admit_reserve_ssrc), which no other call has; 0: any */
     bool no_destination; /* its packets may lead nowhere for now: destination may be unknown */
     uint32_t rate;       /* octets per second; 0: as configured */
     char call_id[CALL_ID_SIZE];
@@ -73,9 +73,9 @@ int admit_change(struct inner *inner, struct sa *sa, const struct admit_request 
 void admit_park(struct inner *inner, struct sa *sa);
 
 /*
- * An SSRC that no SA has, nor had in the last seconds, for a sender inside that is told it before
- * its SA is added. Nothing holds it until then: two calls get different ones but by a
- * chance of one in 2^31. Never 0.
+ * An SSRC that no SA has, nor had in the last seconds, and that is promised to nobody: for a sender
+ * inside that is told it before its SA is added. inner->promises holds it until then, if the caller
+ * puts it there. Never 0.
  */
 uint32_t admit_reserve_ssrc(const struct inner *inner);
 

@@ -161,8 +161,25 @@ struct call_stage *call_add_stage(struct call *call, const char *to_tag, const c
     return stage;
 }
 
+void call_promise(struct call *call, struct call_stage *stage,
+                  const uint32_t assigned[CALL_LINES_MAX])
+{
+    for (unsigned i = 0; i < CALL_LINES_MAX; i++) {
+        stage->assigned[i] = assigned[i];
+        if (assigned[i]) /* without memory it is held by its being random */
+            (void)promises_add(call->promises, assigned[i]);
+    }
+}
+
+static void break_promises(struct call *call, const struct call_stage *stage)
+{
+    for (unsigned i = 0; i < CALL_LINES_MAX && call->promises; i++)
+        promises_drop(call->promises, stage->assigned[i]);
+}
+
 void call_remove_stage(struct call *call, unsigned number)
 {
+    break_promises(call, call->stage[number]);
     if (call->staged)
         *call->staged -= call->stage[number]->sdp_length;
     free_stage(call->stage[number]);

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "common/sa/sa.h"
+#include "inner-relay/promises.h"
 
 /*
  * Of one call: who takes part in it, branches of a fork included, and the offers that may still be
@@ -75,7 +76,7 @@ struct call_stage {
     bool direct;            /* the SDP is left alone: both are inside */
     bool assign;            /* who is inside is given SSRCs */
     uint8_t family;         /* that who answers is shown addresses of; 0: as the offerer's */
-    uint32_t assigned[CALL_LINES_MAX]; /* that were promised to who answers */
+    uint32_t assigned[CALL_LINES_MAX]; /* that are promised to who answers: call_promise() */
     bool answered;
     uint64_t answer_print; /* of the last answer, */
     int answerer;          /* of this party, -1: which is gone */
@@ -83,6 +84,7 @@ struct call_stage {
 
 struct call {
     char *call_id;
+    struct promises *promises;         /* the core's */
     uint64_t number;                   /* never used again */
     uint64_t created_us, signalled_us; /* since 1970: the first and the last message */
     uint64_t began_us, heard_us;       /* the same, monotonic */
@@ -119,6 +121,9 @@ void call_remove_party(struct call *call, unsigned number);
  * memory. */
 struct call_stage *call_add_stage(struct call *call, const char *to_tag, const char *branch,
                                   const char *sdp, size_t sdp_length);
+/* Nobody else is given these while the offer is there. */
+void call_promise(struct call *call, struct call_stage *stage,
+                  const uint32_t assigned[CALL_LINES_MAX]);
 void call_remove_stage(struct call *call, unsigned number);
 
 /* Is some line of it on hold? Silence does not end it then. */

@@ -166,6 +166,7 @@ struct call *calls_add(struct calls *calls, const char *call_id, uint64_t wall_u
         return NULL;
     call->hash = hash_bytes(&calls->key, call_id, strlen(call_id));
     call->number = ++calls->next_number;
+    call->promises = &calls->inner->promises;
     call->staged = &calls->staged;
     call->created_us = call->signalled_us = wall_us;
     call->began_us = call->heard_us = now_us;

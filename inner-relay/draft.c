@@ -1,5 +1,7 @@
 #include "inner-relay/draft.h"
 
+#include <string.h>
+
 #include "common/base/err.h"
 #include "common/base/random.h"
 #include "common/sa/table.h"
@@ -7,6 +9,9 @@
 #include "common/srtp/srtp.h"
 #include "inner-relay/judge.h"
 #include "inner-relay/plan.h"
+
+/* So many SAs of one call have one SSRC at most. */
+enum { ALIKE_LOOKS = 16 };
 
 /* No SA of the site has it, nor had it until some seconds ago, whatever dmz-relay it lives on. */
 static bool ssrc_is_free(const struct inner *inner, uint32_t ssrc)
@@ -26,7 +31,7 @@ uint32_t admit_reserve_ssrc(const struct inner *inner)
 
     do {
         ssrc = random_u32() >> 1;
-    } while (ssrc == 0 || !ssrc_is_free(inner, ssrc));
+    } while (ssrc == 0 || !ssrc_is_free(inner, ssrc) || promises_has(&inner->promises, ssrc));
     return ssrc;
 }
 
@@ -151,13 +156,28 @@ static int check_old(const struct inner_link *link, const struct admit_request *
     return 0;
 }
 
+/* Branches of one call were told the same one; in the tunnel labels tell them apart. */
+static bool has_other_call(const struct inner *inner, enum sa_side side,
+                           const struct admit_request *request)
+{
+    struct sa *sa = NULL;
+    unsigned looks = ALIKE_LOOKS;
+
+    while ((sa = table_by_ssrc(inner->table, side, request->assigned, sa))) {
+        if (looks-- == 0 || !request->call_id[0] ||
+            strcmp(sa_text(sa, SA_CALL_ID), request->call_id) != 0)
+            return true;
+    }
+    return false;
+}
+
 static int check_new(const struct inner *inner, const struct inner_link *link,
                      const struct admit_request *request, struct admit_error *error)
 {
-    if (request->assigned && !ssrc_is_free(inner, request->assigned))
+    if (request->assigned && (has_other_call(inner, SA_SIDE_EXTERNAL, request) ||
+                              has_other_call(inner, SA_SIDE_INTERNAL, request)))
         return admit_refuse(error, ERR_EXISTS, "assigned",
-                            "SSRC %u is in use, or was a moment ago; admit_reserve_ssrc() would "
-                            "give a free one",
+                            "SSRC %u is another call's; admit_reserve_ssrc() would give a free one",
                             request->assigned);
     return judge_room(inner, link, request, error);
 }

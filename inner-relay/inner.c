@@ -63,6 +63,7 @@ void inner_fini(struct inner *inner)
         streams_fini(&inner->links[i].streams);
         authority_fini(&inner->links[i].authority);
     }
+    promises_fini(&inner->promises);
     table_free(inner->table);
     budget_free(inner->budget);
     memset(inner, 0, sizeof(*inner));

@@ -17,6 +17,7 @@
 #include "common/tunnel/arrivals.h"
 #include "common/tunnel/session.h"
 #include "common/tunnel/streams.h"
+#include "inner-relay/promises.h"
 
 enum { INNER_LINKS_MAX = 8, INNER_LISTENERS_MAX = 8 };
 
@@ -78,6 +79,7 @@ struct inner {
     struct inner_link links[INNER_LINKS_MAX];
     size_t link_count;
     uint64_t next_id;
+    struct promises promises; /* SSRCs that are nobody's but those' who were told them */
     struct table_walk aging; /* looks for SAs that have been silent for too long */
     struct path_out out;
     struct inner_hooks hooks;

@@ -295,6 +295,18 @@ static uint32_t assigned_before(const struct offer *offer, unsigned line)
     return sa && sa_is_assigned(sa) ? sa->stream[0].ssrc : 0;
 }
 
+/* One that no line before this one has got, either. */
+static uint32_t reserve(const struct offer *offer, unsigned line)
+{
+    uint32_t ssrc = admit_reserve_ssrc(offer->calls->inner);
+
+    for (unsigned i = 0; i < line; i++) {
+        if (offer->assigned[i] == ssrc)
+            return reserve(offer, line);
+    }
+    return ssrc;
+}
+
 /* SSRCs for who is to answer, inside: those that were promised before, or new ones. */
 static void choose_assigned(struct offer *offer)
 {
@@ -311,7 +323,7 @@ static void choose_assigned(struct offer *offer)
             continue;
         offer->assigned[i] = assigned_before(offer, i);
         if (!offer->assigned[i])
-            offer->assigned[i] = admit_reserve_ssrc(offer->calls->inner);
+            offer->assigned[i] = reserve(offer, i);
     }
 }
 
@@ -399,7 +411,7 @@ static int add_stage(struct offer *offer, uint64_t now_us)
     stage->direct = offer->direct;
     stage->assign = offer->assign;
     stage->family = offer->family;
-    memcpy(stage->assigned, offer->assigned, sizeof(stage->assigned));
+    call_promise(offer->call, stage, offer->assigned);
     return 0;
 }
 

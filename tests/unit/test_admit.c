@@ -1216,11 +1216,14 @@ START_TEST(test_assign_what_is_free)
 }
 END_TEST
 
-/* What was told to a sender beforehand is what it gets, as long as nobody else has got it. */
+/*
+ * What was told to a sender beforehand is what it gets, as long as no other call has got it: a
+ * branch of its own call may, and it may have had it itself a moment ago.
+ */
 START_TEST(test_assign_what_was_promised)
 {
     struct admit_request request;
-    struct sa *sa;
+    struct sa *sa, *branch;
     uint32_t promised = admit_reserve_ssrc(&core.inner);
 
     assign_request(&request, 1);
@@ -1231,9 +1234,41 @@ START_TEST(test_assign_what_was_promised)
     ck_assert_uint_eq(sa->label, promised);
     assign_request(&request, 2);
     request.assigned = promised;
-    check_refused(&request, ERR_EXISTS, "assigned", "is in use, or was a moment ago");
+    snprintf(request.call_id, sizeof(request.call_id), "another");
+    check_refused(&request, ERR_EXISTS, "assigned", "is another call's");
+    request.call_id[0] = '\0';
+    check_refused(&request, ERR_EXISTS, "assigned", "is another call's");
+    memcpy(request.call_id, sa_text(sa, SA_CALL_ID), strlen(sa_text(sa, SA_CALL_ID)) + 1);
+    branch = core_add(&core, &request);
+    ck_assert_ptr_nonnull(branch);
+    ck_assert_uint_eq(branch->stream[0].ssrc, promised);
+    ck_assert_uint_ne(branch->label, promised);
     inner_delete(&core.inner, sa, 2000000);
-    check_refused(&request, ERR_EXISTS, "assigned", "is in use, or was a moment ago");
+    assign_request(&request, 1);
+    request.assigned = promised;
+    sa = core_add(&core, &request);
+    ck_assert_ptr_nonnull(sa);
+    ck_assert_uint_eq(sa->stream[0].ssrc, promised);
+    ck_assert_uint_ne(sa->label, promised);
+    ck_assert_uint_ne(sa->label, branch->label);
+}
+END_TEST
+
+/* What is promised is drawn for nobody else, as often as it was promised. */
+START_TEST(test_promised)
+{
+    uint32_t drawn[] = {4711, 4712};
+
+    for (unsigned i = 0; i < 3; i++) {
+        if (i < 2)
+            ck_assert_int_eq(promises_add(&core.inner.promises, 4711), 0);
+        draw(2, drawn);
+        ck_assert_uint_eq(admit_reserve_ssrc(&core.inner), 4712);
+        if (i > 0)
+            promises_drop(&core.inner.promises, 4711);
+    }
+    draw(2, drawn);
+    ck_assert_uint_eq(admit_reserve_ssrc(&core.inner), 4711);
 }
 END_TEST
 
@@ -1444,6 +1479,7 @@ int main(void)
     tcase_add_loop_test(tc, test_assigned, 0, ROWS(assigned));
     tcase_add_test(tc, test_assign_what_is_free);
     tcase_add_test(tc, test_assign_what_was_promised);
+    tcase_add_test(tc, test_promised);
     tcase_add_test(tc, test_no_destination);
     tcase_add_test(tc, test_given_away);
     tcase_add_test(tc, test_assigned_rekey);

@@ -165,6 +165,34 @@ static void check_addr(const struct addr *addr, const char *expected)
     ck_assert_str_eq(text, expected);
 }
 
+static void run_round(void)
+{
+    calls_tick(calls);
+    while (calls_work(calls, now))
+        ;
+}
+
+/*
+ * m= lines with a source, an SSRC and a key each, all of which follow from number; the last one is
+ * the first again where twin says so: nothing tells the two apart.
+ */
+static const char *many(const char *ip, unsigned number, unsigned count, bool twin)
+{
+    char lines[4096] = "";
+
+    for (unsigned i = 0; i < count; i++) {
+        unsigned n = twin && i == count - 1 ? number : number + i;
+        size_t at = strlen(lines);
+
+        snprintf(lines + at, sizeof(lines) - at,
+                 "m=audio %u RTP/SAVP 0\r\n"
+                 "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:%c%c%s\r\na=ssrc:%u cname:x\r\n",
+                 20000 + 2 * n, 'A' + (char)(n / 26), 'A' + (char)(n % 26), key_of[0] + 2,
+                 1000 + n);
+    }
+    return sdp(ip, lines);
+}
+
 /* A phone outside calls one inside. */
 static void set_up(void)
 {
@@ -579,6 +607,128 @@ START_TEST(test_assign)
 }
 END_TEST
 
+static uint32_t told(unsigned line)
+{
+    return (uint32_t)json_integer_value(
+        json_array_get(json_object_get(reply.extra, "assigned-ssrc"), line));
+}
+
+/* What an offer tells is held until the offer is gone, however that ends, or until there is an SA.
+ */
+START_TEST(test_promises)
+{
+    struct promises *promises = &core.inner.promises;
+    struct call_request request;
+    uint32_t ssrc;
+
+    for (unsigned end = 0; end < 4; end++) {
+        request = request_of("a", "", audio("192.0.2.10", 20000, 0));
+        request.direction[0] = SA_SIDE_EXTERNAL;
+        request.assign_ssrc = true;
+        ck_ok(offer_as(&request));
+        ssrc = told(0);
+        ck_assert(promises_has(promises, ssrc));
+        ck_ok(offer_as(&request));
+        ck_assert_uint_eq(promises->used, 1);
+        if (end == 0) {
+            now += 181 * SECOND;
+            run_round();
+        } else if (end == 1) {
+            ck_ok(delete_as("a", "", ""));
+        } else {
+            ck_ok(answer("a", "b", audio("10.0.1.20", 30000, 1)));
+            ck_assert(promises_has(promises, ssrc));
+            if (end == 3) {
+                now += 181 * SECOND;
+                sa_of("a", 0)->last_packet_us = now;
+                run_round();
+            }
+            ck_assert_uint_eq(sa_of("b", 0)->stream[0].ssrc, ssrc);
+            ck_assert_uint_ne(admit_reserve_ssrc(&core.inner), ssrc);
+            ck_ok(delete_as("a", "", ""));
+        }
+        ck_assert_uint_eq(promises->used, 0);
+        ck_assert_uint_eq(calls_count(calls), 0);
+    }
+}
+END_TEST
+
+/* Both branches were told the same one; the one that answered last has the media. */
+START_TEST(test_assign_fork)
+{
+    struct call_request request = request_of("a", "", audio("192.0.2.10", 20000, 0));
+    uint32_t ssrc;
+
+    request.direction[0] = SA_SIDE_EXTERNAL;
+    request.assign_ssrc = true;
+    ck_ok(offer_as(&request));
+    ssrc = told(0);
+    ck_ok(answer("a", "b", audio("10.0.1.20", 30000, 1)));
+    ck_ok(answer("a", "c", audio("10.0.1.30", 30000, 2)));
+    ck_assert_uint_eq(sa_of("b", 0)->stream[0].ssrc, ssrc);
+    ck_assert_uint_eq(sa_of("c", 0)->stream[0].ssrc, ssrc);
+    ck_assert_uint_ne(sa_of("c", 0)->label, sa_of("b", 0)->label);
+    check_addr(&sa_of("b", 0)->destination.rtp, "none");
+    check_addr(&sa_of("c", 0)->destination.rtp, "192.0.2.10:20000");
+    ck_ok(delete_as("a", "", ""));
+    ck_assert_uint_eq(sas(), 0);
+}
+END_TEST
+
+/* A line that goes and comes again has the number that its sender was told. */
+START_TEST(test_assign_line_off_and_on)
+{
+    struct call_request request;
+    uint32_t ssrc[2];
+
+    for (unsigned step = 0; step < 3; step++) {
+        request = request_of("a", step ? "b" : "", many("192.0.2.10", 0, 2, false));
+        request.direction[0] = SA_SIDE_EXTERNAL;
+        request.direction[1] = SA_SIDE_INTERNAL;
+        request.assign_ssrc = true;
+        ck_ok(offer_as(&request));
+        for (unsigned i = 0; i < 2; i++) {
+            ck_assert(step == 0 || told(i) == ssrc[i]);
+            ssrc[i] = told(i);
+        }
+        ck_assert_uint_ne(ssrc[0], ssrc[1]);
+        ck_ok(lines_offer("a", "b", "", "10.0.1.20", (unsigned[]){30000, step == 1 ? 0 : 30002}, "",
+                          answer));
+        ck_assert_uint_eq(sas(), step == 1 ? 2 : 4);
+        ck_assert_uint_eq(sa_of("b", 0)->stream[0].ssrc, ssrc[0]);
+        ck_assert(step == 1 || sa_of("b", 1)->stream[0].ssrc == ssrc[1]);
+    }
+}
+END_TEST
+
+/* Its partner goes outside, and comes in again: what it was told does not change. */
+START_TEST(test_assign_partner_moves)
+{
+    struct call_options options = calls->options;
+    struct call_request request = request_of("a", "", audio("10.0.1.30", 20000, 0));
+    uint32_t ssrc = 0;
+
+    options.relay_internal = true;
+    calls_set_options(calls, &options);
+    for (unsigned step = 0; step < 3; step++) {
+        bool inside = step % 2 == 0;
+
+        request =
+            request_of("a", step ? "b" : "", audio(inside ? "10.0.1.30" : "192.0.2.10", 20000, 0));
+        request.direction[0] = inside ? SA_SIDE_INTERNAL : SA_SIDE_EXTERNAL;
+        request.direction[1] = SA_SIDE_INTERNAL;
+        request.assign_ssrc = true;
+        ck_ok(offer_as(&request));
+        ck_assert(step == 0 || told(0) == ssrc);
+        ssrc = told(0);
+        ck_ok(answer("a", "b", audio("10.0.1.20", 30000, 1)));
+        ck_assert_uint_eq(sa_of("b", 0)->stream[0].ssrc, ssrc);
+        ck_assert(sa_of("b", 0)->hairpin == inside);
+        ck_assert_uint_eq(sas(), 2);
+    }
+}
+END_TEST
+
 /* ------------------------------------------------------------ forks */
 
 static void fork_calls(void)
@@ -784,27 +934,6 @@ static void take_picture(struct picture *picture)
     picture->length = writer_length(&w);
 }
 
-/*
- * m= lines with a source, an SSRC and a key each, all of which follow from number; the last one is
- * the first again where twin says so: nothing tells the two apart.
- */
-static const char *many(const char *ip, unsigned number, unsigned count, bool twin)
-{
-    char lines[4096] = "";
-
-    for (unsigned i = 0; i < count; i++) {
-        unsigned n = twin && i == count - 1 ? number : number + i;
-        size_t at = strlen(lines);
-
-        snprintf(lines + at, sizeof(lines) - at,
-                 "m=audio %u RTP/SAVP 0\r\n"
-                 "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:%c%c%s\r\na=ssrc:%u cname:x\r\n",
-                 20000 + 2 * n, 'A' + (char)(n / 26), 'A' + (char)(n % 26), key_of[0] + 2,
-                 1000 + n);
-    }
-    return sdp(ip, lines);
-}
-
 /* Packets have taught more of it than was signalled, and it has been in use. */
 static void use(struct sa *sa, const char *from)
 {
@@ -902,13 +1031,6 @@ START_TEST(test_half_full)
 END_TEST
 
 /* ------------------------------------------------------------ limits and timeouts */
-
-static void run_round(void)
-{
-    calls_tick(calls);
-    while (calls_work(calls, now))
-        ;
-}
 
 /* A call that talks goes on while offers without answers fill the rest, and they time out. */
 START_TEST(test_flood)
@@ -1224,6 +1346,10 @@ int main(void)
     tcase_add_test(tc, test_other_lines);
     tcase_add_test(tc, test_families);
     tcase_add_test(tc, test_assign);
+    tcase_add_test(tc, test_promises);
+    tcase_add_test(tc, test_assign_fork);
+    tcase_add_test(tc, test_assign_line_off_and_on);
+    tcase_add_test(tc, test_assign_partner_moves);
     tcase_add_test(tc, test_fork);
     tcase_add_loop_test(tc, test_fork_loses_active, 0, 3);
     tcase_add_loop_test(tc, test_fork_rings, 0, 2);

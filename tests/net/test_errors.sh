@@ -216,9 +216,12 @@ is "the SAs stay" "$(status_of inner .sas)" 2
 is "the level stays" "$(ctl_json inner debug | jq -r .level)" debug
 sed 's/^level = .*/level = info/; s/^internal = .*/internal = 10.9.0.0\/16/; s/^rtp-port = 41000/rtp-port = 41002/' \
     "$W/inner.good" >"$W/inner.ini"
+printf '\n[forward late]\nlisten = 127.0.0.1:5099\n' >>"$W/inner.ini"
 is "reload of new values" "$(code ctl_json inner reload)" 0
 is "what has changed" "$(jq -r '.changed | map(select(test("level|internal"))) | length' "$W/said")" 2
 is "what needs a restart" "$(jq -r '.restart_needed | map(select(test("rtp-port"))) | length > 0' "$W/said")" true
+is "a new [forward] needs one, too" "$(jq -r '.restart_needed | map(select(test("forward late. listen"))) | length' "$W/said")" 1
+refuse "and does not listen before" in_ns inside bash -c ": </dev/tcp/127.0.0.1/5099"
 is "the new level is in force" "$(ctl_json inner debug | jq -r .level)" info
 is "the new networks are in force" "$(code ctl inner sa add --side external --source "[$CLIENT6]:5004" \
     --suite $SUITE --key "$key" --ssrc 7 --to "[$PHONE6]:6000")" 1

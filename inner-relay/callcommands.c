@@ -14,7 +14,14 @@
  * One reply has at most so many calls; it ends earlier when so many places of the table, or m=
  * lines, have been looked at: a turn of the event loop is to be short.
  */
-enum { PAGE_CALLS = 16, PAGE_SLOTS = 4096, PAGE_LOOKS = 256, SHOWN_CALLS = 8, NAMED_CALLS = 4 };
+enum {
+    PAGE_CALLS = 16,
+    PAGE_SLOTS = 4096,
+    PAGE_LOOKS = 256,
+    SHOWN_CALLS = 8,
+    SHOWN_LINES = 48,
+    NAMED_CALLS = 4
+};
 
 static json_t *number(uint64_t value)
 {
@@ -109,13 +116,15 @@ static json_t *refuse_unknown(const struct calls *calls, const struct wanted *wa
 
 /* ------------------------------------------------------------ call show, explain */
 
-typedef json_t *tell_fn(struct calls *calls, const struct call *call, uint64_t now_us);
+typedef json_t *tell_fn(struct calls *calls, const struct call *call, uint64_t now_us,
+                        size_t *lines);
 
 /* "more": how many calls are not in it, because there are too many. */
 static json_t *tell_each(void *ctx, const json_t *request, tell_fn *tell)
 {
     struct calls *calls = relay_of(ctx)->calls;
     uint64_t now_us = clock_now_us(), more = 0;
+    size_t lines = SHOWN_LINES;
     struct wanted wanted;
     json_t *refusal = read_wanted(request, &wanted), *rows;
     struct call *call;
@@ -127,8 +136,8 @@ static json_t *tell_each(void *ctx, const json_t *request, tell_fn *tell)
         return refuse_unknown(calls, &wanted);
     rows = json_array();
     for (; call; call = next_wanted(calls_find_next(call), &wanted)) {
-        if (json_array_size(rows) < SHOWN_CALLS)
-            json_array_append_new(rows, tell(calls, call, now_us));
+        if (json_array_size(rows) < SHOWN_CALLS && lines > 0)
+            json_array_append_new(rows, tell(calls, call, now_us, &lines));
         else
             more++;
     }
@@ -140,11 +149,13 @@ json_t *callcommands_show(void *ctx, const json_t *request)
     return tell_each(ctx, request, callreport_full);
 }
 
-static json_t *explained(struct calls *calls, const struct call *call, uint64_t now_us)
+static json_t *explained(struct calls *calls, const struct call *call, uint64_t now_us,
+                         size_t *lines)
 {
     struct callexplain out;
     json_t *ids = json_array();
 
+    (void)lines;
     callexplain(calls, call, now_us, &out);
     for (size_t i = 0; i < out.sa_count; i++)
         json_array_append_new(ids, number(out.sa[i]));

@@ -251,6 +251,15 @@ static json_t *warning_of(const struct call *call, const struct call_party *part
     return callreport_text(text);
 }
 
+/* Takes count lines of those that may be shown; false: so many are too many. */
+static bool take_lines(size_t *lines, size_t count)
+{
+    if (count > *lines)
+        return false;
+    *lines -= count;
+    return true;
+}
+
 static json_t *line_json(const struct calls *calls, const struct call *call,
                          const struct call_party *party, unsigned i, uint64_t now_us)
 {
@@ -276,18 +285,19 @@ static json_t *line_json(const struct calls *calls, const struct call *call,
 }
 
 static json_t *party_json(const struct calls *calls, const struct call *call,
-                          const struct call_party *party, uint64_t now_us)
+                          const struct call_party *party, uint64_t now_us, size_t *left)
 {
     json_t *lines = json_array(), *row, *more;
+    bool cut = !take_lines(left, party->line_count);
     size_t sas = 0;
 
-    for (unsigned i = 0; i < party->line_count; i++)
+    for (unsigned i = 0; i < party->line_count && !cut; i++)
         json_array_append_new(lines, line_json(calls, call, party, i, now_us));
     row = party_row(calls, party, now_us, &sas);
-    more =
-        json_pack("{s:o,s:o,s:o,s:b,s:b,s:o}", "partner", tag_of(call, party->partner), "branch_of",
-                  tag_of(call, party->hub), "signalling", ip(&party->signalling), "parked",
-                  is_parked(call, party), "assign_ssrc", party->assign, "lines", lines);
+    more = json_pack("{s:o,s:o,s:o,s:b,s:b,s:b,s:o}", "partner", tag_of(call, party->partner),
+                     "branch_of", tag_of(call, party->hub), "signalling", ip(&party->signalling),
+                     "parked", is_parked(call, party), "assign_ssrc", party->assign, "cut", cut,
+                     "lines", lines);
     json_object_update(row, more);
     json_decref(more);
     return row;
@@ -343,27 +353,30 @@ static uint64_t left_us(const struct calls *calls, const struct call_stage *stag
 }
 
 static json_t *offer_json(struct calls *calls, const struct call *call,
-                          const struct call_stage *stage, uint64_t now_us)
+                          const struct call_stage *stage, uint64_t now_us, size_t *left)
 {
-    return json_pack("{s:o,s:o,s:o,s:s,s:s,s:o,s:o,s:o}", "tag", tag_of(call, (int)stage->offerer),
-                     "to_tag", callreport_text(stage->to_tag), "via_branch",
-                     callreport_text(stage->branch), "side", sa_side_name(stage->offerer_side),
-                     "to_side", sa_side_name(stage->side), "age",
+    bool cut = !take_lines(left, stage->line_count);
+
+    return json_pack("{s:o,s:o,s:o,s:s,s:s,s:o,s:o,s:b,s:o}", "tag",
+                     tag_of(call, (int)stage->offerer), "to_tag", callreport_text(stage->to_tag),
+                     "via_branch", callreport_text(stage->branch), "side",
+                     sa_side_name(stage->offerer_side), "to_side", sa_side_name(stage->side), "age",
                      seconds_since(stage->at_us, now_us), "left",
-                     number(left_us(calls, stage, now_us) / 1000000), "lines",
-                     offered_lines(calls, call, stage));
+                     number(left_us(calls, stage, now_us) / 1000000), "cut", cut, "lines",
+                     cut ? json_array() : offered_lines(calls, call, stage));
 }
 
-json_t *callreport_full(struct calls *calls, const struct call *call, uint64_t now_us)
+json_t *callreport_full(struct calls *calls, const struct call *call, uint64_t now_us,
+                        size_t *lines)
 {
     json_t *full = callreport_row(calls, call, now_us, NULL);
     json_t *parties = json_array(), *offers = json_array();
 
     for (unsigned i = 0; i < call->party_count; i++)
-        json_array_append_new(parties, party_json(calls, call, call->party[i], now_us));
+        json_array_append_new(parties, party_json(calls, call, call->party[i], now_us, lines));
     for (unsigned i = 0; i < call->stage_count; i++) {
         if (!call->stage[i]->answered)
-            json_array_append_new(offers, offer_json(calls, call, call->stage[i], now_us));
+            json_array_append_new(offers, offer_json(calls, call, call->stage[i], now_us, lines));
     }
     json_object_set_new(full, "created", number(call->created_us / 1000000));
     json_object_set_new(full, "parties", parties);

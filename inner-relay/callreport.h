@@ -18,8 +18,13 @@
  */
 json_t *callreport_row(const struct calls *calls, const struct call *call, uint64_t now_us,
                        size_t *looks);
-/* The object of `call show`: the same and all that is known of parties, lines and offers. */
-json_t *callreport_full(struct calls *calls, const struct call *call, uint64_t now_us);
+/*
+ * The object of `call show`: the same and all that is known of parties, lines and offers. *lines is
+ * how many m= lines may be in it, and falls by those that are: a line takes 10 us. Where they are
+ * too many those of a party or of an offer are left out, and "cut" is true.
+ */
+json_t *callreport_full(struct calls *calls, const struct call *call, uint64_t now_us,
+                        size_t *lines);
 
 /* "offered", "answered", "held", "restored" */
 const char *callreport_state(const struct call *call);

@@ -212,6 +212,12 @@ static void show_lines(const json_t *lines, FILE *to)
     }
 }
 
+static void show_cut(const json_t *object, FILE *to)
+{
+    if (json_is_true(json_object_get(object, "cut")))
+        fprintf(to, "its m= lines are left out: there are too many\n");
+}
+
 static void show_party(const json_t *party, FILE *to)
 {
     char tag[2 * RELAYCTL_CELL_SIZE];
@@ -224,6 +230,7 @@ static void show_party(const json_t *party, FILE *to)
     say_member(to, party, "branch_of", ", a branch of ");
     fprintf(to, "%s\n", parked ? "; another branch has the call" : "");
     show_lines(json_object_get(party, "lines"), to);
+    show_cut(party, to);
 }
 
 /* IS AT is what the offer says, SENDS TO what was shown to who is to answer. */
@@ -246,6 +253,7 @@ static void show_offer(const json_t *offer, FILE *to)
     say_member(to, offer, "to_tag", ", to tag ");
     say_member(to, offer, "via_branch", ", branch ");
     fputc('\n', to);
+    show_cut(offer, to);
     if (json_array_size(lines) == 0)
         return;
     json_array_foreach(lines, i, line)

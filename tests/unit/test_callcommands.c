@@ -342,8 +342,8 @@ START_TEST(test_show)
     ck_assert_uint_eq(json_array_size(json_object_get(call, "offers")), 0);
     a = row(call, "parties", 0);
     b = row(call, "parties", 1);
-    members_are(a,
-                "tag side sas last_packet partner branch_of signalling parked assign_ssrc lines");
+    members_are(
+        a, "tag side sas last_packet partner branch_of signalling parked assign_ssrc cut lines");
     ck_assert_str_eq(text_of(a, "tag"), "a");
     ck_assert_str_eq(text_of(a, "partner"), "b");
     ck_assert_str_eq(text_of(b, "partner"), "a");
@@ -387,7 +387,7 @@ START_TEST(test_show_lines)
     offer("one@example", "a", OTHER_LINES);
     reply = ask_for("call-show", "one@example", NULL);
     offered = row(row(reply, "calls", 0), "offers", 0);
-    members_are(offered, "tag to_tag via_branch side to_side age left lines");
+    members_are(offered, "tag to_tag via_branch side to_side age left cut lines");
     ck_assert_str_eq(text_of(offered, "tag"), "a");
     ck_assert(json_is_null(json_object_get(offered, "to_tag")));
     ck_assert_str_eq(text_of(offered, "via_branch"), "z9hG4bK1");
@@ -606,6 +606,46 @@ START_TEST(test_many_with_one_call_id)
 }
 END_TEST
 
+/* Nor with very many lines: those that are too many are left out, and that is said. */
+START_TEST(test_many_lines)
+{
+    char more[2048] = "", branch[16];
+    json_t *reply, *one;
+    unsigned cut = 0, lines = 0;
+    size_t i;
+
+    for (unsigned m = 1; m < 16; m++)
+        snprintf(more + strlen(more), sizeof(more) - strlen(more),
+                 "m=application %u TCP/BFCP *\r\n", 5000 + m);
+    for (unsigned b = 0; b < 8; b++) {
+        snprintf(branch, sizeof(branch), "z-%u", b);
+        tell(&(struct message){.call_id = "one@example",
+                               .from = "a",
+                               .branch = branch,
+                               .direction = "ei",
+                               .sdp = sdp("192.0.2.10", 20000, KEY_A, more)},
+             false);
+    }
+    offer("one@example", "b", "");
+    reply = ask_for("call-show", "one@example", "a");
+    json_array_foreach(json_object_get(row(reply, "calls", 0), "offers"), i, one)
+    {
+        size_t shown = json_array_size(json_object_get(one, "lines"));
+
+        lines += (unsigned)shown;
+        cut += json_is_true(json_object_get(one, "cut"));
+        ck_assert_uint_eq(shown, json_is_true(json_object_get(one, "cut")) ? 0 : 16);
+    }
+    ck_assert_uint_eq(i, 8);
+    ck_assert_uint_eq(lines, 48);
+    ck_assert_uint_eq(cut, 5);
+    json_decref(reply);
+    reply = ask_for("call-show", "one@example", "b");
+    ck_assert(json_is_false(json_object_get(row(row(reply, "calls", 0), "offers", 0), "cut")));
+    json_decref(reply);
+}
+END_TEST
+
 /* ------------------------------------------------------------ SAs of calls, after a restart */
 
 START_TEST(test_sa_of_a_call)
@@ -812,6 +852,7 @@ int main(void)
     tcase_add_test(tcase, test_end_offered);
     tcase_add_test(tcase, test_same_call_id);
     tcase_add_test(tcase, test_many_with_one_call_id);
+    tcase_add_test(tcase, test_many_lines);
     tcase_add_test(tcase, test_sa_of_a_call);
     tcase_add_test(tcase, test_deleted_sas);
     tcase_add_test(tcase, test_restored);

@@ -284,6 +284,7 @@ static void check_request(const char *expected)
     "line 1: no RTP\n"                                                                             \
     "\n"                                                                                           \
     "party c, inside, a branch of a; another branch has the call\n"                                \
+    "its m= lines are left out: there are too many\n"                                              \
     "\n"                                                                                           \
     "offer of a, outside to inside, 12 s ago, without an answer; forgotten in 2 min 48 s, to tag " \
     "b, branch z9\n"                                                                               \
@@ -561,7 +562,7 @@ static const struct {
      "\"signalled\":null,\"signalled_rtcp\":null,\"mux\":true,\"shown\":null,\"shown_rtcp\":null,"
      "\"held\":false,\"assigned_ssrc\":5,\"last_packet\":null,\"warning\":\"no RTP\"}]},"
      "{\"tag\":\"c\",\"side\":\"internal\",\"sas\":0,\"last_packet\":null,\"partner\":null,"
-     "\"branch_of\":\"a\",\"signalling\":null,\"parked\":true,\"lines\":[]}],"
+     "\"branch_of\":\"a\",\"signalling\":null,\"parked\":true,\"cut\":true,\"lines\":[]}],"
      "\"offers\":[{\"tag\":\"a\",\"to_tag\":\"b\",\"via_branch\":\"z9\",\"side\":\"external\","
      "\"to_side\":\"internal\",\"age\":12,\"left\":168,\"lines\":[{\"line\":0,\"kind\":\"audio\","
      "\"way\":\"relayed\",\"signalled\":\"192.0.2.10:20000\",\"signalled_rtcp\":null,\"mux\":true,"

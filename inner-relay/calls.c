@@ -131,6 +131,17 @@ struct call *calls_find_next(const struct call *call)
     return next;
 }
 
+size_t calls_count_id(const struct calls *calls, const char *call_id)
+{
+    uint64_t hash = hash_bytes(&calls->key, call_id, strlen(call_id));
+    const struct call *call = calls->bucket[hash & calls->bucket_mask];
+    size_t count = 0;
+
+    for (; call; call = call->next_by_id)
+        count += call->hash == hash && strcmp(call->call_id, call_id) == 0;
+    return count;
+}
+
 size_t calls_count(const struct calls *calls)
 {
     return calls->count;

@@ -151,6 +151,13 @@ void *calls_borrow(struct calls *calls, size_t size);
 /* Wipes it; it was borrowed with this size. Accepts NULL. */
 void calls_give_back(struct calls *calls, void *memory, size_t size);
 
+/*
+ * How many calls have this Call-ID. Whoever calls chooses it: with as many as the table takes, each
+ * search would go through all of them.
+ */
+size_t calls_count_id(const struct calls *calls, const char *call_id);
+enum { CALLS_OF_ONE_ID = 16 };
+
 /* Fills in error. Returns code. */
 int calls_refuse(struct call_error *error, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -232,6 +232,9 @@ static int check_room(const struct offer *offer, struct call_error *error)
 
     if (offer->call)
         return 0;
+    if (calls_count_id(calls, offer->request->call_id) >= CALLS_OF_ONE_ID)
+        return calls_refuse(error, ERR_EXISTS, "there are %d calls with this call-id already",
+                            CALLS_OF_ONE_ID);
     if (calls->count >= calls->max)
         return calls_refuse(error, ERR_FULL, "all %zu calls of [signalling] max-calls are there",
                             calls->max);

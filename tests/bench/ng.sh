@@ -64,7 +64,7 @@ both_hold 0
 echo "All calls have ended, and no SA is left."
 quarter=$((${BENCH_PASSING:-20000} / 4))
 kb=$(resident)
-echo "calls that came and went since, resident kB of dmz-relay and inner-relay: 0: $kb"
+[ "$quarter" = 0 ] || echo "calls that came and went since, resident kB of dmz-relay and inner-relay: 0: $kb"
 for done in 1 2 3 4; do
     [ "$quarter" -gt 0 ] || break
     before=$kb

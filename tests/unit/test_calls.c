@@ -1103,6 +1103,36 @@ START_TEST(test_flood_of_octets)
 }
 END_TEST
 
+/* Who calls chooses the Call-ID: a flood of one may not make searches long. */
+START_TEST(test_flood_of_one_id)
+{
+    struct call_options options = calls->options;
+    struct call_request request;
+    char tag[16];
+
+    calls_free(calls);
+    options.max_calls = 100;
+    calls = calls_new(&core.inner, &options);
+    ck_assert_ptr_nonnull(calls);
+    request = request_of(tag, "", audio("192.0.2.66", 20000, 2));
+    request.direction[0] = SA_SIDE_EXTERNAL;
+    for (unsigned i = 0; i < 16; i++) {
+        snprintf(tag, sizeof(tag), "tag-%u", i);
+        ck_ok(offer_as(&request));
+    }
+    snprintf(tag, sizeof(tag), "tag-%u", 16);
+    ck_assert_int_eq(offer_as(&request), ERR_EXISTS);
+    snprintf(tag, sizeof(tag), "tag-%u", 3);
+    ck_ok(offer_as(&request));
+    ck_assert_uint_eq(calls_count_id(calls, "one@example"), 16);
+    ck_ok(delete_as("tag-3", "", ""));
+    snprintf(tag, sizeof(tag), "tag-%u", 16);
+    ck_ok(offer_as(&request));
+    ck_ok(delete_as("", "", ""));
+    ck_assert_uint_eq(calls_count(calls), 0);
+}
+END_TEST
+
 /* One block serves all requests; what it held, keys too, is gone when the next one gets it. */
 START_TEST(test_borrowed)
 {
@@ -1361,6 +1391,7 @@ int main(void)
     tcase_add_loop_test(tc, test_half_full, 0, 2);
     tcase_add_test(tc, test_flood);
     tcase_add_test(tc, test_flood_of_octets);
+    tcase_add_test(tc, test_flood_of_one_id);
     tcase_add_test(tc, test_borrowed);
     tcase_add_test(tc, test_silence);
     tcase_add_test(tc, test_held_and_old);

@@ -147,12 +147,13 @@ struct call *calls_find_next(const struct call *call)
 
 size_t calls_count_id(const struct calls *calls, const char *call_id)
 {
-    uint64_t hash = hash_bytes(&calls->key, call_id, strlen(call_id));
+    char label[CALL_ID_SIZE];
+    uint64_t hash = hash_of(calls, call_id, label);
     const struct call *call = calls->bucket[hash & calls->bucket_mask];
     size_t count = 0;
 
     for (; call; call = call->next_by_id)
-        count += call->hash == hash && strcmp(call->call_id, call_id) == 0;
+        count += call->hash == hash && has_call_id(call, call_id, label);
     return count;
 }
 

@@ -1,8 +1,5 @@
 #include "inner-relay/restored.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "common/sa/table.h"
 #include "common/srtp/srtp.h"
 #include "inner-relay/inner.h"
@@ -119,22 +116,9 @@ static bool is_taken_over(const struct call *call, uint64_t id)
     return false;
 }
 
-/* The state file may have no more than a label. */
-static void set_call_id(struct call *call, const char *call_id)
+void restored_settle(struct calls *calls, struct call *call, uint64_t now_us)
 {
-    char *copy = strcmp(call->call_id, call_id) == 0 ? NULL : strdup(call_id);
-
-    if (!copy)
-        return;
-    free(call->call_id);
-    call->call_id = copy;
-}
-
-void restored_settle(struct calls *calls, struct call *call, const char *call_id, uint64_t now_us)
-{
-    if (!call->restored)
-        return;
-    for (unsigned i = call->party_count; i-- > 0;) {
+    for (unsigned i = call->party_count; i-- > 0 && call->restored;) {
         struct call_party *party = call->party[i];
 
         if (!is_restored(party))
@@ -146,6 +130,5 @@ void restored_settle(struct calls *calls, struct call *call, const char *call_id
         calls_drop_lines(calls, party, 0, now_us);
         call_remove_party(call, i);
     }
-    set_call_id(call, call_id);
     call->restored = false;
 }

@@ -3,10 +3,12 @@
 #include "tests/bench/flow.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,10 +16,105 @@
 #include "common/rtp/classify.h"
 #include "tests/unit/protect.h"
 
-enum { BATCH = 64, NS_PER_S = 1000000000, PAYLOAD_TYPE = 96, TIMESTAMP_STEP = 160 };
-static const size_t memory_max = (size_t)1 << 30;
+enum {
+    BATCH = 64,
+    NS_PER_S = 1000000000,
+    PAYLOAD_TYPE = 96,
+    TIMESTAMP_STEP = 160,
+    SHARE = 1 << 20
+};
+static const size_t memory_max = (size_t)3 << 30;
+static const uint64_t stuck_max_ns = 30 * 1000 * 1000;
 
-/* ---------------------------------------------------------------- open */
+enum flow_kind { KIND_GOOD, KIND_FORGED, KIND_REPLAYED };
+
+/* An address as the system calls want it; and the source that the packets leave from. */
+struct flow_target {
+    struct sockaddr_storage name;
+    socklen_t length;
+    union {
+        struct cmsghdr align;
+        uint8_t octets[CMSG_SPACE(sizeof(struct in_pktinfo))];
+    } source;
+};
+
+/* ---------------------------------------------------------------- addresses and sockets */
+
+static struct addr ip_plus(const struct addr *first, unsigned n)
+{
+    struct addr addr = *first;
+
+    for (int i = 3; i >= 0; i--) {
+        n += addr.ip[i];
+        addr.ip[i] = (uint8_t)n;
+        n >>= 8;
+    }
+    return addr;
+}
+
+struct addr flow_source(const struct flow *flow, unsigned n)
+{
+    return ip_plus(&flow->from, n % flow->plan->sources);
+}
+
+struct addr flow_sink(const struct flow *flow, unsigned n)
+{
+    return ip_plus(&flow->sink, n % flow->plan->sinks);
+}
+
+/* One socket for all addresses. */
+static int open_socket(const struct addr *first, unsigned addresses)
+{
+    struct addr any = {.family = 4, .port = first->port};
+
+    if (addresses > 1 && first->family != 4)
+        cli_die("many addresses of one side have to be IPv4");
+    return cli_socket(addresses > 1 ? &any : first);
+}
+
+static void enter_netns(int fd, const char *name)
+{
+    if (fd < 0 || setns(fd, CLONE_NEWNET) < 0)
+        cli_die("network namespace %s: %s", name, strerror(errno));
+}
+
+static void open_sink(struct flow *flow)
+{
+    const char *netns = flow->plan->sink_netns;
+    int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), there;
+    const int one = 1;
+    char path[128];
+
+    snprintf(path, sizeof(path), "/run/netns/%s", netns ? netns : "");
+    there = netns ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (netns)
+        enter_netns(there, netns);
+    flow->sink_fd = open_socket(&flow->sink, flow->plan->sinks);
+    if (netns)
+        enter_netns(home, "of the bench");
+    if (there >= 0)
+        close(there);
+    close(home);
+    if (setsockopt(flow->sink_fd, SOL_SOCKET, SO_TIMESTAMPNS, &one, sizeof(one)) < 0)
+        cli_die("SO_TIMESTAMPNS: %s", strerror(errno));
+}
+
+void flow_aim(struct flow *flow, unsigned n, const struct addr *to)
+{
+    struct flow_target *target = &flow->to[n];
+    struct addr from = flow_source(flow, n);
+    struct in_pktinfo info = {0};
+    struct cmsghdr *head = &target->source.align;
+
+    target->length = addr_to_sockaddr(to, &target->name);
+    memcpy(&info.ipi_spec_dst, from.ip, sizeof(info.ipi_spec_dst));
+    head->cmsg_level = IPPROTO_IP;
+    head->cmsg_type = IP_PKTINFO;
+    head->cmsg_len = CMSG_LEN(sizeof(info));
+    memcpy(CMSG_DATA(head), &info, sizeof(info));
+}
+
+/* ---------------------------------------------------------------- packets */
 
 static void *need(size_t count, size_t size)
 {
@@ -30,18 +127,54 @@ static void *need(size_t count, size_t size)
     return memory;
 }
 
+static uint8_t payload_octet(uint32_t ssrc, uint64_t number)
+{
+    return (uint8_t)(ssrc + number);
+}
+
 static size_t make_packet(const struct flow *flow, struct protect *protect, uint32_t ssrc,
                           uint64_t number, uint8_t *out, size_t size)
 {
     uint8_t payload[PACKET_MAX_OCTETS];
     uint64_t index = number + 1;
 
-    memset(payload, (int)(ssrc + number), sizeof(payload));
+    memset(payload, payload_octet(ssrc, number), flow->plan->size);
     return protect_rtp(protect, index, out,
                        protect_make_rtp(out, size, PAYLOAD_TYPE, (uint16_t)index,
                                         (uint32_t)index * TIMESTAMP_STEP, ssrc, payload,
                                         flow->plan->size),
                        size);
+}
+
+/* The shares, spread without a pattern, and the same in each run. */
+static enum flow_kind kind_of(const struct flow_plan *plan, uint64_t n)
+{
+    uint64_t dice = (n + 1) * 0x9e3779b97f4a7c15u;
+
+    dice = (dice ^ dice >> 32) * 0xd6e8feb86659fd93u >> 44;
+    if ((double)dice < plan->forged * SHARE)
+        return KIND_FORGED;
+    return (double)dice < (plan->forged + plan->replayed) * SHARE ? KIND_REPLAYED : KIND_GOOD;
+}
+
+/* Packet number n of the flow has been made; makes a forged one of it, or an older one anew. */
+static void spoil(struct flow *flow, uint64_t n)
+{
+    uint64_t streams = flow->plan->streams, older = n;
+    uint8_t *packet = flow->packets + n * flow->length;
+
+    flow->kind[n] = (uint8_t)kind_of(flow->plan, n);
+    if (flow->kind[n] == KIND_FORGED)
+        packet[flow->length - 1] ^= 1;
+    if (flow->kind[n] != KIND_REPLAYED)
+        return;
+    do {
+        older -= streams;
+    } while (older < n && flow->kind[older] != KIND_GOOD);
+    if (older < n)
+        memcpy(packet, flow->packets + older * flow->length, flow->length);
+    else
+        flow->kind[n] = KIND_GOOD;
 }
 
 /* All packets of one stream; all have one length. */
@@ -66,6 +199,7 @@ static void make_stream(struct flow *flow, unsigned n)
             flow->packets = need(flow->total, length);
         }
         memcpy(flow->packets + (k * plan->streams + n) * length, packet, length);
+        spoil(flow, k * plan->streams + n);
     }
     protect_free(protect);
 }
@@ -73,38 +207,34 @@ static void make_stream(struct flow *flow, unsigned n)
 void flow_open(struct flow *flow)
 {
     const struct flow_plan *plan = flow->plan;
-    const int one = 1;
 
     flow->total = plan->per_stream * plan->streams;
+    flow->kind = need(flow->total, sizeof(*flow->kind));
     flow->sent_ns = need(flow->total, sizeof(*flow->sent_ns));
     flow->arrived = need(flow->total, sizeof(*flow->arrived));
     flow->delays = need(FLOW_DELAYS, sizeof(*flow->delays));
     flow->last_ns = need(plan->streams, sizeof(*flow->last_ns));
+    flow->to = need(plan->streams, sizeof(*flow->to));
     for (unsigned n = 0; n < plan->streams; n++)
         make_stream(flow, n);
-    flow->fds = need(plan->sources, sizeof(*flow->fds));
-    for (unsigned i = 0; i < plan->sources; i++) {
-        struct addr from = flow->from;
-
-        from.port = (uint16_t)(from.port + 2 * i);
-        flow->fds[i] = cli_socket(&from);
-    }
-    flow->sink_fd = cli_socket(&flow->sink);
-    if (setsockopt(flow->sink_fd, SOL_SOCKET, SO_TIMESTAMPNS, &one, sizeof(one)) < 0)
-        cli_die("SO_TIMESTAMPNS: %s", strerror(errno));
+    /* Its pages are here before the run. */
+    memset(flow->sent_ns, 0, flow->total * sizeof(*flow->sent_ns));
+    memset(flow->arrived, 0, flow->total * sizeof(*flow->arrived));
+    flow->fd = open_socket(&flow->from, plan->sources);
+    open_sink(flow);
 }
 
 void flow_close(struct flow *flow)
 {
-    for (unsigned i = 0; i < flow->plan->sources; i++)
-        close(flow->fds[i]);
+    close(flow->fd);
     close(flow->sink_fd);
-    free(flow->fds);
     free(flow->packets);
+    free(flow->kind);
     free(flow->sent_ns);
     free(flow->arrived);
     free(flow->delays);
     free(flow->last_ns);
+    free(flow->to);
 }
 
 /* ---------------------------------------------------------------- send */
@@ -117,68 +247,109 @@ static uint64_t real_ns(void)
     return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
 }
 
-/* Packets of one source, in order; a packet that the system refuses counts as sent and lost. */
-static void send_batch(struct flow *flow, int fd, const uint64_t *numbers, unsigned count)
+static void count_sent(struct flow *flow, uint64_t number)
 {
-    struct sockaddr_storage to;
-    socklen_t to_length = addr_to_sockaddr(&flow->to, &to);
+    flow->sent++;
+    flow->good_sent += flow->kind[number] == KIND_GOOD;
+    flow->forged_sent += flow->kind[number] == KIND_FORGED;
+    flow->replayed_sent += flow->kind[number] == KIND_REPLAYED;
+}
+
+static void fill_head(struct flow *flow, uint64_t number, struct mmsghdr *head, struct iovec *iov)
+{
+    struct flow_target *to = &flow->to[number % flow->plan->streams];
+
+    *iov = (struct iovec){flow->packets + number * flow->length, flow->length};
+    *head = (struct mmsghdr){
+        .msg_hdr = {
+            .msg_iov = iov, .msg_iovlen = 1, .msg_name = &to->name, .msg_namelen = to->length}};
+    if (flow->plan->sources > 1) {
+        head->msg_hdr.msg_control = &to->source;
+        head->msg_hdr.msg_controllen = sizeof(to->source);
+    }
+}
+
+/* From next on, in order; a packet that the system refuses counts as sent and lost. */
+static void send_batch(struct flow *flow, unsigned count)
+{
     struct mmsghdr heads[BATCH];
     struct iovec iov[BATCH];
-    uint64_t now = real_ns();
+    uint64_t now;
 
-    memset(heads, 0, sizeof(heads));
+    for (unsigned i = 0; i < count; i++)
+        fill_head(flow, flow->next + i, &heads[i], &iov[i]);
+    now = real_ns();
     for (unsigned i = 0; i < count; i++) {
-        iov[i].iov_base = flow->packets + numbers[i] * flow->length;
-        iov[i].iov_len = flow->length;
-        heads[i].msg_hdr.msg_iov = &iov[i];
-        heads[i].msg_hdr.msg_iovlen = 1;
-        heads[i].msg_hdr.msg_name = &to;
-        heads[i].msg_hdr.msg_namelen = to_length;
-        flow->sent_ns[numbers[i]] = now;
+        flow->sent_ns[flow->next + i] = now;
+        count_sent(flow, flow->next + i);
     }
     for (unsigned at = 0; at < count;) {
-        int n = sendmmsg(fd, heads + at, count - at, MSG_DONTWAIT);
+        int n = sendmmsg(flow->fd, heads + at, count - at, MSG_DONTWAIT);
 
         if (n < 0 && errno == EINTR)
             continue;
         flow->refused += n < 0;
         at += n > 0 ? (unsigned)n : 1;
     }
-    flow->sent += count;
+    flow->next += count;
+}
+
+static double all_rates(const struct flow *flow)
+{
+    return flow->plan->rate * flow->plan->streams;
+}
+
+uint64_t flow_due_ns(const struct flow *flow)
+{
+    return (uint64_t)((double)flow->next / all_rates(flow) * NS_PER_S);
 }
 
 static uint64_t due_at(const struct flow *flow, uint64_t elapsed_ns)
 {
-    double due = (double)elapsed_ns / NS_PER_S * flow->plan->rate * flow->plan->streams + 1;
+    double due = (double)elapsed_ns / NS_PER_S * all_rates(flow) + 1;
 
     return due < (double)flow->total ? (uint64_t)due : flow->total;
 }
 
-void flow_send(struct flow *flow, uint64_t elapsed_ns)
+/* What is to be dropped counts as come; and what has been away for long as lost. */
+static uint64_t window_end(struct flow *flow, uint64_t elapsed_ns)
 {
-    const struct flow_plan *plan = flow->plan;
-    uint64_t end = due_at(flow, elapsed_ns), numbers[BATCH], first = flow->next, behind;
+    uint64_t back = flow->received + flow->forged_sent + flow->replayed_sent + flow->written_off;
+    uint64_t end = back + flow->plan->window;
 
-    if (end <= first)
-        return;
-    behind = elapsed_ns - (uint64_t)((double)first / (plan->rate * plan->streams) * NS_PER_S);
-    flow->late_ns = behind > flow->late_ns && elapsed_ns > 0 ? behind : flow->late_ns;
-    for (unsigned source = 0; source < plan->sources; source++) {
-        /* The first packet from here on that this source has; streams is a multiple of sources. */
-        uint64_t n = first + (source + plan->sources - first % plan->sources) % plan->sources;
-        unsigned count = 0;
+    if (end > flow->next)
+        flow->stuck_ns = elapsed_ns;
+    if (elapsed_ns - flow->stuck_ns > stuck_max_ns && flow->next > back)
+        flow->written_off += flow->next - back;
+    return end < flow->total ? end : flow->total;
+}
 
-        for (; n < end; n += plan->sources) {
-            numbers[count++] = n;
-            if (count == BATCH) {
-                send_batch(flow, flow->fds[source], numbers, count);
-                count = 0;
-            }
-        }
-        if (count > 0)
-            send_batch(flow, flow->fds[source], numbers, count);
-    }
-    flow->next = end;
+static void note_late(struct flow *flow, uint64_t elapsed_ns)
+{
+    uint64_t due_ns = flow_due_ns(flow);
+
+    if (elapsed_ns > due_ns && elapsed_ns - due_ns > flow->late_ns)
+        flow->late_ns = elapsed_ns - due_ns;
+}
+
+unsigned flow_send(struct flow *flow, uint64_t elapsed_ns)
+{
+    bool window = flow->plan->window > 0;
+    uint64_t end = window ? window_end(flow, elapsed_ns) : due_at(flow, elapsed_ns);
+    unsigned all = 0;
+
+    if (end <= flow->next)
+        return 0;
+    if (!window)
+        note_late(flow, elapsed_ns);
+    flow->bursts++;
+    do {
+        unsigned count = end - flow->next < BATCH ? (unsigned)(end - flow->next) : BATCH;
+
+        send_batch(flow, count);
+        all += count;
+    } while (flow->next < end && !window); /* with a window, who receives takes turns */
+    return all;
 }
 
 bool flow_all_sent(const struct flow *flow)
@@ -232,6 +403,25 @@ static void note_gap(struct flow *flow, uint64_t number, uint64_t stamp_ns)
     *last_ns = stamp_ns;
 }
 
+/* A relay that decrypts has to give back what was encrypted. */
+static bool as_sent(const struct flow *flow, uint64_t number, const uint8_t *data, size_t length)
+{
+    const uint8_t *packet = flow->packets + number * flow->length;
+    uint64_t streams = flow->plan->streams;
+    uint8_t payload =
+        payload_octet(flow->first_ssrc + (uint32_t)(number % streams), number / streams);
+
+    if (!flow->plan->plain)
+        return length == flow->length && memcmp(data, packet, length) == 0;
+    if (length != PROTECT_HEADER_OCTETS + flow->plan->size ||
+        memcmp(data, packet, PROTECT_HEADER_OCTETS) != 0)
+        return false;
+    for (size_t i = PROTECT_HEADER_OCTETS; i < length; i++)
+        if (data[i] != payload)
+            return false;
+    return true;
+}
+
 static void note_packet(struct flow *flow, const uint8_t *data, size_t length, uint64_t stamp_ns)
 {
     struct rtp_view view;
@@ -243,7 +433,11 @@ static void note_packet(struct flow *flow, const uint8_t *data, size_t length, u
         flow->strange++;
         return;
     }
-    if (length != flow->length || memcmp(data, flow->packets + number * flow->length, length) != 0)
+    if (flow->kind[number] == KIND_FORGED) {
+        flow->forged++;
+        return;
+    }
+    if (!as_sent(flow, number, data, length))
         flow->altered++;
     if (flow->arrived[number] == 0) {
         flow->distinct++;
@@ -267,13 +461,12 @@ unsigned flow_receive(struct flow *flow)
     int n;
 
     do {
-        memset(heads, 0, sizeof(heads));
         for (unsigned i = 0; i < BATCH; i++) {
             iov[i] = (struct iovec){.iov_base = data[i], .iov_len = sizeof(data[i])};
-            heads[i].msg_hdr.msg_iov = &iov[i];
-            heads[i].msg_hdr.msg_iovlen = 1;
-            heads[i].msg_hdr.msg_control = &control[i];
-            heads[i].msg_hdr.msg_controllen = sizeof(control[i]);
+            heads[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &iov[i],
+                                                    .msg_iovlen = 1,
+                                                    .msg_control = &control[i],
+                                                    .msg_controllen = sizeof(control[i])}};
         }
         n = recvmmsg(flow->sink_fd, heads, BATCH, MSG_DONTWAIT, NULL);
         for (int i = 0; i < n; i++)
@@ -282,6 +475,8 @@ unsigned flow_receive(struct flow *flow)
     } while (n == BATCH);
     return all;
 }
+
+/* ---------------------------------------------------------------- figures */
 
 uint64_t flow_percentile(const struct flow *flow, double share)
 {
@@ -293,4 +488,14 @@ uint64_t flow_percentile(const struct flow *flow, double share)
             return us;
     }
     return 0;
+}
+
+uint64_t flow_lost(const struct flow *flow)
+{
+    return flow->good_sent - flow->distinct;
+}
+
+uint64_t flow_duplicates(const struct flow *flow)
+{
+    return flow->received - flow->distinct - flow->strange - flow->forged;
 }

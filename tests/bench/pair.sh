@@ -1,6 +1,7 @@
 # Sourced by the scripts beside it: a pair of relays on loopback, in a folder of its own that is
 # removed at the end.
-#   BENCH_CHRT      "chrt -f 10" runs the relays in front of all else, where others use the machine
+#   BENCH_COALESCE  of both (default auto)
+#   BENCH_CHRT      "chrt -f 10" runs the relays (and peers) in front of all else, where others use the machine
 #                   (the kernel still takes 50 ms of each second from one that never waits)
 LC_ALL=C
 export LC_ALL
@@ -44,7 +45,7 @@ write_config() {
 address = $2
 rtp-port = 40000
 [networks]
-external = 127.0.1.0/24
+external = 127.0.1.0/24, 127.16.0.0/16
 test-allow-loopback = yes
 $4
 [limits]
@@ -57,6 +58,7 @@ target = stderr
 level = info
 [daemon]
 allow-root = yes
+coalesce = ${BENCH_COALESCE:-auto}
 [tunnel]
 certificate = $work/ca/$3.crt
 key = $work/ca/$3.key
@@ -71,7 +73,7 @@ write_configs() {
 listen = 127.0.3.1:46000
 sites = inner.example
 END
-    write_config inner 127.0.2.1 inner.example "internal = 127.0.2.0/24" ""
+    write_config inner 127.0.2.1 inner.example "internal = 127.0.2.0/24, 127.32.0.0/16" ""
     cat >>"$work/inner.ini" <<END
 [dmz main]
 address = 127.0.3.1:46000

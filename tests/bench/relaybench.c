@@ -1,4 +1,4 @@
-/* Loads a pair of relays with SRTP streams and measures what comes through; see usage(). */
+/* Loads a relay with SRTP streams and measures what comes through; see usage(). */
 #include "config.h" /* _GNU_SOURCE */
 
 #include <errno.h>
@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,91 +17,126 @@
 #include "common/base/random.h"
 #include "tests/bench/ctl.h"
 #include "tests/bench/flow.h"
+#include "tests/bench/rtpengine.h"
 #include "tests/unit/protect.h"
 
-enum { NS_PER_S = 1000000000, PIDS_MAX = 4, FLOWS_MAX = 2, TICK_US_DEFAULT = 500 };
+enum { NS_PER_S = 1000000000, PIDS_MAX = 8, FLOWS_MAX = 2, STREAMS_MAX = 100000 };
 static const uint64_t quiet_ns = 300 * 1000 * 1000, drain_ns = 3 * (uint64_t)NS_PER_S;
+/* How long a turn lasts at most, and how long one that found nothing to do sleeps. */
+static const uint64_t turn_ns = 500 * 1000, idle_ns = 20 * 1000;
 
 struct process {
     const char *name;
-    long pid;
+    clockid_t clock;
     double cpu_seconds; /* of the run */
 };
 
 struct bench {
-    bool direct, back, table;
+    bool direct, back, line, pass_through;
     const char *control, *suite;
     struct addr outside, inside; /* of the first sender and of the sink on that side */
+    struct addr rtpengine, to;   /* its ng port; a relay that is set up already */
     double seconds;
+    uint64_t packets; /* of all streams; 0: as many as rate and seconds make */
     unsigned tick_us;
     struct flow_plan plan;
     struct flow flows[FLOWS_MAX];
     unsigned flow_count;
     struct process processes[PIDS_MAX];
     unsigned process_count;
-    double took; /* seconds that sending lasted */
+    double took, own_cpu; /* seconds that sending lasted; of this process in the run */
 };
 
 /* ---------------------------------------------------------------- options */
 
 static _Noreturn void usage(FILE *to, int status)
 {
-    fprintf(to,
-            "usage: relaybench --control SOCKET | --direct [options]\n"
-            "  --control SOCKET    of the inner relay: the SAs are added there, and removed\n"
-            "  --direct            sends to the sink itself, to measure the generator\n"
-            "  --outside IP:PORT   the \"Internet\" side (default 127.0.1.10:20000)\n"
-            "  --inside IP:PORT    the inner side (default 127.0.2.10:20000)\n"
-            "                      sinks have PORT, senders PORT + 2 and every second after it\n"
-            "  --streams N         SRTP streams in each direction (default 10)\n"
-            "  --sources N         addresses that they come from (default: one for each; fewer\n"
-            "                      let more packets go out in one system call)\n"
-            "  --rate N            packets per second of each stream (default 50)\n"
-            "  --size N            octets of payload (default 160)\n"
-            "  --seconds N         default 5\n"
-            "  --back              from the inside out as well\n"
-            "  --suite NAME        default AES_CM_128_HMAC_SHA1_80\n"
-            "  --tick MICROSECONDS packets due within it are sent together (default 500)\n"
-            "  --pid NAME=PID      a process whose CPU time is told; may repeat\n"
-            "  --table             a row for people instead of a JSON line\n"
-            "Exit status 0; 1: nothing came, or a packet was altered; 2: usage, or the relay\n"
-            "refused.\n");
+    fprintf(
+        to,
+        "usage: relaybench --control SOCKET | --rtpengine IP:PORT | --to IP:PORT | --direct\n"
+        "                  [options]\n"
+        "  --control SOCKET    of the inner relay: the SAs are added there, and removed\n"
+        "  --rtpengine IP:PORT calls are made there by the ng protocol, and ended; RTP arrives\n"
+        "  --pass-through      with --rtpengine: it is not told that it is SRTP\n"
+        "  --to IP:PORT        sends there; what listens there brings it to the sink\n"
+        "  --direct            sends to the sink itself\n"
+        "  --outside IP:PORT   the \"Internet\" side (default 127.0.1.10:20000)\n"
+        "  --inside IP:PORT    the inner side (default 127.0.2.10:21000)\n"
+        "                      sinks have PORT, senders PORT + 2\n"
+        "  --sink-netns NAME   of the inner side's sink\n"
+        "  --streams N         SRTP streams in each direction (default 10)\n"
+        "  --sources N         IP addresses that they come from (default: one for each), and\n"
+        "  --sinks N           that they go to (default 1): those behind the one given\n"
+        "  --rate N            packets per second of each stream (default 50)\n"
+        "  --window N          no rate: so many packets are on their way at any time\n"
+        "  --seconds N         default 5; or\n"
+        "  --packets N         in all\n"
+        "  --size N            octets of payload (default 160)\n"
+        "  --forged PERCENT    of the packets have a wrong tag\n"
+        "  --replayed PERCENT  of the packets are older ones once more\n"
+        "  --back              from the inside out as well\n"
+        "  --suite NAME        default AES_CM_128_HMAC_SHA1_80\n"
+        "  --tick MICROSECONDS packets due within it are sent together (default 0: each when\n"
+        "                      it is due)\n"
+        "  --pid NAME=PID      a process whose CPU time is told; may repeat\n"
+        "  --line              NAME=VALUE words on one line instead of a line of JSON\n"
+        "The SAs are added in an order that is not that of their packets.\n"
+        "Exit status 0; 1: nothing came, or a packet was altered; 2: usage, or the relay\n"
+        "refused.\n");
     exit(status);
 }
 
 enum option_id {
     OPT_CONTROL = 256,
+    OPT_RTPENGINE,
+    OPT_PASS_THROUGH,
+    OPT_TO,
     OPT_DIRECT,
     OPT_OUTSIDE,
     OPT_INSIDE,
+    OPT_SINK_NETNS,
     OPT_STREAMS,
     OPT_SOURCES,
+    OPT_SINKS,
     OPT_RATE,
-    OPT_SIZE,
+    OPT_WINDOW,
     OPT_SECONDS,
+    OPT_PACKETS,
+    OPT_SIZE,
+    OPT_FORGED,
+    OPT_REPLAYED,
     OPT_BACK,
     OPT_SUITE,
     OPT_TICK,
     OPT_PID,
-    OPT_TABLE,
+    OPT_LINE,
     OPT_HELP,
 };
 
 static const struct option options[] = {
     {"control", required_argument, NULL, OPT_CONTROL},
+    {"rtpengine", required_argument, NULL, OPT_RTPENGINE},
+    {"pass-through", no_argument, NULL, OPT_PASS_THROUGH},
+    {"to", required_argument, NULL, OPT_TO},
     {"direct", no_argument, NULL, OPT_DIRECT},
     {"outside", required_argument, NULL, OPT_OUTSIDE},
     {"inside", required_argument, NULL, OPT_INSIDE},
+    {"sink-netns", required_argument, NULL, OPT_SINK_NETNS},
     {"streams", required_argument, NULL, OPT_STREAMS},
     {"sources", required_argument, NULL, OPT_SOURCES},
+    {"sinks", required_argument, NULL, OPT_SINKS},
     {"rate", required_argument, NULL, OPT_RATE},
-    {"size", required_argument, NULL, OPT_SIZE},
+    {"window", required_argument, NULL, OPT_WINDOW},
     {"seconds", required_argument, NULL, OPT_SECONDS},
+    {"packets", required_argument, NULL, OPT_PACKETS},
+    {"size", required_argument, NULL, OPT_SIZE},
+    {"forged", required_argument, NULL, OPT_FORGED},
+    {"replayed", required_argument, NULL, OPT_REPLAYED},
     {"back", no_argument, NULL, OPT_BACK},
     {"suite", required_argument, NULL, OPT_SUITE},
     {"tick", required_argument, NULL, OPT_TICK},
     {"pid", required_argument, NULL, OPT_PID},
-    {"table", no_argument, NULL, OPT_TABLE},
+    {"line", no_argument, NULL, OPT_LINE},
     {"help", no_argument, NULL, OPT_HELP},
     {0},
 };
@@ -108,12 +144,52 @@ static const struct option options[] = {
 static void take_pid(struct bench *b, char *text)
 {
     char *equals = strchr(text, '=');
+    struct process *process = &b->processes[b->process_count];
+    pid_t pid;
 
     if (!equals || b->process_count == PIDS_MAX)
         cli_die("--pid wants NAME=PID, at most %d times", PIDS_MAX);
     *equals = '\0';
-    b->processes[b->process_count].name = text;
-    b->processes[b->process_count++].pid = (long)cli_number("pid", equals + 1, 1, INT32_MAX);
+    process->name = text;
+    pid = (pid_t)cli_number("pid", equals + 1, 1, INT32_MAX);
+    if (clock_getcpuclockid(pid, &process->clock) != 0)
+        cli_die("--pid: there is no process %ld", (long)pid);
+    b->process_count++;
+}
+
+/* Those that have a number or a name; false: it is another one. */
+static bool take_load(struct bench *b, int id, const char *name, const char *text)
+{
+    struct flow_plan *plan = &b->plan;
+
+    if (id == OPT_STREAMS)
+        plan->streams = (unsigned)cli_number(name, text, 1, STREAMS_MAX);
+    else if (id == OPT_SOURCES)
+        plan->sources = (unsigned)cli_number(name, text, 1, STREAMS_MAX);
+    else if (id == OPT_SINKS)
+        plan->sinks = (unsigned)cli_number(name, text, 1, STREAMS_MAX);
+    else if (id == OPT_RATE)
+        plan->rate = cli_real(name, text, 0.01, 1e7);
+    else if (id == OPT_WINDOW)
+        plan->window = (unsigned)cli_number(name, text, 1, 1000000);
+    else if (id == OPT_SECONDS)
+        b->seconds = cli_real(name, text, 0.1, 3600);
+    else if (id == OPT_PACKETS)
+        b->packets = cli_number(name, text, 1, 1000000000);
+    else if (id == OPT_SIZE)
+        plan->size = (size_t)cli_number(
+            name, text, 0, PACKET_MAX_OCTETS - PROTECT_HEADER_OCTETS - PROTECT_ADDS_OCTETS);
+    else if (id == OPT_FORGED)
+        plan->forged = cli_real(name, text, 0, 50) / 100;
+    else if (id == OPT_REPLAYED)
+        plan->replayed = cli_real(name, text, 0, 50) / 100;
+    else if (id == OPT_SUITE)
+        b->suite = text;
+    else if (id == OPT_TICK)
+        b->tick_us = (unsigned)cli_number(name, text, 0, 100000);
+    else
+        return false;
+    return true;
 }
 
 static void take(struct bench *b, int id, const char *name, char *text)
@@ -124,33 +200,41 @@ static void take(struct bench *b, int id, const char *name, char *text)
         usage(stderr, CLI_USAGE);
     else if (id == OPT_CONTROL)
         b->control = text;
+    else if (id == OPT_RTPENGINE)
+        b->rtpengine = cli_addr(name, text);
+    else if (id == OPT_PASS_THROUGH)
+        b->pass_through = true;
+    else if (id == OPT_TO)
+        b->to = cli_addr(name, text);
     else if (id == OPT_DIRECT)
         b->direct = true;
     else if (id == OPT_OUTSIDE)
         b->outside = cli_addr(name, text);
     else if (id == OPT_INSIDE)
         b->inside = cli_addr(name, text);
-    else if (id == OPT_STREAMS)
-        b->plan.streams = (unsigned)cli_number(name, text, 1, 20000);
-    else if (id == OPT_SOURCES)
-        b->plan.sources = (unsigned)cli_number(name, text, 1, 20000);
-    else if (id == OPT_RATE)
-        b->plan.rate = cli_real(name, text, 0.1, 1e7);
-    else if (id == OPT_SIZE)
-        b->plan.size = (size_t)cli_number(
-            name, text, 0, PACKET_MAX_OCTETS - PROTECT_HEADER_OCTETS - PROTECT_ADDS_OCTETS);
-    else if (id == OPT_SECONDS)
-        b->seconds = cli_real(name, text, 0.1, 3600);
+    else if (id == OPT_SINK_NETNS)
+        b->plan.sink_netns = text;
     else if (id == OPT_BACK)
         b->back = true;
-    else if (id == OPT_SUITE)
-        b->suite = text;
-    else if (id == OPT_TICK)
-        b->tick_us = (unsigned)cli_number(name, text, 1, 100000);
     else if (id == OPT_PID)
         take_pid(b, text);
+    else if (id == OPT_LINE)
+        b->line = true;
     else
-        b->table = true;
+        take_load(b, id, name, text);
+}
+
+static void check(struct bench *b)
+{
+    int targets =
+        b->direct + (b->control != NULL) + (b->to.family != 0) + (b->rtpengine.family != 0);
+
+    if (targets != 1)
+        usage(stderr, CLI_USAGE);
+    if (b->back && !b->control)
+        cli_die("--back wants --control");
+    if (b->back && b->outside.port == b->inside.port)
+        cli_die("--back wants another port inside than outside");
 }
 
 static void parse(struct bench *b, int argc, char **argv)
@@ -158,22 +242,21 @@ static void parse(struct bench *b, int argc, char **argv)
     int id, at = 0;
 
     b->outside = cli_addr("outside", "127.0.1.10:20000");
-    b->inside = cli_addr("inside", "127.0.2.10:20000");
+    b->inside = cli_addr("inside", "127.0.2.10:21000");
     b->seconds = 5;
-    b->tick_us = TICK_US_DEFAULT;
-    b->plan = (struct flow_plan){.streams = 10, .rate = 50, .size = 160};
+    b->plan = (struct flow_plan){.streams = 10, .rate = 50, .size = 160, .sinks = 1};
     while ((id = getopt_long(argc, argv, "", options, &at)) != -1)
         take(b, id, options[at].name, optarg);
-    if (optind != argc || b->direct == (b->control != NULL))
+    if (optind != argc)
         usage(stderr, CLI_USAGE);
+    check(b);
     if (b->plan.sources == 0)
         b->plan.sources = b->plan.streams;
-    if (b->plan.streams % b->plan.sources != 0)
-        cli_die("--streams has to be a multiple of --sources");
-    if (b->outside.port + 2 * b->plan.sources + 1 > UINT16_MAX ||
-        b->inside.port + 2 * b->plan.sources + 1 > UINT16_MAX)
-        cli_die("there are not enough ports for so many sources");
-    b->plan.per_stream = (uint64_t)fmax(1, b->plan.rate * b->seconds);
+    b->plan.plain = b->rtpengine.family != 0 && !b->pass_through;
+    b->plan.per_stream =
+        b->packets ? b->packets / b->plan.streams : (uint64_t)(b->plan.rate * b->seconds);
+    if (b->plan.per_stream == 0)
+        b->plan.per_stream = 1;
 }
 
 static void make_key(struct bench *b)
@@ -200,53 +283,82 @@ static void add_flow(struct bench *b, const char *name, const struct addr *from,
     flow->from = *from;
     flow->from.port = (uint16_t)(from->port + 2);
     flow->sink = *sink;
-    flow->to = *sink;
     flow->first_ssrc = first_ssrc;
     flow_open(flow);
 }
 
-/* ---------------------------------------------------------------- security associations */
+/* ---------------------------------------------------------------- what the relays are told */
+
+/* In no order: the SAs of packets that follow each other are not neighbours. Freed by the caller.
+ */
+static unsigned *shuffled(unsigned count)
+{
+    unsigned *order = calloc(count, sizeof(*order));
+    uint32_t random = 1;
+
+    if (!order)
+        cli_die("out of memory");
+    for (unsigned i = 0; i < count; i++) {
+        unsigned other;
+
+        random = random * 1664525u + 1013904223u;
+        other = (unsigned)(((uint64_t)random * (i + 1)) >> 32);
+        order[i] = order[other];
+        order[other] = i;
+    }
+    return order;
+}
+
+/* The key of stream n in base64. */
+static void key_text(const struct bench *b, unsigned n, char text[4 * SUITE_KEY_MAX_OCTETS / 3 + 8])
+{
+    uint8_t material[SUITE_KEY_MAX_OCTETS];
+
+    cli_key_of(&b->plan.key, n, material);
+    base64_encode(material, suite_material_octets(b->plan.key.suite), text);
+}
 
 /* Twice what the stream has with all headers, so that the rate bound is not what is measured. */
 static json_int_t allowed_kbit(const struct bench *b)
 {
     double kbit = 2 * b->plan.rate * (double)(b->plan.size + 80) * 8 / 1000;
 
-    return (json_int_t)fmin(1000000, fmax(64, kbit));
+    return b->plan.window ? 1000000 : (json_int_t)fmin(1000000, fmax(64, kbit));
 }
 
 static json_t *add_request(const struct bench *b, const struct flow *flow, unsigned n)
 {
-    struct addr from = flow->from;
-    uint8_t material[SUITE_KEY_MAX_OCTETS];
+    struct addr from = flow_source(flow, n), sink = flow_sink(flow, n);
     char text[2][ADDR_TEXT_SIZE], key[4 * SUITE_KEY_MAX_OCTETS / 3 + 8], call[64];
 
-    from.port = (uint16_t)(from.port + 2 * (n % b->plan.sources));
-    cli_key_of(&b->plan.key, n, material);
-    base64_encode(material, suite_material_octets(b->plan.key.suite), key);
+    key_text(b, n, key);
     snprintf(call, sizeof(call), "relaybench-%s-%u", flow->name, n);
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:[I], s:s, s:s, s:I}", "command", "sa-add", "side",
                      strcmp(flow->name, "in") == 0 ? "external" : "internal", "source",
                      addr_format(&from, text[0], sizeof(text[0])), "suite", b->plan.key.suite->name,
                      "key", key, "ssrc", (json_int_t)(flow->first_ssrc + n), "to",
-                     addr_format(&flow->sink, text[1], sizeof(text[1])), "call_id", call, "rate",
+                     addr_format(&sink, text[1], sizeof(text[1])), "call_id", call, "rate",
                      allowed_kbit(b));
 }
 
 static void add_sas(struct bench *b, json_t *ids)
 {
     struct ctl *ctl = ctl_open(b->control);
+    unsigned *order = shuffled(b->plan.streams);
 
     for (unsigned f = 0; f < b->flow_count; f++)
-        for (unsigned n = 0; n < b->plan.streams; n++) {
-            json_t *reply = ctl_ask(ctl, add_request(b, &b->flows[f], n));
-            const char *to = json_string_value(json_object_get(reply, "send_to"));
+        for (unsigned i = 0; i < b->plan.streams; i++) {
+            json_t *reply = ctl_ask(ctl, add_request(b, &b->flows[f], order[i]));
+            const char *text = json_string_value(json_object_get(reply, "send_to"));
+            struct addr to;
 
-            if (!to || addr_parse(to, &b->flows[f].to) < 0)
+            if (!text || addr_parse(text, &to) < 0)
                 cli_die("sa-add does not say where to send to: is the tunnel up?");
+            flow_aim(&b->flows[f], order[i], &to);
             json_array_append(ids, json_object_get(reply, "id"));
             json_decref(reply);
         }
+    free(order);
     ctl_close(ctl);
 }
 
@@ -262,6 +374,54 @@ static void delete_sas(const struct bench *b, const json_t *ids)
         json_decref(ctl_ask(ctl, json_pack("{s:s, s:O}", "command", "sa-delete", "id", id)));
     }
     ctl_close(ctl);
+}
+
+static void add_calls(struct bench *b)
+{
+    int fd = rtpengine_open(&b->rtpengine);
+    struct flow *flow = &b->flows[0];
+
+    for (unsigned n = 0; n < b->plan.streams; n++) {
+        struct addr from = flow_source(flow, n), sink = flow_sink(flow, n), to;
+        char key[4 * SUITE_KEY_MAX_OCTETS / 3 + 8];
+
+        key_text(b, n, key);
+        to = rtpengine_call(fd, n, &from, &sink, b->plan.key.suite->name,
+                            b->pass_through ? NULL : key);
+        flow_aim(flow, n, &to);
+    }
+    close(fd);
+}
+
+static void end_calls(const struct bench *b)
+{
+    int fd = rtpengine_open(&b->rtpengine);
+
+    for (unsigned n = 0; n < b->plan.streams; n++)
+        rtpengine_end(fd, n);
+    close(fd);
+}
+
+/* What the relays need to know, and where the senders send to. */
+static void prepare(struct bench *b, json_t *ids)
+{
+    if (b->control)
+        add_sas(b, ids);
+    else if (b->rtpengine.family)
+        add_calls(b);
+    for (unsigned n = 0; n < b->plan.streams && (b->direct || b->to.family); n++) {
+        struct addr to = b->direct ? flow_sink(&b->flows[0], n) : b->to;
+
+        flow_aim(&b->flows[0], n, &to);
+    }
+}
+
+static void clear_away(const struct bench *b, const json_t *ids)
+{
+    if (b->control)
+        delete_sas(b, ids);
+    else if (b->rtpengine.family)
+        end_calls(b);
 }
 
 /* ---------------------------------------------------------------- the run */
@@ -282,32 +442,20 @@ static void sleep_until(uint64_t at_ns)
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL);
 }
 
-/* User and system time (proc(5)): fields 14 and 15, counted behind the name, which may hold
- * anything. */
-static double cpu_seconds(long pid)
+static double cpu_seconds(clockid_t clock)
 {
-    char path[64], line[1024];
-    unsigned long user = 0, kernel = 0;
-    const char *behind;
-    FILE *file;
+    struct timespec ts;
 
-    snprintf(path, sizeof(path), "/proc/%ld/stat", pid);
-    file = fopen(path, "r");
-    if (!file)
-        cli_die("--pid: there is no process %ld", pid);
-    line[fread(line, 1, sizeof(line) - 1, file)] = '\0';
-    fclose(file);
-    behind = strrchr(line, ')');
-    if (!behind || sscanf(behind + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
-                          &kernel) != 2)
-        cli_die("%s cannot be read", path);
-    return (double)(user + kernel) / (double)sysconf(_SC_CLK_TCK);
+    if (clock_gettime(clock, &ts) < 0)
+        cli_die("a process has ended");
+    return (double)ts.tv_sec + (double)ts.tv_nsec / NS_PER_S;
 }
 
 static void measure_cpu(struct bench *b, double sign)
 {
     for (unsigned i = 0; i < b->process_count; i++)
-        b->processes[i].cpu_seconds += sign * cpu_seconds(b->processes[i].pid);
+        b->processes[i].cpu_seconds += sign * cpu_seconds(b->processes[i].clock);
+    b->own_cpu += sign * cpu_seconds(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 static unsigned receive_all(struct bench *b)
@@ -322,7 +470,7 @@ static unsigned receive_all(struct bench *b)
 static bool all_here(const struct bench *b)
 {
     for (unsigned f = 0; f < b->flow_count; f++)
-        if (b->flows[f].distinct < b->flows[f].total)
+        if (flow_lost(&b->flows[f]) > 0)
             return false;
     return true;
 }
@@ -335,28 +483,54 @@ static void drain(struct bench *b)
     while (!all_here(b) && now - last < quiet_ns && now - start < drain_ns) {
         if (receive_all(b) > 0)
             last = now;
-        sleep_until(now + b->tick_us * (uint64_t)1000);
+        sleep_until(now + turn_ns);
         now = now_ns();
     }
 }
 
+/* Of the next packet, or, with a tick, of all that are due in it; but no longer than a turn. */
+static uint64_t next_turn(const struct bench *b, uint64_t start, uint64_t now, unsigned moved)
+{
+    uint64_t next = b->tick_us ? now + b->tick_us * (uint64_t)1000 : now + turn_ns;
+
+    if (b->plan.window)
+        return moved ? now : now + idle_ns;
+    for (unsigned f = 0; f < b->flow_count && !b->tick_us; f++) {
+        uint64_t due = start + flow_due_ns(&b->flows[f]);
+
+        if (!flow_all_sent(&b->flows[f]) && due < next)
+            next = due;
+    }
+    return next;
+}
+
 static void run(struct bench *b)
 {
-    uint64_t start = now_ns(), tick = start, now = start;
+    uint64_t start, now, received = 0;
     bool all_sent = false;
 
+    /* A sleep ends when it should, and not up to 50 us later. */
+    prctl(PR_SET_TIMERSLACK, 1000, 0, 0, 0);
     measure_cpu(b, -1);
+    start = now = now_ns();
     while (!all_sent) {
+        unsigned moved = 0;
+        uint64_t next;
+
         all_sent = true;
         for (unsigned f = 0; f < b->flow_count; f++) {
-            flow_send(&b->flows[f], now - start);
+            moved += flow_send(&b->flows[f], now - start);
             all_sent = all_sent && flow_all_sent(&b->flows[f]);
         }
-        receive_all(b);
-        tick += b->tick_us * (uint64_t)1000;
-        sleep_until(tick);
+        /* The kernel has stamped them: they may wait, but not where a window waits for them. */
+        if (b->plan.window || now - received >= turn_ns) {
+            moved += receive_all(b);
+            received = now;
+        }
+        next = next_turn(b, start, now, moved);
+        if (next > now)
+            sleep_until(next);
         now = now_ns();
-        tick = now > tick + NS_PER_S ? now : tick;
     }
     b->took = (double)(now - start) / NS_PER_S;
     drain(b);
@@ -367,7 +541,7 @@ static void run(struct bench *b)
 
 static double loss_percent(const struct flow *flow)
 {
-    return 100.0 * (double)(flow->sent - flow->distinct) / (double)flow->sent;
+    return flow->good_sent ? 100.0 * (double)flow_lost(flow) / (double)flow->good_sent : 0;
 }
 
 static uint64_t received_in_all(const struct bench *b)
@@ -392,14 +566,14 @@ static json_t *flow_json(const struct bench *b, const struct flow *flow)
         "{s:s, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:I, s:f, s:f, s:{s:I, s:I, s:I, s:I}, s:I, s:f}",
         "direction", flow->name, "sent", (json_int_t)flow->sent, "refused",
         (json_int_t)flow->refused, "received", (json_int_t)flow->received, "lost",
-        (json_int_t)(flow->sent - flow->distinct), "loss_percent", loss_percent(flow), "duplicates",
-        (json_int_t)(flow->received - flow->distinct - flow->strange), "altered",
-        (json_int_t)flow->altered, "strange", (json_int_t)flow->strange, "sent_per_second",
-        (double)flow->sent / b->took, "received_per_second", (double)flow->distinct / b->took,
-        "delay_us", "p50", (json_int_t)flow_percentile(flow, 0.5), "p99",
-        (json_int_t)flow_percentile(flow, 0.99), "p99.9", (json_int_t)flow_percentile(flow, 0.999),
-        "max", (json_int_t)flow->max_delay_us, "longest_gap_us", (json_int_t)flow->max_gap_us,
-        "generator_late_ms", (double)flow->late_ns / 1e6);
+        (json_int_t)flow_lost(flow), "loss_percent", loss_percent(flow), "duplicates",
+        (json_int_t)flow_duplicates(flow), "altered", (json_int_t)flow->altered, "strange",
+        (json_int_t)flow->strange, "sent_per_second", (double)flow->sent / b->took,
+        "received_per_second", (double)flow->distinct / b->took, "delay_us", "p50",
+        (json_int_t)flow_percentile(flow, 0.5), "p99", (json_int_t)flow_percentile(flow, 0.99),
+        "p99.9", (json_int_t)flow_percentile(flow, 0.999), "max", (json_int_t)flow->max_delay_us,
+        "longest_gap_us", (json_int_t)flow->max_gap_us, "generator_late_ms",
+        (double)flow->late_ns / 1e6);
 }
 
 static void print_json(const struct bench *b)
@@ -423,23 +597,33 @@ static void print_json(const struct bench *b)
     json_decref(all);
 }
 
-static void print_table(const struct bench *b)
+/* One line for scripts. The direction's name stands in front of its figures. */
+static void print_line(const struct bench *b)
 {
     for (unsigned f = 0; f < b->flow_count; f++) {
         const struct flow *flow = &b->flows[f];
 
-        printf("%-4s %7u %8.0f %8.0f %7.3f %5llu %7llu %7llu %7llu %7llu %8.1f", flow->name,
-               b->plan.streams, (double)flow->sent / b->took, (double)flow->distinct / b->took,
-               loss_percent(flow),
-               (unsigned long long)(flow->received - flow->distinct - flow->strange),
+        printf("direction=%s streams=%u sent=%llu good=%llu forged=%llu replayed=%llu came=%llu "
+               "lost=%llu duplicates=%llu forged_came=%llu altered=%llu strange=%llu "
+               "sent_rate=%.0f came_rate=%.0f loss=%.4f p50=%llu p99=%llu p999=%llu max=%llu "
+               "late_ms=%.1f burst=%.2f refused=%llu stalled=%llu ",
+               flow->name, b->plan.streams, (unsigned long long)flow->sent,
+               (unsigned long long)flow->good_sent, (unsigned long long)flow->forged_sent,
+               (unsigned long long)flow->replayed_sent, (unsigned long long)flow->distinct,
+               (unsigned long long)flow_lost(flow), (unsigned long long)flow_duplicates(flow),
+               (unsigned long long)flow->forged, (unsigned long long)flow->altered,
+               (unsigned long long)flow->strange, (double)flow->sent / b->took,
+               (double)flow->distinct / b->took, loss_percent(flow),
                (unsigned long long)flow_percentile(flow, 0.5),
                (unsigned long long)flow_percentile(flow, 0.99),
                (unsigned long long)flow_percentile(flow, 0.999),
-               (unsigned long long)flow->max_delay_us, (double)flow->late_ns / 1e6);
-        for (unsigned i = 0; i < b->process_count; i++)
-            printf(" %11.1f", cpu_us(b, &b->processes[i]));
-        putchar('\n');
+               (unsigned long long)flow->max_delay_us, (double)flow->late_ns / 1e6,
+               (double)flow->sent / (double)flow->bursts, (unsigned long long)flow->refused,
+               (unsigned long long)flow->written_off);
     }
+    for (unsigned i = 0; i < b->process_count; i++)
+        printf("cpu_%s=%.3f ", b->processes[i].name, cpu_us(b, &b->processes[i]));
+    printf("cpu_bench=%.3f\n", b->own_cpu * 1e6 / (double)received_in_all(b));
 }
 
 static bool good(const struct bench *b)
@@ -464,13 +648,11 @@ int main(int argc, char **argv)
     add_flow(&b, "in", &b.outside, &b.inside, 0x10000000);
     if (b.back)
         add_flow(&b, "back", &b.inside, &b.outside, 0x20000000);
-    if (b.control)
-        add_sas(&b, ids);
+    prepare(&b, ids);
     run(&b);
-    if (b.control)
-        delete_sas(&b, ids);
-    if (b.table)
-        print_table(&b);
+    clear_away(&b, ids);
+    if (b.line)
+        print_line(&b);
     else
         print_json(&b);
     result = good(&b);

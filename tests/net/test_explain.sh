@@ -176,7 +176,7 @@ check "with the last packet: where, when, under which verdict" grep -qE \
 is "asked by an SA of the call, the first line is the same" "$(first_line "$(id_of wrong-key internal)" | sed 's/([0-9]* /(/')" \
     "$(head -n 1 "$W/answer" | sed 's/([0-9]* /(/')"
 is "a call that is not there" "$(ctl inner explain nobody@nowhere 2>&1)" \
-    'relayctl: no SA is of the call "nobody@nowhere"'
+    'relayctl: there is no call with the Call-ID "nobody@nowhere", and no SA of it; "relayctl call list" and "relayctl sa list" show those there are'
 
 # Both ends of a stream.
 ctl inner sa show "$(id_of well external)" >"$W/show"

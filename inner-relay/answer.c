@@ -141,6 +141,8 @@ static int show(const struct answer *answer, struct call_reply *reply, struct ca
     view.must = view.family != 0;
     if (!view.family)
         view.family = callsdp_family(&leg->end[0].sdp);
+    if (!view.family) /* it offered no media this time */
+        view.family = leg->end[0].party->family;
     return callsdp_show(answer->calls, answer->call->link, &view, answer->request, &leg->end[1].sdp,
                         reply, error);
 }

@@ -1,5 +1,6 @@
 #include "inner-relay/callsdp.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -215,21 +216,78 @@ static int show_line(const struct calls *calls, unsigned link, const struct call
     return 0;
 }
 
+static void __attribute__((format(printf, 2, 3))) warn(json_t *warnings, const char *format, ...)
+{
+    char text[192];
+    va_list ap;
+
+    va_start(ap, format);
+    vsnprintf(text, sizeof(text), format, ap);
+    va_end(ap);
+    json_array_append_new(warnings, json_string(text));
+}
+
+/* Another one is used, if the answer has it: who answers sees all of them. One is enough to say. */
+static void warn_of_crypto(json_t *warnings, const struct sdp_media *media, unsigned number)
+{
+    for (unsigned i = 0; i < media->crypto_count; i++) {
+        if (!media->crypto[i].unusable)
+            continue;
+        warn(warnings, "m= line %u: a=crypto:%u cannot be used: %s", number, media->crypto[i].tag,
+             media->crypto[i].unusable);
+        return;
+    }
+}
+
+static bool share_key(const struct sdp_media *a, const struct sdp_media *b)
+{
+    const struct sdes *of_a = callsdp_usable(a), *of_b = callsdp_usable(b);
+
+    return of_a && of_b && of_a->suite == of_b->suite && of_a->key.length == of_b->key.length &&
+           memcmp(of_a->key.octets, of_b->key.octets, of_a->key.length) == 0;
+}
+
+/* What comes from one port under one key is told apart by SSRCs alone. */
+static void warn_of_shared_port(json_t *warnings, const struct sdp *sdp, unsigned number)
+{
+    const struct sdp_media *media = &sdp->media[number];
+
+    for (unsigned i = 0; i < number; i++) {
+        const struct sdp_media *other = &sdp->media[i];
+
+        if (!callsdp_is_media(other) || !addr_equal(&media->rtp_addr, &other->rtp_addr) ||
+            !share_key(media, other) || (media->ssrc_count > 0 && other->ssrc_count > 0))
+            continue;
+        warn(warnings,
+             "m= lines %u and %u have one address and one key: which packet is of which is not "
+             "known; a=ssrc in both, or two ports or keys, would be right",
+             i, number);
+        return;
+    }
+}
+
 static json_t *warnings_of(const struct sdp *sdp)
 {
     json_t *warnings = json_array();
-    char text[160];
 
+    if (sdp->bundle)
+        warn(warnings,
+             "a=group:BUNDLE is passed on, but each m= line is relayed by itself: from its "
+             "own address, with its own key");
     for (unsigned i = 0; i < sdp->media_count; i++) {
         const struct sdp_media *media = &sdp->media[i];
 
-        if (media->rtp || media->port == 0)
+        if (media->port == 0)
             continue;
-        snprintf(text, sizeof(text),
+        if (!media->rtp) {
+            warn(warnings,
                  "m= line %u is not RTP and is passed on untouched: it does not go through the "
                  "relay",
                  i);
-        json_array_append_new(warnings, json_string(text));
+            continue;
+        }
+        warn_of_crypto(warnings, media, i);
+        warn_of_shared_port(warnings, sdp, i);
     }
     return warnings;
 }

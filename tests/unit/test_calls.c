@@ -562,6 +562,185 @@ START_TEST(test_other_lines)
 }
 END_TEST
 
+/* A line that cannot be used is warned of, and the next one is used; without a next one it fails.
+ */
+#define SEVERAL "|1:1;inline:NzB4d1BINUAvLEw6UzF3WSJ+PSdFcGdUJShpX1Zj|2:1"
+static const struct {
+    const char *suite[2], *behind_key[2], *warning;
+    unsigned tag;
+    int offer, answer;
+} cryptos[] = {
+    {{"AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_80"},
+     {" UNENCRYPTED_SRTCP", ""},
+     "a=crypto:1 cannot be used: UNENCRYPTED_SRTCP",
+     2,
+     0,
+     0},
+    {{"AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_80"},
+     {SEVERAL, ""},
+     "a=crypto:1 cannot be used: it has several keys",
+     2,
+     0,
+     0},
+    {{"F8_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32"},
+     {"", ""},
+     "a=crypto:1 cannot be used: ",
+     2,
+     0,
+     0},
+    {{"AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32"},
+     {"", " KDR=1"},
+     "a=crypto:2 cannot be used: ",
+     1,
+     0,
+     0},
+    /* Who answers takes the wrong one. */
+    {{"AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_80"},
+     {" UNENCRYPTED_SRTCP", ""},
+     "a=crypto:1",
+     1,
+     0,
+     ERR_UNSUPPORTED},
+    {{"AES_CM_128_HMAC_SHA1_80", "X"}, {" UNENCRYPTED_SRTCP", ""}, "", 1, ERR_UNSUPPORTED, 0},
+    {{"AES_CM_128_HMAC_SHA1_80", "X"}, {SEVERAL, ""}, "", 1, ERR_UNSUPPORTED, 0},
+};
+
+static const char *warning(size_t i)
+{
+    const char *text =
+        json_string_value(json_array_get(json_object_get(reply.extra, "warnings"), i));
+
+    return text ? text : "none";
+}
+
+START_TEST(test_unusable_crypto)
+{
+    char text[1200];
+
+    snprintf(text, sizeof(text),
+             "m=audio 20000 RTP/SAVP 0\r\na=crypto:1 %s inline:%s%s\r\n"
+             "a=crypto:2 %s inline:%s%s\r\n",
+             cryptos[_i].suite[0], key_of[0], cryptos[_i].behind_key[0], cryptos[_i].suite[1],
+             key_of[1], cryptos[_i].behind_key[1]);
+    ck_assert_int_eq(offer("a", "", "ei", sdp("192.0.2.10", text)), cryptos[_i].offer);
+    if (cryptos[_i].offer) {
+        ck_assert_msg(strstr(error.text, "no a=crypto line that can be used: ") != NULL, "%s",
+                      error.text);
+        ck_assert_uint_eq(calls_count(calls), 0);
+        return;
+    }
+    ck_assert_msg(strstr(warning(0), cryptos[_i].warning) != NULL, "%s", warning(0));
+    ck_assert_str_eq(warning(1), "none");
+    snprintf(text, sizeof(text), "m=audio 30000 RTP/SAVP 0\r\na=crypto:%u %s inline:%s\r\n",
+             cryptos[_i].tag, cryptos[_i].suite[cryptos[_i].tag - 1], key_of[3]);
+    ck_assert_int_eq(answer("a", "b", sdp("10.0.1.20", text)), cryptos[_i].answer);
+    ck_assert_uint_eq(sas(), cryptos[_i].answer ? 0 : 2);
+    ck_assert(!cryptos[_i].answer || strstr(error.text, "UNENCRYPTED_SRTCP"));
+    ck_assert_str_eq(cryptos[_i].answer ? "none" : warning(0), "none");
+}
+END_TEST
+
+/* Two lines at one port, as with BUNDLE: told apart by their keys, or by SSRCs that are signalled.
+ */
+static const struct {
+    unsigned key;
+    const char *ssrc[2];
+    bool warned;
+} bundles[] = {{2, {"", ""}, false},
+               {1, {"a=ssrc:5 cname:x\r\n", "a=ssrc:6 cname:x\r\n"}, false},
+               {1, {"a=ssrc:5 cname:x\r\n", ""}, true},
+               {1, {"", ""}, true}};
+
+START_TEST(test_bundle)
+{
+    char a[512], v[512], both[1200];
+
+    line(a, sizeof(a), "audio", 20000, 0, "a=mid:1\r\n");
+    line(v, sizeof(v), "video", 20002, 3, "a=mid:2\r\n");
+    snprintf(both, sizeof(both), "a=group:BUNDLE 1 2\r\n%s%s", a, v);
+    ck_ok(offer("a", "", "ei", sdp("192.0.2.10", both)));
+    ck_assert_msg(strncmp(warning(0), "a=group:BUNDLE is passed on", 27) == 0, "%s", warning(0));
+    ck_assert_str_eq(warning(1), "none");
+    ck_shows("a=group:BUNDLE 1 2\r\n");
+    line(a, sizeof(a), "audio", 30000, 1, bundles[_i].ssrc[0]);
+    line(v, sizeof(v), "video", 30000, bundles[_i].key, bundles[_i].ssrc[1]);
+    snprintf(both, sizeof(both), "a=group:BUNDLE 1 2\r\n%s%s", a, v);
+    ck_ok(answer("a", "b", sdp("10.0.1.20", both)));
+    ck_assert_str_eq(warning(bundles[_i].warned ? 2 : 1), "none");
+    ck_assert(!bundles[_i].warned || strstr(warning(1), "m= lines 0 and 1 have one address"));
+    ck_assert_uint_eq(sas(), 4);
+    for (unsigned i = 0; i < 2; i++) {
+        check_addr(&sa_of("a", i)->destination.rtp, "10.0.1.20:30000");
+        check_addr(&sa_of("b", i)->source.rtp, "10.0.1.20:30000");
+        check_addr(&sa_of("b", i)->destination.rtp, i ? "192.0.2.10:20002" : "192.0.2.10:20000");
+    }
+}
+END_TEST
+
+static const char *fax(const char *ip, unsigned audio_port, unsigned key, unsigned port)
+{
+    char a[512], both[1024];
+
+    line(a, sizeof(a), "audio", audio_port, key, "");
+    snprintf(both, sizeof(both), "%sm=image %u udptl t38\r\n%s", a, port,
+             port ? "a=T38FaxVersion:0\r\n" : "");
+    return sdp(ip, both);
+}
+
+/* What is shown of fax(): the relay in o=; the fax goes where the phone says. */
+static void check_fax(const char *shown, const char *phone, unsigned key, unsigned port)
+{
+    int shown_family = strchr(shown, ':') ? 6 : 4, family = strchr(phone, ':') ? 6 : 4;
+    char wanted[2048];
+
+    snprintf(wanted, sizeof(wanted),
+             "v=0\r\no=- 1 1 IN IP%d %s\r\ns=-\r\nc=IN IP%d %s\r\nt=0 0\r\n"
+             "m=audio 0 RTP/SAVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:%s\r\n"
+             "m=image %u udptl t38\r\na=T38FaxVersion:0\r\n",
+             shown_family, shown, family, phone, key_of[key], port);
+    ck_assert_str_eq(reply.sdp, wanted);
+    ck_assert_uint_eq(json_array_size(json_object_get(reply.extra, "warnings")), 1);
+}
+
+/* Voice becomes a fax, which goes around the relay, and voice again. */
+START_TEST(test_fax)
+{
+    const char *out = _i ? "2001:db8::10" : "192.0.2.10";
+    const char *shown_in = _i ? "fd00::101" : "10.0.0.101";
+    const char *in = _i ? "fd00::20" : "10.0.1.20";
+    const char *shown_out = _i ? "2001:db8::7" : "203.0.113.7";
+    uint64_t first;
+
+    ck_ok(offer("a", "", "ei", audio(out, 20000, 0)));
+    ck_ok(answer("a", "b", audio(in, 30000, 1)));
+    first = sa_of("a", 0)->id;
+    ck_ok(offer("b", "a", "ie", fax(in, 0, 1, 6000)));
+    check_fax(shown_out, in, 1, 6000);
+    ck_assert_uint_eq(sas(), 2);
+    /* 488: still voice. */
+    ck_ok(offer("b", "a", "ie", fax(in, 0, 1, 6000)));
+    ck_assert_ptr_nonnull(sa_of("a", 0));
+    ck_ok(answer("b", "a", fax(out, 0, 0, 7000)));
+    check_fax(shown_in, out, 0, 7000);
+    /* A line with port 0 is at an end (RFC 3264 section 8.2). */
+    ck_assert_uint_eq(sas(), 0);
+    ck_assert_uint_eq(calls_count(calls), 1);
+    now += 3600 * SECOND;
+    run_round();
+    ck_assert_uint_eq(calls_count(calls), 1);
+    ck_ok(offer("a", "b", "ei", fax(out, 20000, 0, 0)));
+    ck_shows(shown_in);
+    ck_assert_ptr_null(strstr(reply.sdp, out));
+    ck_ok(answer("a", "b", fax(in, 30000, 1, 0)));
+    ck_assert_ptr_null(strstr(reply.sdp, in));
+    ck_assert_uint_eq(sas(), 2);
+    ck_assert_uint_ne(sa_of("a", 0)->id, first);
+    ck_assert_uint_eq(sa_of("a", 0)->reverse, sa_of("b", 0)->id);
+    ck_ok(delete_as("b", "", ""));
+    ck_assert_uint_eq(sas(), 0);
+}
+END_TEST
+
 START_TEST(test_families)
 {
     struct call_request request = request_of("a", "", audio("2001:db8::10", 20000, 0));
@@ -1374,6 +1553,9 @@ int main(void)
     tcase_add_test(tc, test_lines);
     tcase_add_test(tc, test_hold_without_address);
     tcase_add_test(tc, test_other_lines);
+    tcase_add_loop_test(tc, test_unusable_crypto, 0, sizeof(cryptos) / sizeof(cryptos[0]));
+    tcase_add_loop_test(tc, test_bundle, 0, sizeof(bundles) / sizeof(bundles[0]));
+    tcase_add_loop_test(tc, test_fax, 0, 2);
     tcase_add_test(tc, test_families);
     tcase_add_test(tc, test_assign);
     tcase_add_test(tc, test_promises);

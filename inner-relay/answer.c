@@ -188,7 +188,7 @@ static int commit(struct answer *answer, uint64_t wall_us, uint64_t now_us,
     if (result == 0)
         settle(answer, wall_us, now_us);
     if (result == 0)
-        restored_settle(answer->calls, answer->call, now_us);
+        restored_settle(answer->calls, answer->call, answer->request->call_id, now_us);
     return result;
 }
 

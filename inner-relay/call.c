@@ -1,10 +1,39 @@
 #include "inner-relay/call.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/err.h"
+#include "common/base/hash.h"
 #include "common/base/random.h"
+
+enum { CHECK_SUM_OCTETS = 17 }; /* "~" and 16 digits */
+
+static bool is_printable(const char *text)
+{
+    for (; *text; text++) {
+        if (*text < 0x20 || *text > 0x7e)
+            return false;
+    }
+    return true;
+}
+
+void call_label(const char *call_id, char out[CALL_ID_SIZE])
+{
+    /* The same after a restart; it keeps no secret. */
+    static const struct hash_key key = {.k0 = 0x6d656469612d7265, .k1 = 0x6c61792d63616c6c};
+    size_t length = strlen(call_id), i = 0;
+
+    if (length < CALL_ID_SIZE && is_printable(call_id)) {
+        memcpy(out, call_id, length + 1);
+        return;
+    }
+    for (; call_id[i] && i < CALL_ID_SIZE - 1 - CHECK_SUM_OCTETS; i++)
+        out[i] = call_id[i] < 0x20 || call_id[i] > 0x7e ? '?' : call_id[i];
+    snprintf(out + i, CALL_ID_SIZE - i, "~%016llx",
+             (unsigned long long)hash_bytes(&key, call_id, length));
+}
 
 struct call *call_new(const char *call_id)
 {

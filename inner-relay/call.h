@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/base/protocol.h"
 #include "common/sa/sa.h"
 #include "inner-relay/promises.h"
 
@@ -102,6 +103,13 @@ struct call {
     struct call *next_by_id;
     uint64_t hash;
 };
+
+/*
+ * What a call's SAs have as their Call-ID, which the tunnel and the state file carry: the Call-ID,
+ * or, where that is too long or not printable, its head and a check sum. That of what it writes is
+ * the same again.
+ */
+void call_label(const char *call_id, char out[CALL_ID_SIZE]);
 
 /* NULL without memory. */
 struct call *call_new(const char *call_id);

@@ -110,13 +110,27 @@ void calls_give_back(struct calls *calls, void *memory, size_t size)
         free(memory);
 }
 
+/* By its label, which is all that is known of it after a restart. */
+static uint64_t hash_of(const struct calls *calls, const char *call_id, char label[CALL_ID_SIZE])
+{
+    call_label(call_id, label);
+    return hash_bytes(&calls->key, label, strlen(label));
+}
+
+static bool has_call_id(const struct call *call, const char *call_id, const char *label)
+{
+    return strcmp(call->call_id, call_id) == 0 ||
+           (call->restored && strcmp(call->call_id, label) == 0);
+}
+
 struct call *calls_find(const struct calls *calls, const char *call_id, const char *tag,
                         const char *other_tag)
 {
-    uint64_t hash = hash_bytes(&calls->key, call_id, strlen(call_id));
+    char label[CALL_ID_SIZE];
+    uint64_t hash = hash_of(calls, call_id, label);
     struct call *call = calls->bucket[hash & calls->bucket_mask];
 
-    while (call && (call->hash != hash || strcmp(call->call_id, call_id) != 0 ||
+    while (call && (call->hash != hash || !has_call_id(call, call_id, label) ||
                     !call_has_tag(call, tag, other_tag)))
         call = call->next_by_id;
     return call;
@@ -133,12 +147,13 @@ struct call *calls_find_next(const struct call *call)
 
 size_t calls_count_id(const struct calls *calls, const char *call_id)
 {
-    uint64_t hash = hash_bytes(&calls->key, call_id, strlen(call_id));
+    char label[CALL_ID_SIZE];
+    uint64_t hash = hash_of(calls, call_id, label);
     const struct call *call = calls->bucket[hash & calls->bucket_mask];
     size_t count = 0;
 
     for (; call; call = call->next_by_id)
-        count += call->hash == hash && strcmp(call->call_id, call_id) == 0;
+        count += call->hash == hash && has_call_id(call, call_id, label);
     return count;
 }
 
@@ -171,11 +186,12 @@ const struct calls_counts *calls_counts(const struct calls *calls)
 struct call *calls_add(struct calls *calls, const char *call_id, uint64_t wall_us, uint64_t now_us)
 {
     struct call *call = calls->count < calls->max ? call_new(call_id) : NULL;
+    char label[CALL_ID_SIZE];
     struct call **bucket;
 
     if (!call)
         return NULL;
-    call->hash = hash_bytes(&calls->key, call_id, strlen(call_id));
+    call->hash = hash_of(calls, call_id, label);
     call->number = ++calls->next_number;
     call->promises = &calls->inner->promises;
     call->staged = &calls->staged;

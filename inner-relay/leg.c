@@ -151,16 +151,6 @@ static uint32_t rate_of(const struct leg *leg, unsigned line)
     return most && rate > most ? most : (uint32_t)rate;
 }
 
-/* For display: what the tunnel carries of it is printable, and not as long. */
-static void copy_call_id(const char *call_id, char out[CALL_ID_SIZE])
-{
-    size_t i = 0;
-
-    for (; call_id[i] && i < CALL_ID_SIZE - 1; i++)
-        out[i] = call_id[i] < 0x20 || call_id[i] > 0x7e ? '?' : call_id[i];
-    out[i] = '\0';
-}
-
 static void name_listener(const struct leg *leg, enum sa_side side, unsigned line, uint8_t family,
                           char name[NAME_SIZE])
 {
@@ -203,7 +193,7 @@ static void plan_request(struct leg *leg, unsigned line, unsigned from)
     request->key = sender->crypto[line]->key;
     plan_ssrcs(leg, sender, line, request);
     request->rate = rate_of(leg, line);
-    copy_call_id(leg->call->call_id, request->call_id);
+    call_label(leg->call->call_id, request->call_id);
     request->media_index = (uint8_t)line;
     request->media_timeout_s = CALLS_SA_TIMEOUT_S;
     name_listener(leg, sender->side, line, admit_source_family(request), request->listener);

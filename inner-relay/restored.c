@@ -1,5 +1,8 @@
 #include "inner-relay/restored.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "common/sa/table.h"
 #include "common/srtp/srtp.h"
 #include "inner-relay/inner.h"
@@ -116,9 +119,22 @@ static bool is_taken_over(const struct call *call, uint64_t id)
     return false;
 }
 
-void restored_settle(struct calls *calls, struct call *call, uint64_t now_us)
+/* The state file may have no more than a label. */
+static void set_call_id(struct call *call, const char *call_id)
 {
-    for (unsigned i = call->party_count; i-- > 0 && call->restored;) {
+    char *copy = strcmp(call->call_id, call_id) == 0 ? NULL : strdup(call_id);
+
+    if (!copy)
+        return;
+    free(call->call_id);
+    call->call_id = copy;
+}
+
+void restored_settle(struct calls *calls, struct call *call, const char *call_id, uint64_t now_us)
+{
+    if (!call->restored)
+        return;
+    for (unsigned i = call->party_count; i-- > 0;) {
         struct call_party *party = call->party[i];
 
         if (!is_restored(party))
@@ -130,5 +146,6 @@ void restored_settle(struct calls *calls, struct call *call, uint64_t now_us)
         calls_drop_lines(calls, party, 0, now_us);
         call_remove_party(call, i);
     }
+    set_call_id(call, call_id);
     call->restored = false;
 }

@@ -18,7 +18,7 @@ struct sa *restored_sa(const struct calls *calls, const struct call *call, enum 
 /* Did somebody inside send under an SSRC that was assigned? */
 bool restored_assigned(const struct calls *calls, const struct call *call, enum sa_side side);
 
-/* An answer has told all that there is: what nobody has taken over ends. */
-void restored_settle(struct calls *calls, struct call *call, uint64_t now_us);
+/* An answer has told all that there is, and the whole Call-ID: what nobody has taken over ends. */
+void restored_settle(struct calls *calls, struct call *call, const char *call_id, uint64_t now_us);
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/base64.h"
+#include "common/rtp/prime.h"
 #include "common/sa/table.h"
 #include "inner-relay/calls.h"
 #include "tests/pair/pair.h"
@@ -17,11 +18,13 @@
 
 static struct pair *pair;
 static struct calls *calls;
+static const char *call_id;
 
 static void start_calls(void)
 {
     struct call_options options = {.offer_timeout_us = 180 * PAIR_SECOND, .max_calls = 100};
 
+    call_id = "one@example";
     pair->site[0].inner->options.learns_ssrcs = true;
     pair->site[0].inner->options.source_policy = SOURCE_HINTED;
     calls = calls_new(pair->site[0].inner, &options);
@@ -116,7 +119,7 @@ static int try_to_say(message_fn *message, const struct phone *from, const struc
 {
     const struct phone *to = from == offerer ? other : offerer;
     char text[1024];
-    struct call_request request = {.call_id = "one@example",
+    struct call_request request = {.call_id = call_id,
                                    .from_tag = offerer->tag,
                                    .to_tag = message == calls_offer ? "" : other->tag,
                                    .via_branch = "",
@@ -130,7 +133,7 @@ static int try_to_say(message_fn *message, const struct phone *from, const struc
 
     write_sdp(from, text, sizeof(text));
     request.sdp_length = strlen(text);
-    if (calls_find(calls, "one@example", other->tag, ""))
+    if (calls_find(calls, call_id, other->tag, ""))
         request.to_tag = other->tag;
     result = message(calls, &request, WALL, pair->now_us, &reply, &error);
     if (result < 0)
@@ -167,7 +170,7 @@ static void expect_call(struct phone *a, struct phone *b)
 static void hang_up(const struct phone *phone)
 {
     struct call_request request = {
-        .call_id = "one@example", .from_tag = phone->tag, .to_tag = "", .via_branch = ""};
+        .call_id = call_id, .from_tag = phone->tag, .to_tag = "", .via_branch = ""};
     struct call_error error;
 
     ck_assert_int_eq(calls_delete(calls, &request, pair->now_us, &error), 0);
@@ -372,6 +375,143 @@ START_TEST(test_fork)
 }
 END_TEST
 
+/* ------------------------------------------------------------ peers, and calls that come round */
+
+static void add_peer(const char *name, const char *addr)
+{
+    const struct addr peer = sample_addr(addr);
+    struct dmz *dmz = pair->dmz;
+    struct inner *inner = pair->site[0].inner;
+
+    ck_assert_int_eq(peers_add(&dmz->peers, name, &peer), 0);
+    peers_fill_rules(&dmz->peers, &dmz->rules);
+    if (strcmp(name, PEERS_SELF) == 0)
+        return;
+    ck_assert_int_eq(peers_add(&inner->peers, name, &peer), 0);
+    peers_fill_rules(&inner->peers, &inner->rules);
+}
+
+/*
+ * Two phones inside call each other by way of the Internet, as two calls of one proxy: each shows
+ * the other call the dmz-relay's own address. Media turns in its memory, and no socket sends it.
+ */
+START_TEST(test_self)
+{
+    struct phone *a = phone_new("a", "10.1.1.1:8000", "10.1.1.1:8000", 1);
+    struct phone *c = phone_new("c", "10.1.1.2:8000", "10.1.1.2:8000", 2);
+    struct phone *as_a = phone_new("back", "9.0.0.1:5004", "8.8.7.7:5061", 1);
+    struct phone *as_c = phone_new("away", "9.0.0.1:5004", "8.8.7.7:5061", 2);
+
+    add_peer(PEERS_SELF, "9.0.0.1:5004");
+    a->sender.request.to_side = c->sender.request.to_side = SA_SIDE_INTERNAL;
+    say(calls_offer, a, a, as_c);
+    call_id = "two@example";
+    say(calls_offer, as_a, as_a, c);
+    say(calls_answer, c, as_a, c);
+    call_id = "one@example";
+    say(calls_answer, as_c, a, as_c);
+    (void)pair_run_until_synced(pair);
+    for (unsigned i = 0; i < 5; i++)
+        expect_call(a, c);
+    ck_assert_uint_eq(pair->out.count, 0);
+    /* Hold and resume of the one, and a new key that both calls hear of, in either order. */
+    say(calls_offer, a, a, as_c);
+    say(calls_answer, as_c, a, as_c);
+    expect_call(a, c);
+    set_key(a, 7);
+    set_key(as_a, 7);
+    say(calls_offer, a, a, as_c);
+    call_id = "two@example";
+    say(calls_offer, as_a, as_a, c);
+    say(calls_answer, c, as_a, c);
+    call_id = "one@example";
+    say(calls_answer, as_c, a, as_c);
+    (void)pair_run_until_synced(pair);
+    expect_call(a, c);
+    call_id = "two@example";
+    ck_assert_int_eq(
+        calls_delete(calls,
+                     &(struct call_request){
+                         .call_id = call_id, .from_tag = "c", .to_tag = "", .via_branch = ""},
+                     pair->now_us, &(struct call_error){0}),
+        0);
+    call_id = "one@example";
+    hang_up(a);
+    phone_free(a);
+    phone_free(c);
+    phone_free(as_a);
+    phone_free(as_c);
+}
+END_TEST
+
+/* A call with a phone of another company: RTP' to and from its dmz-relay. */
+START_TEST(test_peer)
+{
+    struct phone *in = phone_new("in", "10.1.1.1:8000", "10.1.1.1:8000", 1);
+    struct phone *far = phone_new("far", "8.8.98.1:5004", "8.8.98.2:5061", 2);
+    uint8_t prime[PATH_PRIME_OCTETS];
+
+    add_peer("other", "8.8.98.1:5004");
+    if (_i)
+        connect_call(in, far);
+    else
+        connect_call(far, in);
+    for (unsigned i = 0; i < 3; i++) {
+        pair_send_rtp(&in->sender);
+        pair_run(pair, 20 * PAIR_MS);
+        ck_assert_uint_eq(pair->out.count, i + 1);
+        ck_assert(addr_equal(&pair->out.sent[i].to, &far->says));
+        ck_assert_uint_eq(pair->out.sent[i].length, PRIME_OCTETS + in->sender.length);
+        ck_assert_mem_eq(pair->out.sent[i].data + PRIME_OCTETS, in->sender.packet,
+                         in->sender.length);
+        pair_make_rtp(&far->sender);
+        prime_write(prime, far->sender.request.ssrc[0]);
+        memcpy(prime + PRIME_OCTETS, far->sender.packet, far->sender.length);
+        pair_datagram(pair, SA_SIDE_EXTERNAL, 0, 0, false, &far->says, prime,
+                      PRIME_OCTETS + far->sender.length);
+        pair_run(pair, 20 * PAIR_MS);
+        ck_assert_uint_eq(pair->site[0].out.count, i + 1);
+        ck_assert(addr_equal(&pair->site[0].out.sent[i].to, &in->from));
+        ck_assert_mem_eq(pair->site[0].out.sent[i].data, far->sender.packet, far->sender.length);
+    }
+    hang_up(in);
+    phone_free(in);
+    phone_free(far);
+}
+END_TEST
+
+static void use_ssrc(struct phone *phone, uint32_t ssrc)
+{
+    phone->sender.request.ssrc[0] = ssrc;
+    protect_free(phone->sender.protect);
+    phone->sender.protect = protect_new(suite_get(SUITE_AES_CM_128_HMAC_SHA1_80), phone->key, ssrc);
+    ck_assert_ptr_nonnull(phone->sender.protect);
+}
+
+/* a=ssrc is binding; a re-offer makes it another one. */
+START_TEST(test_ssrc)
+{
+    struct phone *out = phone_new("out", "8.8.1.1:7000", "8.8.1.1:7000", 1);
+    struct phone *in = phone_new("in", "10.1.1.1:8000", "10.1.1.1:8000", 2);
+
+    out->more = "a=ssrc:77 cname:x\r\n";
+    use_ssrc(out, 77);
+    connect_call(out, in);
+    expect_call(out, in);
+    use_ssrc(out, 88);
+    out->sender.index = 500;
+    pair_send_rtp(&out->sender);
+    pair_run(pair, 20 * PAIR_MS);
+    ck_assert_uint_eq(pair_dmz_verdict(pair, VERDICT_SSRC_MISMATCH), 1);
+    out->more = "a=ssrc:88 cname:x\r\n";
+    connect_call(out, in);
+    expect_call(out, in);
+    hang_up(in);
+    phone_free(out);
+    phone_free(in);
+}
+END_TEST
+
 /* Two phones outside, both behind NAT: nothing goes through the tunnel. */
 START_TEST(test_hairpin)
 {
@@ -414,6 +554,9 @@ int main(void)
     tcase_add_loop_test(tc, test_restart, 0, 2);
     tcase_add_test(tc, test_half);
     tcase_add_test(tc, test_fork);
+    tcase_add_test(tc, test_self);
+    tcase_add_loop_test(tc, test_peer, 0, 2);
+    tcase_add_test(tc, test_ssrc);
     tcase_add_test(tc, test_hairpin);
     suite_add_tcase(suite, tc);
     result = unit_run(suite);

@@ -1287,7 +1287,12 @@ START_TEST(test_flood_of_one_id)
 {
     struct call_options options = calls->options;
     struct call_request request;
-    char tag[16];
+    char tag[16], id[200] = "one@example";
+
+    if (_i) {
+        memset(id, 'x', sizeof(id) - 1);
+        id[sizeof(id) - 1] = '\0';
+    }
 
     calls_free(calls);
     options.max_calls = 100;
@@ -1295,6 +1300,7 @@ START_TEST(test_flood_of_one_id)
     ck_assert_ptr_nonnull(calls);
     request = request_of(tag, "", audio("192.0.2.66", 20000, 2));
     request.direction[0] = SA_SIDE_EXTERNAL;
+    request.call_id = id;
     for (unsigned i = 0; i < 16; i++) {
         snprintf(tag, sizeof(tag), "tag-%u", i);
         ck_ok(offer_as(&request));
@@ -1303,11 +1309,14 @@ START_TEST(test_flood_of_one_id)
     ck_assert_int_eq(offer_as(&request), ERR_EXISTS);
     snprintf(tag, sizeof(tag), "tag-%u", 3);
     ck_ok(offer_as(&request));
-    ck_assert_uint_eq(calls_count_id(calls, "one@example"), 16);
-    ck_ok(delete_as("tag-3", "", ""));
+    ck_assert_uint_eq(calls_count_id(calls, id), 16);
+    request.from_tag = "tag-3";
+    ck_ok(calls_delete(calls, &request, now, &error));
+    request.from_tag = tag;
     snprintf(tag, sizeof(tag), "tag-%u", 16);
     ck_ok(offer_as(&request));
-    ck_ok(delete_as("", "", ""));
+    request.from_tag = "";
+    ck_ok(calls_delete(calls, &request, now, &error));
     ck_assert_uint_eq(calls_count(calls), 0);
 }
 END_TEST
@@ -1390,6 +1399,200 @@ START_TEST(test_spiral)
     ck_assert_msg(strstr(error.text, "spiral") != NULL, "%s", error.text);
     ck_assert_int_eq(offer("b", "", "ei", audio("10.0.0.101", 4000, 0)), ERR_FORBIDDEN);
     ck_assert_int_eq(offer("b", "", "ei", audio("203.0.113.7", 7000, 0)), ERR_FORBIDDEN);
+}
+END_TEST
+
+/* ------------------------------------------------------------ whose addresses they are */
+
+/* A [peer]'s address, or our own outside, is outside, and speaks RTP'. */
+START_TEST(test_peers)
+{
+    const char *ip = _i ? "192.0.2.77" : "203.0.113.7";
+    struct addr peer;
+    struct sa *a, *b;
+
+    ck_assert(addr_parse("192.0.2.77:5004", &peer) == 0);
+    ck_assert_int_eq(peers_add(&core.inner.peers, "other", &peer), 0);
+    peers_fill_rules(&core.inner.peers, &core.inner.rules);
+    ck_ok(offer("a", "", "ei", audio(ip, 5004, 0)));
+    ck_shows("10.0.0.101");
+    ck_ok(answer("a", "b", audio("10.0.1.20", 30000, 1)));
+    a = sa_of("a", 0);
+    b = sa_of("b", 0);
+    ck_assert_int_eq(a->side, SA_SIDE_EXTERNAL);
+    ck_assert_int_eq(a->encap_in, SA_ENCAP_RTP_PRIME);
+    ck_assert_int_eq(a->encap_out, SA_ENCAP_RTP);
+    ck_assert_int_eq(a->source_policy, SOURCE_STRICT);
+    ck_assert_int_eq(b->encap_out, SA_ENCAP_RTP_PRIME);
+    check_addr(&b->destination.rtp, _i ? "192.0.2.77:5004" : "203.0.113.7:5004");
+    check_addr(&b->destination.rtcp, _i ? "192.0.2.77:5005" : "203.0.113.7:5005");
+    /* Later it is a phone again, and then a peer that answers. */
+    ck_ok(offer("a", "b", "ei", audio("192.0.2.10", 20000, 0)));
+    ck_ok(answer("a", "b", audio("10.0.1.20", 30000, 1)));
+    ck_assert_ptr_eq(a, sa_of("a", 0));
+    ck_assert_int_eq(a->encap_in, SA_ENCAP_RTP);
+    ck_assert_int_eq(b->encap_out, SA_ENCAP_RTP);
+    check_addr(&b->destination.rtp, "192.0.2.10:20000");
+    ck_ok(offer("b", "a", "ie", audio("10.0.1.20", 30000, 1)));
+    ck_ok(answer("b", "a", audio(ip, 5004, 0)));
+    ck_assert_int_eq(a->encap_in, SA_ENCAP_RTP_PRIME);
+    ck_assert_int_eq(b->encap_out, SA_ENCAP_RTP_PRIME);
+    ck_assert_ptr_eq(a, sa_of("a", 0));
+    ck_ok(delete_as("b", "a", ""));
+    ck_assert_uint_eq(sas(), 0);
+}
+END_TEST
+
+/* The network that the message came from says nothing against it, nor for it. */
+START_TEST(test_peer_is_outside)
+{
+    struct call_request request = request_of("a", "", audio("203.0.113.7", 5004, 0));
+
+    ck_assert(addr_parse("10.0.0.5:5060", &request.received_from) == 0);
+    request.direction[1] = SA_SIDE_INTERNAL;
+    ck_ok(offer_as(&request));
+    ck_assert_int_eq(calls_find(calls, "one@example", "a", "")->stage[0]->offerer_side,
+                     SA_SIDE_EXTERNAL);
+    ck_ok(offer("c", "", "ei", audio("192.0.2.10", 20000, 2)));
+    ck_assert_int_eq(answer("c", "d", audio("203.0.113.7", 5004, 3)), ERR_INVALID);
+    ck_assert_msg(strstr(error.text, "direction=external,external would be right"), "%s",
+                  error.text);
+}
+END_TEST
+
+/* One call of the proxy comes in again as another: each shows the other one our own outside. */
+START_TEST(test_self)
+{
+    struct call_request request;
+    char sdp_of[2][2048];
+
+    ck_ok(offer("a", "", "ie", audio("10.0.1.20", 30000, 0)));
+    snprintf(sdp_of[0], sizeof(sdp_of[0]), "%s", reply.sdp);
+    request = request_of("b2b", "", sdp_of[0]);
+    request.call_id = "two@example";
+    request.direction[0] = SA_SIDE_EXTERNAL;
+    request.direction[1] = SA_SIDE_INTERNAL;
+    ck_ok(offer_as(&request));
+    ck_shows("10.0.0.101");
+    request = request_of("b2b", "c", audio("10.0.1.30", 30000, 1));
+    request.call_id = "two@example";
+    ck_ok(answer_as(&request));
+    snprintf(sdp_of[1], sizeof(sdp_of[1]), "%s", reply.sdp);
+    ck_ok(answer("a", "b", sdp_of[1]));
+    ck_shows("10.0.0.101");
+    ck_assert_uint_eq(sas(), 4);
+    check_addr(&sa_of("a", 0)->destination.rtp, "203.0.113.7:5004");
+    check_addr(&sa_of("b", 0)->destination.rtp, "10.0.1.20:30000");
+    ck_ok(delete_as("a", "", ""));
+    ck_assert_uint_eq(sas(), 2);
+    request.from_tag = "b2b";
+    ck_ok(calls_delete(calls, &request, now, &error));
+    ck_assert_uint_eq(sas(), 0);
+}
+END_TEST
+
+/* A second m= line has a listener of its own on both sides, and the call a dmz-relay that is up. */
+START_TEST(test_listeners)
+{
+    struct hello *peer = &core.inner.links[1].peer;
+    struct path_listener *listener = &core.inner.listeners[core.inner.listener_count++];
+
+    core_introduce(&core, 1, 100, 100);
+    core.inner.links[0].peer = (struct hello){0};
+    peer->listener[1] = peer->listener[0];
+    snprintf(peer->listener[1].name, sizeof(peer->listener[1].name), "video");
+    peer->listener[1].advertise.port = 6004;
+    peer->listener[1].m_line = 1;
+    *listener = core.inner.listeners[0];
+    snprintf(listener->name, sizeof(listener->name), "film");
+    listener->address.port = listener->advertise.port = 4100;
+    listener->m_line = 1;
+    ck_ok(lines_offer("a", "", "ei", "192.0.2.10", (unsigned[]){20000, 20002}, "", NULL));
+    ck_shows("m=audio 4000 ");
+    ck_shows("m=video 4100 ");
+    ck_ok(lines_offer("a", "b", "", "10.0.1.20", (unsigned[]){30000, 30002}, "", answer));
+    ck_shows("m=audio 5004 ");
+    ck_shows("m=video 6004 ");
+    for (unsigned i = 0; i < 2; i++) {
+        ck_assert_uint_eq(sa_of("a", i)->owner, 1);
+        ck_assert_uint_eq(sa_of("b", i)->owner, 1);
+        ck_assert_str_eq(sa_text(sa_of("a", i), SA_LISTENER_IN), i ? "video" : "");
+        ck_assert_str_eq(sa_text(sa_of("a", i), SA_LISTENER_OUT), i ? "film" : "");
+        ck_assert_str_eq(sa_text(sa_of("b", i), SA_LISTENER_IN), i ? "film" : "");
+        ck_assert_str_eq(sa_text(sa_of("b", i), SA_LISTENER_OUT), i ? "video" : "");
+    }
+    /* The other dmz-relay comes up: a call stays where it is, and new ones go there. */
+    core_introduce(&core, 0, 100, 100);
+    ck_ok(lines_offer("b", "a", "ie", "10.0.1.20", (unsigned[]){30000, 30002}, "", NULL));
+    ck_shows("m=video 6004 ");
+    ck_ok(lines_offer("b", "a", "", "192.0.2.10", (unsigned[]){20000, 20002}, "", answer));
+    ck_assert_uint_eq(sa_of("a", 1)->owner, 1);
+    ck_ok(offer("x", "", "ie", audio("10.0.1.50", 30000, 2)));
+    ck_ok(answer("x", "y", audio("192.0.2.50", 30000, 3)));
+    ck_assert_uint_eq(sa_of("x", 0)->owner, 0);
+}
+END_TEST
+
+/* ------------------------------------------------------------ what else SDP says */
+
+/* An SSRC that is signalled is binding; one that was is good for what is on its way. */
+START_TEST(test_ssrcs)
+{
+    char text[512];
+    struct sa *a;
+
+    line(text, sizeof(text), "audio", 20000, 0, "a=ssrc:11 cname:x\r\na=ssrc:12 cname:x\r\n");
+    ck_ok(offer("a", "", "ei", sdp("192.0.2.10", text)));
+    ck_ok(answer("a", "b", audio("10.0.1.20", 30000, 1)));
+    a = sa_of("a", 0);
+    ck_assert_uint_eq(a->stream_count, 2);
+    ck_assert_int_eq(sa_stream(a, 11)->origin, SSRC_ORIGIN_SIGNALLED);
+    ck_assert(!sa_learns_ssrcs(a) && sa_learns_ssrcs(sa_of("b", 0)));
+    sa_stream(a, 12)->index.started = true;
+    line(text, sizeof(text), "audio", 20000, 0, "a=ssrc:12 cname:x\r\na=ssrc:13 cname:x\r\n");
+    ck_ok(offer("a", "b", "ei", sdp("192.0.2.10", text)));
+    ck_assert_ptr_null(sa_stream(a, 13));
+    ck_ok(answer("a", "b", audio("10.0.1.20", 30000, 1)));
+    ck_assert_ptr_eq(a, sa_of("a", 0));
+    ck_assert_int_eq(sa_stream(a, 13)->origin, SSRC_ORIGIN_SIGNALLED);
+    ck_assert_int_eq(sa_stream(a, 11)->origin, SSRC_ORIGIN_LEARNED);
+    ck_assert(sa_stream(a, 12)->index.started);
+    ck_assert_uint_eq(a->generation, 1);
+}
+END_TEST
+
+/* b= of both: the wider one has a margin, and [limits] sa-rate is the most. */
+static const struct {
+    const char *a, *b;
+    uint32_t rate;
+} rates[] = {{"", "", 125000},
+             {"b=AS:64\r\n", "", 64000},
+             {"b=AS:64\r\n", "b=AS:160\r\n", 80000},
+             {"b=TIAS:160000\r\n", "b=AS:64\r\n", 80000},
+             {"b=AS:512\r\n", "b=AS:64\r\n", 125000},
+             {"b=AS:4294967295\r\n", "", 125000},
+             {"b=AS:0\r\n", "b=X-Y:1\r\n", 125000}};
+
+START_TEST(test_rates)
+{
+    char text[512];
+
+    for (unsigned again = 0; again < 2; again++) {
+        unsigned row = again ? 0 : (unsigned)_i;
+
+        snprintf(text, sizeof(text),
+                 "m=audio 20000 RTP/SAVP 0\r\n%sa=crypto:1 "
+                 "AES_CM_128_HMAC_SHA1_80 inline:%s\r\n",
+                 rates[row].a, key_of[0]);
+        ck_ok(offer("a", again ? "b" : "", "ei", sdp("192.0.2.10", text)));
+        snprintf(text, sizeof(text),
+                 "m=audio 30000 RTP/SAVP 0\r\n%sa=crypto:1 "
+                 "AES_CM_128_HMAC_SHA1_80 inline:%s\r\n",
+                 rates[row].b, key_of[1]);
+        ck_ok(answer("a", "b", sdp("10.0.1.20", text)));
+        ck_assert_uint_eq(sa_of("a", 0)->rate.octets_per_second, rates[row].rate);
+        ck_assert_uint_eq(sa_of("b", 0)->rate.octets_per_second, rates[row].rate);
+    }
 }
 END_TEST
 
@@ -1502,6 +1705,59 @@ START_TEST(test_restart_of_fork)
 }
 END_TEST
 
+/* Two Call-IDs that the tunnel cannot carry, alike in front: they are two calls, also afterwards.
+ */
+START_TEST(test_long_ids)
+{
+    struct call_options options = calls->options;
+    char id[2][512], label[2][CALL_ID_SIZE], again[CALL_ID_SIZE];
+    struct call_request request;
+    size_t length = _i == 0 ? 127 : _i == 1 ? 300 : 0;
+
+    for (unsigned i = 0; i < 2; i++) {
+        memset(id[i], 'a', length);
+        snprintf(id[i] + length, sizeof(id[i]) - length, "%s", i ? "\x7f\xc3x" : "\x01\xc3x");
+        request = request_of("a", "", many("192.0.2.10", i, 1, false));
+        request.call_id = id[i];
+        request.direction[0] = SA_SIDE_EXTERNAL;
+        ck_ok(offer_as(&request));
+        request = request_of("a", "b", many("10.0.1.20", 30 + i, 1, false));
+        request.call_id = id[i];
+        ck_ok(answer_as(&request));
+        call_label(id[i], label[i]);
+        call_label(label[i], again);
+        ck_assert_str_eq(label[i], again);
+    }
+    ck_assert_str_ne(label[0], label[1]);
+    ck_assert_uint_eq(sas(), 4);
+    ck_assert_str_eq(sa_text(inner_find_sa(&core.inner, 1), SA_CALL_ID), label[0]);
+    calls_free(calls);
+    calls = calls_new(&core.inner, &options);
+    ck_assert_ptr_nonnull(calls);
+    calls_restore(calls, WALL, now);
+    ck_assert_uint_eq(calls_count(calls), 2);
+    /* One goes on, and is known by all of its Call-ID then; the other one ends by it. */
+    request = request_of("a", "b", many("192.0.2.10", 0, 1, false));
+    request.call_id = id[0];
+    request.direction[0] = SA_SIDE_EXTERNAL;
+    ck_ok(offer_as(&request));
+    request.direction[0] = 0;
+    request.sdp = many("10.0.1.20", 30, 1, false);
+    request.sdp_length = strlen(request.sdp);
+    ck_ok(answer_as(&request));
+    ck_assert_uint_eq(sas(), 4);
+    ck_assert_str_eq(calls_find(calls, id[0], "a", "")->call_id, id[0]);
+    ck_assert_ptr_null(calls_find(calls, label[0], "", ""));
+    request.call_id = id[1];
+    ck_ok(calls_delete(calls, &request, now, &error));
+    ck_assert_uint_eq(sas(), 2);
+    ck_assert_int_eq(calls_delete(calls, &request, now, &error), ERR_NOT_FOUND);
+    request.call_id = id[0];
+    ck_ok(calls_delete(calls, &request, now, &error));
+    ck_assert_uint_eq(sas(), 0);
+}
+END_TEST
+
 /* Who was given an SSRC keeps it, whoever asks. */
 START_TEST(test_restart_assigned)
 {
@@ -1573,12 +1829,19 @@ int main(void)
     tcase_add_loop_test(tc, test_half_full, 0, 2);
     tcase_add_test(tc, test_flood);
     tcase_add_test(tc, test_flood_of_octets);
-    tcase_add_test(tc, test_flood_of_one_id);
+    tcase_add_loop_test(tc, test_flood_of_one_id, 0, 2);
     tcase_add_test(tc, test_borrowed);
     tcase_add_test(tc, test_silence);
     tcase_add_test(tc, test_held_and_old);
     tcase_add_test(tc, test_down);
     tcase_add_test(tc, test_spiral);
+    tcase_add_loop_test(tc, test_peers, 0, 2);
+    tcase_add_test(tc, test_peer_is_outside);
+    tcase_add_test(tc, test_self);
+    tcase_add_test(tc, test_listeners);
+    tcase_add_test(tc, test_ssrcs);
+    tcase_add_loop_test(tc, test_rates, 0, sizeof(rates) / sizeof(rates[0]));
+    tcase_add_loop_test(tc, test_long_ids, 0, 3);
     tcase_add_test(tc, test_restart);
     tcase_add_loop_test(tc, test_restart_goes_on, 0, sizeof(restarts) / sizeof(restarts[0]));
     tcase_add_test(tc, test_restart_of_fork);

@@ -345,6 +345,9 @@ static void send_back(const struct learn *learn, const struct sa *sa)
     if (!other || other->reverse != sa->id || !sa_may_be_reverse(other, sa) ||
         sa->source_policy == SOURCE_STRICT)
         return;
+    /* A reload took its destination away, and has to be told otherwise first. */
+    if (other->refused && !other->destination.rtp.family)
+        return;
     if (sa->bound[0] && may_send(learn, sa, other->encap_out, false)) {
         other->destination.rtp = sa->source.rtp;
         other->destination.mux = sa->source.mux;

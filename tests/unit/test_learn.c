@@ -756,6 +756,31 @@ START_TEST(test_return_prime)
 }
 END_TEST
 
+/* One that the dmz-relay would not take any more, and whose destination it has taken away. */
+START_TEST(test_return_refused)
+{
+    const struct world_who who = {.source = HOME};
+    struct learn learn = {NULL, NULL, world_rules()};
+    struct addr expected = sample_addr(HOME);
+    struct sa *other;
+    unsigned n;
+
+    world_begin();
+    n = world_add(&who);
+    learn.table = world_table();
+    other = world_reverse(n);
+    other->refused = true;
+    other->destination = (struct sa_transport){0};
+    ck_assert_uint_eq(send_rtp(n, 10, HOME), VERDICT_ACCEPTED);
+    ck_assert(world_sa(n)->bound[0]);
+    ck_assert_uint_eq(other->destination.rtp.family, 0);
+    other->refused = false;
+    learn_settle(&learn, other);
+    ck_assert(addr_equal(&other->destination.rtp, &expected));
+    world_end();
+}
+END_TEST
+
 /* The first packets of an SSRC under the key before, while that is good. */
 START_TEST(test_old_key)
 {
@@ -1043,6 +1068,7 @@ int main(void)
     tcase_add_loop_test(tc, test_return, 0, ROWS(returns));
     tcase_add_loop_test(tc, test_return_rtcp, 0, 2);
     tcase_add_test(tc, test_return_prime);
+    tcase_add_test(tc, test_return_refused);
     tcase_add_test(tc, test_old_key);
     tcase_add_test(tc, test_move_rekeyed);
     tcase_add_test(tc, test_copies_of_old_key);

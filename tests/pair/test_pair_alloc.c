@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/base64.h"
 #include "common/sa/table.h"
 #include "common/srtp/srtp.h"
+#include "inner-relay/calls.h"
 #include "tests/pair/pair.h"
 #include "tests/unit/allocs.h"
 #include "tests/unit/sample.h"
@@ -31,7 +33,11 @@ struct store {
     struct srtp_index *index[2]; /* of its SA at both relays; NULL: there is none */
 };
 
+typedef int message_fn(struct calls *calls, const struct call_request *request, uint64_t wall_us,
+                       uint64_t now_us, struct call_reply *reply, struct call_error *error);
+
 static struct pair *pair;
+static struct calls *calls; /* NULL: the SAs are not those of calls */
 static struct store *stores[SENDERS];
 static uint64_t arrived[2]; /* outside, inside */
 
@@ -59,9 +65,21 @@ static void fill(struct store *store)
     }
 }
 
-/* learned: its source and its SSRC. */
+/* To another client of the side where it is itself. */
+static void turn(struct admit_request *request)
+{
+    struct admit_request other;
+
+    pair_request(&other, request->side, 99);
+    request->to_side = request->side;
+    request->destination = other.source;
+}
+
+/* What its SAs are: learned is their source and their SSRC. */
+enum kind { SIGNALLED, LEARNED, HAIRPIN, CALLS };
+
 static struct store *store_new(enum sa_side side, unsigned number, enum suite_id suite,
-                               bool learned)
+                               enum kind kind)
 {
     struct store *store = calloc(1, sizeof(*store));
     struct admit_request request;
@@ -70,10 +88,12 @@ static struct store *store_new(enum sa_side side, unsigned number, enum suite_id
     pair_request(&request, side, number);
     ck_assert_uint_eq(request.suite->id, suite);
     request.rate = 100 * 1000 * 1000;
-    if (learned) {
+    if (kind == LEARNED) {
         request.source_policy = SOURCE_HINTED;
         request.ssrc_count = 0;
     }
+    if (kind == HAIRPIN)
+        turn(&request);
     store->sender = pair_sender_new(pair, 0, &request);
     fill(store);
     return store;
@@ -176,17 +196,78 @@ static void go_round(void)
         step(batch);
 }
 
-static void make_pair(bool learned)
+/* ------------------------------------------------------------ SAs of calls */
+
+static void say(message_fn *message, const struct pair_sender *sender, const char *from,
+                const char *to)
 {
+    const struct admit_request *of = &sender->request;
+    char ip[ADDR_TEXT_SIZE], key[64], text[1024];
+    bool outside = sender->side == SA_SIDE_EXTERNAL;
+    struct call_request request = {
+        .call_id = from, .from_tag = from, .to_tag = to, .via_branch = "", .sdp = text};
+    struct call_reply reply;
+    struct call_error error;
+
+    addr_format_ip(&of->source.rtp, ip, sizeof(ip));
+    base64_encode(of->key.octets, of->key.length, key);
+    snprintf(text, sizeof(text),
+             "v=0\r\no=- 1 1 IN IP4 %s\r\ns=-\r\nc=IN IP4 %s\r\nt=0 0\r\n"
+             "m=audio %u RTP/SAVP 8\r\na=crypto:1 %s inline:%s\r\n",
+             ip, ip, of->source.rtp.port, of->suite->name, key);
+    request.sdp_length = strlen(text);
+    request.direction[0] = sender->side;
+    request.direction[1] = outside ? SA_SIDE_INTERNAL : SA_SIDE_EXTERNAL;
+    ck_assert_msg(message(calls, &request, 0, pair->now_us, &reply, &error) == 0, "%s", error.text);
+    calls_reply_free(&reply);
+}
+
+/* The sender as it is, but its SA is that of a call. */
+static void forget_sa(struct store *store)
+{
+    inner_delete(pair->site[0].inner, inner_find_sa(pair->site[0].inner, store->sender->id),
+                 pair->now_us);
+}
+
+/* The stores of each suite are the two ends of a call. */
+static void make_calls(void)
+{
+    static const char *const ids[] = {"a", "b"};
+    struct call_options options = {.max_calls = SENDERS};
+
+    calls = calls_new(pair->site[0].inner, &options);
+    ck_assert_ptr_nonnull(calls);
+    for (unsigned i = 0; i < SENDERS; i++)
+        forget_sa(stores[i]);
+    for (unsigned i = 0; i < SENDERS / 2; i++) {
+        const struct call *call;
+
+        say(calls_offer, stores[2 * i]->sender, ids[i], "");
+        say(calls_answer, stores[2 * i + 1]->sender, ids[i], "to");
+        call = calls_find(calls, ids[i], "", "");
+        for (unsigned k = 0; k < 2; k++)
+            stores[2 * i + k]->sender->id = call->party[k]->line[0].sa;
+    }
+}
+
+static void make_pair(enum kind kind)
+{
+    bool learned = kind == LEARNED || kind == CALLS;
+
     /* Of the suites of pair_request(), these are the numbers of AES-CM and GCM. */
     static const enum suite_id suites[] = {SUITE_AES_CM_128_HMAC_SHA1_80, SUITE_AEAD_AES_128_GCM};
 
     pair = pair_new(1);
     pair->site[0].inner->options.dmz_keys = WIRE_REPLICA_VERIFY_ONLY;
     pair->site[0].inner->options.learns_ssrcs = learned;
+    pair->site[0].inner->options.sa_rate = 100 * 1000 * 1000;
+    if (kind == CALLS)
+        pair->site[0].inner->options.source_policy = SOURCE_HINTED;
     for (unsigned i = 0; i < SENDERS; i++)
         stores[i] = store_new(i % 2 ? SA_SIDE_EXTERNAL : SA_SIDE_INTERNAL,
-                              SUITE_COUNT + suites[i / 2], suites[i / 2], learned);
+                              SUITE_COUNT + suites[i / 2], suites[i / 2], kind);
+    if (kind == CALLS)
+        make_calls();
     (void)pair_run_until_synced(pair);
     if (learned) /* which allocates */
         step(0);
@@ -196,18 +277,31 @@ static void make_pair(bool learned)
 
 static void setup(void)
 {
-    make_pair(false);
+    make_pair(SIGNALLED);
 }
 
 static void setup_learned(void)
 {
-    make_pair(true);
+    make_pair(LEARNED);
     ck_assert(table_by_id(pair->dmz->table, 0, stores[1]->sender->id)->bound[0]);
     ck_assert(inner_find_sa(pair->site[0].inner, stores[0]->sender->id)->bound[0]);
 }
 
+static void setup_hairpin(void)
+{
+    make_pair(HAIRPIN);
+}
+
+static void setup_calls(void)
+{
+    make_pair(CALLS);
+    ck_assert(table_by_id(pair->dmz->table, 0, stores[1]->sender->id)->bound[0]);
+}
+
 static void teardown(void)
 {
+    calls_free(calls);
+    calls = NULL;
     for (unsigned i = 0; i < SENDERS; i++)
         store_free(stores[i]);
     pair_free(pair);
@@ -296,7 +390,8 @@ int main(void)
 {
     Suite *suite = suite_create("pair alloc");
     TCase *tc = tcase_create("seen"), *way = tcase_create("way"),
-          *learned = tcase_create("learned");
+          *learned = tcase_create("learned"), *hairpin = tcase_create("hairpin"),
+          *of_calls = tcase_create("calls");
     int result;
 
     if (allocs_are_seen())
@@ -314,6 +409,16 @@ int main(void)
     tcase_add_checked_fixture(learned, setup_learned, teardown);
     tcase_add_test(learned, test_packets);
     suite_add_tcase(suite, learned);
+    tcase_set_timeout(hairpin, 120);
+    tcase_add_unchecked_fixture(hairpin, sample_engine_start, NULL);
+    tcase_add_checked_fixture(hairpin, setup_hairpin, teardown);
+    tcase_add_test(hairpin, test_packets);
+    suite_add_tcase(suite, hairpin);
+    tcase_set_timeout(of_calls, 120);
+    tcase_add_unchecked_fixture(of_calls, sample_engine_start, NULL);
+    tcase_add_checked_fixture(of_calls, setup_calls, teardown);
+    tcase_add_test(of_calls, test_packets);
+    suite_add_tcase(suite, of_calls);
     result = unit_run(suite);
     sample_engine_stop();
     return result;

@@ -254,6 +254,7 @@ static void read_input(struct conn *conn)
     if (conn->read_turn == ev_iteration(conn->loop))
         return;
     conn->read_turn = ev_iteration(conn->loop);
+    tls_refresh(conn->tls);
     ev_timer_stop(conn->loop, &conn->more);
     ev_clear_pending(conn->loop, &conn->io);
     do {

@@ -22,6 +22,8 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include "common/tunnel/tlssocket.h"
+
 enum { ERROR_SIZE = 256, KEY_FILE_MAX = 64 * 1024, SECURITY_LEVEL = 2 };
 
 /* RFC 8446 5.5 allows 2^24.5 full records under one AES-GCM key. */
@@ -39,9 +41,7 @@ struct tls_context {
 
 struct tls {
     SSL *ssl;
-    BIO_METHOD *method;
-    int fd;
-    int socket_errno;
+    struct tls_socket socket;
     enum tls_role role;
     const char *const *names;
     bool complete;
@@ -704,79 +704,6 @@ int tls_context_crl_left_percent(const struct tls_context *context)
     return least;
 }
 
-/* ---------------------------------------------------------------- socket */
-
-/*
- * A BIO of our own, because OpenSSL's writes with write(2): a peer that went
- * away would end the process with SIGPIPE.
- */
-static int socket_result(BIO *bio, ssize_t result, int retry_flag)
-{
-    struct tls *tls = BIO_get_data(bio);
-
-    BIO_clear_retry_flags(bio);
-    if (result >= 0)
-        return (int)result;
-    tls->socket_errno = errno;
-    if (errno == EAGAIN || errno == EWOULDBLOCK)
-        BIO_set_flags(bio, retry_flag | BIO_FLAGS_SHOULD_RETRY);
-    return -1;
-}
-
-static int socket_write(BIO *bio, const char *data, int length)
-{
-    const struct tls *tls = BIO_get_data(bio);
-    ssize_t result;
-
-    do
-        result = send(tls->fd, data, (size_t)length, MSG_NOSIGNAL);
-    while (result < 0 && errno == EINTR);
-    return socket_result(bio, result, BIO_FLAGS_WRITE);
-}
-
-static int socket_read(BIO *bio, char *data, int length)
-{
-    const struct tls *tls = BIO_get_data(bio);
-    ssize_t result;
-
-    do
-        result = recv(tls->fd, data, (size_t)length, 0);
-    while (result < 0 && errno == EINTR);
-    if (result == 0)
-        BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
-    return socket_result(bio, result, BIO_FLAGS_READ);
-}
-
-static long socket_control(BIO *bio, int command, long number, void *pointer)
-{
-    (void)number;
-    (void)pointer;
-    switch (command) {
-    case BIO_CTRL_FLUSH:
-        return 1;
-    case BIO_CTRL_EOF:
-        return BIO_test_flags(bio, BIO_FLAGS_IN_EOF) != 0;
-    default:
-        return 0;
-    }
-}
-
-static BIO *socket_bio(struct tls *tls)
-{
-    BIO *bio = NULL;
-
-    tls->method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "tunnel socket");
-    if (tls->method && BIO_meth_set_write(tls->method, socket_write) == 1 &&
-        BIO_meth_set_read(tls->method, socket_read) == 1 &&
-        BIO_meth_set_ctrl(tls->method, socket_control) == 1)
-        bio = BIO_new(tls->method);
-    if (bio) {
-        BIO_set_data(bio, tls);
-        BIO_set_init(bio, 1);
-    }
-    return bio;
-}
-
 /* ---------------------------------------------------------------- what went wrong, in words */
 
 static enum tls_result __attribute__((format(printf, 2, 3)))
@@ -897,7 +824,7 @@ static enum tls_result outcome(struct tls *tls, int result)
         break;
     case SSL_ERROR_SYSCALL:
         answer = fail(tls, "the connection failed: %s",
-                      tls->socket_errno ? strerror(tls->socket_errno) : "it was cut");
+                      tls->socket.error ? strerror(tls->socket.error) : "it was cut");
         break;
     default:
         answer = fail_protocol(tls);
@@ -911,7 +838,7 @@ static enum tls_result outcome(struct tls *tls, int result)
 static void begin(struct tls *tls)
 {
     ERR_clear_error();
-    tls->socket_errno = 0;
+    tls->socket.error = 0;
 }
 
 /* ---------------------------------------------------------------- connection */
@@ -931,7 +858,6 @@ struct tls *tls_new(struct tls_context *context, int fd, const char *const *name
 
     if (!tls)
         return NULL;
-    tls->fd = fd;
     tls->role = context->role;
     tls->names = names;
     tls->update_records = KEY_UPDATE_RECORDS;
@@ -939,7 +865,7 @@ struct tls *tls_new(struct tls_context *context, int fd, const char *const *name
     tls->updated_at_us = clock_us();
     ERR_clear_error();
     tls->ssl = SSL_new(context->ssl);
-    bio = tls->ssl ? socket_bio(tls) : NULL;
+    bio = tls->ssl ? tls_socket_bio(&tls->socket, fd) : NULL;
     if (!bio || SSL_set_app_data(tls->ssl, tls) != 1) {
         BIO_free(bio);
         tls_free(tls);
@@ -958,7 +884,7 @@ void tls_free(struct tls *tls)
     if (!tls)
         return;
     SSL_free(tls->ssl);
-    BIO_meth_free(tls->method);
+    tls_socket_fini(&tls->socket);
     ERR_clear_error();
     free(tls);
 }
@@ -996,7 +922,7 @@ enum tls_result tls_read(struct tls *tls, void *buffer, size_t size, size_t *cou
 
 static bool can_send(const struct tls *tls)
 {
-    struct pollfd poller = {.fd = tls->fd, .events = POLLOUT};
+    struct pollfd poller = {.fd = tls->socket.fd, .events = POLLOUT};
 
     return poll(&poller, 1, 0) == 1;
 }
@@ -1032,8 +958,9 @@ static enum tls_result explain_broken_write(struct tls *tls)
     char one;
     size_t count;
 
-    if (tls->socket_errno != EPIPE && tls->socket_errno != ECONNRESET)
+    if (tls->socket.error != EPIPE && tls->socket.error != ECONNRESET)
         return TLS_FAILED;
+    tls_refresh(tls);
     begin(tls);
     if (SSL_peek_ex(tls->ssl, &one, 1, &count) != 1 &&
         SSL_get_error(tls->ssl, 0) == SSL_ERROR_SSL &&
@@ -1102,9 +1029,9 @@ const char *tls_error(const struct tls *tls)
     return tls->error;
 }
 
-size_t tls_pending(const struct tls *tls)
+void tls_refresh(struct tls *tls)
 {
-    return (size_t)SSL_pending(tls->ssl);
+    tls->socket.dry = false;
 }
 
 void tls_set_key_update(struct tls *tls, uint64_t records, uint64_t interval_us)

@@ -59,8 +59,14 @@ void tls_free(struct tls *tls);
 enum tls_result tls_handshake(struct tls *tls);
 /* The name of the list that the peer's certificate bears; NULL before the handshake is complete. */
 const char *tls_peer_name(const struct tls *tls);
-/* *count octets were read or written, at least one with TLS_SUCCESS. */
+/*
+ * *count octets were read or written, at least one with TLS_SUCCESS. Reading takes more off the
+ * socket than it gives: to be called until TLS_WANT_INPUT before the socket is waited for, since
+ * nothing of it may be left there.
+ */
 enum tls_result tls_read(struct tls *tls, void *buffer, size_t size, size_t *count);
+/* Time has passed since the last tls_read(): the next one does not go by what it knew. */
+void tls_refresh(struct tls *tls);
 /*
  * Makes at most one record of RECORD_MAX_OCTETS. After TLS_WANT_OUTPUT (or
  * TLS_WANT_INPUT) the next call must bring the same octets, and may bring more
@@ -80,8 +86,6 @@ bool tls_recheck(struct tls *tls, struct tls_context *context);
  * through its handshake before the server judged it: it learns in its first tls_read().
  */
 const char *tls_error(const struct tls *tls);
-/* Octets that were read from the socket but not yet by tls_read. */
-size_t tls_pending(const struct tls *tls);
 /*
  * tls_write() changes the sending keys (KeyUpdate, RFC 8446 4.6.3) after so many
  * records or so much time, whichever is first. The defaults, 2^22 and an hour,

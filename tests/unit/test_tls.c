@@ -736,25 +736,6 @@ START_TEST(test_transfer)
 }
 END_TEST
 
-START_TEST(test_pending)
-{
-    struct pair pair;
-    char buffer[8];
-    size_t count;
-
-    pair_init(&pair);
-    shake_well(&pair);
-    ck_assert_uint_eq(tls_pending(pair.tls[TLS_SERVER]), 0);
-    ck_assert_int_eq(tls_write(pair.tls[TLS_CLIENT], "12345", 5, &count), TLS_SUCCESS);
-    ck_assert_int_eq(read_once(pair.tls[TLS_SERVER], buffer), TLS_SUCCESS);
-    ck_assert_uint_eq(tls_pending(pair.tls[TLS_SERVER]), 4);
-    ck_assert_int_eq(tls_read(pair.tls[TLS_SERVER], buffer, sizeof(buffer), &count), TLS_SUCCESS);
-    ck_assert_uint_eq(count, 4);
-    ck_assert_uint_eq(tls_pending(pair.tls[TLS_SERVER]), 0);
-    pair_fini(&pair);
-}
-END_TEST
-
 /* ---------------------------------------------------------------- allocations */
 
 enum { COUNTED_RECORDS = 1000, ALLOCATIONS_OF_A_RECORD = 8 };
@@ -768,7 +749,10 @@ static void write_and_read(struct pair *pair, enum tls_role from, size_t length)
     ck_assert_int_eq(tls_write(pair->tls[from], record, length, &count), TLS_SUCCESS);
     ck_assert_uint_eq(count, length);
     while (received < length) {
-        ck_assert_int_eq(tls_read(to, buffer, sizeof(buffer), &count), TLS_SUCCESS);
+        enum tls_result result = tls_read(to, buffer, sizeof(buffer), &count);
+
+        /* The kernel may hand over a record in pieces. */
+        ck_assert(result == TLS_SUCCESS || result == TLS_WANT_INPUT);
         received += count;
     }
     ck_assert_int_eq(tls_read(to, buffer, sizeof(buffer), &count), TLS_WANT_INPUT);
@@ -1253,7 +1237,6 @@ static TCase *connection_case(void)
 
     tcase_add_unchecked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, test_transfer);
-    tcase_add_test(tcase, test_pending);
     tcase_add_test(tcase, test_allocations);
     tcase_add_test(tcase, test_key_update_by_records);
     tcase_add_test(tcase, test_key_update_by_time);

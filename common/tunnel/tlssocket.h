@@ -1,0 +1,29 @@
+/*
+ * The socket under a TLS connection, as OpenSSL sees it: a BIO of our own, because OpenSSL's
+ * writes with write(2), and a peer that went away would end the process with SIGPIPE; and because
+ * it would ask the kernel twice for each record, and once more to hear that there is none.
+ */
+#ifndef COMMON_TUNNEL_TLSSOCKET_H
+#define COMMON_TUNNEL_TLSSOCKET_H
+
+#include <openssl/bio.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { TLS_SOCKET_AHEAD = 64 * 1024 };
+
+struct tls_socket {
+    int fd;    /* not blocking; the caller's */
+    int error; /* the last errno */
+    BIO_METHOD *method;
+    bool dry; /* the last read got all that there was */
+    size_t at, length;
+    uint8_t ahead[TLS_SOCKET_AHEAD]; /* what was read, as it came: encrypted */
+};
+
+/* NULL without memory. The BIO must be freed before tls_socket_fini(), which is due in any case. */
+BIO *tls_socket_bio(struct tls_socket *socket, int fd);
+void tls_socket_fini(struct tls_socket *socket);
+
+#endif

@@ -75,6 +75,12 @@ check "$STANDING SAs on both relays" wait_for 20 sas a $STANDING
 # What grows to a bound reaches it before memory is looked at: 8,192 replies that are kept for 10 s, and
 # labels of ended SAs, no more than a power of two above max-sas, that rest for a minute.
 ng pass 0 $((MAX_SAS > 2048 ? MAX_SAS : 2048)) 2000 || bail "calls that come and go are refused"
+before_dmz=$(kilobytes dmz-a) before_inner=$(kilobytes inner-a)
+ng pass 0 2000 2000 || bail "calls that come and go are refused"
+for d in dmz inner; do
+    was=before_$d
+    check "$d-a: 2,000 calls by ng leave less than 128 octets each" test $(($(kilobytes $d-a) - ${!was})) -lt 250
+done
 called uas $((RATE * 2))
 calls uac $((RATE * 2)) -d 100
 ended "the first calls succeed" uac

@@ -168,6 +168,8 @@ bool ngmessage_word(const struct ngmessage *message, const char *key, size_t pos
     word[0] = '\0';
     if (json_is_string(value))
         return word_of_text(json_string_value(value), position, word);
+    if (value && !json_is_array(value))
+        return position == 0;
     item = json_array_get(value, position);
     if (!item)
         return false;

@@ -52,8 +52,8 @@ int ngmessage_text(const struct ngmessage *message, const char *key, size_t max,
 int ngmessage_number(const struct ngmessage *message, const char *key, long long *value);
 /*
  * The word at a position of a list, in small letters and with hyphens for blanks; a string is a
- * list of the words between its blanks. False behind the last one; a word that is none, or too
- * long, is "".
+ * list of the words between its blanks, and what is neither is a list of one. False behind the last
+ * one; a word that is none, or too long, is "".
  */
 bool ngmessage_word(const struct ngmessage *message, const char *key, size_t position,
                     char word[NG_WORD_SIZE]);

@@ -56,14 +56,32 @@ static int find_stage(struct answer *answer, struct call_error *error)
                                         "to-tag, or it is too old");
 }
 
-static int check_side(const struct answer *answer, struct call_error *error)
+/* 0: nowhere else than it was offered to, as far as is known. */
+static enum sa_side elsewhere(const struct answer *answer)
 {
+    const struct inner *inner = answer->calls->inner;
     const struct call_request *request = answer->request;
     const struct call_stage *stage = answer->stage;
-    enum sa_side from =
-        side_of(answer->calls->inner, request->direction[0], &request->received_from);
+    int number = call_find_party(answer->call, request->to_tag);
+    struct addr before = {0};
+    bool contradicts;
 
-    if (!stage->side_said && from && from != stage->side)
+    if (stage->side_said)
+        return 0;
+    if (request->direction[0])
+        return request->direction[0] != stage->side ? request->direction[0] : 0;
+    if (number >= 0)
+        before = answer->call->party[number]->signalling;
+    contradicts = side_contradicts(inner, stage->side, &before, &request->received_from);
+    return contradicts ? side_of(inner, 0, &request->received_from) : 0;
+}
+
+static int check_side(const struct answer *answer, struct call_error *error)
+{
+    const struct call_stage *stage = answer->stage;
+    enum sa_side from = elsewhere(answer);
+
+    if (from)
         return calls_refuse(error, ERR_INVALID,
                             "the answer comes from the %s side, and the offer was shown to the "
                             "%s one; in the offer, direction=%s,%s would be right",

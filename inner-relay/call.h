@@ -73,7 +73,7 @@ struct call_stage {
     enum sa_side offerer_side;
     struct addr signalling; /* of the offerer */
     enum sa_side side;      /* of those that may answer */
-    bool side_said;         /* and is not just a guess */
+    bool side_said;         /* by the proxy, which has sent it there */
     bool direct;            /* the SDP is left alone: both are inside */
     bool assign;            /* who is inside is given SSRCs */
     uint8_t family;         /* that who answers is shown addresses of; 0: as the offerer's */

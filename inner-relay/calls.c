@@ -281,10 +281,12 @@ static bool is_alive(const struct call *call)
 static void end_branch(struct calls *calls, struct call *call, unsigned branch, uint64_t now_us)
 {
     struct call_party *party = call->party[branch];
-    int hub = party->hub;
 
-    if (hub >= 0 && call->party[hub]->partner == (int)branch)
-        leg_park(calls, call, (unsigned)hub);
+    /* A re-offer between branches may have made another one its partner than its hub. */
+    for (unsigned i = 0; i < call->party_count; i++) {
+        if (call->party[i]->partner == (int)branch)
+            leg_park(calls, call, i);
+    }
     calls_drop_lines(calls, party, 0, now_us);
     call_remove_party(call, branch);
     if (!is_alive(call))

@@ -11,6 +11,7 @@
 #include "inner-relay/admit.h"
 #include "inner-relay/calls.h"
 #include "inner-relay/callsdp.h"
+#include "inner-relay/plan.h"
 #include "inner-relay/restored.h"
 #include "inner-relay/side.h"
 
@@ -51,6 +52,9 @@ int calls_check_request(const struct call_request *request, struct call_error *e
         return calls_refuse(error, ERR_INVALID, "call-id is missing");
     if (!request->from_tag[0])
         return calls_refuse(error, ERR_INVALID, "from-tag is missing");
+    if (strcmp(request->from_tag, request->to_tag) == 0)
+        return calls_refuse(error, ERR_INVALID,
+                            "from-tag and to-tag are the same: those of two parties differ");
     if (is_too_long(request->call_id) || is_too_long(request->from_tag) ||
         is_too_long(request->to_tag) || is_too_long(request->via_branch))
         return calls_refuse(error, ERR_TOO_LONG,
@@ -107,24 +111,72 @@ static void find_call(struct offer *offer)
     offer->signalling.port = 0;
 }
 
-static int find_sides(struct offer *offer, struct call_error *error)
+/* What is said of it counts, then what is known: anybody may write a tag into a message. */
+static int find_side(struct offer *offer, struct call_error *error)
 {
     const struct inner *inner = offer->calls->inner;
     const struct call_request *request = offer->request;
     const struct call_party *party = party_of(offer, offer->party);
-    const struct call_party *other = party_of(offer, offer->other);
-    enum sa_side known = party ? party->side : 0;
+    const struct addr *from = &request->received_from;
 
     offer->side[0] = request->direction[0] ? request->direction[0]
-                     : known               ? known
-                                           : side_of(inner, 0, &request->received_from);
+                     : party               ? party->side
+                                           : side_of(inner, 0, from);
     if (!offer->side[0])
         return calls_refuse(error, ERR_INVALID,
                             "neither direction nor received-from says which side this comes "
                             "from; flags = direction=external,internal or the like would be right");
-    if (callsdp_is_peer(offer->calls, offer->link, &offer->sdp))
-        offer->side[0] = SA_SIDE_EXTERNAL;
-    offer->side_said = request->direction[1] || other;
+    if (!request->direction[0] && party &&
+        side_contradicts(inner, party->side, &party->signalling, from))
+        return calls_refuse(
+            error, ERR_FORBIDDEN,
+            "the party with this from-tag is on the %s side, and this does not come "
+            "from where its messages came from; if it has moved, direction=%s,... "
+            "would be right",
+            sa_side_name(party->side), sa_side_name(side_of(inner, 0, from)));
+    return 0;
+}
+
+/* A [peer] is outside. Only where nobody has said, or known, otherwise, the SDP tells that. */
+static int find_peer(struct offer *offer, struct call_error *error)
+{
+    if (offer->side[0] == SA_SIDE_EXTERNAL ||
+        !callsdp_is_peer(offer->calls, offer->link, &offer->sdp))
+        return 0;
+    if (offer->request->direction[0] || offer->party >= 0)
+        return calls_refuse(error, ERR_INVALID,
+                            "the SDP has the address of a [peer], outside, and who sends it is on "
+                            "the internal side; direction=external,... would be right");
+    offer->side[0] = SA_SIDE_EXTERNAL;
+    return 0;
+}
+
+/* Who knows a Call-ID and a tag may not put himself in that party's place from the other side. */
+static int check_moved(const struct offer *offer, struct call_error *error)
+{
+    const struct call_party *party = party_of(offer, offer->party);
+
+    if (!party || party->side == offer->side[0] || offer->other >= 0)
+        return 0;
+    return calls_refuse(error, ERR_EXISTS,
+                        "there is a call with this call-id and from-tag, and that party is on the "
+                        "%s side: without the to-tag of another party this is no message of its",
+                        sa_side_name(party->side));
+}
+
+static int find_sides(struct offer *offer, struct call_error *error)
+{
+    const struct call_request *request = offer->request;
+    const struct call_party *other = party_of(offer, offer->other);
+    int result = find_side(offer, error);
+
+    if (result == 0)
+        result = find_peer(offer, error);
+    if (result == 0)
+        result = check_moved(offer, error);
+    if (result < 0)
+        return result;
+    offer->side_said = request->direction[1];
     offer->side[1] = request->direction[1] ? request->direction[1]
                      : other               ? other->side
                                            : side_other(offer->side[0]);
@@ -224,6 +276,30 @@ static int check_octets(const struct offer *offer, struct call_error *error)
                         calls->staged);
 }
 
+/* Without a=ssrc its answer would be refused: it is said before a phone rings. */
+static int check_ssrcs(const struct offer *offer, struct call_error *error)
+{
+    const struct inner *inner = offer->calls->inner;
+    const struct call_party *party = party_of(offer, offer->party);
+    bool assign = offer->request->assign_ssrc || (party && party->assign) ||
+                  (offer->call && restored_assigned(offer->calls, offer->call, offer->side[0]));
+
+    if (assign && offer->side[0] == SA_SIDE_INTERNAL)
+        return 0;
+    if (inner->options.learns_ssrcs && !plan_is_keyless(inner, offer->side[0]))
+        return 0;
+    for (unsigned i = 0; i < offer->sdp.media_count; i++) {
+        const struct sdp_media *media = &offer->sdp.media[i];
+
+        if (callsdp_is_media(media) && media->ssrc_count == 0)
+            return calls_refuse(error, ERR_UNSUPPORTED,
+                                "SDP line %u: no a=ssrc, and with [learning] ssrc-policy = strict "
+                                "or dmz-keys = keyless none is learned",
+                                media->line);
+    }
+    return 0;
+}
+
 static int check_room(const struct offer *offer, struct call_error *error)
 {
     const struct calls *calls = offer->calls;
@@ -259,6 +335,8 @@ static int check(const struct offer *offer, struct call_error *error)
             result = check_spiral(offer, error);
         if (result == 0)
             result = callsdp_check(offer->calls, offer->link, offer->side[0], &offer->sdp, error);
+        if (result == 0)
+            result = check_ssrcs(offer, error);
     }
     if (result == 0)
         result = check_octets(offer, error);

@@ -20,6 +20,18 @@ enum sa_side side_other(enum sa_side side)
     return side == SA_SIDE_EXTERNAL ? SA_SIDE_INTERNAL : SA_SIDE_EXTERNAL;
 }
 
+/*
+ * Networks are compared, not sides: behind a proxy that has an address inside, direction says what
+ * side a party is on, and its later messages come from that proxy, too.
+ */
+bool side_contradicts(const struct inner *inner, enum sa_side known, const struct addr *before,
+                      const struct addr *from)
+{
+    enum sa_side now = side_of(inner, 0, from), then = side_of(inner, 0, before);
+
+    return now && now != (then ? then : known);
+}
+
 /* ------------------------------------------------------------ what an address is */
 
 bool side_is_self(const struct inner *inner, unsigned link, const struct addr *addr)

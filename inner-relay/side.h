@@ -5,6 +5,7 @@
 #ifndef INNER_RELAY_SIDE_H
 #define INNER_RELAY_SIDE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,12 @@
  */
 enum sa_side side_of(const struct inner *inner, enum sa_side direction, const struct addr *from);
 enum sa_side side_other(enum sa_side side);
+/*
+ * Does a message come from another network than those of its sender before? known: the side of
+ * who sends; before: where the last one came from, family 0: not said.
+ */
+bool side_contradicts(const struct inner *inner, enum sa_side known, const struct addr *before,
+                      const struct addr *from);
 
 /* What an address in an SDP is. */
 enum side_place {

@@ -14,7 +14,9 @@ work=$(mktemp -d /tmp/relaybench.XXXXXX)
 pids=
 
 stop() {
-    for pid in $pids; do kill "$pid" 2>/dev/null || :; done
+    for pid in $pids; do
+        kill "$pid" 2>/dev/null && kill -CONT "$pid" 2>/dev/null || :
+    done
     for pid in $pids; do wait "$pid" 2>/dev/null || :; done
     rm -rf "$work"
 }

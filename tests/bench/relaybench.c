@@ -5,6 +5,7 @@
 #include <getopt.h>
 #include <jansson.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,8 +21,17 @@
 #include "tests/bench/rtpengine.h"
 #include "tests/unit/protect.h"
 
-enum { NS_PER_S = 1000000000, PIDS_MAX = 8, FLOWS_MAX = 2, STREAMS_MAX = 100000 };
+enum {
+    NS_PER_S = 1000000000,
+    PIDS_MAX = 8,
+    FLOWS_MAX = 2,
+    STREAMS_MAX = 100000,
+    BURSTS_MAX = 1000
+};
 static const uint64_t quiet_ns = 300 * 1000 * 1000, drain_ns = 3 * (uint64_t)NS_PER_S;
+/* Of a burst: how often we look whether it is worked off, when it is, and how long that may take.
+ */
+static const uint64_t look_ns = 50 * 1000, settled_ns = 4 * 1000 * 1000, burst_max_ns = NS_PER_S;
 /* How long a turn lasts at most, and how long one that found nothing to do sleeps. */
 static const uint64_t turn_ns = 500 * 1000, idle_ns = 20 * 1000;
 
@@ -37,8 +47,9 @@ struct bench {
     struct addr outside, inside; /* of the first sender and of the sink on that side */
     struct addr rtpengine, to;   /* its ng port; a relay that is set up already */
     double seconds;
-    uint64_t packets; /* of all streams; 0: as many as rate and seconds make */
-    unsigned tick_us;
+    uint64_t packets;        /* of all streams; 0: as many as rate and seconds make */
+    unsigned tick_us, burst; /* packets of a burst, 0: none */
+    pid_t burst_pid, end_pid;
     struct flow_plan plan;
     struct flow flows[FLOWS_MAX];
     unsigned flow_count;
@@ -100,6 +111,8 @@ enum option_id {
     OPT_SINKS,
     OPT_RATE,
     OPT_WINDOW,
+    OPT_BURST,
+    OPT_END,
     OPT_SECONDS,
     OPT_PACKETS,
     OPT_SIZE,
@@ -127,6 +140,8 @@ static const struct option options[] = {
     {"sinks", required_argument, NULL, OPT_SINKS},
     {"rate", required_argument, NULL, OPT_RATE},
     {"window", required_argument, NULL, OPT_WINDOW},
+    {"burst", required_argument, NULL, OPT_BURST},
+    {"end", required_argument, NULL, OPT_END},
     {"seconds", required_argument, NULL, OPT_SECONDS},
     {"packets", required_argument, NULL, OPT_PACKETS},
     {"size", required_argument, NULL, OPT_SIZE},
@@ -155,6 +170,17 @@ static void take_pid(struct bench *b, char *text)
     if (clock_getcpuclockid(pid, &process->clock) != 0)
         cli_die("--pid: there is no process %ld", (long)pid);
     b->process_count++;
+}
+
+static void take_burst(struct bench *b, char *text)
+{
+    char *equals = strchr(text, '=');
+
+    if (!equals)
+        cli_die("--burst wants PID=PACKETS");
+    *equals = '\0';
+    b->burst_pid = (pid_t)cli_number("burst", text, 2, INT32_MAX);
+    b->burst = (unsigned)cli_number("burst", equals + 1, 1, 1000000);
 }
 
 /* Those that have a number or a name; false: it is another one. */
@@ -218,6 +244,10 @@ static void take(struct bench *b, int id, const char *name, char *text)
         b->back = true;
     else if (id == OPT_PID)
         take_pid(b, text);
+    else if (id == OPT_BURST)
+        take_burst(b, text);
+    else if (id == OPT_END)
+        b->end_pid = (pid_t)cli_number(name, text, 2, INT32_MAX);
     else if (id == OPT_LINE)
         b->line = true;
     else
@@ -231,8 +261,10 @@ static void check(struct bench *b)
 
     if (targets != 1)
         usage(stderr, CLI_USAGE);
-    if (b->back && !b->control)
-        cli_die("--back wants --control");
+    if ((b->back || b->burst) && !b->control)
+        cli_die("--back and --burst want --control");
+    /* The window sends so much in one go. */
+    b->plan.window = b->burst ? b->burst : b->plan.window;
     if (b->back && b->outside.port == b->inside.port)
         cli_die("--back wants another port inside than outside");
 }
@@ -537,6 +569,85 @@ static void run(struct bench *b)
     measure_cpu(b, 1);
 }
 
+/* ---------------------------------------------------------------- bursts */
+
+/* Seconds from now until the process has nothing more to do. */
+static double work_off(clockid_t clock)
+{
+    uint64_t start = now_ns(), now = start, changed = start;
+    double before = cpu_seconds(clock), cpu;
+
+    while (now - changed < settled_ns && now - start < burst_max_ns) {
+        sleep_until(now + look_ns);
+        now = now_ns();
+        cpu = cpu_seconds(clock);
+        if (cpu > before)
+            changed = now;
+        before = cpu;
+    }
+    return ((double)(changed - start) - (double)look_ns / 2) / NS_PER_S;
+}
+
+static void stop_process(pid_t pid)
+{
+    char path[64], state = 0;
+
+    if (kill(pid, SIGSTOP) < 0)
+        cli_die("--burst: process %ld: %s", (long)pid, strerror(errno));
+    snprintf(path, sizeof(path), "/proc/%ld/stat", (long)pid);
+    while (state != 'T') {
+        FILE *file = fopen(path, "r");
+
+        if (!file || fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+            cli_die("--burst: process %ld is gone", (long)pid);
+        fclose(file);
+        sleep_until(now_ns() + idle_ns);
+    }
+}
+
+static void send_burst(struct bench *b)
+{
+    struct flow *flow = &b->flows[0];
+    uint64_t end = flow->next + b->burst;
+
+    while (flow->next < end && !flow_all_sent(flow))
+        flow_send(flow, 0);
+    flow->written_off = flow->next; /* nothing comes back */
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* What is too little for one more burst is left out. Packets per second of the median burst. */
+static double run_bursts(struct bench *b)
+{
+    struct flow *flow = &b->flows[0];
+    double took[BURSTS_MAX];
+    unsigned count = 0;
+    clockid_t clock;
+
+    prctl(PR_SET_TIMERSLACK, 1000, 0, 0, 0);
+    if (clock_getcpuclockid(b->burst_pid, &clock) != 0)
+        cli_die("--burst: there is no process %ld", (long)b->burst_pid);
+    if (b->end_pid) {
+        sleep_until(now_ns() + quiet_ns); /* the last SA arrives */
+        kill(b->end_pid, SIGKILL);
+        sleep_until(now_ns() + quiet_ns); /* the other one notices */
+    }
+    while (flow->total - flow->next >= b->burst && count < BURSTS_MAX) {
+        stop_process(b->burst_pid);
+        send_burst(b);
+        kill(b->burst_pid, SIGCONT);
+        took[count++] = work_off(clock);
+    }
+    qsort(took, count, sizeof(took[0]), by_value);
+    return count ? b->burst / took[count / 2] : 0;
+}
+
 /* ---------------------------------------------------------------- the result */
 
 static double loss_percent(const struct flow *flow)
@@ -649,6 +760,12 @@ int main(int argc, char **argv)
     if (b.back)
         add_flow(&b, "back", &b.inside, &b.outside, 0x20000000);
     prepare(&b, ids);
+    if (b.burst) {
+        double per_second = run_bursts(&b);
+
+        printf("packets=%llu per_second=%.0f\n", (unsigned long long)b.flows[0].sent, per_second);
+        return EXIT_SUCCESS;
+    }
     run(&b);
     clear_away(&b, ids);
     if (b.line)

@@ -22,13 +22,14 @@ streams=400
 many=20000
 packets_saturated=400000
 packets_many=200000
+packets_burst=150000
 seconds=${BENCH_SECONDS:-1.5}
 rounds=${BENCH_ROUNDS:-3}
 rates="20000 50000"
 limits="25000 32000 40000 50000 64000 80000 100000 125000 150000 175000 200000 225000 250000 300000"
 floor_rounds=21
 if [ "${BENCH_SMOKE:-}" = yes ]; then
-    streams=40 many=500 packets_saturated=20000 packets_many=10000 seconds=0.3 rounds=1
+    streams=40 many=500 packets_saturated=20000 packets_many=10000 packets_burst=9000 seconds=0.3 rounds=1
     rates=20000 limits=25000 floor_rounds=3
 fi
 max_sas=$((2 * many + 2 * streams))
@@ -152,7 +153,7 @@ saturated() {
     what=$1 round=$2
     shift 2
     before=$(octets)
-    measure pair "$what" "$round" --streams $streams --window 1024 --packets $packets_saturated "$@" || return 0
+    measure pair "$what" "$round" --streams $streams --window 1024 "$@" || return 0
     after=$(octets)
     note "records $what $round $(value came) $before $after"
 }
@@ -215,8 +216,8 @@ one_round() {
     say "round $1 of $rounds"
     measure_floor "$1"
     pair auto
-    saturated saturated "$1"
-    saturated both-ways "$1" --back
+    saturated saturated "$1" --packets $packets_saturated
+    saturated both-ways "$1" --packets $((packets_saturated / 2)) --back
     peer_pids= peer_load="--direct --outside $outside --inside $inside --sinks $streams"
     at_rate direct 20000 "$1" || :
     for rate in $rates; do
@@ -254,12 +255,39 @@ all_limits() {
     done
 }
 
-# Its own program, which says "ratio R contended C" (per packet).
+# one_burst WORKERS ROUND: how fast a dmz-relay alone works off what was put into its sockets while it was
+# stopped. Its inner-relay is killed: it verifies all and counts it as tunnel-down.
+one_burst() {
+    for daemon in dmz inner; do
+        sed -i '/^workers = /d' "$work/$daemon.ini"
+        sed -i "s/^coalesce = .*/coalesce = 0us\nworkers = $1/" "$work/$daemon.ini"
+        rm -f "$work/$daemon.sock"
+    done
+    start dmz dmz-relay
+    dmz=$pid
+    start inner inner-relay
+    inner=$pid
+    wait_for_tunnel
+    if words=$(timeout 120 "$bench" --control "$work/inner.sock" --outside $outside --inside $inside --sinks $streams \
+        --streams $streams --suite "$suite" --packets $packets_burst --burst "$dmz=3000" --end "$inner" 2>"$work/load.log"); then
+        note "burst $1 $2 ${words##*=} $(field dmz stats lock_contended) $(field dmz stats tunnel-down)"
+    else
+        note "failed pair burst $(tail -n 1 "$work/load.log")"
+    fi
+    end_process "$inner"
+    end_process "$dmz"
+}
+
+# One worker against two. The last step: the pair is started anew for each.
 two_workers() {
-    program=$BENCH_BUILDDIR/tests/bench/workerbench
-    [ -x "$program" ] || return 0
-    say "two workers"
-    "$program" >"$work/workers" 2>&1 && note "workers $(tail -n 1 "$work/workers")" || :
+    "$BENCH_BUILDDIR/dmz-relay/dmz-relay" -T -c "$work/dmz.ini" 2>/dev/null | grep -q '^workers' || return 0
+    say "one worker and two"
+    end_process "$inner"
+    end_process "$dmz"
+    for round in $(seq "$rounds"); do
+        one_burst 1 "$round"
+        one_burst 2 "$round"
+    done 2>/dev/null # the shell says of each inner-relay that it was killed
 }
 
 report() {
@@ -270,6 +298,7 @@ report() {
     echo "The plot: $out/bench.svg"
 }
 
+mkdir -p "$out"
 : >"$results"
 there=
 coalesce=auto
@@ -284,7 +313,7 @@ wait_for_tunnel
 choose_peers
 for round in $(seq "$rounds"); do one_round "$round"; done
 pair auto
-saturated saturated-gcm 1 --suite AEAD_AES_128_GCM
+saturated saturated-gcm 1 --packets $packets_saturated --suite AEAD_AES_128_GCM
 forged
 for round in $(seq $(((rounds + 1) / 2))); do many_sas "$round"; done
 [ -z "$there" ] || all_limits

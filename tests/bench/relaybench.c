@@ -31,7 +31,7 @@ enum {
 static const uint64_t quiet_ns = 300 * 1000 * 1000, drain_ns = 3 * (uint64_t)NS_PER_S;
 /* Of a burst: how often we look whether it is worked off, when it is, and how long that may take.
  */
-static const uint64_t look_ns = 50 * 1000, settled_ns = 4 * 1000 * 1000, burst_max_ns = NS_PER_S;
+static const uint64_t look_ns = 50 * 1000, settled_ns = 30 * 1000 * 1000, burst_max_ns = NS_PER_S;
 /* How long a turn lasts at most, and how long one that found nothing to do sleeps. */
 static const uint64_t turn_ns = 500 * 1000, idle_ns = 20 * 1000;
 

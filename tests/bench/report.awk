@@ -217,6 +217,7 @@ function saturated_row(what, words) {
 function make_saturated() {
     saturated_line[++saturations] = saturated_row("saturated", "AES_CM_128_HMAC_SHA1_80, " setting["streams"] " SAs, inbound")
     saturated_line[++saturations] = saturated_row("saturated-gcm", "AEAD_AES_128_GCM, " setting["streams"] " SAs, inbound")
+    saturated_line[++saturations] = saturated_row("saturated-1200", "AES_CM, RTP of 1,200 octets, inbound")
     saturated_line[++saturations] = saturated_row("both-ways", "AES_CM, 2 times " setting["streams"] " SAs, both ways")
     saturated_line[++saturations] = saturated_row("sas-few", "AES_CM, 10 SAs, inbound")
     saturated_line[++saturations] = saturated_row("sas-many", "AES_CM, " setting["many"] " SAs in no order, inbound")
@@ -284,6 +285,11 @@ function say(words) { print words; print "" }
 function print_all(    i, missed) {
     for (i = 1; i <= targets; i++) missed += target[i] ~ /MISSED$/
     say(date ": " machine ".")
+    if (match(machine, /load [0-9.]+/) && substr(machine, RSTART + 5, RLENGTH - 5) > 0.7)
+        say("The machine had other work, as its load shows: these figures are rough, delays above all.")
+    if (setting["rmem_max"] < 4194304)
+        say("net.core.rmem_max is " setting["rmem_max"] ": sockets hold few packets, and the kernel drops the others; " \
+            "systemd/media-relay.sysctl has what is right.")
     if (smoke) say("A smoke run: to see that it works. Its figures are worth nothing.")
     table("Targets", "work\tfigure\tagainst\tratio\ttarget\tresult", target, targets)
     say(missed ? missed " of " targets " MISSED." : "None missed.")

@@ -314,6 +314,7 @@ choose_peers
 for round in $(seq "$rounds"); do one_round "$round"; done
 pair auto
 saturated saturated-gcm 1 --packets $packets_saturated --suite AEAD_AES_128_GCM
+saturated saturated-1200 1 --packets $((packets_saturated / 4)) --size 1188
 forged
 for round in $(seq $(((rounds + 1) / 2))); do many_sas "$round"; done
 [ -z "$there" ] || all_limits

@@ -27,7 +27,7 @@ cp -r "$EXAMPLES/kamailio" "$W/own/"
 ln -s "$(realpath "$EXAMPLES/../docs")" "$W/docs"
 EXAMPLES=$W/own
 sed -i "s/^\[signalling\]/&\nmax-calls = $((STANDING / 2 + ROOM))\noffer-timeout = 5s/" "$W/own/kamailio/inner-relay.ini"
-printf '[limits]\nmax-sas = %s\n' $MAX_SAS >>"$W/own/kamailio/inner-relay.ini"
+sed -i "s/^\[limits\]/&\nmax-sas = $MAX_SAS/" "$W/own/kamailio/inner-relay.ini"
 
 company a
 sip_pair a

@@ -21,40 +21,136 @@ struct answer {
     struct leg *leg;
 };
 
-/* How well an offer fits: by its branch, then by whom it was for, then the newest. */
-static int fits(const struct call_stage *stage, const struct call_request *request)
-{
-    bool for_anybody = !stage->to_tag[0], for_them = strcmp(stage->to_tag, request->to_tag) == 0;
+/* ------------------------------------------------------------ to what? */
 
-    if (!for_anybody && !for_them)
-        return -1;
-    return (request->via_branch[0] && strcmp(stage->branch, request->via_branch) == 0) * 2 +
-           (!for_anybody && for_them);
+/* So long a 200 comes again when its ACK was lost (RFC 3261 section 13.3.1.4: 64 * T1). */
+enum { AGAIN_S = 32 };
+
+/* Of the offers that it may be an answer to. */
+struct candidates {
+    struct call_stage *fresh; /* the newest that this party has not answered */
+    struct call_stage *same;  /* that it has answered with just this */
+    struct call_stage *other; /* the newest that it has answered with something else */
+};
+
+static bool is_branch(const struct call_stage *stage, const struct call_request *request)
+{
+    return request->via_branch[0] && strcmp(stage->branch, request->via_branch) == 0;
 }
 
-static int find_stage(struct answer *answer, struct call_error *error)
+/*
+ * In a dialog the branch is a help: the answer to a late offer, an ACK, has another one. Of a fork
+ * it says who answers.
+ */
+static bool may_be(const struct call_stage *stage, const struct call_request *request)
+{
+    bool other_branch = request->via_branch[0] && stage->branch[0] && !is_branch(stage, request);
+
+    if (!stage->to_tag[0])
+        return !other_branch;
+    return strcmp(stage->to_tag, request->to_tag) == 0 && !(other_branch && stage->answered);
+}
+
+/* The oldest comes first: the newest stays. One for this party is better than one for anybody. */
+static void sort_in(struct candidates *found, struct call_stage *stage,
+                    const struct call_answer *known, uint64_t print)
+{
+    if (known && known->print == print)
+        found->same = stage;
+    else if (known && !stage->again)
+        found->other = stage;
+    else if (!found->fresh || stage->to_tag[0] || !found->fresh->to_tag[0])
+        found->fresh = stage;
+}
+
+static struct candidates find_candidates(const struct answer *answer, unsigned offerer, bool exact)
+{
+    int party = call_find_party(answer->call, answer->request->to_tag);
+    struct candidates found = {0};
+
+    for (unsigned i = 0; i < answer->call->stage_count; i++) {
+        struct call_stage *stage = answer->call->stage[i];
+
+        if (stage->offerer == offerer && may_be(stage, answer->request) &&
+            is_branch(stage, answer->request) == exact)
+            sort_in(&found, stage, call_answer_of(stage, party), answer->print);
+    }
+    return found;
+}
+
+static bool suits_line(const struct sdp_media *offer, const struct sdp_media *answer)
+{
+    const struct sdes *chosen = callsdp_usable(answer), *offered;
+
+    if (!callsdp_is_media(answer))
+        return true;
+    offered = chosen ? sdp_crypto(offer, chosen->tag) : NULL;
+    return offer->port && offered && offered->suite == chosen->suite;
+}
+
+/* Can it be an answer to this offer at all (RFC 3264 section 6)? */
+static bool suits(struct answer *answer, const struct call_stage *stage)
+{
+    const struct call_request offered = {.sdp = stage->sdp, .sdp_length = stage->sdp_length};
+    struct sdp *offer = &answer->leg->end[0].sdp, *reply = &answer->leg->end[1].sdp;
+    struct call_error error;
+
+    if (callsdp_read(&offered, offer, &error) < 0 || offer->media_count != reply->media_count)
+        return false;
+    for (unsigned i = 0; i < offer->media_count; i++) {
+        if (!suits_line(&offer->media[i], &reply->media[i]))
+            return false;
+    }
+    return true;
+}
+
+/*
+ * The same again may be the 200 that was sent once more, or the answer to a newer offer by a phone
+ * for which nothing has changed. Where no branch tells, it is the latter, if it can be.
+ */
+static struct call_stage *choose(struct answer *answer, const struct candidates *found,
+                                 uint64_t now_us)
+{
+    struct call_stage *fresh = found->fresh, *same = found->same;
+
+    if (fresh && same && fresh->serial > same->serial)
+        return now_us - same->at_us < AGAIN_S * UINT64_C(1000000) && !suits(answer, fresh) ? same
+                                                                                           : fresh;
+    if (same)
+        return same;
+    return fresh ? fresh : found->other;
+}
+
+static int find_stage(struct answer *answer, uint64_t now_us, struct call_error *error)
 {
     const struct call_request *request = answer->request;
-    struct call *call = calls_find(answer->calls, request->call_id, request->from_tag, "");
-    int party = call ? call_find_party(call, request->from_tag) : -1, best = -1;
+    int party = call_find_party(answer->call, request->from_tag);
+    struct candidates found;
 
-    answer->call = call;
-    if (party < 0)
-        return calls_refuse(error, ERR_NOT_FOUND,
-                            "no offer with this call-id and from-tag was made, or it is too old");
-    for (unsigned i = 0; i < call->stage_count; i++) {
-        int fit = call->stage[i]->offerer == (unsigned)party ? fits(call->stage[i], request) : -1;
-
-        if (fit >= 0 && fit >= best) {
-            best = fit;
-            answer->stage = call->stage[i];
-        }
+    found = find_candidates(answer, (unsigned)party, true);
+    answer->stage = choose(answer, &found, now_us);
+    if (!answer->stage) {
+        found = find_candidates(answer, (unsigned)party, false);
+        answer->stage = choose(answer, &found, now_us);
     }
     return answer->stage ? 0
                          : calls_refuse(error, ERR_NOT_FOUND,
                                         "no offer of this party waits for an answer with this "
-                                        "to-tag, or it is too old");
+                                        "to-tag and via-branch, or it is too old");
 }
+
+static int find_call(struct answer *answer, struct call_error *error)
+{
+    const struct call_request *request = answer->request;
+
+    answer->call = calls_find(answer->calls, request->call_id, request->from_tag, "");
+    if (answer->call && call_find_party(answer->call, request->from_tag) >= 0)
+        return 0;
+    return calls_refuse(error, ERR_NOT_FOUND,
+                        "no offer with this call-id and from-tag was made, or it is too old");
+}
+
+/* ------------------------------------------------------------ from where? */
 
 /* 0: nowhere else than it was offered to, as far as is known. */
 static enum sa_side elsewhere(const struct answer *answer)
@@ -138,13 +234,12 @@ static int fill_answerer(struct answer *answer, struct call_error *error)
     return 0;
 }
 
-static int read_both(struct answer *answer, struct call_error *error)
+static int read_offer(struct answer *answer, struct call_error *error)
 {
     const struct call_stage *stage = answer->stage;
     const struct call_request offered = {.sdp = stage->sdp, .sdp_length = stage->sdp_length};
-    int result = callsdp_read(answer->request, &answer->leg->end[1].sdp, error);
 
-    return result < 0 ? result : callsdp_read(&offered, &answer->leg->end[0].sdp, error);
+    return callsdp_read(&offered, &answer->leg->end[0].sdp, error);
 }
 
 static int show(const struct answer *answer, struct call_reply *reply, struct call_error *error)
@@ -165,15 +260,19 @@ static int show(const struct answer *answer, struct call_reply *reply, struct ca
                         reply, error);
 }
 
-/* The same again, and nothing has happened since that it would undo. */
+/*
+ * The two have agreed on something newer; or it is the same again, and nothing has happened since
+ * that it would undo.
+ */
 static bool is_repeated(const struct answer *answer)
 {
     const struct call_stage *stage = answer->stage;
     const struct leg_end *end = &answer->leg->end[1];
+    const struct call_answer *known = call_answer_of(stage, end->number);
 
-    if (!stage->answered || answer->print != stage->answer_print || stage->answerer != end->number)
-        return false;
-    return stage->serial < answer->call->committed ||
+    if (*call_committed(answer->call, stage->offerer, (unsigned)end->number) > stage->serial)
+        return true;
+    return known && known->print == answer->print &&
            answer->call->party[stage->offerer]->partner == end->number;
 }
 
@@ -181,13 +280,13 @@ static void settle(struct answer *answer, uint64_t wall_us, uint64_t now_us)
 {
     struct call_stage *stage = answer->stage;
 
-    stage->answered = true;
-    stage->answer_print = answer->print;
-    stage->answerer = answer->leg->end[1].number;
+    int number = answer->leg->end[1].number;
+
+    call_set_answer(stage, number, answer->print);
+    *call_committed(answer->call, stage->offerer, (unsigned)number) = stage->serial;
+    stage->again = false;
     stage->at_us = now_us;
     calls_set_answered(answer->calls, answer->call);
-    if (stage->serial > answer->call->committed)
-        answer->call->committed = stage->serial;
     answer->call->signalled_us = wall_us;
     answer->call->heard_us = now_us;
     calls_reserve(answer->calls, answer->call, 0);
@@ -213,7 +312,7 @@ static int commit(struct answer *answer, uint64_t wall_us, uint64_t now_us,
 static int take(struct answer *answer, uint64_t wall_us, uint64_t now_us, struct call_reply *reply,
                 struct call_error *error)
 {
-    int result = find_stage(answer, error);
+    int result = find_call(answer, error);
 
     if (result < 0)
         return result;
@@ -221,12 +320,16 @@ static int take(struct answer *answer, uint64_t wall_us, uint64_t now_us, struct
     if (!answer->leg)
         return calls_refuse(error, ERR_NOMEM, "out of memory");
     answer->print = calls_print(answer->calls, answer->request);
-    answer->leg->direct = answer->stage->direct;
-    result = read_both(answer, error);
+    result = callsdp_read(answer->request, &answer->leg->end[1].sdp, error);
+    if (result == 0)
+        result = find_stage(answer, now_us, error);
+    if (result == 0)
+        result = read_offer(answer, error);
     if (result == 0)
         result = check_side(answer, error);
     if (result < 0)
         return result;
+    answer->leg->direct = answer->stage->direct;
     fill_offerer(answer);
     result = fill_answerer(answer, error);
     if (result == 0)

@@ -116,6 +116,15 @@ static void forget_party(int *number, int removed)
         (*number)--;
 }
 
+static void forget_answer(struct call_stage *stage, int removed)
+{
+    for (unsigned i = stage->answer_count; i-- > 0;) {
+        forget_party(&stage->answer[i].party, removed);
+        if (stage->answer[i].party < 0)
+            stage->answer[i] = stage->answer[--stage->answer_count];
+    }
+}
+
 void call_remove_party(struct call *call, unsigned number)
 {
     struct call_party *gone = call->party[number];
@@ -132,7 +141,7 @@ void call_remove_party(struct call *call, unsigned number)
         forget_party(&call->party[i]->hub, (int)number);
     }
     for (unsigned i = 0; i < call->stage_count; i++) {
-        forget_party(&call->stage[i]->answerer, (int)number);
+        forget_answer(call->stage[i], (int)number);
         if (call->stage[i]->offerer > number)
             call->stage[i]->offerer--;
     }
@@ -170,8 +179,17 @@ static struct call_stage *new_stage(const char *to_tag, const char *branch, cons
     }
     memcpy(stage->sdp, sdp, sdp_length);
     stage->sdp_length = sdp_length;
-    stage->answerer = -1;
     return stage;
+}
+
+/* One that was answered, if there is any: those that were not are branches that ring. */
+static unsigned oldest_stage(const struct call *call)
+{
+    for (unsigned i = 0; i < call->stage_count; i++) {
+        if (call->stage[i]->answered)
+            return i;
+    }
+    return 0;
 }
 
 struct call_stage *call_add_stage(struct call *call, const char *to_tag, const char *branch,
@@ -182,7 +200,7 @@ struct call_stage *call_add_stage(struct call *call, const char *to_tag, const c
     if (!stage)
         return NULL;
     if (call->stage_count == CALL_STAGES_MAX)
-        call_remove_stage(call, 0);
+        call_remove_stage(call, oldest_stage(call));
     stage->serial = ++call->serial;
     if (call->staged)
         *call->staged += sdp_length;
@@ -215,6 +233,44 @@ void call_remove_stage(struct call *call, unsigned number)
     call->stage_count--;
     memmove(&call->stage[number], &call->stage[number + 1],
             (call->stage_count - number) * sizeof(struct call_stage *));
+}
+
+const struct call_answer *call_answer_of(const struct call_stage *stage, int party)
+{
+    for (unsigned i = 0; i < stage->answer_count; i++) {
+        if (stage->answer[i].party == party)
+            return &stage->answer[i];
+    }
+    return NULL;
+}
+
+void call_set_answer(struct call_stage *stage, int party, uint64_t print)
+{
+    unsigned i = 0;
+
+    while (i < stage->answer_count && stage->answer[i].party != party)
+        i++;
+    if (i == CALL_PARTIES_MAX)
+        return;
+    stage->answer[i] = (struct call_answer){.party = party, .print = print};
+    stage->answer_count += i == stage->answer_count;
+    stage->answered = true;
+}
+
+uint64_t *call_committed(struct call *call, unsigned one, unsigned other)
+{
+    bool one_is_branch = call->party[one]->hub == (int)other;
+
+    return &call->party[one_is_branch ? one : other]->committed;
+}
+
+bool call_is_superseded(struct call *call, const struct call_stage *stage)
+{
+    for (unsigned i = 0; i < stage->answer_count; i++) {
+        if (*call_committed(call, stage->offerer, (unsigned)stage->answer[i].party) > stage->serial)
+            return true;
+    }
+    return false;
 }
 
 bool call_is_held(const struct call *call)

@@ -56,11 +56,21 @@ struct call_party {
     bool assign;            /* it is given its SSRCs */
     int partner;            /* the party that its media goes to; -1: none */
     int hub;                /* the party that this one is a branch of; -1: none */
+    uint64_t committed;     /* a branch: serial of the newest offer that it and its hub agreed on */
     unsigned line_count;
     struct call_line line[CALL_LINES_MAX];
 };
 
-/* An offer that may still be answered, by one branch or by several. */
+/* What one has answered to an offer. */
+struct call_answer {
+    int party;
+    uint64_t print;
+};
+
+/*
+ * An offer that may still be answered, by one branch or by several; or, answered, one whose answer
+ * may come again.
+ */
 struct call_stage {
     unsigned offerer;      /* a party */
     char *to_tag, *branch; /* as they came with it; "": without */
@@ -78,9 +88,10 @@ struct call_stage {
     bool assign;            /* who is inside is given SSRCs */
     uint8_t family;         /* that who answers is shown addresses of; 0: as the offerer's */
     uint32_t assigned[CALL_LINES_MAX]; /* that are promised to who answers: call_promise() */
-    bool answered;
-    uint64_t answer_print; /* of the last answer, */
-    int answerer;          /* of this party, -1: which is gone */
+    bool again;                        /* offered once more since it was answered, perhaps anew */
+    bool answered;                     /* by somebody, who may be gone */
+    unsigned answer_count;
+    struct call_answer answer[CALL_PARTIES_MAX]; /* of each the last one */
 };
 
 struct call {
@@ -94,12 +105,12 @@ struct call {
     struct call_party *party[CALL_PARTIES_MAX];
     unsigned stage_count; /* the oldest first */
     struct call_stage *stage[CALL_STAGES_MAX];
-    uint64_t serial, committed; /* of the last offer, and of the one committed last */
-    bool answered;              /* something was committed */
-    bool restored;              /* from the state file: its tags are not known */
-    size_t reserved;            /* SAs that it may need yet */
-    size_t *staged;             /* octets of SDP in the stages of all calls; NULL: nobody counts */
-    uint32_t slot;              /* the table's, as the next two */
+    uint64_t serial; /* of the last offer */
+    bool answered;   /* something was committed */
+    bool restored;   /* from the state file: its tags are not known */
+    size_t reserved; /* SAs that it may need yet */
+    size_t *staged;  /* octets of SDP in the stages of all calls; NULL: nobody counts */
+    uint32_t slot;   /* the table's, as the next two */
     struct call *next_by_id;
     uint64_t hash;
 };
@@ -125,7 +136,8 @@ int call_add_party(struct call *call, const char *tag);
 /* Parties behind it move up. */
 void call_remove_party(struct call *call, unsigned number);
 
-/* A new one at the end; with CALL_STAGES_MAX already there, the oldest is let go. NULL without
+/* A new one at the end; with CALL_STAGES_MAX already there, the oldest is let go,
+ * of those that were answered if there are any. NULL without
  * memory. */
 struct call_stage *call_add_stage(struct call *call, const char *to_tag, const char *branch,
                                   const char *sdp, size_t sdp_length);
@@ -133,6 +145,13 @@ struct call_stage *call_add_stage(struct call *call, const char *to_tag, const c
 void call_promise(struct call *call, struct call_stage *stage,
                   const uint32_t assigned[CALL_LINES_MAX]);
 void call_remove_stage(struct call *call, unsigned number);
+/* What this party has answered to it; NULL: nothing yet. */
+const struct call_answer *call_answer_of(const struct call_stage *stage, int party);
+void call_set_answer(struct call_stage *stage, int party, uint64_t print);
+/* Serial of the newest offer that these two have agreed on. */
+uint64_t *call_committed(struct call *call, unsigned one, unsigned other);
+/* Have the offerer and somebody who answered it agreed on something newer since? */
+bool call_is_superseded(struct call *call, const struct call_stage *stage);
 
 /* Is some line of it on hold? Silence does not end it then. */
 bool call_is_held(const struct call *call);

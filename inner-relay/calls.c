@@ -277,8 +277,17 @@ static bool is_alive(const struct call *call)
     return false;
 }
 
-/* One branch of a fork, or the only one, which is the call. */
-static void end_branch(struct calls *calls, struct call *call, unsigned branch, uint64_t now_us)
+static unsigned number_of(const struct call *call, const struct call_party *party)
+{
+    unsigned i = 0;
+
+    while (call->party[i] != party)
+        i++;
+    return i;
+}
+
+/* One branch of a fork, or the only one, which is the call: false, and call is gone. */
+static bool end_branch(struct calls *calls, struct call *call, unsigned branch, uint64_t now_us)
 {
     struct call_party *party = call->party[branch];
 
@@ -289,8 +298,10 @@ static void end_branch(struct calls *calls, struct call *call, unsigned branch, 
     }
     calls_drop_lines(calls, party, 0, now_us);
     call_remove_party(call, branch);
-    if (!is_alive(call))
-        calls_end(calls, call, now_us);
+    if (is_alive(call))
+        return true;
+    calls_end(calls, call, now_us);
+    return false;
 }
 
 /* The branch of the two parties; -1: neither is one of the other's. */
@@ -317,7 +328,7 @@ static int end_by_tags(struct calls *calls, struct call *call, const struct call
     }
     if (branch < 0)
         return calls_refuse(error, ERR_NOT_FOUND, "the call has no branch with this to-tag");
-    end_branch(calls, call, (unsigned)branch, now_us);
+    (void)end_branch(calls, call, (unsigned)branch, now_us);
     return 0;
 }
 
@@ -332,10 +343,31 @@ static int find_branch(const struct call *call, const char *branch)
 
 /* What was offered with this branch, and who answered it. A re-INVITE that nobody did is no call.
  */
+static void end_stage(struct calls *calls, struct call *call, unsigned number, uint64_t now_us)
+{
+    const struct call_stage *stage = call->stage[number];
+    struct call_party *gone[CALL_PARTIES_MAX];
+    unsigned count = 0;
+    bool alive;
+
+    for (unsigned i = 0; i < stage->answer_count; i++) {
+        int branch = branch_of(call, (int)stage->offerer, stage->answer[i].party);
+
+        if (branch >= 0)
+            gone[count++] = call->party[branch];
+    }
+    call_remove_stage(call, number);
+    alive = count > 0 || is_alive(call);
+    for (unsigned i = 0; i < count && alive; i++)
+        alive = end_branch(calls, call, number_of(call, gone[i]), now_us);
+    if (count == 0 && !alive)
+        calls_end(calls, call, now_us);
+}
+
 static int end_by_branch(struct calls *calls, struct call *call, const char *via_branch,
                          uint64_t now_us, struct call_error *error)
 {
-    int i = find_branch(call, via_branch), branch;
+    int i = find_branch(call, via_branch);
 
     if (i < 0 && call->stage_count > 0)
         return calls_refuse(error, ERR_NOT_FOUND, "the call has no branch with this via-branch");
@@ -343,12 +375,7 @@ static int end_by_branch(struct calls *calls, struct call *call, const char *via
         calls_end(calls, call, now_us);
         return 0;
     }
-    branch = branch_of(call, (int)call->stage[i]->offerer, call->stage[i]->answerer);
-    call_remove_stage(call, (unsigned)i);
-    if (branch >= 0)
-        end_branch(calls, call, (unsigned)branch, now_us);
-    else if (!is_alive(call))
-        calls_end(calls, call, now_us);
+    end_stage(calls, call, (unsigned)i, now_us);
     return 0;
 }
 

@@ -352,13 +352,22 @@ static bool is_of(const struct call_stage *stage, const struct offer *offer)
            strcmp(stage->branch, offer->request->via_branch) == 0;
 }
 
+/*
+ * Two re-INVITEs, and not one that comes twice? The same words mean something else when the other
+ * party has offered something since. A branch of its own makes each its own.
+ */
+static bool is_again(const struct offer *offer, const struct call_stage *stage)
+{
+    return stage->to_tag[0] && !stage->branch[0] && call_is_superseded(offer->call, stage);
+}
+
 static void find_repeated(struct offer *offer)
 {
     offer->print = calls_print(offer->calls, offer->request);
     for (unsigned i = 0; offer->party >= 0 && i < offer->call->stage_count; i++) {
         struct call_stage *stage = offer->call->stage[i];
 
-        if (is_of(stage, offer) && stage->print == offer->print)
+        if (is_of(stage, offer) && stage->print == offer->print && !is_again(offer, stage))
             offer->repeated = stage;
     }
 }
@@ -424,15 +433,20 @@ static int show(struct offer *offer, struct call_reply *reply, struct call_error
                         error);
 }
 
-/* The one that this one takes the place of; and in a dialog, those that are settled. */
+/*
+ * Those that nobody will answer any more: the one that this one takes the place of, and in a dialog
+ * the one before, which was rejected. What was answered stays: its answer may come again.
+ */
 static void forget_older(struct offer *offer)
 {
-    bool in_dialog = offer->request->to_tag[0] && offer->call->answered;
+    const char *to_tag = offer->request->to_tag;
 
     for (unsigned i = offer->call->stage_count; i-- > 0;) {
         const struct call_stage *stage = offer->call->stage[i];
+        bool same_dialog = stage->offerer == (unsigned)offer->party && to_tag[0] &&
+                           strcmp(stage->to_tag, to_tag) == 0;
 
-        if (is_of(stage, offer) || (in_dialog && stage->offerer == (unsigned)offer->party))
+        if (!stage->answered && (same_dialog || is_of(stage, offer)))
             call_remove_stage(offer->call, i);
     }
 }
@@ -521,6 +535,12 @@ static int stage(struct offer *offer, uint64_t wall_us, uint64_t now_us, struct 
     return 0;
 }
 
+/* A refresh of the session may say what the last one said; its answer may be another. */
+static void offer_again(struct call_stage *stage)
+{
+    stage->again = stage->answered && stage->to_tag[0] && !stage->branch[0];
+}
+
 static int take(struct offer *offer, uint64_t wall_us, uint64_t now_us, struct call_reply *reply,
                 struct call_error *error)
 {
@@ -537,7 +557,9 @@ static int take(struct offer *offer, uint64_t wall_us, uint64_t now_us, struct c
         return result;
     choose_assigned(offer);
     result = show(offer, reply, error);
-    if (result == 0 && !offer->repeated)
+    if (result == 0 && offer->repeated)
+        offer_again(offer->repeated);
+    else if (result == 0)
         result = stage(offer, wall_us, now_us, error);
     if (result < 0)
         calls_reply_free(reply);

@@ -512,6 +512,50 @@ START_TEST(test_ssrc)
 }
 END_TEST
 
+/* Lines that the other phone has at one port, as with BUNDLE: the key, or the SSRC, tells which. */
+START_TEST(test_bundle)
+{
+    struct phone *out = phone_new("out", "8.8.1.1:7000", "8.8.1.1:7000", 1);
+    struct phone *in = phone_new("in", "10.1.1.1:8000", "10.1.1.1:8000", 2);
+    struct phone *video = phone_new("in", "10.1.1.1:8000", "10.1.1.1:8000", 3);
+    struct phone *second = phone_new("out", "8.8.1.1:7002", "8.8.1.1:7002", 4);
+    char of_in[1024], of_out[1024], text[1024];
+
+    if (_i) {
+        set_key(video, 2);
+        in->more = "a=ssrc:4098 cname:x\r\n";
+        video->more = "a=ssrc:4099 cname:x\r\n";
+    }
+    write_sdp(video, text, sizeof(text));
+    snprintf(of_in, sizeof(of_in), "%s%s", in->more, strstr(text, "m=audio"));
+    write_sdp(second, text, sizeof(text));
+    snprintf(of_out, sizeof(of_out), "%s%s", out->more, strstr(text, "m=audio"));
+    in->more = of_in;
+    out->more = of_out;
+    connect_call(out, in);
+    for (unsigned i = 0; i < 5; i++) {
+        struct phone *from = i % 2 ? in : video;
+
+        from->sender.request.destination = (i % 2 ? out : second)->sender.request.source;
+        pair_send_rtp(&from->sender);
+        pair_run(pair, 20 * PAIR_MS);
+        pair_expect_received(&from->sender, false);
+        ck_assert_uint_eq(pair->out.count, i + 1);
+        from = i % 2 ? out : second;
+        from->sender.request.destination = in->sender.request.source;
+        pair_send_rtp(&from->sender);
+        pair_run(pair, 20 * PAIR_MS);
+        pair_expect_received(&from->sender, false);
+        ck_assert_uint_eq(pair->site[0].out.count, i + 1);
+    }
+    hang_up(in);
+    phone_free(out);
+    phone_free(in);
+    phone_free(video);
+    phone_free(second);
+}
+END_TEST
+
 /* Two phones outside, both behind NAT: nothing goes through the tunnel. */
 START_TEST(test_hairpin)
 {
@@ -557,6 +601,7 @@ int main(void)
     tcase_add_test(tc, test_self);
     tcase_add_loop_test(tc, test_peer, 0, 2);
     tcase_add_test(tc, test_ssrc);
+    tcase_add_loop_test(tc, test_bundle, 0, 2);
     tcase_add_test(tc, test_hairpin);
     suite_add_tcase(suite, tc);
     result = unit_run(suite);

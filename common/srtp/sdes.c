@@ -30,23 +30,67 @@ static enum sdes_wrong read_lifetime(struct words part, struct sdes_inline *out)
     return SDES_RIGHT;
 }
 
+/*
+ * Nine digits at a time, in 32 bits each, the lowest first: an offer may have a hundred numbers of
+ * 384 digits, and all of it is one turn of the event loop.
+ */
+struct big {
+    uint32_t limb[SRTP_MKI_MAX_OCTETS / 4 + 1];
+    size_t used;
+};
+
+/* big * factor + add; false: it has more than SRTP_MKI_MAX_OCTETS. */
+static bool big_append(struct big *big, uint32_t factor, uint32_t add)
+{
+    uint64_t carry = add;
+
+    for (size_t i = 0; i < big->used; i++) {
+        carry += (uint64_t)big->limb[i] * factor;
+        big->limb[i] = (uint32_t)carry;
+        carry >>= 32;
+    }
+    if (carry && big->used == sizeof(big->limb) / sizeof(big->limb[0]))
+        return false;
+    if (carry)
+        big->limb[big->used++] = (uint32_t)carry;
+    return true;
+}
+
+static bool big_read(struct big *big, const struct words *text)
+{
+    uint32_t factor = 1, digits = 0;
+
+    for (size_t i = 0; i < text->length; i++) {
+        unsigned digit = (unsigned)(unsigned char)text->at[i] - '0';
+
+        if (digit > 9)
+            return false;
+        digits = digits * 10 + digit;
+        factor *= 10;
+        if (factor == 1000000000 || i + 1 == text->length) {
+            if (!big_append(big, factor, digits))
+                return false;
+            factor = 1;
+            digits = 0;
+        }
+    }
+    return true;
+}
+
 /* The number may have up to 1,024 bits: it is counted in the octets that it is sent in. */
 static bool read_big_number(const struct words *text, uint8_t *octets, size_t length)
 {
-    if (text->length == 0 || text->length > 3 * length)
+    struct big big = {.used = 0};
+
+    if (text->length == 0 || text->length > 3 * length || !big_read(&big, text))
         return false;
     memset(octets, 0, length);
-    for (size_t i = 0; i < text->length; i++) {
-        unsigned carry = (unsigned)(unsigned char)text->at[i] - '0';
+    for (size_t i = 0; i < big.used * 4; i++) {
+        uint8_t octet = (uint8_t)(big.limb[i / 4] >> i % 4 * 8);
 
-        if (carry > 9)
-            return false;
-        for (size_t j = length; j-- > 0;) {
-            carry += octets[j] * 10u;
-            octets[j] = (uint8_t)carry;
-            carry >>= 8;
-        }
-        if (carry)
+        if (i < length)
+            octets[length - 1 - i] = octet;
+        else if (octet)
             return false;
     }
     return true;

@@ -1,5 +1,6 @@
 #include "common/srtp/sdes.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -185,6 +186,72 @@ START_TEST(test_inline)
 }
 END_TEST
 
+/* One more, in decimal. The text has room. */
+static void increment(char *text)
+{
+    size_t i = strlen(text);
+
+    while (i-- > 0) {
+        if (text[i]++ != '9')
+            return;
+        text[i] = '0';
+    }
+    memmove(text + 1, text, strlen(text) + 1);
+    text[0] = '1';
+}
+
+static void twice(char *text)
+{
+    unsigned carry = 0;
+
+    for (size_t i = strlen(text); i-- > 0;) {
+        carry += (unsigned)(text[i] - '0') * 2;
+        text[i] = (char)('0' + carry % 10);
+        carry /= 10;
+    }
+    if (carry) {
+        memmove(text + 1, text, strlen(text) + 1);
+        text[0] = '1';
+    }
+}
+
+/* In so many octets, leading zeros before it. Returns what sdes_read_inline says. */
+static enum sdes_wrong read_mki(const char *number, size_t octets, struct sdes_inline *parts)
+{
+    char text[512];
+    int length = snprintf(text, sizeof(text), "KEY|%s:%zu", number, octets);
+
+    return sdes_read_inline(text, (size_t)length, parts);
+}
+
+/* Of each length 2^(8 * octets), which is too much, its half, and the half and one. */
+START_TEST(test_mki)
+{
+    char number[400] = "1", half[400];
+    struct sdes_inline parts;
+
+    for (size_t octets = 1; octets <= SRTP_MKI_MAX_OCTETS; octets++) {
+        for (int bit = 0; bit < 7; bit++)
+            twice(number);
+        strcpy(half, number);
+        twice(number);
+        ck_assert_int_eq(read_mki(number, octets, &parts), SDES_WRONG_MKI);
+        ck_assert_int_eq(read_mki(half, octets, &parts), SDES_RIGHT);
+        ck_assert(parts.mki_length == octets && parts.mki[0] == 0x80);
+        for (size_t i = 1; i < octets; i++)
+            ck_assert_uint_eq(parts.mki[i], 0);
+        increment(half);
+        ck_assert_int_eq(read_mki(half, octets, &parts), SDES_RIGHT);
+        ck_assert_uint_eq(parts.mki[octets - 1] & 1, 1);
+    }
+    ck_assert_int_eq(read_mki("12345678901234567890", 12, &parts), SDES_RIGHT);
+    ck_assert(memcmp(parts.mki, "\0\0\0\0\xab\x54\xa9\x8c\xeb\x1f\x0a\xd2", 12) == 0);
+    ck_assert_int_eq(read_mki("1234567890x", 12, &parts), SDES_WRONG_MKI);
+    ck_assert_int_eq(read_mki("000000000000", 4, &parts), SDES_RIGHT);
+    ck_assert_int_eq(read_mki("0000000000000", 4, &parts), SDES_WRONG_MKI);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("sdes");
@@ -195,6 +262,7 @@ int main(void)
     tcase_add_loop_test(tc, test_untagged, 0, sizeof(untagged) / sizeof(untagged[0]));
     tcase_add_loop_test(tc, test_damaged, 0, sizeof(rows) / sizeof(rows[0]));
     tcase_add_test(tc, test_inline);
+    tcase_add_test(tc, test_mki);
     suite_add_tcase(suite, tc);
     return unit_run(suite);
 }

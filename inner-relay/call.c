@@ -160,6 +160,7 @@ static void free_stage(struct call_stage *stage)
     free(stage->sdp);
     free(stage->to_tag);
     free(stage->branch);
+    free(stage->key_print);
     free(stage);
 }
 
@@ -180,6 +181,16 @@ static struct call_stage *new_stage(const char *to_tag, const char *branch, cons
     memcpy(stage->sdp, sdp, sdp_length);
     stage->sdp_length = sdp_length;
     return stage;
+}
+
+bool call_set_keys(struct call_stage *stage, const uint64_t *print, unsigned count)
+{
+    stage->key_print = count > 0 ? malloc(count * sizeof(*print)) : NULL;
+    if (!stage->key_print)
+        return count == 0;
+    memcpy(stage->key_print, print, count * sizeof(*print));
+    stage->key_count = count;
+    return true;
 }
 
 /* One that was answered, if there is any: those that were not are branches that ring. */

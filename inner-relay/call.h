@@ -78,8 +78,10 @@ struct call_stage {
     size_t sdp_length;
     unsigned line_count; /* m= lines */
     uint64_t print;      /* of what was said: it tells repeats */
-    uint64_t serial;     /* rises with each offer of the call */
-    uint64_t at_us;      /* when it came, or was answered last */
+    uint64_t *key_print; /* of its keys: they tell a spiral */
+    unsigned key_count;
+    uint64_t serial; /* rises with each offer of the call */
+    uint64_t at_us;  /* when it came, or was answered last */
     enum sa_side offerer_side;
     struct addr signalling; /* of the offerer */
     enum sa_side side;      /* of those that may answer */
@@ -141,6 +143,8 @@ void call_remove_party(struct call *call, unsigned number);
  * memory. */
 struct call_stage *call_add_stage(struct call *call, const char *to_tag, const char *branch,
                                   const char *sdp, size_t sdp_length);
+/* Copied. False without memory: it has none then. */
+bool call_set_keys(struct call_stage *stage, const uint64_t *print, unsigned count);
 /* Nobody else is given these while the offer is there. */
 void call_promise(struct call *call, struct call_stage *stage,
                   const uint32_t assigned[CALL_LINES_MAX]);

@@ -32,6 +32,8 @@ struct offer {
     struct call_stage *repeated; /* it came before */
     uint8_t family;
     uint32_t assigned[CALL_LINES_MAX];
+    unsigned key_count;
+    uint64_t key_print[SDP_MEDIA_MAX * SDP_CRYPTO_MAX]; /* of the usable ones of its a=crypto */
     struct sdp sdp;
 };
 
@@ -187,27 +189,24 @@ static int find_sides(struct offer *offer, struct call_error *error)
 
 /* ------------------------------------------------------------ may it be? */
 
-static bool has_key(const struct sdp *sdp, const struct srtp_key *key)
+static void print_keys(struct offer *offer)
 {
-    for (unsigned i = 0; i < sdp->media_count; i++) {
-        for (unsigned k = 0; k < sdp->media[i].crypto_count; k++) {
-            const struct srtp_key *own = &sdp->media[i].crypto[k].key;
+    for (unsigned i = 0; i < offer->sdp.media_count; i++) {
+        for (unsigned k = 0; k < offer->sdp.media[i].crypto_count; k++) {
+            const struct srtp_key *key = &offer->sdp.media[i].crypto[k].key;
 
-            if (own->kind != SRTP_KEY_NONE && own->length == key->length &&
-                memcmp(own->octets, key->octets, key->length) == 0)
-                return true;
+            if (key->kind != SRTP_KEY_NONE)
+                offer->key_print[offer->key_count++] =
+                    hash_bytes(&offer->calls->key, key->octets, key->length);
         }
     }
-    return false;
 }
 
-static bool shares_key(const struct sdp *a, const struct sdp *b)
+static bool shares_key(const struct offer *offer, const struct call_stage *stage)
 {
-    for (unsigned i = 0; i < a->media_count; i++) {
-        for (unsigned k = 0; k < a->media[i].crypto_count; k++) {
-            const struct srtp_key *key = &a->media[i].crypto[k].key;
-
-            if (key->kind != SRTP_KEY_NONE && has_key(b, key))
+    for (unsigned i = 0; i < offer->key_count; i++) {
+        for (unsigned k = 0; k < stage->key_count; k++) {
+            if (offer->key_print[i] == stage->key_print[k])
                 return true;
         }
     }
@@ -217,28 +216,18 @@ static bool shares_key(const struct sdp *a, const struct sdp *b)
 /* Our own address with a key that the same party has offered already: it came round. */
 static int check_spiral(const struct offer *offer, struct call_error *error)
 {
-    char why[SDP_ERROR_SIZE];
-    bool spiral = false;
-    struct sdp *before;
-
     if (offer->party < 0 || !callsdp_is_own(offer->calls, offer->link, &offer->sdp))
         return 0;
-    before = calloc(1, sizeof(*before));
-    if (!before)
-        return calls_refuse(error, ERR_NOMEM, "out of memory");
-    for (unsigned i = 0; i < offer->call->stage_count && !spiral; i++) {
+    for (unsigned i = 0; i < offer->call->stage_count; i++) {
         const struct call_stage *stage = offer->call->stage[i];
 
         if (stage->offerer == (unsigned)offer->party && stage->print != offer->print &&
-            sdp_read(before, stage->sdp, stage->sdp_length, why) == 0)
-            spiral = shares_key(&offer->sdp, before);
+            shares_key(offer, stage))
+            return calls_refuse(error, ERR_EXISTS,
+                                "a spiral: this call has been through the relay already, with "
+                                "the same keys");
     }
-    wipe(before, sizeof(*before));
-    free(before);
-    return spiral ? calls_refuse(error, ERR_EXISTS,
-                                 "a spiral: this call has been through the relay already, with "
-                                 "the same keys")
-                  : 0;
+    return 0;
 }
 
 static int check_tunnel(const struct offer *offer, struct call_error *error)
@@ -495,6 +484,10 @@ static int add_stage(struct offer *offer, uint64_t now_us)
                            request->sdp_length);
     if (!stage)
         return ERR_NOMEM;
+    if (!call_set_keys(stage, offer->key_print, offer->key_count)) {
+        call_remove_stage(offer->call, offer->call->stage_count - 1);
+        return ERR_NOMEM;
+    }
     stage->offerer = (unsigned)offer->party;
     stage->line_count = offer->sdp.media_count;
     stage->print = offer->print;
@@ -548,6 +541,7 @@ static int take(struct offer *offer, uint64_t wall_us, uint64_t now_us, struct c
 
     if (result < 0)
         return result;
+    print_keys(offer);
     find_call(offer);
     find_repeated(offer);
     result = find_sides(offer, error);

@@ -28,11 +28,12 @@ static json_t *tunnel_row(const struct dmz *core, unsigned number)
 static json_t *on_status(void *ctx, const json_t *request)
 {
     const struct dmz *core = &relay_of(ctx)->core;
-    json_t *reply = report_status(ctx, core->listeners, core->listener_count,
-                                  table_count(core->table), table_max(core->table));
-    json_t *tunnels = json_array();
+    json_t *tunnels = json_array(), *reply;
 
     (void)request;
+    daemon_gather(ctx);
+    reply = report_status(ctx, core->listeners, core->listener_count, table_count(core->table),
+                          table_max(core->table));
     for (unsigned i = 0; i < core->site_count; i++)
         json_array_append_new(tunnels, tunnel_row(core, i));
     json_object_set_new(reply, "srtp_engine", json_string(core->options.engine_name));
@@ -51,6 +52,7 @@ static json_t *on_stats(void *ctx, const json_t *request)
     uint64_t unknown = 0;
 
     (void)request;
+    daemon_gather(ctx);
     report_add_listeners(places, core->listeners, core->listener_count);
     for (size_t i = 0; i < core->site_count; i++) {
         snprintf(place, sizeof(place), "tunnel %s", core->sites[i].name);

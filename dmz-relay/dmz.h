@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/base/gate.h"
 #include "common/net/path.h"
 #include "common/net/peers.h"
 #include "common/sa/replica.h"
@@ -28,14 +29,17 @@ struct dmz_link {
     unsigned site;
     struct session *session; /* owned by the connection */
     uint64_t epoch, instance;
-    bool spoke; /* of SAs */
-    void *conn; /* the daemon's */
+    bool spoke;    /* of SAs */
+    uint8_t media; /* number of a connection that carries media alone; 0: it carries control */
+    void *conn;    /* the daemon's */
 };
 
-/* One name of the list of sites: at most one link of it is up. */
+/* One name of the list of sites: at most one link of it is up, and those that go with that one. */
 struct dmz_site {
     const char *name;
-    struct dmz_link *link; /* the one that is up; NULL: none is */
+    struct dmz_link *link;               /* the one that carries control and is up; NULL: none is */
+    struct dmz_link *media[WORKERS_MAX]; /* this thread's that carry media alone and are up */
+    unsigned media_count;
     struct replica replica;
     struct streams streams;       /* of the link that is up; forwards are added by the owner */
     bool stats_due;               /* STATS, before the next round of SA-REPORTs */
@@ -52,6 +56,10 @@ struct dmz_hooks {
     void (*close_link)(void *ctx, struct dmz_link *link, const char *reason);
     /* There is something to send on this link. */
     void (*kick)(void *ctx, struct dmz_link *link);
+    /* Another thread has put something into this one's queues. Only where there are workers. */
+    void (*wake)(void *ctx);
+    /* A connection of media is up: it is the thread's of link->dmz from now on. */
+    void (*move_link)(void *ctx, struct dmz_link *link);
     void *ctx;
 };
 
@@ -82,6 +90,9 @@ struct dmz {
     size_t site_count;
     struct path_out out;
     struct dmz_hooks hooks;
+    struct dmz *main; /* the core that this one works for; NULL: none, it has all sites' replicas */
+    struct dmz *workers[WORKERS_MAX]; /* that work for this one */
+    unsigned worker_count;
 };
 
 /*
@@ -106,6 +117,35 @@ bool dmz_has_work(const struct dmz *dmz);
  * old keys whose time is over. False: nothing is left.
  */
 bool dmz_work(struct dmz *dmz, uint64_t now_us);
+
+/*
+ * --- worker.c: the core of one more thread. It takes packets and frames of media, nothing else is
+ * asked of it; main, which outlives it, is for a thread that holds the locks of all. Freed without
+ * more.
+ */
+void dmz_worker_init(struct dmz *worker, struct dmz *main, const struct path_out *out,
+                     const struct dmz_hooks *hooks, struct gate_pass *pass);
+/*
+ * The tunnel of a site that another thread has, under the locks of all: what is queued there will
+ * be sent. NULL: there is none. counts: see struct path.
+ */
+struct session *dmz_worker_borrow(struct dmz *worker, unsigned site,
+                                  struct verdict_counts **counts);
+/*
+ * A connection that carries media alone: may it come up? It goes with the one that carries control
+ * and has its epoch and instance. Then it comes up at the core of the thread that it is for, and is
+ * gone, with its packets counted.
+ */
+int dmz_media_hello(const struct dmz_link *link, const struct hello *theirs,
+                    char reason[BYE_REASON_SIZE]);
+void dmz_media_up(struct dmz_link *link, const struct hello *theirs);
+void dmz_media_closed(struct dmz_link *link);
+/* All of a site end: the one that carries control is gone. */
+void dmz_media_end(struct dmz *dmz, unsigned site, const char *reason);
+/* Calls for each of them. */
+void dmz_media_each(struct dmz *dmz, void (*each)(struct dmz_link *link, void *ctx), void *ctx);
+/* What the workers have counted is the main one's from now on. */
+void dmz_gather(struct dmz *dmz);
 
 /* --- site.c: links. NULL for a name that is no site's, or without memory. */
 struct dmz_link *dmz_link_new(struct dmz *dmz, const char *name, uint64_t now_us);

@@ -1,11 +1,23 @@
 #include "dmz-relay/dmz.h"
 
-static struct session *session_of(void *ctx, const struct sa *sa)
+static struct session *session_of(void *ctx, const struct sa *sa, struct verdict_counts **counts)
+{
+    struct dmz *dmz = ctx;
+    const struct dmz_site *site = &dmz->sites[sa->owner];
+
+    /* All packets of one SA go one way, or they would not keep their order. */
+    if (site->media_count > 0)
+        return site->media[sa->label % site->media_count]->session;
+    if (dmz->main && dmz->path.pass->all)
+        return dmz_worker_borrow(dmz, sa->owner, counts);
+    return site->link ? site->link->session : NULL;
+}
+
+static bool is_elsewhere(void *ctx, const struct sa *sa)
 {
     const struct dmz *dmz = ctx;
-    const struct dmz_link *link = dmz->sites[sa->owner].link;
 
-    return link ? link->session : NULL;
+    return dmz->sites[sa->owner].media_count == 0 && dmz->main->sites[sa->owner].link;
 }
 
 void inbound_init(struct dmz *dmz)
@@ -13,7 +25,9 @@ void inbound_init(struct dmz *dmz)
     dmz->path = (struct path){.side = SA_SIDE_EXTERNAL,
                               .learn = {dmz->table, dmz->budget, &dmz->rules},
                               .peers = &dmz->peers,
+                              .out = &dmz->out,
                               .session = session_of,
+                              .elsewhere = is_elsewhere,
                               .turn = outbound_turn,
                               .ctx = dmz};
 }
@@ -22,16 +36,10 @@ void inbound_packets(struct dmz *dmz, unsigned listener, bool rtcp_port,
                      const struct udp_packet *packets, size_t count, uint64_t now_us)
 {
     struct verdict_counts *counts = &dmz->listeners[listener].counts[rtcp_port];
-    struct path_found found[PATH_GROUP];
 
     dmz->listeners[listener].heard_us[rtcp_port] = now_us;
-    for (size_t at = 0; at < count; at += PATH_GROUP) {
-        size_t some = count - at < PATH_GROUP ? count - at : PATH_GROUP;
-
-        path_find(&dmz->path, packets + at, some, found);
-        for (size_t i = 0; i < some; i++)
-            path_into_tunnel(&dmz->path, &found[i], counts, rtcp_port, &packets[at + i], now_us);
-    }
+    path_take(&dmz->path, counts, rtcp_port, packets, count, now_us);
+    path_narrow(&dmz->path);
 }
 
 void inbound_own(struct dmz *dmz, unsigned listener, bool rtcp_port, const uint8_t *data,
@@ -39,9 +47,7 @@ void inbound_own(struct dmz *dmz, unsigned listener, bool rtcp_port, const uint8
 {
     struct udp_packet packet = {
         .data = data, .length = length, .source = dmz->listeners[listener].advertise};
-    struct path_found found;
 
     packet.source.port = (uint16_t)(packet.source.port + rtcp_port);
-    path_find_own(&dmz->path, &packet, &found);
-    path_into_tunnel(&dmz->path, &found, &dmz->own, rtcp_port, &packet, now_us);
+    path_take_own(&dmz->path, &dmz->own, rtcp_port, &packet, now_us);
 }

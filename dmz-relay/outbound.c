@@ -1,3 +1,4 @@
+#include "common/sa/hold.h"
 #include "common/sa/verify.h"
 #include "dmz-relay/dmz.h"
 
@@ -15,18 +16,25 @@ static enum verdict route(const struct path_found *found, const struct dmz *dmz,
                       dmz->listener_count, hop);
 }
 
-static void count(struct dmz_site *site, struct sa *sa, enum verdict verdict)
+static void drop(struct dmz_site *site, struct dmz *dmz, struct sa *sa, enum verdict verdict,
+                 uint64_t now_us)
 {
     verdict_count(&site->counts, verdict);
     if (sa)
-        verify_count(sa, verdict);
+        path_drop(dmz->path.pass, sa, NULL, verdict, now_us);
 }
 
-static void drop(struct dmz_site *site, struct sa *sa, enum verdict verdict, uint64_t now_us)
+/* handed_over: its fate is known. */
+static void note(const struct dmz *dmz, struct sa *sa, const struct path_found *found,
+                 bool handed_over, uint64_t now_us)
 {
-    count(site, sa, verdict);
-    if (sa)
-        verify_stray(sa, NULL, verdict, now_us);
+    hold_take(sa, dmz->path.pass);
+    sa->octets += found->input.length;
+    sa->last_packet_us = now_us;
+    sa->packets += handed_over;
+    if (handed_over)
+        verify_count(sa, VERDICT_ACCEPTED);
+    hold_give(sa, dmz->path.pass);
 }
 
 /* The listener whose address this is, bound or as the world sees it; -1: it is nobody's here. */
@@ -67,19 +75,22 @@ static void take(struct dmz_site *site, struct dmz *dmz, const struct path_found
 
     site->counts.received++;
     if (verdict != VERDICT_ACCEPTED) {
-        drop(site, sa, verdict, now_us);
+        drop(site, dmz, sa, verdict, now_us);
         return;
     }
-    sa->octets += found->input.length;
-    sa->last_packet_us = now_us;
     own = own_receiver(dmz, sa, hop.to);
+    note(dmz, sa, found, own >= 0, now_us);
     if (own < 0) {
         path_send(&dmz->out, &hop, sa, &found->input);
         return;
     }
-    sa->packets++;
-    count(site, sa, VERDICT_ACCEPTED);
+    verdict_count(&site->counts, VERDICT_ACCEPTED);
     hand_over(dmz, found, hop.to, (unsigned)own, now_us);
+}
+
+static unsigned site_number(const struct dmz *dmz, const struct dmz_site *site)
+{
+    return (unsigned)(site - dmz->sites);
 }
 
 /*
@@ -94,7 +105,7 @@ void outbound_turn(void *ctx, const struct path_found *found, uint64_t now_us)
     int own = to ? own_receiver(dmz, found->sa, to) : -1;
 
     if (own < 0) {
-        path_turn(&dmz->out, dmz->listeners, dmz->listener_count, &dmz->hairpin, found, now_us);
+        path_turn(&dmz->path, dmz->listeners, dmz->listener_count, &dmz->hairpin, found, now_us);
         return;
     }
     dmz->hairpin.received++;
@@ -107,9 +118,17 @@ void outbound_frames(struct dmz_site *site, struct dmz *dmz, const struct sessio
 {
     struct path_found found[PATH_GROUP];
 
-    path_find_labels(dmz->table, site->replica.owner, packets, count, found);
-    for (size_t i = 0; i < count; i++)
-        take(site, dmz, &found[i], now_us);
+    for (size_t at = 0; at < count;) {
+        bool shared = gate_is_shared(dmz->path.pass);
+        size_t done = 0;
+
+        path_find_labels(dmz->table, site_number(dmz, site), packets + at, count - at, found);
+        do
+            take(site, dmz, &found[done++], now_us);
+        while (at + done < count && gate_is_shared(dmz->path.pass) == shared);
+        at += done;
+    }
+    path_narrow(&dmz->path);
 }
 
 void outbound_sent(struct dmz *dmz, unsigned listener, bool rtcp_port, void *tag, int error)
@@ -119,13 +138,16 @@ void outbound_sent(struct dmz *dmz, unsigned listener, bool rtcp_port, void *tag
 
     dmz->listeners[listener].sent[rtcp_port] += verdict == VERDICT_ACCEPTED;
     if (sa->hairpin) {
-        path_turned(&dmz->hairpin, sa, rtcp_port, verdict);
+        path_turned(&dmz->path, &dmz->hairpin, sa, rtcp_port, verdict);
         return;
     }
     verdict_count(&dmz->sites[sa->owner].counts, verdict);
+    if (verdict != VERDICT_ACCEPTED) {
+        path_unsent(dmz->path.pass, sa, rtcp_port, verdict);
+        return;
+    }
+    hold_take(sa, dmz->path.pass);
     verify_count(sa, verdict);
-    if (verdict != VERDICT_ACCEPTED)
-        verify_stray(sa, sa_transport_addr(&sa->destination, rtcp_port), verdict,
-                     sa->last_packet_us);
-    sa->packets += verdict == VERDICT_ACCEPTED;
+    sa->packets++;
+    hold_give(sa, dmz->path.pass);
 }

@@ -11,6 +11,7 @@
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
+#include "common/sa/table.h"
 
 enum { QUEUE_OCTETS = 1024 * 1024 };
 
@@ -22,24 +23,32 @@ static const struct dmz_settings *settings_of(const struct daemon *daemon)
 /* ------------------------------------------------------------ between core and sockets */
 
 /* What a batch put into the queues of the sites goes out together. */
-static void flush(struct relay *relay)
+static void flush(struct dmz *core)
 {
-    struct dmz *core = &relay->core;
-
     for (size_t i = 0; i < core->site_count; i++) {
-        if (core->sites[i].link && session_queued(core->sites[i].link->session) > 0)
-            conn_flush(core->sites[i].link->conn);
+        struct dmz_site *site = &core->sites[i];
+
+        if (site->link && session_queued(site->link->session) > 0)
+            conn_flush(site->link->conn);
+        for (unsigned m = site->media_count; m-- > 0;) {
+            if (session_queued(site->media[m]->session) > 0)
+                conn_flush(site->media[m]->conn);
+        }
     }
 }
 
 /* One site's packets may have gone into another one's queue. */
-static void flush_soon(struct relay *relay)
+static void flush_soon(struct dmz *core)
 {
-    struct dmz *core = &relay->core;
-
     for (size_t i = 0; i < core->site_count; i++) {
-        if (core->sites[i].link && session_queued(core->sites[i].link->session) > 0)
-            conn_flush_soon(core->sites[i].link->conn);
+        struct dmz_site *site = &core->sites[i];
+
+        if (site->link && session_queued(site->link->session) > 0)
+            conn_flush_soon(site->link->conn);
+        for (unsigned m = 0; m < site->media_count; m++) {
+            if (session_queued(site->media[m]->session) > 0)
+                conn_flush_soon(site->media[m]->conn);
+        }
     }
 }
 
@@ -50,11 +59,45 @@ static void on_packets(void *ctx, unsigned listener, bool rtcp_port,
     struct relay *relay = relay_of(ctx);
 
     inbound_packets(&relay->core, listener, rtcp_port, packets, count, now_us);
-    flush(relay);
+    flush(&relay->core);
     media_flush(daemon->media);
     if (dmz_has_work(&relay->core))
         daemon_has_work(ctx);
 }
+
+/* Of a media thread. Others may do more when a batch is done. */
+static void on_worker_packets(void *ctx, unsigned listener, bool rtcp_port,
+                              const struct udp_packet *packets, size_t count, uint64_t now_us)
+{
+    struct worker *worker = ctx;
+    struct dmz *core = worker->state;
+
+    inbound_packets(core, listener, rtcp_port, packets, count, now_us);
+    flush(core);
+    media_flush(worker->media);
+    if (table_work_due(core->table))
+        daemon_wake(worker->daemon);
+    gate_yield(&worker->pass);
+}
+
+static void on_worker_sent(void *ctx, unsigned listener, bool rtcp_port, void *tag, int error)
+{
+    struct worker *worker = ctx;
+
+    outbound_sent(worker->state, listener, rtcp_port, tag, error);
+}
+
+static void on_worker_failed(void *ctx, bool rtcp_port, const struct addr *to, const uint8_t *data,
+                             size_t length, uint64_t now_us)
+{
+    const struct worker *worker = ctx;
+    const struct dmz *core = worker->state;
+
+    path_failed(&core->path, rtcp_port, to, data, length, now_us);
+}
+
+static const struct media_hooks worker_hooks = {on_worker_packets, on_worker_sent,
+                                                on_worker_failed};
 
 static void on_sent(void *ctx, unsigned listener, bool rtcp_port, void *tag, int error)
 {
@@ -64,7 +107,7 @@ static void on_sent(void *ctx, unsigned listener, bool rtcp_port, void *tag, int
 static void on_failed(void *ctx, bool rtcp_port, const struct addr *to, const uint8_t *data,
                       size_t length, uint64_t now_us)
 {
-    path_failed(relay_of(ctx)->core.table, SA_SIDE_EXTERNAL, rtcp_port, to, data, length, now_us);
+    path_failed(&relay_of(ctx)->core.path, rtcp_port, to, data, length, now_us);
 }
 
 static const struct media_hooks media_hooks = {on_packets, on_sent, on_failed};
@@ -120,17 +163,80 @@ static void kick(void *ctx, struct dmz_link *link)
     conn_flush_soon(link->conn);
 }
 
+static void wake(void *ctx)
+{
+    daemon_wake(ctx);
+}
+
 static void on_drained(void *ctx)
 {
     struct daemon *daemon = ctx;
 
     media_flush(daemon->media);
-    flush_soon(relay_of(daemon));
+    flush_soon(&relay_of(daemon)->core);
     if (dmz_has_work(&relay_of(daemon)->core))
         daemon_has_work(daemon);
 }
 
 static const struct conn_hooks conn_hooks = {on_secured, on_drained, on_closed};
+
+/* ------------------------------------------------------------ connections that carry media alone
+ */
+
+/* The thread that has the core: NULL, the main one. */
+static struct worker *worker_of(const struct dmz *core)
+{
+    return core->main ? core->hooks.ctx : NULL;
+}
+
+static void on_media_drained(void *ctx)
+{
+    struct dmz_link *link = ctx;
+    struct dmz *core = link->dmz;
+    struct worker *worker = worker_of(core);
+
+    core->out.flush(core->out.ctx);
+    flush_soon(core);
+    if (table_work_due(core->table))
+        daemon_wake(worker ? worker->daemon : core->hooks.ctx);
+}
+
+static void on_media_closed(void *ctx, struct conn *conn, const char *reason)
+{
+    struct dmz_link *link = ctx;
+
+    (void)conn;
+    log_info("site %s, media connection %u: %s", link->dmz->sites[link->site].name, link->media,
+             reason);
+    dmz_media_closed(link);
+}
+
+static const struct conn_hooks media_conn_hooks = {NULL, on_media_drained, on_media_closed};
+
+static void move_link(void *ctx, struct dmz_link *link)
+{
+    struct daemon *daemon = ctx;
+    struct worker *worker = worker_of(link->dmz);
+
+    acceptor_release(relay_of(daemon)->acceptor, link->conn);
+    conn_move(link->conn, worker ? worker->loop : daemon->loop, &media_conn_hooks, link);
+    if (worker)
+        worker_wake(worker);
+    log_info("site %s, media connection %u: up", link->dmz->sites[link->site].name, link->media);
+}
+
+static void set_max_age(struct dmz_link *link, void *ctx)
+{
+    const struct daemon *daemon = ctx;
+
+    session_set_max_age(link->session, relay_of(daemon)->core.options.max_age_us);
+    conn_recheck(link->conn, daemon->tls);
+}
+
+static void stop_link(struct dmz_link *link, void *ctx)
+{
+    conn_close(link->conn, ctx);
+}
 
 /* ------------------------------------------------------------ steps */
 
@@ -172,7 +278,7 @@ static int start_core(struct daemon *daemon, char *error, size_t error_size)
                                   .engine_name = srtp_engine_name(srtp_engine_kind(daemon->engine)),
                                   .software = "media-relay " PACKAGE_VERSION};
     struct path_out out = daemon_path_out(daemon);
-    struct dmz_hooks hooks = {close_link, kick, daemon};
+    struct dmz_hooks hooks = {close_link, kick, wake, move_link, daemon};
     struct relay *relay = calloc(1, sizeof(*relay));
 
     if (!relay) {
@@ -201,6 +307,48 @@ static void stop_core(struct daemon *daemon)
     free(daemon->state);
 }
 
+static void kick_worker(void *ctx, struct dmz_link *link)
+{
+    (void)ctx;
+    conn_flush_soon(link->conn);
+}
+
+static void wake_worker(void *ctx)
+{
+    worker_wake(ctx);
+}
+
+static int start_worker(struct worker *worker, char *error, size_t error_size)
+{
+    struct dmz_hooks hooks = {close_link, kick_worker, wake_worker, NULL, worker};
+    struct path_out out = worker_path_out(worker);
+    struct dmz *core = malloc(sizeof(*core));
+
+    if (!core) {
+        snprintf(error, error_size, "out of memory");
+        return ERR_NOMEM;
+    }
+    dmz_worker_init(core, &relay_of(worker->daemon)->core, &out, &hooks, &worker->pass);
+    worker->state = core;
+    return 0;
+}
+
+static void stop_worker(struct worker *worker)
+{
+    free(worker->state);
+}
+
+static void gather(struct daemon *daemon)
+{
+    dmz_gather(&relay_of(daemon)->core);
+}
+
+static const struct peers *peers_of(const struct daemon *daemon, bool *others)
+{
+    *others = false;
+    return &relay_of(daemon)->core.peers;
+}
+
 static int start_tunnel(struct daemon *daemon, char *error, size_t error_size)
 {
     const struct dmz_settings *settings = settings_of(daemon);
@@ -221,7 +369,10 @@ static int start_tunnel(struct daemon *daemon, char *error, size_t error_size)
 
 static void stop_tunnel(struct daemon *daemon)
 {
-    acceptor_free(relay_of(daemon)->acceptor, "the dmz-relay stops");
+    static char reason[] = "the dmz-relay stops";
+
+    acceptor_free(relay_of(daemon)->acceptor, reason);
+    dmz_media_each(&relay_of(daemon)->core, stop_link, reason);
     relay_forwards_stop(daemon);
 }
 
@@ -240,6 +391,7 @@ static void reloaded(struct daemon *daemon)
             session_set_max_age(core->sites[i].link->session, core->options.max_age_us);
     }
     acceptor_set_context(relay_of(daemon)->acceptor, daemon->tls);
+    dmz_media_each(core, set_max_age, daemon);
 }
 
 static void tick(struct daemon *daemon, uint64_t now_us)
@@ -273,9 +425,14 @@ const struct daemon_kind relay_kind = {
     .role = TLS_SERVER,
     .commands = relay_commands,
     .media_hooks = &media_hooks,
+    .worker_hooks = &worker_hooks,
     .share = share,
     .start_core = start_core,
     .stop_core = stop_core,
+    .start_worker = start_worker,
+    .stop_worker = stop_worker,
+    .gather = gather,
+    .peers = peers_of,
     .start_tunnel = start_tunnel,
     .stop_tunnel = stop_tunnel,
     .reloaded = reloaded,

@@ -26,7 +26,8 @@ static bool is_newer(const struct hello *theirs, const struct dmz_link *held)
 static void fill_reply(const struct dmz *dmz, const struct dmz_site *site, struct hello *reply)
 {
     reply->features = FEATURE_DELTA | FEATURE_REKEY | FEATURE_REPORT | FEATURE_HAIRPIN |
-                      FEATURE_STREAMS | dmz->options.features;
+                      FEATURE_STREAMS | FEATURE_WORKERS | dmz->options.features;
+    reply->workers = (uint8_t)(dmz->worker_count > 0 ? dmz->worker_count : 1);
     reply->epoch = site->replica.epoch;
     reply->sa_version = site->replica.version;
     reply->capacity = (uint32_t)table_max(dmz->table);
@@ -49,6 +50,12 @@ static int on_hello(void *ctx, const struct hello *theirs, struct hello *reply,
     struct dmz_link *link = ctx;
     struct dmz_site *site = site_of(link);
 
+    link->epoch = theirs->epoch;
+    link->instance = theirs->instance;
+    if (theirs->worker > 0) {
+        fill_reply(link->dmz, site, reply);
+        return dmz_media_hello(link, theirs, reason);
+    }
     if (site->link && !is_newer(theirs, site->link)) {
         snprintf(reason, BYE_REASON_SIZE, "a newer connection of site %.64s is up", site->name);
         return ERR_EXISTS;
@@ -56,8 +63,6 @@ static int on_hello(void *ctx, const struct hello *theirs, struct hello *reply,
     if (site->link)
         link->dmz->hooks.close_link(link->dmz->hooks.ctx, site->link,
                                     "a newer connection of the same site came");
-    link->epoch = theirs->epoch;
-    link->instance = theirs->instance;
     fill_reply(link->dmz, site, reply);
     return 0;
 }
@@ -67,6 +72,10 @@ static void on_up(void *ctx, const struct hello *theirs)
     struct dmz_link *link = ctx;
     struct dmz_site *site = site_of(link);
 
+    if (theirs->worker > 0) {
+        dmz_media_up(link, theirs);
+        return;
+    }
     site->link = link;
     site->connects++;
     memcpy(site->engine, theirs->engine, sizeof(site->engine));
@@ -86,7 +95,7 @@ static int on_control(void *ctx, uint8_t type, struct reader *body, uint64_t now
 {
     struct dmz_link *link = ctx;
 
-    /* A connection that was replaced says no more about SAs, and has no streams. */
+    /* One that was replaced says no more about SAs, and has no streams; nor has one of media. */
     if (site_of(link)->link != link)
         return ERR_PROTOCOL;
     if (is_stream_frame(type))
@@ -191,7 +200,8 @@ static void on_dropped(void *ctx, const uint32_t *labels, size_t count, enum ver
 {
     struct dmz_link *link = ctx;
 
-    table_count_verdicts(link->dmz->table, link->site, labels, count, verdict);
+    table_count_verdicts(link->dmz->table, link->site, labels, count, verdict,
+                         link->dmz->path.pass);
 }
 
 static const struct session_hooks hooks = {
@@ -236,6 +246,10 @@ void dmz_link_closed(struct dmz_link *link, const char *reason, uint64_t now_us)
 {
     struct dmz_site *site = site_of(link);
 
+    if (link->media > 0) {
+        dmz_media_closed(link);
+        return;
+    }
     if (site->link && site->link != link)
         return;
     snprintf(site->last_error, sizeof(site->last_error), "%s", reason);
@@ -249,6 +263,7 @@ void dmz_link_closed(struct dmz_link *link, const char *reason, uint64_t now_us)
     replica_disconnected(&site->replica);
     reporter_disconnected(&site->replica);
     streams_down(&site->streams);
+    dmz_media_end(link->dmz, link->site, "the connection that carries control has ended");
     site->stats_due = false;
     log_warning("site %s is down: %s", site->name, reason);
 }

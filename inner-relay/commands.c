@@ -36,11 +36,12 @@ static json_t *on_status(void *ctx, const json_t *request)
 {
     const struct relay *relay = relay_of(ctx);
     const struct inner *core = &relay->core;
-    json_t *reply = report_status(ctx, core->listeners, core->listener_count,
-                                  table_count(core->table), table_max(core->table));
-    json_t *tunnels = json_array();
+    json_t *tunnels = json_array(), *reply;
 
     (void)request;
+    daemon_gather(ctx);
+    reply = report_status(ctx, core->listeners, core->listener_count, table_count(core->table),
+                          table_max(core->table));
     for (unsigned i = 0; i < core->link_count; i++)
         json_array_append_new(tunnels, tunnel_row(relay, i));
     json_object_set_new(reply, "srtp_engine", json_string(core->options.engine_name));
@@ -78,6 +79,7 @@ static json_t *on_stats(void *ctx, const json_t *request)
     char place[NAME_SIZE + 16];
 
     (void)request;
+    daemon_gather(ctx);
     report_add_listeners(places, core->listeners, core->listener_count);
     for (size_t i = 0; i < core->link_count; i++) {
         snprintf(place, sizeof(place), "tunnel %s", core->links[i].name);
@@ -173,6 +175,7 @@ static json_t *on_explain(void *ctx, const json_t *request)
     sa = inner_find_sa(&relay->core, id);
     if (!sa)
         return control_refuse("id", "there is no SA %llu", (unsigned long long)id);
+    daemon_gather(ctx);
     facts_gather(&relay->core, sa, &facts, clock_now_us());
     if (!facts.up) {
         facts.state = connector_state(relay->links[sa->owner].connector);

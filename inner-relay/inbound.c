@@ -1,3 +1,4 @@
+#include "common/sa/hold.h"
 #include "common/sa/verify.h"
 #include "inner-relay/inner.h"
 
@@ -27,21 +28,37 @@ static enum verdict admit(const struct path_found *found, struct inner *inner, u
     return verdict;
 }
 
-static void take(struct inner_link *link, const struct path_found *found, uint64_t now_us)
+static enum verdict admit_held(const struct path_found *found, struct inner *inner, uint64_t now_us,
+                               struct path_hop *hop)
+{
+    enum verdict verdict;
+
+    hold_take(found->sa, inner->path.pass);
+    verdict = admit(found, inner, now_us, hop);
+    if (verdict != VERDICT_ACCEPTED)
+        verify_stray(found->sa, NULL, verdict, now_us);
+    hold_give(found->sa, inner->path.pass);
+    return verdict;
+}
+
+/* False: only with the locks of all, and nothing has happened yet. */
+static bool take(struct inner_link *link, const struct path_found *found, uint64_t now_us)
 {
     enum verdict verdict = VERDICT_NO_SA;
+    struct inner *inner = link->inner;
     struct path_hop hop;
 
+    if (found->sa && found->verdict == VERDICT_ACCEPTED && gate_is_shared(inner->path.pass) &&
+        !verify_is_alone(found->sa, &found->input))
+        return false;
     link->counts.received++;
     if (found->sa)
-        verdict = admit(found, link->inner, now_us, &hop);
-    if (verdict == VERDICT_ACCEPTED) {
-        path_send(&link->inner->out, &hop, found->sa, &found->input);
-        return;
-    }
-    verdict_count(&link->counts, verdict);
-    if (found->sa)
-        verify_stray(found->sa, NULL, verdict, now_us);
+        verdict = admit_held(found, inner, now_us, &hop);
+    if (verdict == VERDICT_ACCEPTED)
+        path_send(&inner->out, &hop, found->sa, &found->input);
+    else
+        verdict_count(&link->counts, verdict);
+    return true;
 }
 
 void inbound_frames(struct inner_link *link, const struct session_packet *packets, size_t count,
@@ -49,9 +66,17 @@ void inbound_frames(struct inner_link *link, const struct session_packet *packet
 {
     struct path_found found[PATH_GROUP];
 
-    path_find_labels(link->inner->table, link->number, packets, count, found);
-    for (size_t i = 0; i < count; i++)
-        take(link, &found[i], now_us);
+    for (size_t at = 0; at < count;) {
+        size_t done = 0;
+
+        path_find_labels(link->inner->table, link->number, packets + at, count - at, found);
+        while (at + done < count && take(link, &found[done], now_us))
+            done++;
+        at += done;
+        if (at < count)
+            path_widen(&link->inner->path);
+    }
+    path_narrow(&link->inner->path);
 }
 
 void inbound_sent(struct inner *inner, unsigned listener, bool rtcp_port, void *tag, int error)
@@ -61,13 +86,10 @@ void inbound_sent(struct inner *inner, unsigned listener, bool rtcp_port, void *
 
     inner->listeners[listener].sent[rtcp_port] += verdict == VERDICT_ACCEPTED;
     if (sa->hairpin) {
-        path_turned(&inner->hairpin, sa, rtcp_port, verdict);
+        path_turned(&inner->path, &inner->hairpin, sa, rtcp_port, verdict);
         return;
     }
     verdict_count(&inner->links[sa->owner].counts, verdict);
-    if (verdict != VERDICT_ACCEPTED) {
-        verify_count(sa, verdict);
-        verify_stray(sa, sa_transport_addr(&sa->destination, rtcp_port), verdict,
-                     sa->last_packet_us);
-    }
+    if (verdict != VERDICT_ACCEPTED)
+        path_unsent(inner->path.pass, sa, rtcp_port, verdict);
 }

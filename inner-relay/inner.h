@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/base/gate.h"
 #include "common/net/path.h"
 #include "common/net/peers.h"
 #include "common/sa/authority.h"
@@ -22,7 +23,16 @@
 enum { INNER_LINKS_MAX = 8, INNER_LISTENERS_MAX = 8 };
 
 struct inner;
+struct inner_link;
 struct table;
+
+/* A connection that carries media alone, of one thread. */
+struct inner_media {
+    struct inner_link *link; /* of that thread's core */
+    uint8_t number;          /* 1 to WORKERS_MAX */
+    struct session *session; /* NULL: no connection; owned by the connection */
+    void *conn;              /* the daemon's */
+};
 
 /* What one [dmz NAME] section makes: an authority, and a tunnel that is up or not. */
 struct inner_link {
@@ -30,8 +40,10 @@ struct inner_link {
     unsigned number; /* the owner of its SAs */
     const char *name;
     struct authority authority;
-    struct streams streams;       /* forwards are added by the owner */
-    struct session *session;      /* NULL: no connection; owned by the connection */
+    struct streams streams;                 /* forwards are added by the owner */
+    struct session *session;                /* NULL: no connection; owned by the connection */
+    struct inner_media *media[WORKERS_MAX]; /* this thread's that are up */
+    unsigned media_count;
     struct verdict_counts counts; /* of frames that came through the tunnel */
     struct hello peer;            /* what the dmz-relay last said of itself */
     uint64_t instance;
@@ -48,6 +60,13 @@ struct inner_hooks {
     void (*changed)(void *ctx);
     /* Before an SA is deleted: a state file that is being written may have it already. */
     void (*deleted)(void *ctx, uint64_t id);
+    /* Another thread has put something into this one's queues. Only where there are workers. */
+    void (*wake)(void *ctx);
+    /*
+     * So many connections are to carry media alone, numbered from 1: those of another epoch or
+     * instance, and all beyond this number, are to end. NULL: there are never any.
+     */
+    void (*want_media)(void *ctx, struct inner_link *link, unsigned count);
     void *ctx;
 };
 
@@ -80,9 +99,12 @@ struct inner {
     size_t link_count;
     uint64_t next_id;
     struct promises promises; /* SSRCs that are nobody's but those' who were told them */
-    struct table_walk aging; /* looks for SAs that have been silent for too long */
+    struct table_walk aging;  /* looks for SAs that have been silent for too long */
     struct path_out out;
     struct inner_hooks hooks;
+    struct inner *main; /* the core that this one works for; NULL: none, it has the authorities */
+    struct inner *workers[WORKERS_MAX]; /* that work for this one */
+    unsigned worker_count;
 };
 
 /*
@@ -129,6 +151,29 @@ void inner_dispose(struct inner *inner, struct sa *sa);
 int inner_put_back(struct inner *inner, struct sa *sa);
 /* One that was added in this turn goes without a trace. */
 void inner_forget(struct inner *inner, struct sa *sa);
+
+/*
+ * --- worker.c: the core of one more thread. It takes packets and frames of media, nothing else is
+ * asked of it; main, which outlives it, is for a thread that holds the locks of all. Freed without
+ * more.
+ */
+void inner_worker_init(struct inner *worker, struct inner *main, const struct path_out *out,
+                       const struct inner_hooks *hooks, struct gate_pass *pass);
+/*
+ * The tunnel of a link that another thread has, under the locks of all: what is queued there will
+ * be sent. NULL: there is none. counts: see struct path.
+ */
+struct session *inner_worker_borrow(struct inner *worker, unsigned number,
+                                    struct verdict_counts **counts);
+/*
+ * The session of a new connection that carries media alone, beside the one of main that carries
+ * control, with HELLO queued. NULL without memory. inner_media_closed(): its owner frees it next.
+ */
+struct session *inner_media_open(struct inner_media *media, const struct inner_link *main,
+                                 uint64_t now_us);
+void inner_media_closed(struct inner_media *media);
+/* What the workers have counted is the main one's from now on. */
+void inner_gather(struct inner *inner);
 
 /* --- link.c: makes the session of a new connection, and queues HELLO. NULL without memory. */
 struct session *inner_link_open(struct inner_link *link, uint64_t wall_us, uint64_t now_us);

@@ -44,6 +44,17 @@ static int on_hello(void *ctx, const struct hello *theirs, struct hello *reply,
     return ERR_UNSUPPORTED;
 }
 
+/* As many as the side with more threads has: each of them then has one. */
+static void want_media(struct inner_link *link, const struct hello *theirs)
+{
+    const struct inner *inner = link->inner;
+    unsigned count = inner->worker_count > theirs->workers ? inner->worker_count : theirs->workers;
+
+    if (inner->hooks.want_media)
+        inner->hooks.want_media(inner->hooks.ctx, link,
+                                theirs->features & FEATURE_WORKERS && count > 1 ? count : 0);
+}
+
 static void on_up(void *ctx, const struct hello *theirs)
 {
     struct inner_link *link = ctx;
@@ -52,6 +63,7 @@ static void on_up(void *ctx, const struct hello *theirs)
     link->authority.hairpins = (theirs->features & FEATURE_HAIRPIN) != 0;
     authority_connected(&link->authority, theirs->epoch, theirs->sa_version);
     streams_up(&link->streams, theirs->features);
+    want_media(link, theirs);
     log_info("dmz %s is up (%s, site %s, %s of %zu SAs)", link->name, theirs->software,
              theirs->site, authority_sync_name(link->authority.sync),
              table_count_owner(link->inner->table, link->number));
@@ -147,7 +159,8 @@ static void on_dropped(void *ctx, const uint32_t *labels, size_t count, enum ver
 {
     struct inner_link *link = ctx;
 
-    table_count_verdicts(link->inner->table, link->number, labels, count, verdict);
+    table_count_verdicts(link->inner->table, link->number, labels, count, verdict,
+                         link->inner->path.pass);
 }
 
 static const struct session_hooks hooks = {
@@ -172,7 +185,8 @@ struct session *inner_link_open(struct inner_link *link, uint64_t wall_us, uint6
     struct hello hello = {.version_min = PROTOCOL_VERSION_MIN,
                           .version_max = PROTOCOL_VERSION_MAX,
                           .features = FEATURE_DELTA | FEATURE_REKEY | FEATURE_REPORT |
-                                      FEATURE_HAIRPIN | FEATURE_STREAMS | options->features,
+                                      FEATURE_HAIRPIN | FEATURE_STREAMS | FEATURE_WORKERS |
+                                      options->features,
                           .epoch = link->authority.epoch,
                           .sa_version = link->authority.version};
 
@@ -197,6 +211,8 @@ void inner_link_closed(struct inner_link *link, uint64_t now_us)
     streams_down(&link->streams);
     link->arrivals_us = 0;
     link->session = NULL;
+    if (link->inner->hooks.want_media)
+        link->inner->hooks.want_media(link->inner->hooks.ctx, link, 0);
 }
 
 const struct hello_listener *inner_link_listener(const struct inner_link *link, const char *name,

@@ -1,24 +1,42 @@
 #include "inner-relay/inner.h"
 
-static struct session *session_of(void *ctx, const struct sa *sa)
+static struct session *session_of(void *ctx, const struct sa *sa, struct verdict_counts **counts)
 {
-    const struct inner *inner = ctx;
+    struct inner *inner = ctx;
+    const struct inner_link *link = &inner->links[sa->owner];
 
-    return inner->links[sa->owner].session;
+    /* All packets of one SA go one way, or they would not keep their order. */
+    if (link->media_count > 0)
+        return link->media[sa->label % link->media_count]->session;
+    if (inner->main && inner->path.pass->all)
+        return inner_worker_borrow(inner, sa->owner, counts);
+    return link->session;
 }
 
 static void turn(void *ctx, const struct path_found *found, uint64_t now_us)
 {
     struct inner *inner = ctx;
 
-    path_turn(&inner->out, inner->listeners, inner->listener_count, &inner->hairpin, found, now_us);
+    path_turn(&inner->path, inner->listeners, inner->listener_count, &inner->hairpin, found,
+              now_us);
+}
+
+static bool is_elsewhere(void *ctx, const struct sa *sa)
+{
+    const struct inner *inner = ctx;
+    const struct session *control = inner->main->links[sa->owner].session;
+
+    return inner->links[sa->owner].media_count == 0 && control &&
+           session_state(control) == SESSION_UP;
 }
 
 void outbound_init(struct inner *inner)
 {
     inner->path = (struct path){.side = SA_SIDE_INTERNAL,
                                 .learn = {inner->table, inner->budget, &inner->rules},
+                                .out = &inner->out,
                                 .session = session_of,
+                                .elsewhere = is_elsewhere,
                                 .turn = turn,
                                 .ctx = inner};
 }
@@ -27,14 +45,8 @@ void outbound_packets(struct inner *inner, unsigned listener, bool rtcp_port,
                       const struct udp_packet *packets, size_t count, uint64_t now_us)
 {
     struct verdict_counts *counts = &inner->listeners[listener].counts[rtcp_port];
-    struct path_found found[PATH_GROUP];
 
     inner->listeners[listener].heard_us[rtcp_port] = now_us;
-    for (size_t at = 0; at < count; at += PATH_GROUP) {
-        size_t some = count - at < PATH_GROUP ? count - at : PATH_GROUP;
-
-        path_find(&inner->path, packets + at, some, found);
-        for (size_t i = 0; i < some; i++)
-            path_into_tunnel(&inner->path, &found[i], counts, rtcp_port, &packets[at + i], now_us);
-    }
+    path_take(&inner->path, counts, rtcp_port, packets, count, now_us);
+    path_narrow(&inner->path);
 }

@@ -22,12 +22,25 @@ static const struct inner_settings *settings_of(const struct daemon *daemon)
 /* ------------------------------------------------------------ between core and sockets */
 
 /* What a batch put into the queues of the links goes out together. */
+static void flush_media(struct inner *core)
+{
+    for (size_t i = 0; i < core->link_count; i++) {
+        struct inner_link *link = &core->links[i];
+
+        for (unsigned m = link->media_count; m-- > 0;) {
+            if (session_queued(link->media[m]->session) > 0)
+                conn_flush(link->media[m]->conn);
+        }
+    }
+}
+
 static void flush(struct relay *relay)
 {
     for (size_t i = 0; i < relay->core.link_count; i++) {
         if (relay->core.links[i].session && session_queued(relay->core.links[i].session) > 0)
             conn_flush(connector_conn(relay->links[i].connector));
     }
+    flush_media(&relay->core);
 }
 
 static void on_packets(void *ctx, unsigned listener, bool rtcp_port,
@@ -43,6 +56,40 @@ static void on_packets(void *ctx, unsigned listener, bool rtcp_port,
         daemon_has_work(ctx);
 }
 
+/* Of a media thread. Others may do more when a batch is done. */
+static void on_worker_packets(void *ctx, unsigned listener, bool rtcp_port,
+                              const struct udp_packet *packets, size_t count, uint64_t now_us)
+{
+    struct worker *worker = ctx;
+    struct inner *core = worker->state;
+
+    outbound_packets(core, listener, rtcp_port, packets, count, now_us);
+    flush_media(core);
+    media_flush(worker->media);
+    if (table_work_due(core->table))
+        daemon_wake(worker->daemon);
+    gate_yield(&worker->pass);
+}
+
+static void on_worker_sent(void *ctx, unsigned listener, bool rtcp_port, void *tag, int error)
+{
+    struct worker *worker = ctx;
+
+    inbound_sent(worker->state, listener, rtcp_port, tag, error);
+}
+
+static void on_worker_failed(void *ctx, bool rtcp_port, const struct addr *to, const uint8_t *data,
+                             size_t length, uint64_t now_us)
+{
+    const struct worker *worker = ctx;
+    const struct inner *core = worker->state;
+
+    path_failed(&core->path, rtcp_port, to, data, length, now_us);
+}
+
+static const struct media_hooks worker_hooks = {on_worker_packets, on_worker_sent,
+                                                on_worker_failed};
+
 static void on_sent(void *ctx, unsigned listener, bool rtcp_port, void *tag, int error)
 {
     inbound_sent(&relay_of(ctx)->core, listener, rtcp_port, tag, error);
@@ -51,7 +98,7 @@ static void on_sent(void *ctx, unsigned listener, bool rtcp_port, void *tag, int
 static void on_failed(void *ctx, bool rtcp_port, const struct addr *to, const uint8_t *data,
                       size_t length, uint64_t now_us)
 {
-    path_failed(relay_of(ctx)->core.table, SA_SIDE_INTERNAL, rtcp_port, to, data, length, now_us);
+    path_failed(&relay_of(ctx)->core.path, rtcp_port, to, data, length, now_us);
 }
 
 static const struct media_hooks media_hooks = {on_packets, on_sent, on_failed};
@@ -103,6 +150,125 @@ static void kick(void *ctx, struct inner_link *link)
         conn_flush_soon(conn);
 }
 
+static void wake(void *ctx)
+{
+    daemon_wake(ctx);
+}
+
+/* ------------------------------------------------------------ connections that carry media alone
+ */
+
+static struct session *on_media_secured(void *ctx, struct conn *conn, const char *name,
+                                        const char **reason)
+{
+    struct relay_media *media = ctx;
+    struct session *session =
+        inner_media_open(&media->core, core_link(media->link), clock_now_us());
+
+    (void)name;
+    media->core.conn = conn;
+    if (!session)
+        *reason = "out of memory";
+    return session;
+}
+
+static void on_media_drained(void *ctx)
+{
+    struct relay_media *media = ctx;
+    struct inner *core = media->core.link->inner;
+
+    core->out.flush(core->out.ctx);
+    if (table_work_due(core->table))
+        daemon_wake(media->link->daemon);
+}
+
+static void on_media_closed(void *ctx, struct conn *conn, const char *reason)
+{
+    struct relay_media *media = ctx;
+
+    (void)conn;
+    (void)reason; /* the connector logs it */
+    inner_media_closed(&media->core);
+}
+
+static const struct conn_hooks media_conn_hooks = {on_media_secured, on_media_drained,
+                                                   on_media_closed};
+
+static void end_media(struct relay_media *media, const char *reason)
+{
+    connector_free(media->connector, reason);
+    media->connector = NULL;
+}
+
+/* What the main thread wants of this one, outside of every callback of the connection. */
+static void tend_media(struct relay_media *media)
+{
+    struct daemon *daemon = media->link->daemon;
+    struct connector_settings settings = media->link->settings;
+
+    if (media->connector && (!media->wanted || media->made_for != media->instance))
+        end_media(media, "the connection that carries control has ended");
+    if (!media->wanted || media->connector)
+        return;
+    settings.label = media->label;
+    media->made_for = media->instance;
+    media->connector = connector_new(media->worker ? media->worker->loop : daemon->loop,
+                                     daemon->tls, &settings, &media_conn_hooks, media);
+    if (!media->connector)
+        log_error("dmz %s: out of memory", media->label);
+}
+
+static void woken(struct worker *worker)
+{
+    struct relay *relay = relay_of(worker->daemon);
+
+    for (size_t i = 0; i < relay->core.link_count; i++) {
+        for (unsigned m = 0; m < WORKERS_MAX; m++) {
+            struct relay_media *media = &relay->links[i].media[m];
+
+            if (media->worker == worker && media->link)
+                tend_media(media);
+        }
+    }
+}
+
+static void want_media(void *ctx, struct inner_link *link, unsigned count)
+{
+    struct relay_link *at = &relay_of(ctx)->links[link->number];
+
+    for (unsigned m = 0; m < WORKERS_MAX; m++) {
+        struct relay_media *media = &at->media[m];
+
+        media->wanted = m < count;
+        media->instance = link->instance;
+        if (!media->wanted && !media->connector)
+            continue;
+        if (media->worker)
+            worker_wake(media->worker);
+        else
+            tend_media(media);
+    }
+}
+
+static void prepare_media(struct relay_link *link)
+{
+    struct daemon *daemon = link->daemon;
+    struct relay *relay = relay_of(daemon);
+    unsigned threads = relay->core.worker_count;
+
+    for (unsigned m = 0; m < WORKERS_MAX; m++) {
+        struct relay_media *media = &link->media[m];
+        struct inner *core = threads > 0 ? relay->core.workers[m % threads] : &relay->core;
+
+        *media = (struct relay_media){.link = link};
+        media->worker = threads > 0 ? workers_at(daemon->workers, m % threads) : NULL;
+        media->core.link = &core->links[link->number];
+        media->core.number = (uint8_t)(m + 1);
+        snprintf(media->label, sizeof(media->label), "%s, media connection %u",
+                 core_link(link)->name, m + 1);
+    }
+}
+
 static void changed(void *ctx)
 {
     if (relay_of(ctx)->statefile)
@@ -135,6 +301,50 @@ static void take_options(const struct inner_settings *settings, struct inner_opt
     options->learns_ssrcs = settings->learning.ssrc == LEARNING_SSRC_LEARN;
 }
 
+static void kick_worker(void *ctx, struct inner_link *link)
+{
+    (void)ctx;
+    if (link->media_count > 0)
+        conn_flush_soon(link->media[0]->conn);
+}
+
+static void wake_worker(void *ctx)
+{
+    worker_wake(ctx);
+}
+
+static int start_worker(struct worker *worker, char *error, size_t error_size)
+{
+    struct inner_hooks hooks = {.kick = kick_worker, .wake = wake_worker, .ctx = worker};
+    struct path_out out = worker_path_out(worker);
+    struct inner *core = malloc(sizeof(*core));
+
+    if (!core) {
+        snprintf(error, error_size, "out of memory");
+        return ERR_NOMEM;
+    }
+    inner_worker_init(core, &relay_of(worker->daemon)->core, &out, &hooks, &worker->pass);
+    worker->state = core;
+    return 0;
+}
+
+static void stop_worker(struct worker *worker)
+{
+    free(worker->state);
+}
+
+static void gather(struct daemon *daemon)
+{
+    inner_gather(&relay_of(daemon)->core);
+}
+
+/* Clients inside may send RTP' (DESIGN section 3, FIG. 8). */
+static const struct peers *peers_of(const struct daemon *daemon, bool *others)
+{
+    *others = true;
+    return &relay_of(daemon)->core.peers;
+}
+
 static int start_calls(struct daemon *daemon, char *error, size_t error_size)
 {
     struct relay *relay = relay_of(daemon);
@@ -161,7 +371,7 @@ static int start_core(struct daemon *daemon, char *error, size_t error_size)
                                         srtp_engine_name(srtp_engine_kind(daemon->engine)),
                                     .software = "media-relay " PACKAGE_VERSION};
     struct path_out out = daemon_path_out(daemon);
-    struct inner_hooks hooks = {kick, changed, deleted, daemon};
+    struct inner_hooks hooks = {kick, changed, deleted, wake, want_media, daemon};
     struct relay *relay;
 
     /* The settings were checked; but auto may have found no better engine. */
@@ -242,6 +452,8 @@ static void stop_tunnel(struct daemon *daemon)
     ngsocket_close(relay->ngsocket);
     relay->ngsocket = NULL;
     for (size_t i = 0; i < relay->core.link_count; i++) {
+        for (unsigned m = 0; m < WORKERS_MAX; m++)
+            end_media(&relay->links[i].media[m], "the inner-relay stops");
         connector_free(relay->links[i].connector, "the inner-relay stops");
         relay->links[i].connector = NULL;
     }
@@ -267,7 +479,8 @@ static int start_tunnel(struct daemon *daemon, char *error, size_t error_size)
                                                .dscp = settings->tunnel.dscp};
         struct relay_link *link = &relay->links[i];
 
-        *link = (struct relay_link){.daemon = daemon, .number = i};
+        *link = (struct relay_link){.daemon = daemon, .number = i, .settings = connector};
+        prepare_media(link);
         link->connector = connector_new(daemon->loop, daemon->tls, &connector, &conn_hooks, link);
         if (!link->connector) {
             stop_tunnel(daemon);
@@ -279,6 +492,15 @@ static int start_tunnel(struct daemon *daemon, char *error, size_t error_size)
         return 0;
     stop_tunnel(daemon);
     return ERR_SYSTEM;
+}
+
+static void reload_media(struct relay_media *media, const struct daemon *daemon)
+{
+    if (!media->connector)
+        return;
+    if (media->core.session)
+        session_set_max_age(media->core.session, relay_of(daemon)->core.options.max_age_us);
+    connector_set_context(media->connector, daemon->tls);
 }
 
 static void reloaded(struct daemon *daemon)
@@ -297,6 +519,8 @@ static void reloaded(struct daemon *daemon)
         if (relay->core.links[i].session)
             session_set_max_age(relay->core.links[i].session, settings->tunnel.max_age_us);
         connector_set_context(relay->links[i].connector, daemon->tls);
+        for (unsigned m = 0; m < WORKERS_MAX; m++)
+            reload_media(&relay->links[i].media[m], daemon);
     }
 }
 
@@ -334,9 +558,15 @@ const struct daemon_kind relay_kind = {
     .role = TLS_CLIENT,
     .commands = relay_commands,
     .media_hooks = &media_hooks,
+    .worker_hooks = &worker_hooks,
     .share = share,
     .start_core = start_core,
     .stop_core = stop_core,
+    .start_worker = start_worker,
+    .woken = woken,
+    .stop_worker = stop_worker,
+    .gather = gather,
+    .peers = peers_of,
     .start_tunnel = start_tunnel,
     .stop_tunnel = stop_tunnel,
     .reloaded = reloaded,

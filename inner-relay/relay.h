@@ -11,11 +11,30 @@
 #include "inner-relay/settings.h"
 #include "inner-relay/statefile.h"
 
+struct relay_link;
+
+/*
+ * A connection that carries media alone, beside that of a [dmz NAME]. The main thread says whether
+ * it is wanted, and the rest is the business of the thread that it belongs to.
+ */
+struct relay_media {
+    struct relay_link *link;
+    struct worker *worker; /* NULL: the main thread's */
+    bool wanted;
+    uint64_t instance; /* of the control connection that it is wanted beside; */
+    uint64_t made_for; /* and that the connector was made for */
+    struct connector *connector;
+    struct inner_media core;
+    char label[NAME_SIZE + 32];
+};
+
 /* One [dmz NAME]: the context of its connections. */
 struct relay_link {
     struct daemon *daemon;
     unsigned number; /* in core.links */
     struct connector *connector;
+    struct connector_settings settings;
+    struct relay_media media[WORKERS_MAX];
 };
 
 struct relay {

@@ -50,6 +50,7 @@ enum {
     FEATURE_REPORT = 1u << 4,      /* sends or takes SA-REPORT and STATS */
     FEATURE_HAIRPIN = 1u << 5,     /* takes SAs whose packets go out again where they came in */
     FEATURE_STREAMS = 1u << 6,     /* takes STREAM frames */
+    FEATURE_WORKERS = 1u << 7,     /* takes connections that carry media alone */
 };
 
 /* Tags of the fields of HELLO, HELLO-ACK, PING, PONG, BYE, SYNC-BEGIN, SYNC-END. */
@@ -70,6 +71,8 @@ enum hello_tag {
     TAG_SOFTWARE = 14,   /* text */
     TAG_SITE = 15,       /* text, in HELLO-ACK: the name the dmz-relay knows the site by */
     TAG_ENGINE = 16,     /* text: what verifies SRTP, for display */
+    TAG_WORKER = 17,     /* u8, in HELLO: this connection carries media alone, and is this one */
+    TAG_WORKERS = 18,    /* u8, in HELLO-ACK: so many threads wait for connections */
 };
 
 enum listener_tag {
@@ -77,6 +80,9 @@ enum listener_tag {
     LISTENER_TAG_ADVERTISE = 2, /* address and RTP port */
     LISTENER_TAG_MLINE = 3,     /* u8, absent: any */
 };
+
+/* Connections of media alone, beside the one that carries control; numbered from 1. */
+enum { WORKERS_MAX = 32 };
 
 enum sync_kind { SYNC_DELTA = 1, SYNC_SNAPSHOT = 2 };
 

@@ -39,3 +39,12 @@ uint64_t verdict_sum(const struct verdict_counts *counts)
         sum += counts->n[i];
     return sum;
 }
+
+void verdict_gather(struct verdict_counts *sum, struct verdict_counts *part)
+{
+    sum->received += part->received;
+    sum->queued += part->queued;
+    for (unsigned v = 0; v < VERDICT_COUNT; v++)
+        sum->n[v] += part->n[v];
+    *part = (struct verdict_counts){.received = 0};
+}

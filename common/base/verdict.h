@@ -60,5 +60,10 @@ const char *verdict_text(enum verdict verdict);
 /* The verdict of this name; false: there is none. */
 bool verdict_parse(const char *name, enum verdict *out);
 uint64_t verdict_sum(const struct verdict_counts *counts);
+/*
+ * Adds a part, which begins anew. Packets that wait are counted in the part when their fate is
+ * known: queued is then below 0 there, and right in the sum.
+ */
+void verdict_gather(struct verdict_counts *sum, struct verdict_counts *part);
 
 #endif

@@ -21,7 +21,8 @@ static void apply(struct coalesce *coalesce, unsigned interval_us)
     if (interval_us == coalesce->interval_us)
         return;
     coalesce->interval_us = interval_us;
-    ev_set_io_collect_interval(coalesce->loop, interval_us / 1e6);
+    if (!coalesce->rests)
+        ev_set_io_collect_interval(coalesce->loop, interval_us / 1e6);
 }
 
 static void on_after_wait(struct ev_loop *loop, ev_check *check, int events)
@@ -32,6 +33,7 @@ static void on_after_wait(struct ev_loop *loop, ev_check *check, int events)
     (void)loop;
     (void)events;
     coalesce->turns++;
+    coalesce->looked_us = now_us;
     if (took_us < COALESCE_WINDOW_US)
         return;
     packets = coalesce->packets(coalesce->ctx);
@@ -44,10 +46,11 @@ static void on_after_wait(struct ev_loop *loop, ev_check *check, int events)
           coalesce_interval(coalesce->setting, coalesce->interval_us, coalesce->packets_per_s));
 }
 
-void coalesce_start(struct coalesce *coalesce, struct ev_loop *loop, int setting,
-                    uint64_t (*packets)(void *ctx), void *ctx)
+static void start(struct coalesce *coalesce, struct ev_loop *loop, int setting, bool rests,
+                  uint64_t (*packets)(void *ctx), void *ctx)
 {
     *coalesce = (struct coalesce){.loop = loop,
+                                  .rests = rests,
                                   .packets = packets,
                                   .ctx = ctx,
                                   .began_us = clock_now_us(),
@@ -58,6 +61,25 @@ void coalesce_start(struct coalesce *coalesce, struct ev_loop *loop, int setting
     ev_check_start(loop, &coalesce->after_wait);
     ev_unref(loop); /* it does not keep the loop alive */
     coalesce_set(coalesce, setting);
+}
+
+void coalesce_start(struct coalesce *coalesce, struct ev_loop *loop, int setting,
+                    uint64_t (*packets)(void *ctx), void *ctx)
+{
+    start(coalesce, loop, setting, false, packets, ctx);
+}
+
+void coalesce_start_resting(struct coalesce *coalesce, struct ev_loop *loop, int setting,
+                            uint64_t (*packets)(void *ctx), void *ctx)
+{
+    start(coalesce, loop, setting, true, packets, ctx);
+}
+
+uint64_t coalesce_left_us(const struct coalesce *coalesce)
+{
+    uint64_t took_us = coalesce->interval_us > 0 ? clock_now_us() - coalesce->looked_us : 0;
+
+    return took_us < coalesce->interval_us ? coalesce->interval_us - took_us : 0;
 }
 
 void coalesce_stop(struct coalesce *coalesce)

@@ -8,6 +8,7 @@
 #define COMMON_DAEMON_COALESCE_H
 
 #include <ev.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum {
@@ -25,6 +26,8 @@ struct coalesce {
     ev_check after_wait;
     int setting;                    /* microseconds, or COALESCE_AUTO */
     unsigned interval_us;           /* in force */
+    bool rests;                     /* the owner waits, and libev does not */
+    uint64_t looked_us;             /* when the loop last came back from waiting */
     uint64_t (*packets)(void *ctx); /* that the loop has received so far */
     void *ctx;
     uint64_t began_us, began_packets, turns; /* of the window */
@@ -34,6 +37,13 @@ struct coalesce {
 /* To be called in the thread that runs the loop, whose timers become exact to some microseconds. */
 void coalesce_start(struct coalesce *coalesce, struct ev_loop *loop, int setting,
                     uint64_t (*packets)(void *ctx), void *ctx);
+/*
+ * The same for a loop that has a release callback (ev_set_loop_release_cb): libev would wait before
+ * it calls that, with the lock held. There the callback waits for so many microseconds without it.
+ */
+void coalesce_start_resting(struct coalesce *coalesce, struct ev_loop *loop, int setting,
+                            uint64_t (*packets)(void *ctx), void *ctx);
+uint64_t coalesce_left_us(const struct coalesce *coalesce);
 void coalesce_stop(struct coalesce *coalesce);
 /* At any time. */
 void coalesce_set(struct coalesce *coalesce, int setting);

@@ -109,6 +109,46 @@ struct path_out daemon_path_out(struct daemon *daemon)
     return (struct path_out){send_out, flush_out, daemon};
 }
 
+static void worker_send_out(void *ctx, unsigned listener, bool rtcp_port, const struct addr *to,
+                            const uint8_t *packet, size_t length, void *tag)
+{
+    struct worker *worker = ctx;
+
+    media_send(worker->media, listener, rtcp_port, to, packet, length, tag);
+}
+
+static void worker_flush_out(void *ctx)
+{
+    struct worker *worker = ctx;
+
+    media_flush(worker->media);
+}
+
+struct path_out worker_path_out(struct worker *worker)
+{
+    return (struct path_out){worker_send_out, worker_flush_out, worker};
+}
+
+uint64_t daemon_overflows(const struct daemon *daemon, unsigned listener, bool rtcp_port)
+{
+    uint64_t sum = 0;
+
+    if (!daemon->workers)
+        return media_overflows(daemon->media, listener, rtcp_port);
+    for (unsigned i = 0; i < workers_count(daemon->workers); i++)
+        sum += media_overflows(workers_at(daemon->workers, i)->media, listener, rtcp_port);
+    return sum;
+}
+
+static int steer(struct daemon *daemon, char *error, size_t error_size)
+{
+    bool others = false;
+    const struct peers *peers = daemon->kind->peers(daemon, &others);
+
+    return media_steer(daemon->media, workers_count(daemon->workers), peers, others, error,
+                       error_size);
+}
+
 /* ------------------------------------------------------------ reload */
 
 static void on_changed(void *ctx, const char *section, const struct conf_key *key)
@@ -147,10 +187,15 @@ static int reload(struct daemon *daemon, struct daemon_changes *changes, char *e
         (void)conf_compare(daemon->kind->schema, daemon->settings, settings, on_changed, changes);
         conf_copy_live(daemon->kind->schema, daemon->settings, settings);
         log_set_level(options_log_level(&daemon->options, daemon->shared.log->level));
-        coalesce_set(&daemon->coalesce, daemon->shared.daemon->coalesce);
+        if (daemon->workers)
+            workers_set_coalesce(daemon->workers, daemon->shared.daemon->coalesce);
+        else
+            coalesce_set(&daemon->coalesce, daemon->shared.daemon->coalesce);
         daemon->tls = context;
         daemon->kind->reloaded(daemon);
         tls_context_free(old);
+        if (daemon->workers && steer(daemon, error, error_size) < 0)
+            log_warning("%s: the old peers stay, as far as threads are concerned", error);
         warn_about_lifetimes(context);
         log_changes(changes);
         log_info("reloaded: certificates, CRL and the keys that may change live");
@@ -217,12 +262,31 @@ void daemon_has_work(struct daemon *daemon)
         ev_timer_again(daemon->loop, &daemon->piece);
 }
 
+static void on_wake(struct ev_loop *loop, ev_async *wake, int events)
+{
+    (void)loop;
+    (void)events;
+    daemon_has_work(wake->data);
+}
+
+void daemon_wake(struct daemon *daemon)
+{
+    ev_async_send(daemon->loop, &daemon->wake);
+}
+
+void daemon_gather(struct daemon *daemon)
+{
+    if (daemon->workers)
+        daemon->kind->gather(daemon);
+}
+
 static void on_second(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct daemon *daemon = timer->data;
 
     (void)loop;
     (void)events;
+    daemon_gather(daemon);
     daemon->kind->tick(daemon, clock_now_us());
     daemon_has_work(daemon);
     notify_watchdog(&daemon->notify);
@@ -284,7 +348,9 @@ static int start_loop(void *ctx, char *error, size_t error_size)
     }
     ev_timer_init(&daemon->second, on_second, 1., 1.);
     ev_timer_init(&daemon->piece, on_piece, 0., WORK_EVERY_S);
-    daemon->second.data = daemon->piece.data = daemon;
+    ev_async_init(&daemon->wake, on_wake);
+    daemon->second.data = daemon->piece.data = daemon->wake.data = daemon;
+    ev_async_start(daemon->loop, &daemon->wake);
     turns_start(&daemon->turns, daemon->loop);
     return 0;
 }
@@ -297,6 +363,7 @@ static void stop_loop(void *ctx)
         ev_signal_stop(daemon->loop, &daemon->signals[i]);
     ev_timer_stop(daemon->loop, &daemon->second);
     ev_timer_stop(daemon->loop, &daemon->piece);
+    ev_async_stop(daemon->loop, &daemon->wake);
     turns_stop(&daemon->turns);
     ev_loop_destroy(daemon->loop);
 }
@@ -364,20 +431,87 @@ static void stop_core(void *ctx)
     daemon->kind->stop_core(daemon);
 }
 
-static int start_media(void *ctx, char *error, size_t error_size)
+static void stop_workers(void *ctx)
 {
     struct daemon *daemon = ctx;
 
-    return media_open(&daemon->media, daemon->loop, daemon->shared.listeners,
-                      daemon->shared.listener_count, daemon->kind->media_hooks, daemon, error,
-                      error_size);
+    for (unsigned i = 0; daemon->workers && i < workers_count(daemon->workers); i++)
+        daemon->kind->stop_worker(workers_at(daemon->workers, i));
+    workers_free(daemon->workers);
+    daemon->workers = NULL;
+}
+
+static int start_workers(void *ctx, char *error, size_t error_size)
+{
+    struct daemon *daemon = ctx;
+    unsigned count = daemon->shared.daemon->workers;
+    int result;
+
+    if (count == 1)
+        return 0;
+    result = workers_new(&daemon->workers, daemon, count, error, error_size);
+    for (unsigned i = 0; result == 0 && i < count; i++)
+        result = daemon->kind->start_worker(workers_at(daemon->workers, i), error, error_size);
+    if (result < 0)
+        stop_workers(daemon);
+    return result;
+}
+
+static int open_media(struct daemon *daemon, struct worker *worker, char *error, size_t error_size)
+{
+    const struct daemon_shared *shared = &daemon->shared;
+
+    if (!worker)
+        return media_open(&daemon->media, daemon->loop, shared->listeners, shared->listener_count,
+                          false, daemon->kind->media_hooks, daemon, error, error_size);
+    return media_open(&worker->media, worker->loop, shared->listeners, shared->listener_count, true,
+                      daemon->kind->worker_hooks, worker, error, error_size);
 }
 
 static void stop_media(void *ctx)
 {
     struct daemon *daemon = ctx;
 
+    for (unsigned i = 1; daemon->workers && i < workers_count(daemon->workers); i++)
+        media_close(workers_at(daemon->workers, i)->media);
     media_close(daemon->media);
+}
+
+/* All sockets are there before the first packet is read: a later one would change who gets what. */
+static int start_media(void *ctx, char *error, size_t error_size)
+{
+    struct daemon *daemon = ctx;
+    int result = 0;
+
+    if (!daemon->workers)
+        return open_media(daemon, NULL, error, error_size);
+    for (unsigned i = 0; result == 0 && i < workers_count(daemon->workers); i++)
+        result = open_media(daemon, workers_at(daemon->workers, i), error, error_size);
+    daemon->media = workers_at(daemon->workers, 0)->media;
+    if (result == 0)
+        result = steer(daemon, error, error_size);
+    if (result < 0)
+        stop_media(daemon);
+    return result;
+}
+
+static int start_threads(void *ctx, char *error, size_t error_size)
+{
+    struct daemon *daemon = ctx;
+
+    if (!daemon->workers)
+        return 0;
+    for (unsigned i = 0; i < workers_count(daemon->workers); i++)
+        media_start(workers_at(daemon->workers, i)->media);
+    return workers_start(daemon->workers, error, error_size);
+}
+
+static void stop_threads(void *ctx)
+{
+    struct daemon *daemon = ctx;
+
+    if (daemon->workers)
+        workers_stop(daemon->workers);
 }
 
 static int start_tunnel(void *ctx, char *error, size_t error_size)
@@ -450,6 +584,7 @@ static const struct step step_table[] = {
     {"certificates", start_certificates, stop_certificates},
     {"SRTP", start_srtp, stop_srtp},
     {"tables", start_core, stop_core},
+    {"workers", start_workers, stop_workers},
     {"media ports", start_media, stop_media},
     /* Before the tunnel: a second daemon on this socket must not take the site over and then fail.
      */
@@ -457,6 +592,7 @@ static const struct step step_table[] = {
     {"tunnel", start_tunnel, stop_tunnel},
     {"pid file", start_pid_file, stop_pid_file},
     {"readiness notice", start_notify, stop_notify},
+    {"media threads", start_threads, stop_threads},
     {NULL, NULL, NULL},
 };
 
@@ -521,15 +657,18 @@ static int run(struct daemon *daemon)
     if (steps_start(&daemon->steps, error, sizeof(error)) < 0)
         return fail(daemon, error);
     daemon->running = true;
-    media_start(daemon->media);
-    coalesce_start(&daemon->coalesce, daemon->loop, daemon->shared.daemon->coalesce, media_packets,
-                   daemon->media);
+    if (!daemon->workers) {
+        media_start(daemon->media);
+        coalesce_start(&daemon->coalesce, daemon->loop, daemon->shared.daemon->coalesce,
+                       media_packets, daemon->media);
+    }
     ev_timer_start(daemon->loop, &daemon->second);
     log_info("started, version " PACKAGE_VERSION);
     detach_report(&daemon->report, OPTIONS_EXIT_CLEAN);
     notify_ready(&daemon->notify, NULL);
     ev_run(daemon->loop, 0);
-    coalesce_stop(&daemon->coalesce);
+    if (!daemon->workers)
+        coalesce_stop(&daemon->coalesce);
     steps_stop(&daemon->steps);
     log_info("stopped");
     return OPTIONS_EXIT_CLEAN;

@@ -19,6 +19,7 @@
 #include "common/daemon/settings.h"
 #include "common/daemon/steps.h"
 #include "common/daemon/turns.h"
+#include "common/daemon/workers.h"
 #include "common/tunnel/tls.h"
 
 struct daemon;
@@ -43,12 +44,21 @@ struct daemon_kind {
     const struct conf_schema *schema;
     enum tls_role role;
     const struct control_command *commands;
-    const struct media_hooks *media_hooks; /* called with the struct daemon */
+    const struct media_hooks *media_hooks;  /* called with the struct daemon */
+    const struct media_hooks *worker_hooks; /* called with the struct worker */
 
     void (*share)(const void *settings, struct daemon_shared *shared);
     /* Makes daemon->state. Negative with a sentence in error. */
     int (*start_core)(struct daemon *daemon, char *error, size_t error_size);
     void (*stop_core)(struct daemon *daemon);
+    /* The core of one more media thread, worker->state; and what all of them counted so far. */
+    int (*start_worker)(struct worker *worker, char *error, size_t error_size);
+    void (*stop_worker)(struct worker *worker);
+    /* In the worker's thread: something may be new for it. May be NULL. */
+    void (*woken)(struct worker *worker);
+    void (*gather)(struct daemon *daemon);
+    /* Who speaks RTP', and may others do so, too? */
+    const struct peers *(*peers)(const struct daemon *daemon, bool *others);
     /* After the media sockets are open. */
     int (*start_tunnel)(struct daemon *daemon, char *error, size_t error_size);
     void (*stop_tunnel)(struct daemon *daemon);
@@ -73,11 +83,13 @@ struct daemon {
     ev_signal signals[3];
     ev_timer second;
     ev_timer piece; /* runs while there is work */
+    ev_async wake;  /* there is some */
     struct turns turns;
     struct coalesce coalesce;
     struct srtp_engine *engine;
     struct tls_context *tls;
-    struct media *media;
+    struct media *media;     /* where there are workers: of the first one */
+    struct workers *workers; /* NULL: the main thread is the only one */
     struct control *control;
     struct notify notify;
     int report; /* to the process that waits for the start-up */
@@ -92,6 +104,13 @@ int daemon_main(const struct daemon_kind *kind, int argc, char **argv);
 
 /* There is something for kind->work to do, before the next second. */
 void daemon_has_work(struct daemon *daemon);
+
+/* The same, from any thread. */
+void daemon_wake(struct daemon *daemon);
+/* What all threads have counted is in the core's counters, until they count on. */
+void daemon_gather(struct daemon *daemon);
+/* Packets that the kernel dropped since a receive buffer of this port was full. */
+uint64_t daemon_overflows(const struct daemon *daemon, unsigned listener, bool rtcp_port);
 
 /* What a reload did: texts "[tunnel] max-age". Each list has count entries. */
 enum { DAEMON_CHANGES_MAX = 64 };
@@ -110,8 +129,9 @@ int daemon_reload(struct daemon *daemon, struct daemon_changes *changes, char *e
 /* FEATURE_ bits: what the engine of this daemon can do with keys. */
 uint64_t daemon_features(const struct daemon *daemon);
 
-/* The media sockets as the core sees them; they may be opened later. */
+/* The media sockets as a core sees them; they may be opened later. */
 struct path_out daemon_path_out(struct daemon *daemon);
+struct path_out worker_path_out(struct worker *worker);
 
 /* [networks] and the listeners' addresses as rules for targets. */
 void daemon_fill_rules(const struct daemon_shared *shared, struct target_rules *rules);

@@ -1,6 +1,7 @@
 #define LOG_MODULE "media"
 #include "common/daemon/media.h"
 
+#include <errno.h>
 #include <ev.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
+#include "common/net/steer.h"
 #include "common/tunnel/turn.h"
 
 enum {
@@ -78,7 +80,7 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 }
 
 static int open_port(struct media *media, const struct listener_settings *settings,
-                     unsigned listener, bool rtcp, char *error, size_t error_size)
+                     unsigned listener, bool rtcp, bool shared, char *error, size_t error_size)
 {
     struct port *port = port_of(media, listener, rtcp);
     struct addr local = settings->address;
@@ -86,7 +88,8 @@ static int open_port(struct media *media, const struct listener_settings *settin
     int result;
 
     local.port = (uint16_t)(settings->rtp_port + rtcp);
-    result = udp_open(&port->udp, &local, settings->dscp, why, sizeof(why));
+    result =
+        (shared ? udp_open_shared : udp_open)(&port->udp, &local, settings->dscp, why, sizeof(why));
     if (result < 0) {
         snprintf(error, error_size, "[listener %s] %s", settings->name, why);
         return result;
@@ -115,7 +118,7 @@ static void warn_about_buffer(const struct media *media)
 }
 
 int media_open(struct media **out, struct ev_loop *loop, const struct listener_settings *listeners,
-               size_t count, const struct media_hooks *hooks, void *ctx, char *error,
+               size_t count, bool shared, const struct media_hooks *hooks, void *ctx, char *error,
                size_t error_size)
 {
     struct media *media = calloc(1, sizeof(*media));
@@ -126,7 +129,7 @@ int media_open(struct media **out, struct ev_loop *loop, const struct listener_s
     media->hooks = hooks;
     media->ctx = ctx;
     for (unsigned i = 0; i < 2 * count; i++) {
-        int result = open_port(media, &listeners[i / 2], i / 2, i % 2, error, error_size);
+        int result = open_port(media, &listeners[i / 2], i / 2, i % 2, shared, error, error_size);
 
         if (result < 0) {
             media_close(media);
@@ -136,6 +139,32 @@ int media_open(struct media **out, struct ev_loop *loop, const struct listener_s
     warn_about_buffer(media);
     *out = media;
     return 0;
+}
+
+static int steer_port(struct port *port, struct steer *steer, char *error, size_t error_size)
+{
+    struct sock_filter code[STEER_MAX];
+    struct sock_fprog program = {.filter = code};
+    char text[ADDR_TEXT_SIZE];
+
+    steer->family = udp_local(port->udp)->family;
+    program.len = (unsigned short)steer_make(steer, code);
+    if (udp_steer(port->udp, &program) == 0)
+        return 0;
+    snprintf(error, error_size, "cannot set SO_ATTACH_REUSEPORT_CBPF on %s: %s",
+             addr_format(udp_local(port->udp), text, sizeof(text)), strerror(errno));
+    return ERR_SYSTEM;
+}
+
+int media_steer(struct media *media, unsigned threads, const struct peers *peers, bool prime,
+                char *error, size_t error_size)
+{
+    struct steer steer = {.count = threads, .prime = prime, .peers = peers};
+    int result = 0;
+
+    for (size_t i = 0; result == 0 && i < media->port_count; i++)
+        result = steer_port(&media->ports[i], &steer, error, error_size);
+    return result;
 }
 
 void media_start(struct media *media)

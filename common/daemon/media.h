@@ -8,6 +8,7 @@
 
 #include "common/daemon/settings.h"
 #include "common/net/path.h"
+#include "common/net/peers.h"
 #include "common/net/udp.h"
 
 struct ev_loop;
@@ -24,11 +25,16 @@ struct media_hooks {
                    size_t length, uint64_t now_us);
 };
 
-/* Opens two sockets per listener; nothing is read before media_start. Negative with a sentence in
- * error. */
+/*
+ * Opens two sockets per listener; nothing is read before media_start. shared: another thread has
+ * sockets of the same ports. Negative with a sentence in error.
+ */
 int media_open(struct media **media, struct ev_loop *loop,
-               const struct listener_settings *listeners, size_t count,
+               const struct listener_settings *listeners, size_t count, bool shared,
                const struct media_hooks *hooks, void *ctx, char *error, size_t error_size);
+/* How the ports that so many threads share are shared; prime: see struct steer. */
+int media_steer(struct media *media, unsigned threads, const struct peers *peers, bool prime,
+                char *error, size_t error_size);
 void media_start(struct media *media);
 /* Accepts NULL. */
 void media_close(struct media *media);

@@ -49,7 +49,7 @@ static json_t *port(const struct daemon *daemon, const struct path_listener *lis
     return json_pack("{s:o,s:o,s:o,s:o,s:o}", "received", number(counts->received), "accepted",
                      number(accepted), "dropped", number(verdict_sum(counts) - accepted), "sent",
                      number(listener->sent[rtcp]), "overflow",
-                     number(media_overflows(daemon->media, index, rtcp)));
+                     number(daemon_overflows(daemon, index, rtcp)));
 }
 
 static json_t *listeners_array(const struct daemon *daemon, const struct path_listener *listeners,
@@ -82,14 +82,14 @@ json_t *report_status(const struct daemon *daemon, const struct path_listener *l
                       size_t count, size_t sas, size_t max_sas)
 {
     uint64_t uptime_us = clock_now_us() - daemon->started_us;
+    struct coalesce waits = daemon->workers ? workers_coalesce(daemon->workers) : daemon->coalesce;
     bool keys_locked = daemon->engine && srtp_engine_is_locked(daemon->engine);
 
     return json_pack("{s:b,s:s,s:s,s:i,s:o,s:o,s:o,s:b,s:b,s:o,s:o}", "ok", 1, "daemon",
                      daemon->kind->name, "version", PACKAGE_VERSION, "pid", (int)getpid(), "uptime",
                      number(uptime_us / 1000000), "sas", number(sas), "max_sas", number(max_sas),
                      "memory_locked", daemon->memory_locked, "keys_locked", keys_locked, "coalesce",
-                     coalesce(&daemon->coalesce), "listeners",
-                     listeners_array(daemon, listeners, count));
+                     coalesce(&waits), "listeners", listeners_array(daemon, listeners, count));
 }
 
 json_t *report_peers(const struct peers *peers)
@@ -235,6 +235,8 @@ json_t *report_stats(const struct daemon *daemon, json_t *places)
     json_t *counters = turns(&daemon->turns);
 
     json_object_set_new(counters, "srtp_verifications", number(verifications));
+    if (daemon->workers)
+        json_object_set_new(counters, "lock_contended", number(workers_contended(daemon->workers)));
     return json_pack("{s:b,s:o,s:o}", "ok", 1, "places", places, "counters", counters);
 }
 

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "common/base/addr.h"
+#include "common/base/gate.h"
 #include "common/base/log.h"
 #include "common/base/protocol.h"
 #include "common/daemon/coalesce.h"
@@ -87,6 +88,7 @@ struct log_settings {
 /* [daemon] */
 struct daemon_settings {
     bool allow_root;
+    unsigned workers;                  /* media threads; 1: the main thread is the only one */
     char pid_file[SETTINGS_PATH_SIZE]; /* "": none */
     int coalesce;                      /* microseconds, or COALESCE_AUTO */
 };
@@ -187,7 +189,9 @@ struct daemon_settings {
                  false),                                                                           \
         SETTINGS_PATH("daemon", "pid-file", daemon_settings, pid_file, ""),                        \
         SETTINGS_ROW("daemon", "coalesce", CONF_USEC, daemon_settings, coalesce, 0,                \
-                     COALESCE_MAX_US, "auto", true)
+                     COALESCE_MAX_US, "auto", true),                                               \
+        SETTINGS_ROW("daemon", "workers", CONF_UINT, daemon_settings, workers, 1, GATE_MAX, "1",   \
+                     false)
 
 /*
  * Checks of more than one value, for conf_schema.check: negative with

@@ -3,7 +3,30 @@
 #include <errno.h>
 #include <string.h>
 
+#include "common/sa/hold.h"
 #include "common/sa/table.h"
+
+/* ------------------------------------------------------------ listeners */
+
+void path_listener_copy(struct path_listener *to, const struct path_listener *from)
+{
+    *to = *from;
+    for (int rtcp = 0; rtcp < 2; rtcp++) {
+        to->counts[rtcp] = (struct verdict_counts){.received = 0};
+        to->sent[rtcp] = to->heard_us[rtcp] = 0;
+    }
+}
+
+void path_listener_gather(struct path_listener *sum, struct path_listener *part)
+{
+    for (int rtcp = 0; rtcp < 2; rtcp++) {
+        verdict_gather(&sum->counts[rtcp], &part->counts[rtcp]);
+        sum->sent[rtcp] += part->sent[rtcp];
+        part->sent[rtcp] = 0;
+        if (sum->heard_us[rtcp] < part->heard_us[rtcp])
+            sum->heard_us[rtcp] = part->heard_us[rtcp];
+    }
+}
 
 /* ------------------------------------------------------------ who sends */
 
@@ -136,28 +159,29 @@ static bool is_alike(const struct path *path, const struct path_found *found,
 /*
  * Could the packet be another SA's? What fails before its tag was looked at, only of one that
  * shares source and SSRC, or that may come to do so: it sends from there and was not heard yet.
- * *doubt: the search is to be charged to the SA in whose name the packet came.
+ * SEARCH_DOUBT: the search is to be charged to the SA in whose name the packet came.
  */
-static bool is_search_due(const struct path *path, const struct path_found *found,
-                          const struct addr *source, enum verdict verdict, bool *doubt,
-                          uint64_t now_us)
+enum search { SEARCH_NONE, SEARCH_DUE, SEARCH_DOUBT };
+
+static enum search search_due(const struct path *path, const struct path_found *found,
+                              const struct addr *source, enum verdict verdict)
 {
-    *doubt = false;
     if (verdict == VERDICT_NO_SA)
-        return true;
+        return SEARCH_DUE;
     /* An SA without a key knows its SSRCs, and nothing of others that come from its source. */
     if (verdict == VERDICT_SSRC_MISMATCH)
-        return !found->sa->srtp && !found->input.prime;
+        return !found->sa->srtp && !found->input.prime ? SEARCH_DUE : SEARCH_NONE;
     if (verdict == VERDICT_REPLAY || verdict == VERDICT_KEY_EXPIRED)
-        return is_alike(path, found, source) || learn_is_fresh(&path->learn, path->side, source);
+        return is_alike(path, found, source) || learn_is_fresh(&path->learn, path->side, source)
+                   ? SEARCH_DUE
+                   : SEARCH_NONE;
     if (verdict != VERDICT_AUTH_FAIL && verdict != VERDICT_MALFORMED &&
         verdict != VERDICT_PLAIN_RTP)
-        return false;
+        return SEARCH_NONE;
     /* One alone at its source is asked first whatever the SSRC: a gateway may have the others. */
     if (!sa_stream(found->sa, verify_ssrc(&found->input)) || is_alike(path, found, source))
-        return true;
-    *doubt = learn_may_doubt(found->sa, now_us);
-    return *doubt;
+        return SEARCH_DUE;
+    return SEARCH_DOUBT;
 }
 
 /* SAs that are told of one such packet. */
@@ -178,7 +202,7 @@ static void note_expected(const struct path *path, const struct addr *source, en
     for (unsigned left = NOISE_EXPECTED;
          left > 0 && (sa = candidates_next(&search, &cursor)) != NULL; left--) {
         if (addr_ip_equal(&sa->source.rtp, source) || addr_ip_equal(&sa->hint, source))
-            verify_stray(sa, source, verdict, now_us);
+            verify_stray(sa, source, verdict, now_us); /* under the locks of all */
     }
 }
 
@@ -197,10 +221,18 @@ static void note_noise(const struct path *path, const struct udp_packet *packet,
         note_expected(path, &packet->source, verdict, now_us);
         return;
     }
-    if (table_shares_source(path->learn.table, sa, false))
-        return;
-    verify_count(sa, verdict);
-    verify_stray(sa, &packet->source, verdict, now_us);
+    if (!table_shares_source(path->learn.table, sa, false))
+        path_drop(path->pass, sa, &packet->source, verdict, now_us);
+}
+
+static bool is_search_due(const struct path *path, const struct path_found *found,
+                          const struct addr *source, enum verdict verdict, bool *doubt,
+                          uint64_t now_us)
+{
+    enum search search = search_due(path, found, source, verdict);
+
+    *doubt = search == SEARCH_DOUBT && learn_may_doubt(found->sa, now_us);
+    return search == SEARCH_DUE || *doubt;
 }
 
 enum verdict path_verify(const struct path *path, struct path_found *found, bool rtcp_port,
@@ -235,48 +267,211 @@ enum verdict path_verify(const struct path *path, struct path_found *found, bool
     return verdict;
 }
 
-void path_into_tunnel(const struct path *path, struct path_found *found,
-                      struct verdict_counts *counts, bool rtcp_port,
-                      const struct udp_packet *packet, uint64_t now_us)
-{
-    enum verdict verdict = path_verify(path, found, rtcp_port, packet, now_us);
-    struct session *session = NULL;
+/* ------------------------------------------------------------ beside other threads */
 
-    counts->received++;
-    if (verdict == VERDICT_ACCEPTED && found->sa->hairpin) {
-        verdict_count(counts, verdict);
+/* What can be said before the packet is verified: does it change more than its SA? */
+static bool is_wide(const struct path *path, const struct path_found *found,
+                    const struct learn_origin *origin)
+{
+    struct sa *sa = found->sa;
+
+    if (found->verdict != VERDICT_ACCEPTED)
+        return !table_at_source(path->learn.table, path->side, origin->source) &&
+               candidates_may_be(table_candidates(path->learn.table), path->side, origin->source,
+                                 true, false);
+    if (!sa)
+        return learn_may_find(&path->learn, origin, &found->input);
+    return (sa->encap_in == SA_ENCAP_RTP_PRIME) != found->input.prime ||
+           !verify_is_alone(sa, &found->input) ||
+           !learn_is_alone(sa, origin->source, &found->input) ||
+           (!sa->hairpin && path->elsewhere(path->ctx, sa));
+}
+
+/* path_verify() of the one SA that was found, which this thread holds. False: not so. */
+static bool verify_held(const struct path *path, struct path_found *found,
+                        const struct learn_origin *origin, enum verdict *verdict, uint64_t now_us)
+{
+    enum search search;
+
+    *verdict = ask_known(path, found, origin->rtcp_port, now_us);
+    if (*verdict == VERDICT_REPLAY)
+        learn_replayed(found->sa, origin, &found->input, now_us);
+    search = search_due(path, found, origin->source, *verdict);
+    if (search == SEARCH_DUE || (search == SEARCH_DOUBT && learn_would_doubt(found->sa, now_us)))
+        return false;
+    verify_count(found->sa, *verdict);
+    if (*verdict == VERDICT_ACCEPTED)
+        learn_heard(&path->learn, found->sa, origin, &found->input, now_us);
+    else
+        verify_stray(found->sa, origin->source, *verdict, now_us);
+    return true;
+}
+
+/*
+ * path_verify() of what changes no more than one SA. False: it would change more, and nothing has
+ * been counted, nor has any state moved.
+ */
+static bool verify_beside(const struct path *path, struct path_found *found, bool rtcp_port,
+                          const struct udp_packet *packet, enum verdict *verdict, uint64_t now_us)
+{
+    struct learn_origin origin = {path->side, &packet->source, rtcp_port, found->peer};
+    bool done;
+
+    if (is_wide(path, found, &origin))
+        return false;
+    *verdict = found->verdict;
+    if (*verdict != VERDICT_ACCEPTED) {
+        note_noise(path, packet, *verdict, now_us);
+        return true;
+    }
+    if (!found->sa) {
+        *verdict = VERDICT_NO_SA;
+        return true;
+    }
+    hold_take(found->sa, path->pass);
+    done = verify_held(path, found, &origin, verdict, now_us);
+    hold_give(found->sa, path->pass);
+    return done;
+}
+
+void path_widen(const struct path *path)
+{
+    /* Packets that wait to be sent hold their SA. */
+    path->out->flush(path->out->ctx);
+    gate_widen(path->pass);
+}
+
+void path_narrow(const struct path *path)
+{
+    if (path->pass && path->pass->all)
+        gate_narrow(path->pass);
+}
+
+void path_drop(struct gate_pass *pass, struct sa *sa, const struct addr *from, enum verdict verdict,
+               uint64_t now_us)
+{
+    hold_take(sa, pass);
+    verify_count(sa, verdict);
+    verify_stray(sa, from, verdict, now_us);
+    hold_give(sa, pass);
+}
+
+void path_unsent(struct gate_pass *pass, struct sa *sa, bool rtcp_port, enum verdict verdict)
+{
+    hold_take(sa, pass);
+    verify_count(sa, verdict);
+    verify_stray(sa, sa_transport_addr(&sa->destination, rtcp_port), verdict, sa->last_packet_us);
+    hold_give(sa, pass);
+}
+
+/* ------------------------------------------------------------ into the tunnel */
+
+static void count_down(const struct path *path, struct sa *sa)
+{
+    hold_take(sa, path->pass);
+    verify_count(sa, VERDICT_TUNNEL_DOWN);
+    hold_give(sa, path->pass);
+}
+
+static void hand_on(const struct path *path, const struct path_found *found,
+                    struct verdict_counts *counts, uint64_t now_us)
+{
+    struct session *session;
+
+    if (found->sa->hairpin) {
+        verdict_count(counts, VERDICT_ACCEPTED);
         path->turn(path->ctx, found, now_us);
         return;
     }
-    if (verdict == VERDICT_ACCEPTED)
-        session = path->session(path->ctx, found->sa);
+    session = path->session(path->ctx, found->sa, &counts);
     if (session) {
         session_media(session, found->sa->label, found->input.packet, found->input.length, counts,
                       now_us);
         return;
     }
-    if (verdict == VERDICT_ACCEPTED) {
-        verdict = VERDICT_TUNNEL_DOWN;
-        verify_count(found->sa, verdict);
+    verdict_count(counts, VERDICT_TUNNEL_DOWN);
+    count_down(path, found->sa);
+}
+
+/* False: only with the locks of all, and nothing has happened yet. */
+static bool into_tunnel(const struct path *path, struct path_found *found,
+                        struct verdict_counts *counts, bool rtcp_port,
+                        const struct udp_packet *packet, uint64_t now_us)
+{
+    enum verdict verdict;
+
+    if (!gate_is_shared(path->pass))
+        verdict = path_verify(path, found, rtcp_port, packet, now_us);
+    else if (!verify_beside(path, found, rtcp_port, packet, &verdict, now_us))
+        return false;
+    counts->received++;
+    if (verdict == VERDICT_ACCEPTED)
+        hand_on(path, found, counts, now_us);
+    else
+        verdict_count(counts, verdict);
+    return true;
+}
+
+/* How many are done. What was found is stale when the locks of all were taken meanwhile. */
+static size_t take_some(const struct path *path, struct verdict_counts *counts, bool rtcp_port,
+                        const struct udp_packet *packets, size_t count, uint64_t now_us)
+{
+    struct path_found found[PATH_GROUP];
+    bool shared = gate_is_shared(path->pass);
+    size_t done = 0;
+
+    path_find(path, packets, count, found);
+    while (done < count &&
+           into_tunnel(path, &found[done], counts, rtcp_port, &packets[done], now_us)) {
+        done++;
+        if (gate_is_shared(path->pass) != shared)
+            return done;
     }
-    verdict_count(counts, verdict);
+    if (done < count)
+        path_widen(path);
+    return done;
+}
+
+void path_take(const struct path *path, struct verdict_counts *counts, bool rtcp_port,
+               const struct udp_packet *packets, size_t count, uint64_t now_us)
+{
+    for (size_t at = 0; at < count;) {
+        size_t some = count - at < PATH_GROUP ? count - at : PATH_GROUP;
+
+        at += take_some(path, counts, rtcp_port, packets + at, some, now_us);
+    }
+}
+
+void path_take_own(const struct path *path, struct verdict_counts *counts, bool rtcp_port,
+                   const struct udp_packet *packet, uint64_t now_us)
+{
+    struct path_found found;
+
+    path_find_own(path, packet, &found);
+    if (into_tunnel(path, &found, counts, rtcp_port, packet, now_us))
+        return;
+    path_widen(path);
+    path_find_own(path, packet, &found);
+    (void)into_tunnel(path, &found, counts, rtcp_port, packet, now_us);
 }
 
 /* ------------------------------------------------------------ on the way out */
 
 static uint32_t outer_of(struct sa *sa, const struct verify_input *input)
 {
-    uint32_t ssrc = input->view.ssrc;
+    uint32_t ssrc = input->view.ssrc, carried;
 
     if (input->view.shape == RTP_SHAPE_RTP) {
-        sa->carried_ssrc = ssrc;
+        /* Whichever thread was last is right: it need not hold the SA. */
+        __atomic_store_n(&sa->carried_ssrc, ssrc, __ATOMIC_RELAXED);
         return ssrc;
     }
     if (sa_stream(sa, ssrc))
         return ssrc;
-    if (sa->stream_count > 0 && !sa->carried_ssrc)
+    carried = __atomic_load_n(&sa->carried_ssrc, __ATOMIC_RELAXED);
+    if (sa->stream_count > 0 && !carried)
         return sa->stream[0].ssrc;
-    return sa->carried_ssrc ? sa->carried_ssrc : ssrc;
+    return carried ? carried : ssrc;
 }
 
 size_t path_prime(struct sa *sa, const struct verify_input *input, uint8_t *memory)
@@ -341,7 +536,7 @@ enum verdict path_sent_verdict(int error)
     }
 }
 
-void path_turn(const struct path_out *out, const struct path_listener *listeners, size_t count,
+void path_turn(const struct path *path, const struct path_listener *listeners, size_t count,
                struct verdict_counts *counts, const struct path_found *found, uint64_t now_us)
 {
     struct path_hop hop;
@@ -350,21 +545,19 @@ void path_turn(const struct path_out *out, const struct path_listener *listeners
 
     counts->received++;
     if (verdict == VERDICT_ACCEPTED) {
-        path_send(out, &hop, found->sa, &found->input);
+        path_send(path->out, &hop, found->sa, &found->input);
         return;
     }
     verdict_count(counts, verdict);
-    verify_count(found->sa, verdict);
-    verify_stray(found->sa, NULL, verdict, now_us);
+    path_drop(path->pass, found->sa, NULL, verdict, now_us);
 }
 
-void path_turned(struct verdict_counts *counts, struct sa *sa, bool rtcp_port, enum verdict verdict)
+void path_turned(const struct path *path, struct verdict_counts *counts, struct sa *sa,
+                 bool rtcp_port, enum verdict verdict)
 {
     verdict_count(counts, verdict);
-    if (verdict == VERDICT_ACCEPTED)
-        return;
-    verify_count(sa, verdict);
-    verify_stray(sa, sa_transport_addr(&sa->destination, rtcp_port), verdict, sa->last_packet_us);
+    if (verdict != VERDICT_ACCEPTED)
+        path_unsent(path->pass, sa, rtcp_port, verdict);
 }
 
 /* ------------------------------------------------------------ what did not arrive */
@@ -405,19 +598,18 @@ static struct sa *find_sent(struct table *table, enum sa_side to_side, enum sa_e
     return sa ? sa : find_sent_by(table, to_side, to_side, encap, to, number);
 }
 
-void path_failed(struct table *table, enum sa_side to_side, bool rtcp_port, const struct addr *to,
+void path_failed(const struct path *path, bool rtcp_port, const struct addr *to,
                  const uint8_t *data, size_t length, uint64_t now_us)
 {
+    struct table *table = path->learn.table;
     struct sa *sa;
 
     /* Many receivers have no port for RTCP, and nobody misses it. */
     if (rtcp_port || length < RTP_HEADER_OCTETS)
         return;
-    sa = find_sent(table, to_side, SA_ENCAP_RTP, to, data + RTP_SSRC_AT);
+    sa = find_sent(table, path->side, SA_ENCAP_RTP, to, data + RTP_SSRC_AT);
     if (!sa)
-        sa = find_sent(table, to_side, SA_ENCAP_RTP_PRIME, to, data);
-    if (!sa)
-        return;
-    verify_count(sa, VERDICT_UNREACHABLE);
-    verify_stray(sa, to, VERDICT_UNREACHABLE, now_us);
+        sa = find_sent(table, path->side, SA_ENCAP_RTP_PRIME, to, data);
+    if (sa)
+        path_drop(path->pass, sa, to, VERDICT_UNREACHABLE, now_us);
 }

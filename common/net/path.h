@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "common/base/addr.h"
+#include "common/base/gate.h"
 #include "common/base/verdict.h"
 #include "common/net/peers.h"
 #include "common/net/udp.h"
@@ -32,6 +33,11 @@ struct path_listener {
     uint64_t heard_us[2]; /* when the last datagram came, of anybody; 0: none yet */
 };
 
+/* The same listener for another thread, which counts for itself. */
+void path_listener_copy(struct path_listener *to, const struct path_listener *from);
+/* What a thread has counted is added, and it begins anew. */
+void path_listener_gather(struct path_listener *sum, struct path_listener *part);
+
 /* Where packets leave. The daemons' are UDP sockets, a test's is a list. */
 struct path_out {
     /* Queues a copy of the octets. tag comes back once, with what became of the packet. */
@@ -52,8 +58,15 @@ struct path {
     enum sa_side side;
     struct learn learn;        /* with the table */
     const struct peers *peers; /* who speaks RTP' whatever the SAs say; NULL: nobody */
-    /* The tunnel of the SA; NULL: it is not up. */
-    struct session *(*session)(void *ctx, const struct sa *sa);
+    struct gate_pass *pass;    /* of this thread; NULL: it is the only one */
+    const struct path_out *out;
+    /*
+     * The tunnel of the SA, under the locks of all another thread's, too; NULL: it is not up.
+     * counts: where the packet came in; changed to that place of the tunnel's thread.
+     */
+    struct session *(*session)(void *ctx, const struct sa *sa, struct verdict_counts **counts);
+    /* Is the tunnel of the SA up, but not this thread's? Asked beside other threads only. */
+    bool (*elsewhere)(void *ctx, const struct sa *sa);
     /* A verified packet of an SA that is a hairpin: it goes out on the side where it came in. */
     void (*turn)(void *ctx, const struct path_found *found, uint64_t now_us);
     void *ctx;
@@ -93,13 +106,29 @@ void path_find_own(const struct path *path, const struct udp_packet *packet,
 enum verdict path_verify(const struct path *path, struct path_found *found, bool rtcp_port,
                          const struct udp_packet *packet, uint64_t now_us);
 /*
- * The whole way of a datagram, with what was found of it, into the tunnel: verified and queued in
- * its session, or counted under its verdict in counts and at its SA. What goes out again on this
- * side is accepted, and then received by what turn() leads to.
+ * The whole way of datagrams into the tunnel: found, verified and queued in their sessions, or
+ * counted under their verdicts in counts and at their SAs. What goes out again on this side is
+ * accepted, and then received by what turn() leads to.
+ *
+ * Beside other threads a packet that changes more than its SA waits until this one holds the locks
+ * of all, and so do those that come after it: path_narrow() gives them back.
  */
-void path_into_tunnel(const struct path *path, struct path_found *found,
-                      struct verdict_counts *counts, bool rtcp_port,
-                      const struct udp_packet *packet, uint64_t now_us);
+void path_take(const struct path *path, struct verdict_counts *counts, bool rtcp_port,
+               const struct udp_packet *packets, size_t count, uint64_t now_us);
+/* The same for path_find_own(). */
+void path_take_own(const struct path *path, struct verdict_counts *counts, bool rtcp_port,
+                   const struct udp_packet *packet, uint64_t now_us);
+/*
+ * The locks of all, for what comes next: what was found is to be looked for again. And back to
+ * this thread's own, if it is not the only one.
+ */
+void path_widen(const struct path *path);
+void path_narrow(const struct path *path);
+/* Counts a verdict at the SA of the packet, and keeps it for explain; from: see verify_stray(). */
+void path_drop(struct gate_pass *pass, struct sa *sa, const struct addr *from, enum verdict verdict,
+               uint64_t now_us);
+/* The same for a packet that was accepted, but could not be sent. */
+void path_unsent(struct gate_pass *pass, struct sa *sa, bool rtcp_port, enum verdict verdict);
 /*
  * path_find() for packets from the tunnel: verdict is what classify() says, and sa the SA of that
  * owner with the packet's label, whatever the verdict. Which verdict it becomes is the caller's
@@ -124,10 +153,10 @@ enum verdict path_route(const struct sa *sa, bool rtcp, const struct path_listen
  * The packet of a hairpin: path_route() and path_send(). counts: of the place that turns packets
  * round; path_turned() counts there what became of one that was handed to out.
  */
-void path_turn(const struct path_out *out, const struct path_listener *listeners, size_t count,
+void path_turn(const struct path *path, const struct path_listener *listeners, size_t count,
                struct verdict_counts *counts, const struct path_found *found, uint64_t now_us);
-void path_turned(struct verdict_counts *counts, struct sa *sa, bool rtcp_port,
-                 enum verdict verdict);
+void path_turned(const struct path *path, struct verdict_counts *counts, struct sa *sa,
+                 bool rtcp_port, enum verdict verdict);
 
 /* Hands a packet of the SA to out, as RTP or RTP'. */
 void path_send(const struct path_out *out, const struct path_hop *hop, struct sa *sa,
@@ -140,11 +169,11 @@ enum { PATH_PRIME_OCTETS = PRIME_OCTETS + PACKET_MAX_OCTETS };
 size_t path_prime(struct sa *sa, const struct verify_input *input, uint8_t *memory);
 
 /*
- * An ICMP error quotes a packet to this address on that side: the SA whose RTP it was, as far as
- * its SSRC tells, has a receiver that cannot be reached. For display only: anybody may have sent
+ * An ICMP error quotes a packet to this address on the path's side: the SA whose RTP it was, as far
+ * as its SSRC tells, has a receiver that cannot be reached. For display only: anybody may have sent
  * it.
  */
-void path_failed(struct table *table, enum sa_side to_side, bool rtcp_port, const struct addr *to,
+void path_failed(const struct path *path, bool rtcp_port, const struct addr *to,
                  const uint8_t *data, size_t length, uint64_t now_us);
 
 /* The verdict of an errno that sending gave; 0 is VERDICT_ACCEPTED. */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <linux/errqueue.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,6 +50,7 @@ struct udp {
     int fd;
     struct addr local;
     int receive_buffer;
+    bool shared;            /* the port, with other sockets */
     uint32_t overflow_last; /* the kernel's counter has 32 bits */
     uint64_t overflows;
     udp_sent_fn *sent;
@@ -125,6 +127,7 @@ static int set_options(struct udp *udp, const struct addr *local, unsigned dscp,
     const int traffic = (int)(dscp << 2);
     const struct option all[] = {
         {SOL_SOCKET, SO_RXQ_OVFL, 1, "SO_RXQ_OVFL"},
+        {SOL_SOCKET, SO_REUSEPORT, udp->shared, "SO_REUSEPORT"},
     };
     const struct option v4[] = {
         {IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO, "IP_MTU_DISCOVER"},
@@ -210,8 +213,8 @@ static void prepare_slots(struct udp *udp)
     }
 }
 
-int udp_open(struct udp **udp, const struct addr *local, unsigned dscp, char *error,
-             size_t error_size)
+static int open_udp(struct udp **udp, const struct addr *local, unsigned dscp, bool shared,
+                    char *error, size_t error_size)
 {
     struct udp *u = NULL;
     int result;
@@ -226,6 +229,7 @@ int udp_open(struct udp **udp, const struct addr *local, unsigned dscp, char *er
         snprintf(error, error_size, "%s", err_text(ERR_NOMEM));
         return ERR_NOMEM;
     }
+    u->shared = shared;
     prepare_slots(u);
     result = open_socket(u, local, dscp, error, error_size);
     if (result < 0) {
@@ -234,6 +238,25 @@ int udp_open(struct udp **udp, const struct addr *local, unsigned dscp, char *er
     }
     *udp = u;
     return 0;
+}
+
+int udp_open(struct udp **udp, const struct addr *local, unsigned dscp, char *error,
+             size_t error_size)
+{
+    return open_udp(udp, local, dscp, false, error, error_size);
+}
+
+int udp_open_shared(struct udp **udp, const struct addr *local, unsigned dscp, char *error,
+                    size_t error_size)
+{
+    return open_udp(udp, local, dscp, true, error, error_size);
+}
+
+int udp_steer(struct udp *udp, const struct sock_fprog *program)
+{
+    return setsockopt(udp->fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, program, sizeof(*program)) < 0
+               ? ERR_SYSTEM
+               : 0;
 }
 
 void udp_close(struct udp *udp)

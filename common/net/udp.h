@@ -11,6 +11,8 @@
 
 #include "common/base/addr.h"
 
+struct sock_fprog;
+
 enum { UDP_BATCH = 32, UDP_SEND_BATCH = 64 };
 
 struct udp;
@@ -30,6 +32,12 @@ struct udp_packet {
  */
 int udp_open(struct udp **udp, const struct addr *local, unsigned dscp, char *error,
              size_t error_size);
+/* The same, and other sockets of this user may be bound to the same port, all of them in this way.
+ */
+int udp_open_shared(struct udp **udp, const struct addr *local, unsigned dscp, char *error,
+                    size_t error_size);
+/* Which of the sockets that share the port gets a datagram, from now on; negative: errno says. */
+int udp_steer(struct udp *udp, const struct sock_fprog *program);
 /* Accepts NULL. What is still queued is not sent and not reported. */
 void udp_close(struct udp *udp);
 int udp_fd(const struct udp *udp);

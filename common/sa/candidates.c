@@ -552,6 +552,26 @@ static uint32_t pick(struct candidates *c, const struct key *key, bool behind)
 
 enum { LANE_FRESH, LANE_HEARD, LANE_HINT, LANE_OPEN };
 
+static bool has_any(const struct candidates *c, struct key key, bool behind)
+{
+    uint32_t number = at_place(c, *bucket_of(c, &key), &key);
+
+    while (number && !behind && group_at(c, number)->front == 0)
+        number = at_place(c, group_at(c, number)->next, &key);
+    return number != 0;
+}
+
+bool candidates_may_be(const struct candidates *c, enum sa_side side, const struct addr *source,
+                       bool rtcp, bool open)
+{
+    struct addr below = port_below(source);
+
+    return c->members > 0 && (has_any(c, make_key(FAMILY_SOURCE, side, source), true) ||
+                              (rtcp && has_any(c, make_key(FAMILY_SOURCE, side, &below), true)) ||
+                              has_any(c, make_key(FAMILY_HINT, side, source), rtcp) ||
+                              (open && has_any(c, make_key(FAMILY_OPEN, side, NULL), rtcp)));
+}
+
 size_t candidates_begin(struct candidates *c, enum sa_side side, const struct addr *source,
                         bool rtcp, struct candidates_search *search)
 {

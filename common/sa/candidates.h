@@ -77,6 +77,12 @@ bool candidates_work(struct candidates *c, unsigned most);
 bool candidates_work_due(const struct candidates *c);
 /* There is nobody to be found: a search need not begin. */
 bool candidates_are_none(const struct candidates *c);
+/*
+ * Would candidates_begin() find anybody? open: those that may be anywhere count, too. Changes
+ * nothing, so that several threads may ask at once.
+ */
+bool candidates_may_be(const struct candidates *c, enum sa_side side, const struct addr *source,
+                       bool rtcp, bool open);
 
 /* What it takes of the heap, without malloc's own. For tests and statistics: walks through all
  * groups. */

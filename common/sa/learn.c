@@ -258,13 +258,21 @@ static void try_candidates(struct search *search)
     budget_done(learn->budget, &flow, search->kind, taken, search->tried, search->found != NULL);
 }
 
+static uint64_t paid_until(const struct sa *sa, uint64_t now_us)
+{
+    return sa->doubted_us > now_us ? sa->doubted_us : now_us;
+}
+
+bool learn_would_doubt(const struct sa *sa, uint64_t now_us)
+{
+    return paid_until(sa, now_us) - now_us <= (LEARN_DOUBTS - 1) * (uint64_t)LEARN_DOUBT_US;
+}
+
 bool learn_may_doubt(struct sa *sa, uint64_t now_us)
 {
-    uint64_t paid_us = sa->doubted_us > now_us ? sa->doubted_us : now_us;
-
-    if (paid_us - now_us > (LEARN_DOUBTS - 1) * (uint64_t)LEARN_DOUBT_US)
+    if (!learn_would_doubt(sa, now_us))
         return false;
-    sa->doubted_us = paid_us + LEARN_DOUBT_US;
+    sa->doubted_us = paid_until(sa, now_us) + LEARN_DOUBT_US;
     return true;
 }
 
@@ -318,6 +326,14 @@ enum verdict learn_search(const struct learn *learn, const struct learn_origin *
     search_all(&search, match, candidates);
     *sa = search.found;
     return search.verdict;
+}
+
+bool learn_may_find(const struct learn *learn, const struct learn_origin *origin,
+                    const struct verify_input *input)
+{
+    return is_match_due(learn, origin, input) ||
+           candidates_may_be(table_candidates(learn->table), origin->side, origin->source,
+                             input->view.shape == RTP_SHAPE_RTCP, true);
 }
 
 /* ------------------------------------------------------------ where the other direction goes */
@@ -468,6 +484,17 @@ void learn_heard(const struct learn *learn, struct sa *sa, const struct learn_or
         heard_rtp(learn, sa, origin->source, input, now_us);
     else if (!sa->source.mux)
         heard_rtcp(learn, sa, origin->source, now_us);
+}
+
+bool learn_is_alone(const struct sa *sa, const struct addr *source,
+                    const struct verify_input *input)
+{
+    if (sa->source_policy == SOURCE_STRICT || input->prime || !sa->srtp)
+        return true;
+    if (input->view.shape == RTP_SHAPE_RTP)
+        return sa->bound[0] && addr_equal(source, &sa->source.rtp);
+    return sa->source.mux || sa->bound[1] || !sa->bound[0] ||
+           !addr_ip_equal(source, &sa->source.rtp);
 }
 
 /* Under the key that goes as well: it is still good for packets from elsewhere, too. */

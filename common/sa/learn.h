@@ -72,6 +72,16 @@ void learn_doubted(struct sa *sa);
 /* A packet of sa was accepted: binds or moves its source where that is due. */
 void learn_heard(const struct learn *learn, struct sa *sa, const struct learn_origin *origin,
                  const struct verify_input *input, uint64_t now_us);
+/*
+ * What other threads may do at once, each for another SA. Would learn_search() for a packet of
+ * nobody that is known find anybody to ask? Does learn_heard() change nothing but sa's own state?
+ * Would learn_may_doubt() allow it?
+ */
+bool learn_may_find(const struct learn *learn, const struct learn_origin *origin,
+                    const struct verify_input *input);
+bool learn_is_alone(const struct sa *sa, const struct addr *source,
+                    const struct verify_input *input);
+bool learn_would_doubt(const struct sa *sa, uint64_t now_us);
 /* A packet of sa was a replay. If it is a copy that the bound source sent too, nobody has moved. */
 void learn_replayed(struct sa *sa, const struct learn_origin *origin,
                     const struct verify_input *input, uint64_t now_us);

@@ -116,12 +116,13 @@ struct sa {
     bool hairpin;  /* its packets go out on the sender's side again, and not through the tunnel */
     bool bound[2]; /* RTP, RTCP: source is where it was heard from, and no longer what was signalled
                     */
+    bool refused;  /* the replica's: it would not be taken any more as it is; the authority knows */
     uint32_t label; /* the outer SSRC inside the tunnel */
     unsigned owner; /* inner-relay: which [dmz NAME]; dmz-relay: which site */
     uint8_t stream_count;
     uint8_t media_index;   /* m= line, for display */
     uint8_t oldest_stream; /* the table's: of learned ones, the next that is let go */
-    bool refused; /* the replica's: it would not be taken any more as it is; the authority knows */
+    bool held; /* hold.h's: a thread works on it; by itself, since it is written often */
     struct rate rate;
     uint64_t packets, octets;         /* accepted */
     uint64_t last_packet_us;          /* monotonic; 0 = none yet */

@@ -6,6 +6,7 @@
 #include "common/base/err.h"
 #include "common/base/hash.h"
 #include "common/sa/candidates.h"
+#include "common/sa/hold.h"
 #include "common/sa/rekey.h"
 #include "common/sa/verify.h"
 #include "common/srtp/srtp.h"
@@ -761,7 +762,7 @@ void table_by_labels(struct table *table, unsigned owner, struct table_lookup *l
 }
 
 void table_count_verdicts(struct table *table, unsigned owner, const uint32_t *labels, size_t count,
-                          enum verdict verdict)
+                          enum verdict verdict, struct gate_pass *pass)
 {
     enum { GROUP = 8 };
 
@@ -773,8 +774,11 @@ void table_count_verdicts(struct table *table, unsigned owner, const uint32_t *l
             lookups[i].ssrc = labels[at + i];
         table_by_labels(table, owner, lookups, some);
         for (size_t i = 0; i < some; i++) {
-            if (lookups[i].sa)
-                verify_count(lookups[i].sa, verdict);
+            if (!lookups[i].sa)
+                continue;
+            hold_take(lookups[i].sa, pass);
+            verify_count(lookups[i].sa, verdict);
+            hold_give(lookups[i].sa, pass);
         }
     }
 }

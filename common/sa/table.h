@@ -17,6 +17,7 @@
 #include "common/sa/sa.h"
 
 struct candidates;
+struct gate_pass;
 struct rekey_queue;
 struct table;
 
@@ -121,9 +122,9 @@ void table_by_sources(struct table *table, enum sa_side side, struct table_looku
                       size_t count);
 void table_by_labels(struct table *table, unsigned owner, struct table_lookup *lookups,
                      size_t count);
-/* Counts the verdict of packets with these labels in the SAs that are still there. */
+/* Counts the verdict of packets with these labels in the SAs that are still there; pass: hold.h. */
 void table_count_verdicts(struct table *table, unsigned owner, const uint32_t *labels, size_t count,
-                          enum verdict verdict);
+                          enum verdict verdict, struct gate_pass *pass);
 
 /*
  * The SAs whose sender on that side has this SSRC, one by one: the first for after = NULL, then the

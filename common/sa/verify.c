@@ -189,6 +189,12 @@ enum verdict verify_try(struct table *table, struct sa *sa, const struct verify_
     return verdict;
 }
 
+bool verify_is_alone(struct sa *sa, const struct verify_input *input)
+{
+    return !sa->old && (!sa->srtp || srtp_session_is_parallel(sa->srtp)) &&
+           (sa_stream(sa, input->view.ssrc) || !sa_learns_ssrcs(sa));
+}
+
 uint64_t verify_index(struct sa *sa, const struct rtp_view *view)
 {
     const struct sa_stream *stream = sa_stream(sa, view->ssrc);

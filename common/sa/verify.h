@@ -44,6 +44,11 @@ enum verdict verify_try(struct table *table, struct sa *sa, const struct verify_
 /* The same, and the SA counts nothing: verify_count() is the caller's business. */
 enum verdict verify_judge(struct table *table, struct sa *sa, const struct verify_input *input,
                           uint64_t now_us);
+/*
+ * Does verifying this packet change nothing but the SA's own state, whatever comes of it? Then
+ * other threads may verify with other SAs meanwhile.
+ */
+bool verify_is_alone(struct sa *sa, const struct verify_input *input);
 /* The SRTP index that an RTP packet has which was just accepted. */
 uint64_t verify_index(struct sa *sa, const struct rtp_view *view);
 

@@ -12,11 +12,17 @@ enum {
         128, /* by srtp_prefetch(): what an SRTP packet needs should be there */
 };
 
+/* What each thread counts lies in a cache line of its own. */
+enum { SRTP_CALLS_STRIDE = 64 / sizeof(uint64_t) };
+
+/* The number of this thread, as srtp_thread_begin() was told. */
+extern _Thread_local unsigned srtp_thread;
+
 struct srtp_backend {
     const struct srtp_ops *ops;
     void *state; /* what ops->start made */
     struct vault *vault;
-    uint64_t *calls; /* of rtp and rtcp: the engine's count */
+    uint64_t (*calls)[SRTP_CALLS_STRIDE]; /* of rtp and rtcp: the engine's counts, by thread */
 };
 
 /* The part of a session that all engines share; an engine's own part follows it in its cell. */
@@ -37,6 +43,9 @@ struct srtp_ops {
     int (*start)(void **state);
     void (*stop)(void *state);
     bool (*has)(const void *state, const struct suite *suite, enum srtp_key_kind kind);
+    /* NULL: one thread alone may verify. Otherwise 0, ERR_NOMEM or ERR_CRYPTO; see
+     * srtp_engine_threads(). */
+    int (*threads)(void *state, unsigned count);
     /* The shared part is filled in. On failure, close is not called. */
     int (*open)(struct srtp_session *session);
     void (*close)(struct srtp_session *session);

@@ -42,7 +42,9 @@ enum {
 
 /* All suites have one of two key lengths. */
 struct evp_state {
-    struct gcm *gcm[2]; /* for keys of 16 and 32 octets, as the others; NULL: not to be had */
+    /* By thread; for keys of 16 and 32 octets, as the others; NULL: not to be had. */
+    struct gcm *gcm[SRTP_THREADS_MAX][2];
+    unsigned threads;
     EVP_CIPHER *cm[2];
     EVP_CIPHER_CTX *derive[2];
 };
@@ -77,10 +79,30 @@ static void evp_stop(void *pointer)
 
     for (int i = 0; i < 2; i++) {
         EVP_CIPHER_CTX_free(state->derive[i]);
-        gcm_free(state->gcm[i]);
         EVP_CIPHER_free(state->cm[i]);
+        for (unsigned thread = 0; thread < state->threads; thread++)
+            gcm_free(state->gcm[thread][i]);
     }
     free(state);
+}
+
+/* What the first thread has not, no other needs. */
+static int evp_threads(void *pointer, unsigned count)
+{
+    struct evp_state *state = pointer;
+
+    for (; state->threads < count; state->threads++) {
+        struct gcm **gcm = state->gcm[state->threads];
+
+        for (int i = 0; i < 2; i++) {
+            gcm[i] = gcm_new(i == 0 ? 16 : 32);
+            if (gcm[i] || !state->gcm[0][i])
+                continue;
+            gcm_free(gcm[0]);
+            return ERR_NOMEM;
+        }
+    }
+    return 0;
 }
 
 static int evp_start(void **pointer)
@@ -91,8 +113,7 @@ static int evp_start(void **pointer)
         return ERR_NOMEM;
     state->cm[0] = EVP_CIPHER_fetch(NULL, "AES-128-CTR", NULL);
     state->cm[1] = EVP_CIPHER_fetch(NULL, "AES-256-CTR", NULL);
-    state->gcm[0] = gcm_new(16);
-    state->gcm[1] = gcm_new(32);
+    (void)evp_threads(state, 1); /* without GCM, too */
     state->derive[0] = EVP_CIPHER_CTX_new();
     state->derive[1] = EVP_CIPHER_CTX_new();
     if (!state->cm[0] || !state->derive[0] || !state->derive[1]) {
@@ -110,7 +131,7 @@ static bool evp_has(const void *pointer, const struct suite *suite, enum srtp_ke
 
     if (kind == SRTP_KEY_AUTH)
         return !suite->aead;
-    return kind == SRTP_KEY_MASTER && state->cm[size] && (!suite->aead || state->gcm[size]);
+    return kind == SRTP_KEY_MASTER && state->cm[size] && (!suite->aead || state->gcm[0][size]);
 }
 
 /* ------------------------------------------------------------ key derivation, RFC 3711 4.3 */
@@ -197,7 +218,7 @@ static struct gcm *gcm_of(const struct srtp_session *session)
 {
     const struct evp_state *state = session->backend->state;
 
-    return state->gcm[size_of_key(session->suite)];
+    return state->gcm[srtp_thread][size_of_key(session->suite)];
 }
 
 static int evp_open(struct srtp_session *session)
@@ -207,8 +228,11 @@ static int evp_open(struct srtp_session *session)
 
 static void evp_close(struct srtp_session *session)
 {
-    if (session->suite->aead)
-        gcm_forget(gcm_of(session)); /* the last message may have been of this session */
+    const struct evp_state *state = session->backend->state;
+
+    /* The last message of each thread may have been of this session. */
+    for (unsigned thread = 0; session->suite->aead && thread < state->threads; thread++)
+        gcm_forget(state->gcm[thread][size_of_key(session->suite)]);
 }
 
 /* ------------------------------------------------------------ AES-CM suites: HMAC */
@@ -337,6 +361,7 @@ const struct srtp_ops evp_ops = {
     .start = evp_start,
     .stop = evp_stop,
     .has = evp_has,
+    .threads = evp_threads,
     .open = evp_open,
     .close = evp_close,
     .derive_auth = evp_derive_auth,

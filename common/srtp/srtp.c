@@ -15,8 +15,10 @@ struct srtp_engine {
     enum srtp_engine_kind kind;
     struct srtp_backend backend[BACKENDS_MAX]; /* the first that has a suite takes it */
     unsigned count;
-    uint64_t calls; /* of all backends */
+    uint64_t calls[SRTP_THREADS_MAX][SRTP_CALLS_STRIDE]; /* of all backends, by thread */
 };
+
+_Thread_local unsigned srtp_thread;
 
 /* ------------------------------------------------------------ keys */
 
@@ -78,7 +80,7 @@ static int backend_start(struct srtp_engine *engine, const struct srtp_ops *ops)
         return result;
     }
     backend->ops = ops;
-    backend->calls = &engine->calls;
+    backend->calls = engine->calls;
     engine->count++;
     return 0;
 }
@@ -187,7 +189,29 @@ bool srtp_engine_is_locked(const struct srtp_engine *engine)
 
 uint64_t srtp_engine_verifications(const struct srtp_engine *engine)
 {
-    return engine->calls;
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < SRTP_THREADS_MAX; i++)
+        sum += engine->calls[i][0];
+    return sum;
+}
+
+int srtp_engine_threads(struct srtp_engine *engine, unsigned count)
+{
+    int result = 0;
+
+    for (unsigned i = 0; result == 0 && i < engine->count; i++) {
+        const struct srtp_backend *backend = &engine->backend[i];
+
+        if (backend->ops->threads)
+            result = backend->ops->threads(backend->state, count);
+    }
+    return result;
+}
+
+void srtp_thread_begin(unsigned number)
+{
+    srtp_thread = number;
 }
 
 /* ------------------------------------------------------------ sessions */
@@ -243,6 +267,11 @@ void srtp_session_free(struct srtp_session *session)
     session->backend->ops->close(session);
     free(session->mki);
     vault_give(session->backend->vault, session);
+}
+
+bool srtp_session_is_parallel(const struct srtp_session *session)
+{
+    return session->backend->ops->threads != NULL;
 }
 
 uint64_t srtp_session_lifetime(const struct srtp_session *session)
@@ -349,14 +378,14 @@ static bool mki_is_right(const struct srtp_session *session, enum rtp_shape shap
 static enum verdict ask_rtp(struct srtp_session *session, const struct rtp_view *view, bool known,
                             uint64_t at, const uint8_t *packet, size_t length)
 {
-    ++*session->backend->calls;
+    ++session->backend->calls[srtp_thread][0];
     return session->backend->ops->rtp(session, view, known, at, packet, length);
 }
 
 static enum verdict ask_rtcp(struct srtp_session *session, const struct rtp_view *view, bool known,
                              uint32_t at, const uint8_t *packet, size_t length)
 {
-    ++*session->backend->calls;
+    ++session->backend->calls[srtp_thread][0];
     return session->backend->ops->rtcp(session, view, known, at, packet, length);
 }
 

@@ -72,6 +72,15 @@ bool srtp_engine_has(const struct srtp_engine *engine, const struct suite *suite
                      enum srtp_key_kind kind);
 /* False when the system let it lock no memory for the keys: they may be swapped out. */
 bool srtp_engine_is_locked(const struct srtp_engine *engine);
+/*
+ * Makes what more threads than one need to verify at the same time, each another session: count of
+ * them in all, at most SRTP_THREADS_MAX. Each calls srtp_thread_begin() before it verifies, with a
+ * number less than count; the one that does not has number 0. Everything else than verifying is for
+ * one thread while no other is inside. 0, ERR_NOMEM or ERR_CRYPTO.
+ */
+enum { SRTP_THREADS_MAX = 33 };
+int srtp_engine_threads(struct srtp_engine *engine, unsigned count);
+void srtp_thread_begin(unsigned number);
 /* How often a tag was computed so far, for good packets and for bad ones. */
 uint64_t srtp_engine_verifications(const struct srtp_engine *engine);
 
@@ -90,6 +99,8 @@ void srtp_session_free(struct srtp_session *session);
  */
 int srtp_session_key(const struct srtp_session *session, enum srtp_key_kind kind,
                      struct srtp_key *key);
+/* May it be verified with while other threads verify with other sessions? */
+bool srtp_session_is_parallel(const struct srtp_session *session);
 /* The kind of key that it was made from. */
 enum srtp_key_kind srtp_session_kind(const struct srtp_session *session);
 /* Packets that its key may protect yet; SRTP_LIFETIME_MAX where no shorter life was agreed. */

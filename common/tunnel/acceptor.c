@@ -88,6 +88,12 @@ static void on_drained(void *ctx)
     }
 }
 
+static void forget(struct acceptor *acceptor, struct entry *entry)
+{
+    acceptor->half_open -= entry->half_open;
+    *entry = acceptor->entries[--acceptor->count];
+}
+
 static void on_closed(void *ctx, struct conn *conn, const char *reason)
 {
     struct acceptor *acceptor = ctx;
@@ -101,10 +107,8 @@ static void on_closed(void *ctx, struct conn *conn, const char *reason)
     } else {
         acceptor->owner->closed(acceptor->ctx, conn, reason);
     }
-    if (!entry)
-        return;
-    acceptor->half_open -= entry->half_open;
-    *entry = acceptor->entries[--acceptor->count];
+    if (entry)
+        forget(acceptor, entry);
 }
 
 static void accept_one(struct acceptor *acceptor, int fd)
@@ -230,6 +234,14 @@ void acceptor_set_context(struct acceptor *acceptor, struct tls_context *context
     /* A closed connection is replaced by the last one: walk from the end. */
     for (size_t i = acceptor->count; i-- > 0;)
         conn_recheck(acceptor->entries[i].conn, context);
+}
+
+void acceptor_release(struct acceptor *acceptor, const struct conn *conn)
+{
+    struct entry *entry = entry_of(acceptor, conn);
+
+    if (entry)
+        forget(acceptor, entry);
 }
 
 size_t acceptor_turned_away(const struct acceptor *acceptor)

@@ -26,6 +26,8 @@ int acceptor_new(struct acceptor **acceptor, struct ev_loop *loop, struct tls_co
 void acceptor_free(struct acceptor *acceptor, const char *reason);
 /* For connections that come from now on; rechecks the peers of the live ones. */
 void acceptor_set_context(struct acceptor *acceptor, struct tls_context *context);
+/* The connection, which is up, is no more the acceptor's: conn_move() gives it other hooks. */
+void acceptor_release(struct acceptor *acceptor, const struct conn *conn);
 /* Connections that were closed at once because of the cap. */
 size_t acceptor_turned_away(const struct acceptor *acceptor);
 

@@ -43,6 +43,7 @@ struct conn {
     struct session *session;     /* NULL until TLS is up */
     const struct conn_hooks *hooks;
     void *ctx;
+    struct ev_loop *next_loop; /* it is to be moved there; NULL: it stays */
 
     bool busy; /* inside a hook or on the way to one: nothing may be freed now */
     bool failed;
@@ -81,12 +82,30 @@ static void destroy(struct conn *conn)
     free(conn);
 }
 
+static void start_more(struct conn *conn);
+static void set_timer(struct conn *conn);
+
+static void move(struct conn *conn)
+{
+    ev_io_stop(conn->loop, &conn->io);
+    ev_timer_stop(conn->loop, &conn->timer);
+    ev_timer_stop(conn->loop, &conn->more);
+    conn->loop = conn->next_loop;
+    conn->next_loop = NULL;
+    conn->read_turn = conn->flush_turn = ev_iteration(conn->loop) - 1;
+    ev_io_start(conn->loop, &conn->io);
+    set_timer(conn);
+    start_more(conn);
+}
+
 /* Every way out of the event loop's callbacks and of the public functions ends here. */
 static void leave(struct conn *conn)
 {
     conn->busy = false;
     if (conn->failed)
         destroy(conn);
+    else if (conn->next_loop)
+        move(conn);
 }
 
 static void want(struct conn *conn, int events)
@@ -454,6 +473,13 @@ void conn_close(struct conn *conn, const char *reason)
         send_last_words(conn);
         leave(conn);
     }
+}
+
+void conn_move(struct conn *conn, struct ev_loop *loop, const struct conn_hooks *hooks, void *ctx)
+{
+    conn->hooks = hooks;
+    conn->ctx = ctx;
+    conn->next_loop = loop == conn->loop ? NULL : loop;
 }
 
 void conn_recheck(struct conn *conn, struct tls_context *context)

@@ -51,6 +51,13 @@ void conn_close(struct conn *conn, const char *reason);
  */
 void conn_recheck(struct conn *conn, struct tls_context *context);
 
+/*
+ * From the end of the callback that this is called from on, the connection is that loop's, and its
+ * hooks are called there; hooks and ctx are taken over at once. Under the locks of all (HACKING.md,
+ * "Threads"): the other loop is to be woken.
+ */
+void conn_move(struct conn *conn, struct ev_loop *loop, const struct conn_hooks *hooks, void *ctx);
+
 const struct addr *conn_peer(const struct conn *conn);
 /* NULL until TLS is up. */
 struct session *conn_session(const struct conn *conn);

@@ -15,6 +15,8 @@ void hello_put(struct writer *w, const struct hello *hello)
     tlv_put_u64(w, TAG_SA_VERSION | TLV_CRITICAL, hello->sa_version);
     tlv_put_text(w, TAG_SOFTWARE, hello->software);
     tlv_put_text(w, TAG_ENGINE, hello->engine);
+    if (hello->worker > 0)
+        tlv_put_u8(w, TAG_WORKER | TLV_CRITICAL, hello->worker);
 }
 
 static void put_listener(struct writer *w, const struct hello_listener *listener)
@@ -42,6 +44,8 @@ void hello_ack_put(struct writer *w, const struct hello *hello)
     tlv_put_text(w, TAG_SOFTWARE, hello->software);
     tlv_put_text(w, TAG_SITE, hello->site);
     tlv_put_text(w, TAG_ENGINE, hello->engine);
+    if (hello->workers > 0)
+        tlv_put_u8(w, TAG_WORKERS, hello->workers);
     for (size_t i = 0; i < hello->listener_count; i++)
         put_listener(w, &hello->listener[i]);
 }
@@ -102,6 +106,12 @@ static bool get_field(const struct tlv *field, struct hello *hello)
         return tlv_get_text(field, hello->engine, sizeof(hello->engine));
     case TAG_SITE:
         return tlv_get_text(field, hello->site, sizeof(hello->site));
+    case TAG_WORKER:
+        return tlv_get_u8(field, &hello->worker) && hello->worker > 0 &&
+               hello->worker <= WORKERS_MAX;
+    case TAG_WORKERS:
+        return tlv_get_u8(field, &hello->workers) && hello->workers > 0 &&
+               hello->workers <= WORKERS_MAX;
     case TAG_LISTENER:
         return get_listener(field, hello);
     default:

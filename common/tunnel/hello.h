@@ -28,6 +28,8 @@ struct hello {
     uint64_t instance; /* HELLO */
     uint64_t sa_version;
     uint32_t capacity, quota; /* HELLO-ACK */
+    uint8_t worker;  /* HELLO: 0: it carries control, else the number of a media connection */
+    uint8_t workers; /* HELLO-ACK: threads; 0: it did not say */
     char software[NAME_SIZE];
     char engine[NAME_SIZE];
     char site[SITE_SIZE];  /* HELLO-ACK */

@@ -546,7 +546,7 @@ static void on_dmz_kick(void *ctx, struct dmz_link *link)
 static void start_dmz(struct pair *pair)
 {
     struct path_out out = {out_send, out_flush, &pair->out};
-    struct dmz_hooks hooks = {on_close_link, on_dmz_kick, pair};
+    struct dmz_hooks hooks = {on_close_link, on_dmz_kick, NULL, NULL, pair};
 
     pair->dmz = calloc(1, sizeof(*pair->dmz));
     ck_assert_ptr_nonnull(pair->dmz);
@@ -602,7 +602,7 @@ void pair_start_inner(struct pair *pair, unsigned site, const uint8_t *state, si
 {
     struct pair_site *at = &pair->site[site];
     struct path_out out = {out_send, out_flush, &at->out};
-    struct inner_hooks hooks = {on_kick, on_changed, on_deleted, pair};
+    struct inner_hooks hooks = {on_kick, on_changed, on_deleted, NULL, NULL, pair};
     struct target_rules *rules;
     char error[192] = "";
     size_t count;

@@ -106,7 +106,7 @@ bool core_init(struct core *core, size_t max_sas)
                                     .engine_name = "evp",
                                     .software = "test"};
     struct path_out out = {on_send, on_flush, core};
-    struct inner_hooks hooks = {on_kick, on_changed, on_deleted, core};
+    struct inner_hooks hooks = {on_kick, on_changed, on_deleted, NULL, NULL, core};
     struct target_rules *rules = &core->inner.rules;
 
     memset(core, 0, sizeof(*core));

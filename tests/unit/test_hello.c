@@ -117,6 +117,8 @@ static struct hello full_hello(void)
                           .sa_version = UINT64_MAX,
                           .capacity = 20000,
                           .quota = UINT32_MAX,
+                          .worker = WORKERS_MAX,
+                          .workers = 1,
                           .listener_count = HELLO_LISTENERS_MAX};
 
     memset(hello.software, 's', sizeof(hello.software) - 1);
@@ -153,7 +155,9 @@ START_TEST(test_hello)
     ck_assert_uint_eq(back.sa_version, hello.sa_version);
     ck_assert_str_eq(back.software, hello.software);
     ck_assert_str_eq(back.engine, hello.engine);
+    ck_assert_uint_eq(back.worker, hello.worker);
     /* The other side's fields. */
+    ck_assert_uint_eq(back.workers, 0);
     ck_assert_uint_eq(back.version, 0);
     ck_assert_uint_eq(back.quota, 0);
     ck_assert_uint_eq(back.listener_count, 0);

@@ -131,9 +131,9 @@ static void open_media(void)
 {
     char error[256] = "";
 
-    ck_assert_msg(
-        media_open(&media, loop, settings, LISTENERS, &hooks, &seen, error, sizeof(error)) == 0,
-        "%s", error);
+    ck_assert_msg(media_open(&media, loop, settings, LISTENERS, false, &hooks, &seen, error,
+                             sizeof(error)) == 0,
+                  "%s", error);
 }
 
 static void teardown(void)
@@ -269,7 +269,8 @@ START_TEST(test_port_in_use)
 
     ck_assert_int_ge(taken, 0);
     ck_assert_int_lt(
-        media_open(&media, loop, settings, LISTENERS, &hooks, &seen, error, sizeof(error)), 0);
+        media_open(&media, loop, settings, LISTENERS, false, &hooks, &seen, error, sizeof(error)),
+        0);
     ck_assert_ptr_null(media);
     snprintf(wanted, sizeof(wanted), "[listener l%d]", _i / 2);
     ck_assert_msg(strstr(error, wanted), "%s", error);

@@ -327,10 +327,11 @@ START_TEST(test_failed)
     sa->encap_out = quotes[_i].prime ? SA_ENCAP_RTP_PRIME : SA_ENCAP_RTP;
     sa->hairpin = quotes[_i].hairpin;
     insert(false);
-    path_failed(table, quotes[_i].hairpin ? SA_SIDE_INTERNAL : SA_SIDE_EXTERNAL,
-                quotes[_i].rtcp_port, &to, data, length, 5);
+    path.side = quotes[_i].hairpin ? SA_SIDE_INTERNAL : SA_SIDE_EXTERNAL;
+    path_failed(&path, quotes[_i].rtcp_port, &to, data, length, 5);
     ck_assert_uint_eq(sa->stray.at_us, 0);
-    path_failed(table, sa_to_side(sa), quotes[_i].rtcp_port, &to, data, length, 5);
+    path.side = sa_to_side(sa);
+    path_failed(&path, quotes[_i].rtcp_port, &to, data, length, 5);
     ck_assert_uint_eq(sa->stray.at_us, quotes[_i].found ? 5 : 0);
     ck_assert_uint_eq(sa->verdicts[VERDICT_UNREACHABLE], quotes[_i].found);
     if (quotes[_i].found)

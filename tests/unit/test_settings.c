@@ -76,6 +76,7 @@ START_TEST(test_dmz_defaults)
     ck_assert_int_eq(s->log.target, LOG_TARGET_SYSLOG);
     ck_assert_int_eq(s->log.level, LOG_LEVEL_INFO);
     ck_assert(!s->daemon.allow_root);
+    ck_assert_uint_eq(s->daemon.workers, 1);
     ck_assert_str_eq(s->daemon.pid_file, "");
     free(s);
 }
@@ -392,7 +393,8 @@ static const struct {
      "test-allow-loopback = yes\n\n[srtp]\nsrtp-engine = libsrtp2\n\n[limits]\nmax-sas = "
      "1000000\nsite-quota = 1\n\n[control]\n"
      "socket = /run/s\ngroup = relay\n\n[log]\ntarget = stderr\nlevel = debug\n\n[daemon]\n"
-     "allow-root = yes\npid-file = /run/p\ncoalesce = 250us\n"},
+     "allow-root = yes\npid-file = /run/p\ncoalesce = 250us\n"
+     "workers = 32\n"},
     {&inner_schema,
      "[dmz one]\naddress = [2001:db8::10]:7000\nname = dmz-1.example\n\n[dmz two]\n"
      "address = dmz-2.example:7000\nname = dmz-2.example\n\n[listener main]\naddress = 10.0.0.5\n"
@@ -406,7 +408,8 @@ static const struct {
      "unix:/run/ng\nng-allow = 10.0.0.6/32\nwhen-down = refuse\nrelay-internal = yes\n"
      "offer-timeout = 1s\ncall-max = 168h\nmax-calls = 9\n\n[state]\nfile =\n"
      "max-age = 24h\ninterval = 1min\n\n[control]\nsocket = /run/s\ngroup =\n\n[log]\n"
-     "target = syslog\nlevel = error\n\n[daemon]\nallow-root = no\npid-file =\ncoalesce = auto\n"},
+     "target = syslog\nlevel = error\n\n[daemon]\nallow-root = no\npid-file =\ncoalesce = auto\n"
+     "workers = 1\n"},
 };
 enum { WHOLE = sizeof(whole) / sizeof(whole[0]) };
 

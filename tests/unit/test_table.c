@@ -472,9 +472,9 @@ START_TEST(test_count_verdicts)
 
     for (uint32_t i = 1; i <= 10; i++)
         must_insert(table, sample_sa(SA_SIDE_EXTERNAL, i, i));
-    table_count_verdicts(table, 1, labels, 13, VERDICT_TUNNEL_DOWN);
-    table_count_verdicts(table, 0, labels, 13, VERDICT_TUNNEL_DOWN);
-    table_count_verdicts(table, 0, labels, 0, VERDICT_TUNNEL_DOWN);
+    table_count_verdicts(table, 1, labels, 13, VERDICT_TUNNEL_DOWN, NULL);
+    table_count_verdicts(table, 0, labels, 13, VERDICT_TUNNEL_DOWN, NULL);
+    table_count_verdicts(table, 0, labels, 0, VERDICT_TUNNEL_DOWN, NULL);
     for (uint32_t i = 1; i <= 10; i++)
         ck_assert_uint_eq(table_by_label(table, 0, i)->verdicts[VERDICT_TUNNEL_DOWN],
                           i == 3 ? 3 : 1);

@@ -267,6 +267,7 @@ static const struct number limits[] = {
     TEXT("REFUSED", SA_REFUSED_SIZE),
     {"SSRCS", SA_SSRC_MAX, "", "SA_SSRC_MAX"},
     {"LISTENERS", HELLO_LISTENERS_MAX, "", NULL},
+    {"WORKERS", WORKERS_MAX, "", "WORKERS_MAX"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -280,6 +281,7 @@ static const struct number values[] = {
     {"FEATURE-REPORT", FEATURE_REPORT, "", "FEATURE_REPORT"},
     {"FEATURE-HAIRPIN", FEATURE_HAIRPIN, "", "FEATURE_HAIRPIN"},
     {"FEATURE-STREAMS", FEATURE_STREAMS, "", "FEATURE_STREAMS"},
+    {"FEATURE-WORKERS", FEATURE_WORKERS, "", "FEATURE_WORKERS"},
     {"SYNC-DELTA", SYNC_DELTA, "", "SYNC_DELTA"},
     {"SYNC-SNAPSHOT", SYNC_SNAPSHOT, "", "SYNC_SNAPSHOT"},
     {"SIDE-EXTERNAL", SA_SIDE_EXTERNAL, "", NULL},
@@ -444,8 +446,8 @@ static void put_hello(struct writer *w, bool full)
 {
     struct hello hello;
 
-    (void)full;
     fill_hello(&hello);
+    hello.worker = full;
     hello_put(w, &hello);
 }
 
@@ -453,8 +455,8 @@ static void put_hello_ack(struct writer *w, bool full)
 {
     struct hello hello;
 
-    (void)full;
     fill_hello(&hello);
+    hello.workers = full;
     hello_ack_put(w, &hello);
 }
 

@@ -1,0 +1,190 @@
+/*
+ * The core of one media thread (HACKING.md, "Threads"): it has its own counters, its own way out
+ * and its own tunnels, and shares everything that SAs are found and judged by with the main one.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/err.h"
+#include "common/sa/table.h"
+#include "inner-relay/inner.h"
+
+void inner_worker_init(struct inner *worker, struct inner *main, const struct path_out *out,
+                       const struct inner_hooks *hooks, struct gate_pass *pass)
+{
+    memset(worker, 0, sizeof(*worker));
+    worker->main = main;
+    worker->options = main->options;
+    worker->table = main->table;
+    worker->budget = main->budget;
+    worker->out = *out;
+    worker->hooks = *hooks;
+    worker->listener_count = main->listener_count;
+    for (size_t i = 0; i < main->listener_count; i++)
+        path_listener_copy(&worker->listeners[i], &main->listeners[i]);
+    for (; worker->link_count < main->link_count; worker->link_count++) {
+        struct inner_link *link = &worker->links[worker->link_count];
+
+        link->inner = worker;
+        link->number = (unsigned)worker->link_count;
+        link->name = main->links[worker->link_count].name;
+    }
+    outbound_init(worker);
+    worker->path.learn.rules = &main->rules;
+    worker->path.pass = pass;
+    main->workers[main->worker_count++] = worker;
+}
+
+/* The counts of the same place at another core. */
+static struct verdict_counts *same_place(struct inner *there, struct inner *here,
+                                         const struct verdict_counts *counts)
+{
+    for (size_t i = 0; i < here->listener_count; i++) {
+        if (counts == &here->listeners[i].counts[0])
+            return &there->listeners[i].counts[0];
+        if (counts == &here->listeners[i].counts[1])
+            return &there->listeners[i].counts[1];
+    }
+    return &there->hairpin;
+}
+
+static struct session *borrow_from(struct inner *there, struct inner *here, unsigned number,
+                                   struct verdict_counts **counts)
+{
+    struct inner_link *link = &there->links[number];
+    struct session *session = link->media_count > 0 ? link->media[0]->session : link->session;
+
+    if (!session || there == here || session_state(session) != SESSION_UP)
+        return NULL;
+    *counts = same_place(there, here, *counts);
+    there->hooks.kick(there->hooks.ctx, link);
+    there->hooks.wake(there->hooks.ctx);
+    return session;
+}
+
+struct session *inner_worker_borrow(struct inner *worker, unsigned number,
+                                    struct verdict_counts **counts)
+{
+    struct inner *main = worker->main;
+    struct session *session = NULL;
+
+    for (unsigned i = 0; i < main->worker_count && !session; i++)
+        session = borrow_from(main->workers[i], worker, number, counts);
+    return session ? session : borrow_from(main, worker, number, counts);
+}
+
+/* ------------------------------------------------------------ connections that carry media alone
+ */
+
+static int on_hello(void *ctx, const struct hello *theirs, struct hello *reply,
+                    char reason[BYE_REASON_SIZE])
+{
+    (void)ctx;
+    (void)theirs;
+    (void)reply;
+    (void)reason;
+    return 0;
+}
+
+static void on_up(void *ctx, const struct hello *theirs)
+{
+    struct inner_media *media = ctx;
+    struct inner_link *link = media->link;
+
+    (void)theirs;
+    if (link->media_count < WORKERS_MAX)
+        link->media[link->media_count++] = media;
+}
+
+static int on_control(void *ctx, uint8_t type, struct reader *body, uint64_t now_us)
+{
+    (void)ctx;
+    (void)type;
+    (void)body;
+    (void)now_us;
+    return ERR_PROTOCOL;
+}
+
+static void on_media(void *ctx, const struct session_packet *packets, size_t count, uint64_t now_us)
+{
+    const struct inner_media *media = ctx;
+
+    inbound_frames(media->link, packets, count, now_us);
+}
+
+static bool pull_nothing(void *ctx, uint8_t *type, struct writer *body, uint64_t now_us)
+{
+    (void)ctx;
+    (void)type;
+    (void)body;
+    (void)now_us;
+    return false;
+}
+
+static void on_dropped(void *ctx, const uint32_t *labels, size_t count, enum verdict verdict)
+{
+    const struct inner_media *media = ctx;
+    const struct inner *inner = media->link->inner;
+
+    table_count_verdicts(inner->table, media->link->number, labels, count, verdict,
+                         inner->path.pass);
+}
+
+static const struct session_hooks hooks = {
+    .hello = on_hello,
+    .up = on_up,
+    .control = on_control,
+    .media = on_media,
+    .pull_live = pull_nothing,
+    .pull_bulk = pull_nothing,
+    .dropped = on_dropped,
+};
+
+struct session *inner_media_open(struct inner_media *media, const struct inner_link *main,
+                                 uint64_t now_us)
+{
+    const struct inner_options *options = &main->inner->options;
+    struct hello hello = {.version_min = PROTOCOL_VERSION_MIN,
+                          .version_max = PROTOCOL_VERSION_MAX,
+                          .features = FEATURE_WORKERS | options->features,
+                          .epoch = main->authority.epoch,
+                          .sa_version = main->authority.version,
+                          .instance = main->instance,
+                          .worker = media->number};
+
+    snprintf(hello.software, sizeof(hello.software), "%s", options->software);
+    snprintf(hello.engine, sizeof(hello.engine), "%s", options->engine_name);
+    media->session = session_new(SESSION_INNER, &hooks, media, options->max_age_us,
+                                 options->queue_octets, now_us);
+    if (media->session)
+        session_start(media->session, &hello);
+    return media->session;
+}
+
+void inner_media_closed(struct inner_media *media)
+{
+    struct inner_link *link = media->link;
+
+    media->session = NULL;
+    for (unsigned i = 0; i < link->media_count; i++) {
+        if (link->media[i] != media)
+            continue;
+        link->media[i] = link->media[--link->media_count];
+        return;
+    }
+}
+
+/* ------------------------------------------------------------ counters */
+
+void inner_gather(struct inner *inner)
+{
+    for (unsigned i = 0; i < inner->worker_count; i++) {
+        struct inner *worker = inner->workers[i];
+
+        for (size_t l = 0; l < inner->listener_count; l++)
+            path_listener_gather(&inner->listeners[l], &worker->listeners[l]);
+        for (size_t n = 0; n < inner->link_count; n++)
+            verdict_gather(&inner->links[n].counts, &worker->links[n].counts);
+        verdict_gather(&inner->hairpin, &worker->hairpin);
+    }
+}

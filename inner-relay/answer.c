@@ -4,6 +4,7 @@
 
 #include "common/base/err.h"
 #include "common/base/log.h"
+#include "inner-relay/branches.h"
 #include "inner-relay/calls.h"
 #include "inner-relay/callsdp.h"
 #include "inner-relay/leg.h"
@@ -210,12 +211,25 @@ static void fill_offerer(struct answer *answer)
                   restored_assigned(answer->calls, answer->call, end->side);
 }
 
+/* The one that has the media loses it to the next one, and may be let go then. */
+static bool is_full(const struct call *call)
+{
+    bool any = branches_oldest(call, -1) >= 0;
+
+    for (unsigned i = 0; i < call->party_count; i++)
+        any |= call->party[i]->hub >= 0 && call->party[i]->partner == call->party[i]->hub;
+    return call->party_count >= CALL_PARTIES_MAX && !any;
+}
+
 static int fill_answerer(struct answer *answer, struct call_error *error)
 {
     const struct call_request *request = answer->request;
     struct leg_end *end = &answer->leg->end[1];
 
     end->number = call_find_party(answer->call, request->to_tag);
+    if (end->number < 0 && is_full(answer->call))
+        return calls_refuse(error, ERR_FULL, "the call takes no more branches: %d are there",
+                            CALL_PARTIES_MAX - 1);
     if (end->number < 0) {
         end->number = call_add_party(answer->call, request->to_tag);
         if (end->number < 0)
@@ -284,12 +298,27 @@ static void settle(struct answer *answer, uint64_t wall_us, uint64_t now_us)
 
     call_set_answer(stage, number, answer->print);
     *call_committed(answer->call, stage->offerer, (unsigned)number) = stage->serial;
+    answer->leg->end[1].party->answered_us = now_us;
     stage->again = false;
     stage->at_us = now_us;
     calls_set_answered(answer->calls, answer->call);
     answer->call->signalled_us = wall_us;
     answer->call->heard_us = now_us;
     calls_reserve(answer->calls, answer->call, 0);
+}
+
+/* A branch that has agreed on something newer answers the INVITE: it has the media, if it had not.
+ */
+static void take_back(const struct answer *answer, uint64_t now_us)
+{
+    const struct leg_end *end = answer->leg->end;
+
+    if (answer->stage->to_tag[0] || end[0].party->partner == end[1].number ||
+        end[1].party->hub != end[0].number)
+        return;
+    if (leg_resume(answer->calls, answer->call, (unsigned)end[0].number, (unsigned)end[1].number,
+                   now_us))
+        end[1].party->answered_us = now_us;
 }
 
 static int commit(struct answer *answer, uint64_t wall_us, uint64_t now_us,
@@ -299,6 +328,8 @@ static int commit(struct answer *answer, uint64_t wall_us, uint64_t now_us,
 
     if (result == 0)
         result = show(answer, reply, error);
+    if (result == 0 && is_repeated(answer))
+        take_back(answer, now_us);
     if (result < 0 || is_repeated(answer))
         return result;
     result = leg_commit(answer->leg, wall_us, now_us, error);
@@ -306,6 +337,8 @@ static int commit(struct answer *answer, uint64_t wall_us, uint64_t now_us,
         settle(answer, wall_us, now_us);
     if (result == 0)
         restored_settle(answer->calls, answer->call, answer->request->call_id, now_us);
+    if (result == 0)
+        branches_make_room(answer->calls, answer->call, now_us);
     return result;
 }
 

@@ -92,7 +92,7 @@ int call_add_party(struct call *call, const char *tag)
 {
     struct call_party *party;
 
-    if (call->party_count == CALL_PARTIES_MAX)
+    if (call->party_count > CALL_PARTIES_MAX)
         return ERR_FULL;
     party = calloc(1, sizeof(*party));
     if (!party)

@@ -56,6 +56,7 @@ struct call_party {
     bool assign;            /* it is given its SSRCs */
     int partner;            /* the party that its media goes to; -1: none */
     int hub;                /* the party that this one is a branch of; -1: none */
+    uint64_t answered_us;   /* a branch: when it had the media last by an answer */
     uint64_t committed;     /* a branch: serial of the newest offer that it and its hub agreed on */
     unsigned line_count;
     struct call_line line[CALL_LINES_MAX];
@@ -104,8 +105,8 @@ struct call {
     uint64_t began_us, heard_us;       /* the same, monotonic */
     unsigned link;                     /* the [dmz NAME] that its SAs live on */
     unsigned party_count;
-    struct call_party *party[CALL_PARTIES_MAX];
-    unsigned stage_count; /* the oldest first */
+    struct call_party *party[CALL_PARTIES_MAX + 1]; /* one too many until its answer is taken */
+    unsigned stage_count;                           /* the oldest first */
     struct call_stage *stage[CALL_STAGES_MAX];
     uint64_t serial; /* of the last offer */
     bool answered;   /* something was committed */
@@ -133,7 +134,7 @@ void call_free(struct call *call);
 bool call_has_tag(const struct call *call, const char *tag, const char *other_tag);
 /* -1: none has this tag. */
 int call_find_party(const struct call *call, const char *tag);
-/* Its number, or ERR_FULL, ERR_NOMEM. */
+/* Its number, or ERR_FULL, ERR_NOMEM. One may be too many, for a while. */
 int call_add_party(struct call *call, const char *tag);
 /* Parties behind it move up. */
 void call_remove_party(struct call *call, unsigned number);

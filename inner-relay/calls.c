@@ -10,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/base/random.h"
 #include "common/sa/table.h"
+#include "inner-relay/branches.h"
 #include "inner-relay/leg.h"
 
 /* What one call of calls_work looks at and ends at most. */
@@ -290,6 +291,8 @@ static unsigned number_of(const struct call *call, const struct call_party *part
 static bool end_branch(struct calls *calls, struct call *call, unsigned branch, uint64_t now_us)
 {
     struct call_party *party = call->party[branch];
+    struct call_party *hub = party->hub >= 0 ? call->party[party->hub] : NULL;
+    bool had_media = party->partner >= 0;
 
     /* A re-offer between branches may have made another one its partner than its hub. */
     for (unsigned i = 0; i < call->party_count; i++) {
@@ -298,8 +301,11 @@ static bool end_branch(struct calls *calls, struct call *call, unsigned branch, 
     }
     calls_drop_lines(calls, party, 0, now_us);
     call_remove_party(call, branch);
-    if (is_alive(call))
+    if (is_alive(call)) {
+        if (hub && had_media)
+            branches_fall_back(calls, call, number_of(call, hub), now_us);
         return true;
+    }
     calls_end(calls, call, now_us);
     return false;
 }
@@ -508,6 +514,8 @@ bool calls_work(struct calls *calls, uint64_t now_us)
         struct call *call = calls_next(calls, &calls->aging);
         const char *why = call ? over_because(calls, call, now_us) : NULL;
 
+        if (call && !why)
+            endings -= branches_follow(calls, call, now_us);
         if (!why)
             continue;
         log_end(calls, call, why);

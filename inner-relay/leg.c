@@ -160,12 +160,10 @@ static void name_listener(const struct leg *leg, enum sa_side side, unsigned lin
         memcpy(name, shown.name, NAME_SIZE);
 }
 
-static void plan_ssrcs(const struct leg *leg, const struct leg_end *end, unsigned line,
-                       struct admit_request *request)
+static void plan_ssrcs(const struct leg_end *end, unsigned line, struct admit_request *request)
 {
     const struct sdp_media *media = &end->sdp.media[line];
 
-    (void)leg;
     if (is_told(end)) {
         request->assign_ssrc = true;
         request->assigned = end->assigned[line];
@@ -175,7 +173,8 @@ static void plan_ssrcs(const struct leg *leg, const struct leg_end *end, unsigne
     memcpy(request->ssrc, media->ssrc, media->ssrc_count * sizeof(media->ssrc[0]));
 }
 
-static void plan_request(struct leg *leg, unsigned line, unsigned from)
+/* All but keys, SSRCs and rate. */
+static void plan_way(struct leg *leg, unsigned line, unsigned from)
 {
     const struct leg_end *sender = &leg->end[from], *receiver = &leg->end[!from];
     struct admit_request *request = &leg->request[line][from];
@@ -189,10 +188,6 @@ static void plan_request(struct leg *leg, unsigned line, unsigned from)
     if (receiver->at[line].rtp.family && !is_hint_only(leg, receiver, &receiver->at[line]))
         request->destination = receiver->at[line];
     request->no_destination = true;
-    request->suite = sender->crypto[line]->suite;
-    request->key = sender->crypto[line]->key;
-    plan_ssrcs(leg, sender, line, request);
-    request->rate = rate_of(leg, line);
     call_label(leg->call->call_id, request->call_id);
     request->media_index = (uint8_t)line;
     request->media_timeout_s = CALLS_SA_TIMEOUT_S;
@@ -200,6 +195,18 @@ static void plan_request(struct leg *leg, unsigned line, unsigned from)
     name_listener(leg, receiver->side, line, receiver->at[line].rtp.family, request->to_listener);
     snprintf(request->dmz, sizeof(request->dmz), "%s",
              leg->calls->inner->links[leg->call->link].name);
+}
+
+static void plan_request(struct leg *leg, unsigned line, unsigned from)
+{
+    const struct leg_end *sender = &leg->end[from];
+    struct admit_request *request = &leg->request[line][from];
+
+    plan_way(leg, line, from);
+    request->suite = sender->crypto[line]->suite;
+    request->key = sender->crypto[line]->key;
+    plan_ssrcs(sender, line, request);
+    request->rate = rate_of(leg, line);
 }
 
 static void plan_assigned(const struct leg *leg, struct leg_end *end, unsigned line)
@@ -469,4 +476,139 @@ void leg_park(struct calls *calls, struct call *call, unsigned number)
         if (sa)
             admit_park(calls->inner, sa);
     }
+}
+
+/* ------------------------------------------------------------ once more */
+
+static void resume_end(struct leg *leg, unsigned i, unsigned number)
+{
+    struct leg_end *end = &leg->end[i];
+
+    end->number = (int)number;
+    end->party = leg->call->party[number];
+    end->side = end->party->side;
+    end->signalling = end->party->signalling;
+    end->assign = end->party->assign;
+    for (unsigned line = 0; line < end->party->line_count; line++) {
+        end->sa[line] = end->party->line[line].sa;
+        end->at[line] = end->party->line[line].at;
+        end->assigned[line] = end->party->line[line].assigned;
+    }
+}
+
+/* The offer that the branch has answered, if it is there yet: another branch may have taken another
+ * key of it. */
+static void read_agreed(struct leg *leg)
+{
+    struct sdp *sdp = &leg->end[0].sdp;
+    struct call_error error;
+
+    for (unsigned i = 0; i < leg->call->stage_count; i++) {
+        const struct call_stage *stage = leg->call->stage[i];
+        const struct call_request offered = {.sdp = stage->sdp, .sdp_length = stage->sdp_length};
+
+        if (stage->offerer == (unsigned)leg->end[0].number &&
+            stage->serial == leg->end[1].party->committed &&
+            callsdp_read(&offered, sdp, &error) < 0)
+            sdp->media_count = 0;
+    }
+}
+
+/* A key that was offered with the suite that the branch has taken; its own, if that is one. */
+static bool resume_key(const struct leg *leg, unsigned line, unsigned from, const struct sa *sa,
+                       struct admit_request *request)
+{
+    const struct sdp *sdp = &leg->end[from].sdp;
+    bool found = sa->suite == request->suite &&
+                 (!sa->srtp || srtp_session_key(sa->srtp, SRTP_KEY_MASTER, &request->key) == 0);
+
+    for (unsigned i = 0; line < sdp->media_count && i < sdp->media[line].crypto_count; i++) {
+        const struct sdes *crypto = &sdp->media[line].crypto[i];
+
+        if (crypto->unusable || crypto->suite != request->suite)
+            continue;
+        if (!found)
+            request->key = crypto->key;
+        found = true;
+    }
+    return found;
+}
+
+static bool resume_request(struct leg *leg, unsigned line, unsigned from)
+{
+    const struct leg_end *end = &leg->end[from];
+    struct admit_request *request = &leg->request[line][from];
+    const struct sa *sa = sa_there(leg, line, from);
+
+    plan_way(leg, line, from);
+    request->suite = sa_there(leg, line, 1)->suite;
+    request->rate = sa->rate.octets_per_second;
+    request->assign_ssrc = is_told(end);
+    request->assigned = is_told(end) ? end->assigned[line] : 0;
+    for (unsigned i = 0; i < sa->stream_count && !is_told(end); i++) {
+        if (sa->stream[i].origin == SSRC_ORIGIN_SIGNALLED && request->ssrc_count < SA_SSRC_MAX)
+            request->ssrc[request->ssrc_count++] = sa->stream[i].ssrc;
+    }
+    return resume_key(leg, line, from, sa, request);
+}
+
+static bool resume_plan(struct leg *leg)
+{
+    bool any = false;
+
+    leg->count = leg->end[0].party->line_count;
+    if (leg->count > leg->end[1].party->line_count)
+        leg->count = leg->end[1].party->line_count;
+    for (unsigned line = 0; line < leg->count; line++) {
+        leg->mux[line] = leg->end[1].at[line].mux;
+        leg->end[0].at[line].mux = leg->mux[line];
+        leg->wanted[line] = sa_there(leg, line, 0) && sa_there(leg, line, 1) &&
+                            resume_request(leg, line, 0) && resume_request(leg, line, 1);
+        any |= leg->wanted[line];
+    }
+    return any;
+}
+
+static void resume_settle(struct leg *leg, uint64_t id[CALL_LINES_MAX][2])
+{
+    int before = leg->end[0].party->partner;
+
+    if (before >= 0)
+        leg->call->party[before]->partner = -1;
+    for (unsigned i = 0; i < 2; i++) {
+        leg->end[i].party->partner = leg->end[!i].number;
+        for (unsigned line = 0; line < leg->count; line++) {
+            if (leg->wanted[line])
+                leg->end[i].party->line[line].sa = id[line][i];
+        }
+    }
+}
+
+bool leg_resume(struct calls *calls, struct call *call, unsigned hub, unsigned branch,
+                uint64_t now_us)
+{
+    struct leg *leg = leg_new(calls, call);
+    uint64_t id[CALL_LINES_MAX][2] = {{0}};
+    struct call_error error = {0};
+    bool done;
+
+    if (!leg)
+        return false;
+    resume_end(leg, 0, hub);
+    resume_end(leg, 1, branch);
+    read_agreed(leg);
+    done = resume_plan(leg);
+    batch_init(&leg->batch, calls->inner);
+    /* What is made anew here (the branch is on another side) is as old as the last message. */
+    if (done && make(leg, id, call->signalled_us, now_us, &error) < 0) {
+        batch_undo(&leg->batch);
+        log_info("call %llu: a branch could not have the media again: %s",
+                 (unsigned long long)call->number, error.text);
+        done = false;
+    } else if (done) {
+        batch_commit(&leg->batch, now_us);
+        resume_settle(leg, id);
+    }
+    leg_free(leg);
+    return done;
 }

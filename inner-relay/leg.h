@@ -52,4 +52,11 @@ int leg_commit(struct leg *leg, uint64_t wall_us, uint64_t now_us, struct call_e
 /* What this party sends leads nowhere from now on. */
 void leg_park(struct calls *calls, struct call *call, unsigned party);
 
+/*
+ * The two have the media again, as they had it before another branch took it. False: nothing has
+ * changed.
+ */
+bool leg_resume(struct calls *calls, struct call *call, unsigned hub, unsigned branch,
+                uint64_t now_us);
+
 #endif

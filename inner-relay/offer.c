@@ -9,6 +9,7 @@
 #include "common/base/random.h"
 #include "common/sa/table.h"
 #include "inner-relay/admit.h"
+#include "inner-relay/branches.h"
 #include "inner-relay/calls.h"
 #include "inner-relay/callsdp.h"
 #include "inner-relay/plan.h"
@@ -440,31 +441,43 @@ static void forget_older(struct offer *offer)
     }
 }
 
-/* One that neither talks nor may be answered makes room. */
-static void let_party_go(struct offer *offer)
+static bool is_idle(const struct offer *offer, unsigned number)
 {
-    struct call *call = offer->call;
+    const struct call *call = offer->call;
+    const struct call_party *party = call->party[number];
+    bool used = party->partner >= 0 || (int)number == offer->other;
 
-    for (unsigned i = 0; i < call->party_count; i++) {
-        bool used = call->party[i]->partner >= 0 || (int)i == offer->other;
-
-        for (unsigned k = 0; k < call->stage_count; k++)
-            used |= call->stage[k]->offerer == i;
-        for (unsigned k = 0; k < call->party[i]->line_count; k++)
-            used |= call->party[i]->line[k].sa != 0;
-        if (used)
-            continue;
-        call_remove_party(call, i);
-        if (offer->other > (int)i)
-            offer->other--;
-        return;
-    }
+    for (unsigned k = 0; k < call->stage_count; k++)
+        used |= call->stage[k]->offerer == number;
+    for (unsigned k = 0; k < party->line_count; k++)
+        used |= party->line[k].sa != 0;
+    return !used;
 }
 
-static int add_party(struct offer *offer)
+/* One that neither talks nor may be answered makes room; else a branch without media. */
+static void let_party_go(struct offer *offer, uint64_t now_us)
 {
-    if (offer->call->party_count == CALL_PARTIES_MAX)
-        let_party_go(offer);
+    struct call *call = offer->call;
+    int gone = branches_oldest(call, offer->other);
+
+    for (unsigned i = 0; i < call->party_count; i++) {
+        if (is_idle(offer, i))
+            gone = (int)i;
+    }
+    if (gone < 0)
+        return;
+    calls_drop_lines(offer->calls, call->party[gone], 0, now_us);
+    call_remove_party(call, (unsigned)gone);
+    if (offer->other > gone)
+        offer->other--;
+}
+
+static int add_party(struct offer *offer, uint64_t now_us)
+{
+    if (offer->call->party_count >= CALL_PARTIES_MAX)
+        let_party_go(offer, now_us);
+    if (offer->call->party_count >= CALL_PARTIES_MAX)
+        return ERR_FULL;
     offer->party = call_add_party(offer->call, offer->request->from_tag);
     if (offer->party < 0)
         return offer->party;
@@ -514,7 +527,7 @@ static int stage(struct offer *offer, uint64_t wall_us, uint64_t now_us, struct 
         return calls_refuse(error, ERR_NOMEM, "out of memory");
     offer->call->link = offer->link;
     if (offer->party < 0)
-        result = add_party(offer);
+        result = add_party(offer, now_us);
     if (result == 0)
         result = add_stage(offer, now_us);
     if (result < 0 && is_new)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/err.h"
 #include "common/sa/table.h"
 #include "common/srtp/srtp.h"
 #include "inner-relay/inner.h"
@@ -23,7 +24,7 @@ static struct call_party *party_for(struct call *call, const struct sa *sa)
         if (call->party[i]->side == sa->side && !call->party[i]->line[sa->media_index].sa)
             return call->party[i];
     }
-    number = call_add_party(call, "");
+    number = call->party_count < CALL_PARTIES_MAX ? call_add_party(call, "") : ERR_FULL;
     if (number < 0)
         return NULL;
     call->party[number]->side = sa->side;

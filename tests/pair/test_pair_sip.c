@@ -180,6 +180,22 @@ static void hang_up(const struct phone *phone)
     ck_assert_uint_eq(table_count(pair->dmz->table), 0);
 }
 
+static void delete_branch(const struct phone *from, const struct phone *to)
+{
+    struct call_request request = {
+        .call_id = call_id, .from_tag = from->tag, .to_tag = to->tag, .via_branch = ""};
+    struct call_error error;
+
+    ck_assert_int_eq(calls_delete(calls, &request, pair->now_us, &error), 0);
+}
+
+static void age_calls(void)
+{
+    calls_tick(calls);
+    while (calls_work(calls, pair->now_us))
+        ;
+}
+
 /* ------------------------------------------------------------ calls */
 
 /* From either end, hung up by either. The phone outside is behind NAT in the second half. */
@@ -366,6 +382,22 @@ START_TEST(test_fork)
                           pair_inner_verdict(pair, 0, VERDICT_NO_DESTINATION),
                       1);
     say(calls_answer, b, out, b);
+    (void)pair_run_until_synced(pair);
+    expect_call(out, b);
+    /* c has it again, and goes; then c again, and falls silent. */
+    say(calls_answer, c, out, c);
+    delete_branch(out, c);
+    (void)pair_run_until_synced(pair);
+    expect_call(out, b);
+    say(calls_answer, c, out, c);
+    (void)pair_run_until_synced(pair);
+    expect_call(out, c);
+    for (unsigned i = 0; i < 6; i++) {
+        pair_run(pair, 1000 * PAIR_MS);
+        pair_send_rtp(&b->sender);
+        pair_run(pair, 20 * PAIR_MS);
+        age_calls();
+    }
     (void)pair_run_until_synced(pair);
     expect_call(out, b);
     hang_up(out);

@@ -62,6 +62,7 @@ static void teardown(void)
  * key TAG KEY                        its key
  * partner TAG TAG                    whom its media goes to
  * sas COUNT, calls COUNT
+ * heard TAG                          a packet of its verified just now
  * wait SECONDS, restart
  * "-" is nothing.
  */
@@ -246,6 +247,8 @@ static void do_step(struct words *words, const char *step)
         ck_assert_msg(words->result == 0, "%s", error.text);
     else if (strcmp(verb, "refused") == 0)
         ck_assert_msg(words->result < 0, "it was not refused");
+    else if (strcmp(verb, "heard") == 0)
+        sa_of(words->word[1])->last_packet_us = now;
     else if (strcmp(verb, "wait") == 0)
         do_wait((unsigned)atoi(words->word[1]));
     else if (strcmp(verb, "restart") == 0)
@@ -320,6 +323,38 @@ static const struct {
     {"an answer with a branch that no INVITE had",
      {"offer a - ei z1 192.0.2.10:20000/0", "answer a b ie z2 10.0.1.20:30000/1", "refused",
       "answer a b ie - 10.0.1.20:30000/1", "ok"}},
+    {"183 b, 183 c, and b's 200 has no SDP: the branch of c is deleted",
+     {"offer a - ei 1 192.0.2.10:20000/0", "offer a - ei 2 192.0.2.10:20000/0",
+      "answer a b ie 1 10.0.1.20:30000/1", "answer a c ie 2 10.0.1.30:30000/2", "partner a c",
+      "delete a - 2", "ok", "partner a b", "partner b a", "to a 10.0.1.20:30000",
+      "to b 192.0.2.10:20000", "at a 192.0.2.10:20000", "key a 0", "key b 1", "sas 2",
+      "delete a - -", "ok", "sas 0", "calls 0"}},
+    {"the same by to-tag, with three branches: the last one but one is next",
+     {"offer a - ei - 192.0.2.10:20000/0", "answer a b ie - 10.0.1.20:30000/1", "wait 1",
+      "answer a c ie - 10.0.1.30:30000/2", "wait 1", "answer a d ie - 10.0.1.40:30000/3",
+      "delete a d -", "ok", "partner a c", "to a 10.0.1.30:30000", "delete a b -", "ok",
+      "partner a c", "delete a c -", "ok", "calls 0"}},
+    {"nobody deletes the branch of c: b is heard, and c is not",
+     {"offer a - ei - 192.0.2.10:20000/0", "answer a b ie - 10.0.1.20:30000/1",
+      "answer a c ie - 10.0.1.30:30000/2", "wait 4", "heard b", "wait 1", "partner a b",
+      "to a 10.0.1.20:30000", "to b 192.0.2.10:20000", "to c -", "wait 4", "heard c", "heard b",
+      "wait 1", "partner a b"}},
+    {"c is heard, too, or nobody is: it stays as it is",
+     {"offer a - ei - 192.0.2.10:20000/0", "answer a b ie - 10.0.1.20:30000/1",
+      "answer a c ie - 10.0.1.30:30000/2", "wait 4", "heard b", "heard c", "wait 1", "partner a c",
+      "wait 20", "partner a c", "heard b", "wait 1", "partner a b"}},
+    {"branches on both sides: the one outside goes",
+     {"offer a - ei 1 192.0.2.10:20000/0", "offer a - ee 2 192.0.2.10:20000/0",
+      "answer a b ie 1 10.0.1.20:30000/1", "answer a c ee 2 192.0.2.30:30000/2", "ok",
+      "partner a c", "to a 192.0.2.30:30000", "delete a - 2", "ok", "partner a b",
+      "to a 10.0.1.20:30000", "at a 192.0.2.10:20000", "key a 0", "to b 192.0.2.10:20000", "sas 2",
+      "delete b - -", "ok", "sas 0"}},
+    {"b answers its INVITE after an UPDATE, and c had the media in between",
+     {"offer a - ei 1 192.0.2.10:20000/0", "offer a - ei 2 192.0.2.10:20000/0",
+      "answer a b ie 1 10.0.1.20:30000/1", "offer a b ei 3 192.0.2.10:20000/0",
+      "answer a b ie 3 10.0.1.20:30002/3", "answer a c ie 2 10.0.1.30:30002/2", "partner a c",
+      "answer a b ie 1 10.0.1.20:30000/1", "ok", "partner a b", "to a 10.0.1.20:30002", "key b 3",
+      "to c -"}},
     {"one tag for both",
      {"offer a - ei - 192.0.2.10:20000/0", "ok", "answer a a ie - 10.0.1.20:30000/1", "refused",
       "offer a a ei - 192.0.2.10:20000/0", "refused", "sas 0", "answer a b ie - 10.0.1.20:30000/1",
@@ -332,6 +367,37 @@ START_TEST(test_flow)
 
     for (int i = 0; i < STEPS_MAX && flows[_i].step[i]; i++)
         do_step(&words, flows[_i].step[i]);
+}
+END_TEST
+
+/* Hunting through many phones, each with early media: who rang longest ago goes. */
+START_TEST(test_many_branches)
+{
+    struct words words = {0};
+    char step[80];
+
+    do_step(&words, "offer a - ei - 192.0.2.10:20000/0");
+    for (unsigned i = 0; i < 20; i++) {
+        snprintf(step, sizeof(step), "answer a b%u ie - 10.0.1.%u:30000/%u", i, 20 + i, 1 + i % 3);
+        do_step(&words, step);
+        do_step(&words, "ok");
+        snprintf(step, sizeof(step), "partner a b%u", i);
+        do_step(&words, step);
+        do_step(&words, "wait 1");
+    }
+    do_step(&words, "sas 10");
+    /* Who was let go comes once more; a late offer by somebody new finds room, too. */
+    do_step(&words, "answer a b3 ie - 10.0.1.23:30000/1");
+    do_step(&words, "partner a b3");
+    do_step(&words, "sas 10");
+    do_step(&words, "offer z a ie - 10.0.1.99:30000/1");
+    do_step(&words, "ok");
+    do_step(&words, "answer z a ei - 192.0.2.10:20000/0");
+    do_step(&words, "ok");
+    do_step(&words, "partner a z");
+    do_step(&words, "sas 10");
+    do_step(&words, "delete a - -");
+    do_step(&words, "sas 0");
 }
 END_TEST
 
@@ -389,6 +455,7 @@ int main(void)
         return 1;
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, test_flow, 0, sizeof(flows) / sizeof(flows[0]));
+    tcase_add_test(tc, test_many_branches);
     tcase_add_loop_test(tc, test_peer, 0, sizeof(peers) / sizeof(peers[0]));
     tcase_add_test(tc, test_no_ssrc);
     suite_add_tcase(suite, tc);

@@ -235,6 +235,8 @@ void calls_reserve(struct calls *calls, struct call *call, size_t count)
 
 void calls_reply_free(struct call_reply *reply)
 {
+    if (reply->sdp)
+        wipe(reply->sdp, reply->sdp_length);
     free(reply->sdp);
     json_decref(reply->extra);
     *reply = (struct call_reply){0};

@@ -101,7 +101,7 @@ int calls_answer(struct calls *calls, const struct call_request *request, uint64
  */
 int calls_delete(struct calls *calls, const struct call_request *request, uint64_t now_us,
                  struct call_error *error);
-/* The memory of a reply; it is empty afterwards. */
+/* Wipes and frees what a reply holds; it is empty afterwards. */
 void calls_reply_free(struct call_reply *reply);
 
 /*

@@ -177,8 +177,6 @@ static int take_reply(struct job *job, struct call_reply *reply)
 
     if (reply->extra)
         rc += json_object_update(job->reply, reply->extra);
-    if (reply->sdp)
-        wipe(reply->sdp, reply->sdp_length);
     calls_reply_free(reply);
     return rc;
 }
@@ -494,7 +492,12 @@ void ng_reply_free(char *reply, size_t length)
 void ng_tick(struct ng *ng, uint64_t now_us)
 {
     ng->logged = 0;
-    ngcache_work(ng->cache, now_us);
+    (void)ng_work(ng, now_us);
+}
+
+bool ng_work(struct ng *ng, uint64_t now_us)
+{
+    return ngcache_work(ng->cache, now_us);
 }
 
 const struct ng_counts *ng_counts(const struct ng *ng)

@@ -53,8 +53,10 @@ char *ng_answer(struct ng *ng, const struct ng_asker *asker, const char *request
                 uint64_t wall_us, uint64_t now_us, size_t *reply_length);
 /* Wipes it: there are keys in it. Accepts NULL. */
 void ng_reply_free(char *reply, size_t length);
-/* Once a second or so: lets go of what is kept for repeats. */
+/* Once a second or so: lets go of what is kept for repeats; ng_work() goes on with it. */
 void ng_tick(struct ng *ng, uint64_t now_us);
+/* A piece of it. False: it is done. */
+bool ng_work(struct ng *ng, uint64_t now_us);
 
 const struct ng_counts *ng_counts(const struct ng *ng);
 /* "offer"; of NG_OTHER "other". */

@@ -72,10 +72,11 @@ static bool oldest_is_over(const struct ngcache *cache, uint64_t now_us)
     return cache->count > 0 && now_us - cache->ring[cache->first].put_us > NGCACHE_KEEP_US;
 }
 
-void ngcache_work(struct ngcache *cache, uint64_t now_us)
+bool ngcache_work(struct ngcache *cache, uint64_t now_us)
 {
     for (unsigned i = 0; i < FORGET_MAX && oldest_is_over(cache, now_us); i++)
         forget_oldest(cache);
+    return oldest_is_over(cache, now_us);
 }
 
 static bool entry_is(const struct entry *entry, const struct ngcache_key *key, uint64_t print)
@@ -109,7 +110,7 @@ void ngcache_put(struct ngcache *cache, const struct ngcache_key *key, const cha
     struct entry *entry;
     int *bucket;
 
-    ngcache_work(cache, now_us);
+    (void)ngcache_work(cache, now_us);
     if (!octets)
         return;
     while (cache->count > 0 &&

@@ -6,6 +6,7 @@
 #ifndef INNER_RELAY_NGCACHE_H
 #define INNER_RELAY_NGCACHE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,8 +37,8 @@ const char *ngcache_find(struct ngcache *cache, const struct ngcache_key *key, u
 /* Keeps a copy; the oldest ones make room. Without memory it is not kept. */
 void ngcache_put(struct ngcache *cache, const struct ngcache_key *key, const char *reply,
                  size_t length, uint64_t now_us);
-/* Forgets a few that are too old; to be called now and then. */
-void ngcache_work(struct ngcache *cache, uint64_t now_us);
+/* Forgets a few that are too old. True: there are more of them. */
+bool ngcache_work(struct ngcache *cache, uint64_t now_us);
 /* How many there are, for tests; *octets may be NULL. */
 size_t ngcache_count(const struct ngcache *cache, size_t *octets);
 

@@ -10,6 +10,8 @@
 #include "common/base/random.h"
 #include "inner-relay/ngjson.h"
 
+enum { STDIO_OCTETS = 4096 };
+
 /* ---------------------------------------------------------------- request */
 
 int ngmessage_split(struct ngmessage *message, const char *data, size_t length, const char **body,
@@ -200,38 +202,60 @@ static int write_all(const struct ngmessage *message, const json_t *dict, FILE *
     return message->json ? ngjson_write(dict, to) : bencode_write(dict, to);
 }
 
-/* NULL without memory, or when a value cannot be written. */
-static char *write_reply(const struct ngmessage *message, const json_t *dict, size_t *length)
+static char *copy_of(const char *octets, size_t length)
 {
+    char *copy = malloc(length + 1);
+
+    if (copy) {
+        memcpy(copy, octets, length);
+        copy[length] = '\0';
+    }
+    return copy;
+}
+
+/*
+ * NULL without memory, when it is longer than a datagram (*too_long), or when a value cannot be
+ * written. Replies have keys in them: no memory is used here that would not be wiped.
+ */
+static char *write_reply(const struct ngmessage *message, const json_t *dict, size_t *length,
+                         bool *too_long)
+{
+    char memory[NG_REPLY_MAX + 2], held[STDIO_OCTETS]; /* an octet too many, and a NUL */
+    FILE *to = fmemopen(memory, sizeof(memory), "w");
     char *text = NULL;
-    FILE *to = open_memstream(&text, length);
+    long written;
     int rc;
 
     if (!to)
         return NULL;
+    (void)setvbuf(to, held, _IOFBF, sizeof(held));
     rc = write_all(message, dict, to);
-    if (ferror(to))
-        rc = ERR_NOMEM;
-    if (fclose(to) != 0 || rc < 0) {
-        free(text);
-        return NULL;
+    *too_long = fflush(to) != 0 || ferror(to);
+    written = ftell(to);
+    fclose(to);
+    if (written > NG_REPLY_MAX)
+        *too_long = true;
+    if (rc == 0 && !*too_long && written > 0) {
+        *length = (size_t)written;
+        text = copy_of(memory, *length);
     }
+    wipe(memory,
+         written > 0 && (size_t)written < sizeof(memory) ? (size_t)written : sizeof(memory));
+    wipe(held, sizeof(held));
     return text;
 }
 
 char *ngmessage_reply(const struct ngmessage *message, json_t *dict, size_t *length)
 {
-    char *text = dict ? write_reply(message, dict, length) : NULL;
+    bool too_long = false;
+    char *text = dict ? write_reply(message, dict, length, &too_long) : NULL;
 
     json_decref(dict);
-    if (text && *length <= NG_REPLY_MAX)
+    if (text)
         return text;
     dict = json_pack("{s:s, s:s}", "result", "error", "error-reason",
-                     text ? "the reply is longer than a datagram" : err_text(ERR_NOMEM));
-    if (text)
-        wipe(text, *length);
-    free(text);
-    text = dict ? write_reply(message, dict, length) : NULL;
+                     too_long ? "the reply is longer than a datagram" : err_text(ERR_NOMEM));
+    text = dict ? write_reply(message, dict, length, &too_long) : NULL;
     json_decref(dict);
     return text;
 }

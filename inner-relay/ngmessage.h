@@ -61,8 +61,8 @@ bool ngmessage_word(const struct ngmessage *message, const char *key, size_t pos
 bool ngmessage_has_word(const struct ngmessage *message, const char *key, const char *word);
 
 /*
- * The reply to message, on the heap; NULL without memory. What would be longer than NG_REPLY_MAX
- * becomes an error that says so. Consumes dict, which may be NULL.
+ * The reply to message, on the heap and terminated; NULL without memory. What would be longer than
+ * NG_REPLY_MAX becomes an error that says so. Consumes dict, which may be NULL.
  */
 char *ngmessage_reply(const struct ngmessage *message, struct json_t *dict, size_t *length);
 

@@ -534,7 +534,7 @@ static void tick(struct daemon *daemon, uint64_t now_us)
 static bool work(struct daemon *daemon, uint64_t now_us)
 {
     return inner_work(&relay_of(daemon)->core, now_us) ||
-           calls_work(relay_of(daemon)->calls, now_us);
+           calls_work(relay_of(daemon)->calls, now_us) || ng_work(relay_of(daemon)->ng, now_us);
 }
 
 static void share(const void *conf, struct daemon_shared *shared)

@@ -459,7 +459,9 @@ static bool output_pulled(struct session *session, struct writer *w, pull_fn *pu
     }
     head[2] = type;
     frame_end(w, head);
-    session->output_has_keys = session->output_has_keys || type == FRAME_SA_PUT;
+    /* STREAM-DATA may be SIP. */
+    session->output_has_keys =
+        session->output_has_keys || type == FRAME_SA_PUT || type == FRAME_STREAM_DATA;
     session->counters.frames_out++;
     return true;
 }

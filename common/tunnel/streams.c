@@ -7,6 +7,7 @@
 
 #include "common/base/err.h"
 #include "common/base/log.h"
+#include "common/base/random.h"
 
 enum {
     /* What was used up is given back in pieces of this: fewer frames, and the sender never waits
@@ -131,6 +132,16 @@ static struct stream *new_stream(struct streams *streams, struct stream_forward 
     return stream;
 }
 
+/* It may have held SIP without TLS, and so keys of calls. */
+static void free_buffer(struct stream *stream)
+{
+    if (stream->buffer)
+        wipe(stream->buffer, STREAM_WINDOW_OCTETS);
+    free(stream->buffer);
+    stream->buffer = NULL;
+    stream->buffered = 0;
+}
+
 static void free_stream(struct stream *stream)
 {
     struct stream **chain = chain_of(stream->streams, stream->number);
@@ -142,7 +153,7 @@ static void free_stream(struct stream *stream)
     for (int i = 0; i < LINKS; i++)
         list_remove(stream, i);
     stream->forward->count--;
-    free(stream->buffer);
+    free_buffer(stream);
     free(stream);
 }
 
@@ -151,9 +162,7 @@ static void close_end(struct stream *stream, bool broken)
     if (stream->end)
         stream->forward->ends->close(stream->end, broken);
     stream->end = NULL;
-    free(stream->buffer);
-    stream->buffer = NULL;
-    stream->buffered = 0;
+    free_buffer(stream);
 }
 
 /* May be called for streams that have nothing to send. */
@@ -448,6 +457,7 @@ static bool pull_data(struct stream *stream, uint8_t *type, struct writer *body,
     frame.length = (size_t)count;
     *type = FRAME_STREAM_DATA;
     streamwire_put(body, FRAME_STREAM_DATA, &frame);
+    wipe(memory, (size_t)count);
     stream->credit -= (uint32_t)count;
     stream->forward->counts.octets_out += (uint64_t)count;
     touch(stream, now_us);
@@ -598,8 +608,7 @@ void stream_writable(struct stream *stream, uint64_t now_us)
     touch(stream, now_us);
     if (stream->buffered > 0)
         return;
-    free(stream->buffer);
-    stream->buffer = NULL;
+    free_buffer(stream);
     if (stream->ended_in && !stream->finished)
         finish(stream);
 }

@@ -86,11 +86,30 @@ START_TEST(test_time)
     ck_assert_ptr_nonnull(find(cache, &key, 1000 + NGCACHE_KEEP_US));
     ck_assert_ptr_null(find(cache, &key, 1001 + NGCACHE_KEEP_US));
     ck_assert_uint_eq(ngcache_count(cache, NULL), 1);
-    ngcache_work(cache, 1000 + NGCACHE_KEEP_US);
+    ck_assert(!ngcache_work(cache, 1000 + NGCACHE_KEEP_US));
     ck_assert_uint_eq(ngcache_count(cache, NULL), 1);
-    ngcache_work(cache, 1001 + NGCACHE_KEEP_US);
+    ck_assert(!ngcache_work(cache, 1001 + NGCACHE_KEEP_US));
     ck_assert_uint_eq(ngcache_count(cache, &octets), 0);
     ck_assert_uint_eq(octets, 0);
+    ngcache_free(cache);
+}
+END_TEST
+
+/* In pieces, and to the last one that is too old. */
+START_TEST(test_pieces)
+{
+    struct ngcache *cache = ngcache_new();
+    char request[32];
+    unsigned pieces = 1;
+
+    for (int i = 0; i < 1001; i++) {
+        snprintf(request, sizeof(request), "c%d one", i);
+        put(cache, request, "reply", i < 1000 ? 0 : 1);
+    }
+    while (ngcache_work(cache, 1 + NGCACHE_KEEP_US))
+        pieces++;
+    ck_assert_uint_gt(pieces, 10);
+    ck_assert_uint_eq(ngcache_count(cache, NULL), 1);
     ngcache_free(cache);
 }
 END_TEST
@@ -151,6 +170,7 @@ int main(void)
     TCase *tc = tcase_create("ngcache");
 
     tcase_add_test(tc, test_key);
+    tcase_add_test(tc, test_pieces);
     tcase_add_test(tc, test_time);
     tcase_add_test(tc, test_number);
     tcase_add_test(tc, test_octets);

@@ -174,6 +174,18 @@ START_TEST(test_wrong)
 }
 END_TEST
 
+/* With an SDP of so many octets. */
+static char *large_reply(const struct ngmessage *message, size_t octets, size_t *length)
+{
+    char *sdp = malloc(octets), *reply;
+
+    memset(sdp, 'x', octets);
+    reply = ngmessage_reply(message, json_pack("{s:o}", "sdp", json_stringn_nocheck(sdp, octets)),
+                            length);
+    free(sdp);
+    return reply;
+}
+
 START_TEST(test_reply)
 {
     static const struct {
@@ -201,15 +213,19 @@ START_TEST(test_reply)
         reply = ngmessage_reply(&message, NULL, &length);
         ck_assert_ptr_nonnull(strstr(reply, "out of memory"));
         free(reply);
-        char *large = malloc(NG_REPLY_MAX);
+        reply = large_reply(&message, NG_REPLY_MAX - 100, &length);
+        size_t most = NG_REPLY_MAX - (length - (NG_REPLY_MAX - 100));
 
-        memset(large, 'x', NG_REPLY_MAX);
-        reply = ngmessage_reply(
-            &message, json_pack("{s:o}", "sdp", json_stringn_nocheck(large, NG_REPLY_MAX)),
-            &length);
-        free(large);
-        ck_assert_ptr_nonnull(strstr(reply, "longer than a datagram"));
         free(reply);
+        reply = large_reply(&message, most, &length);
+        ck_assert_uint_eq(length, NG_REPLY_MAX);
+        ck_assert_uint_eq(strlen(reply), NG_REPLY_MAX);
+        free(reply);
+        for (size_t more = 1; more < 10000; more += 1 + 5 * more) {
+            reply = large_reply(&message, most + more, &length);
+            ck_assert_ptr_nonnull(strstr(reply, "longer than a datagram"));
+            free(reply);
+        }
         ngmessage_fini(&message);
     }
 }

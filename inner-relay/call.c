@@ -203,6 +203,28 @@ static unsigned oldest_stage(const struct call *call)
     return 0;
 }
 
+size_t call_octets_above(size_t octets)
+{
+    return octets > CALL_OCTETS_FREE ? octets - CALL_OCTETS_FREE : 0;
+}
+
+static void count_octets(struct call *call, size_t octets)
+{
+    if (call->staged)
+        *call->staged += call_octets_above(octets) - call_octets_above(call->octets);
+    call->octets = octets;
+}
+
+bool call_forget_answered(struct call *call)
+{
+    unsigned oldest = oldest_stage(call);
+
+    if (oldest >= call->stage_count || !call->stage[oldest]->answered)
+        return false;
+    call_remove_stage(call, oldest);
+    return true;
+}
+
 struct call_stage *call_add_stage(struct call *call, const char *to_tag, const char *branch,
                                   const char *sdp, size_t sdp_length)
 {
@@ -213,8 +235,7 @@ struct call_stage *call_add_stage(struct call *call, const char *to_tag, const c
     if (call->stage_count == CALL_STAGES_MAX)
         call_remove_stage(call, oldest_stage(call));
     stage->serial = ++call->serial;
-    if (call->staged)
-        *call->staged += sdp_length;
+    count_octets(call, call->octets + sdp_length);
     call->stage[call->stage_count++] = stage;
     return stage;
 }
@@ -238,8 +259,7 @@ static void break_promises(struct call *call, const struct call_stage *stage)
 void call_remove_stage(struct call *call, unsigned number)
 {
     break_promises(call, call->stage[number]);
-    if (call->staged)
-        *call->staged -= call->stage[number]->sdp_length;
+    count_octets(call, call->octets - call->stage[number]->sdp_length);
     free_stage(call->stage[number]);
     call->stage_count--;
     memmove(&call->stage[number], &call->stage[number + 1],

@@ -20,6 +20,9 @@
  */
 enum { CALL_PARTIES_MAX = 10, CALL_STAGES_MAX = 8, CALL_LINES_MAX = 16, CALL_TEXT_SIZE = 512 };
 
+/* Octets of SDP that each call may keep; what is more comes out of one pool for all calls. */
+enum { CALL_OCTETS_FREE = 4096 };
+
 /* What an m= line is, and what becomes of its media; for display only. UNKNOWN: after a restart. */
 enum call_kind {
     CALL_KIND_UNKNOWN,
@@ -112,7 +115,8 @@ struct call {
     bool answered;   /* something was committed */
     bool restored;   /* from the state file: its tags are not known */
     size_t reserved; /* SAs that it may need yet */
-    size_t *staged;  /* octets of SDP in the stages of all calls; NULL: nobody counts */
+    size_t octets;   /* of SDP, in its stages */
+    size_t *staged;  /* of all calls what is above CALL_OCTETS_FREE each; NULL: nobody counts */
     uint32_t slot;   /* the table's, as the next two */
     struct call *next_by_id;
     uint64_t hash;
@@ -146,6 +150,10 @@ struct call_stage *call_add_stage(struct call *call, const char *to_tag, const c
                                   const char *sdp, size_t sdp_length);
 /* Copied. False without memory: it has none then. */
 bool call_set_keys(struct call_stage *stage, const uint64_t *print, unsigned count);
+/* What so many octets of SDP take of the pool. */
+size_t call_octets_above(size_t octets);
+/* Lets an offer go that was answered, the oldest one. False: there is none. */
+bool call_forget_answered(struct call *call);
 /* Nobody else is given these while the offer is there. */
 void call_promise(struct call *call, struct call_stage *stage,
                   const uint32_t assigned[CALL_LINES_MAX]);

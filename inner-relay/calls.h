@@ -68,7 +68,7 @@ struct calls {
     size_t max, count, bucket_mask;
     size_t offered;  /* of them, those that nobody has answered yet */
     size_t reserved; /* SAs that staged calls may need */
-    size_t staged;   /* octets of SDP that they hold */
+    size_t staged;   /* octets of SDP that they hold above their free share */
     unsigned logged; /* ends in this second */
     uint64_t next_number;
     struct hash_key key;

@@ -16,8 +16,11 @@
 #include "inner-relay/restored.h"
 #include "inner-relay/side.h"
 
-/* Of SDP that waits for answers, for each of max-calls. */
-enum { SDP_OCTETS_EACH = 8192 };
+/* Octets of SDP in the pool that calls share, for each of max-calls. */
+enum { SDP_OCTETS_EACH = 4096 };
+
+/* SAs that are held for a call without an answer. Who offers more lines may find no room later. */
+enum { RESERVED_MAX = 4 };
 
 /* What is known of an offer, step by step. It has keys. */
 struct offer {
@@ -253,14 +256,26 @@ static int check_tunnel(const struct offer *offer, struct call_error *error)
                : calls_refuse(error, ERR_FULL, "the tunnel to dmz %s is down", link->name);
 }
 
-/* Phones say what they want in one or two KB: who says more may not fill the memory with it. */
+static bool has_octets(const struct offer *offer)
+{
+    const struct calls *calls = offer->calls;
+    size_t before = offer->call ? offer->call->octets : 0;
+    size_t more =
+        call_octets_above(before + offer->request->sdp_length) - call_octets_above(before);
+
+    return more == 0 ||
+           calls->staged + more <= SDP_MAX_OCTETS + calls->max * (size_t)SDP_OCTETS_EACH;
+}
+
+/*
+ * Phones say what they want in one or two KB: who says more may not fill the memory with it, nor
+ * keep those out who do not.
+ */
 static int check_octets(const struct offer *offer, struct call_error *error)
 {
     const struct calls *calls = offer->calls;
-    size_t bound = SDP_MAX_OCTETS + calls->max * SDP_OCTETS_EACH;
 
-    if (offer->repeated || (offer->call && offer->call->answered) ||
-        calls->staged + offer->request->sdp_length <= bound)
+    if (offer->repeated || (offer->call && offer->call->answered) || has_octets(offer))
         return 0;
     return calls_refuse(error, ERR_FULL, "the SDP of the offers that are there fills %zu octets",
                         calls->staged);
@@ -493,6 +508,9 @@ static int add_stage(struct offer *offer, uint64_t now_us)
     struct call_stage *stage;
 
     forget_older(offer);
+    /* A call that stands is never refused for that: it has what it has said before to give. */
+    while (offer->call->answered && !has_octets(offer) && call_forget_answered(offer->call))
+        ;
     stage = call_add_stage(offer->call, request->to_tag, request->via_branch, request->sdp,
                            request->sdp_length);
     if (!stage)
@@ -516,6 +534,13 @@ static int add_stage(struct offer *offer, uint64_t now_us)
     return 0;
 }
 
+static void reserve_sas(const struct offer *offer)
+{
+    size_t count = callsdp_sas(&offer->sdp);
+
+    calls_reserve(offer->calls, offer->call, count < RESERVED_MAX ? count : RESERVED_MAX);
+}
+
 static int stage(struct offer *offer, uint64_t wall_us, uint64_t now_us, struct call_error *error)
 {
     bool is_new = !offer->call;
@@ -535,7 +560,7 @@ static int stage(struct offer *offer, uint64_t wall_us, uint64_t now_us, struct 
     if (result < 0)
         return calls_refuse(error, result, "the call takes no more parties: %s", err_text(result));
     if (!offer->call->answered && !offer->direct)
-        calls_reserve(offer->calls, offer->call, callsdp_sas(&offer->sdp));
+        reserve_sas(offer);
     offer->call->signalled_us = wall_us;
     offer->call->heard_us = now_us;
     return 0;

@@ -11,7 +11,7 @@
 #include "common/sa/table.h"
 #include "common/srtp/srtp.h"
 #include "inner-relay/calls.h"
-#include "inner-relay/restored.h"
+#include "inner-relay/sdp.h"
 #include "tests/unit/core.h"
 #include "tests/unit/unit.h"
 
@@ -66,7 +66,7 @@ static void teardown(void)
  * wait SECONDS, restart
  * "-" is nothing.
  */
-struct words {
+struct said {
     char word[6][80];
     int result;
 };
@@ -98,22 +98,22 @@ static enum sa_side side(char c)
     return c == 'e' ? SA_SIDE_EXTERNAL : c == 'i' ? SA_SIDE_INTERNAL : 0;
 }
 
-static const char *word(const struct words *words, int i)
+static const char *word(const struct said *said, int i)
 {
-    return strcmp(words->word[i], "-") == 0 ? "" : words->word[i];
+    return strcmp(said->word[i], "-") == 0 ? "" : said->word[i];
 }
 
-static struct call_request request_of(const struct words *words)
+static struct call_request request_of(const struct said *said)
 {
     struct call_request request = {.call_id = "one@example",
-                                   .from_tag = word(words, 1),
-                                   .to_tag = word(words, 2),
-                                   .via_branch = word(words, 4),
+                                   .from_tag = word(said, 1),
+                                   .to_tag = word(said, 2),
+                                   .via_branch = word(said, 4),
                                    .replace_origin = true,
                                    .replace_session_connection = true};
-    const char *way = word(words, 3), *from = strchr(way, '@');
+    const char *way = word(said, 3), *from = strchr(way, '@');
 
-    request.sdp = sdp(words->word[5]);
+    request.sdp = sdp(said->word[5]);
     request.sdp_length = strlen(request.sdp);
     if (from) {
         char address[64];
@@ -163,25 +163,25 @@ static void check_addr(const struct addr *addr, const char *expected, const char
     ck_assert_msg(strcmp(text, expected) == 0, "%s: it is %s", step, text);
 }
 
-static void do_delete(struct words *words)
+static void do_delete(struct said *said)
 {
     struct call_request request = {.call_id = "one@example",
-                                   .from_tag = word(words, 1),
-                                   .to_tag = word(words, 2),
-                                   .via_branch = word(words, 3),
+                                   .from_tag = word(said, 1),
+                                   .to_tag = word(said, 2),
+                                   .via_branch = word(said, 3),
                                    .sdp = ""};
 
-    words->result = calls_delete(calls, &request, now, &error);
+    said->result = calls_delete(calls, &request, now, &error);
 }
 
-static void do_message(struct words *words)
+static void do_message(struct said *said)
 {
-    struct call_request request = request_of(words);
+    struct call_request request = request_of(said);
 
     calls_reply_free(&reply);
-    words->result = strcmp(words->word[0], "offer") == 0
-                        ? calls_offer(calls, &request, WALL, now, &reply, &error)
-                        : calls_answer(calls, &request, WALL, now, &reply, &error);
+    said->result = strcmp(said->word[0], "offer") == 0
+                       ? calls_offer(calls, &request, WALL, now, &reply, &error)
+                       : calls_answer(calls, &request, WALL, now, &reply, &error);
 }
 
 static void do_wait(unsigned seconds)
@@ -231,30 +231,30 @@ static void check_state(const char *verb, const char *tag, const char *expected,
         ck_abort_msg("what is %s?", step);
 }
 
-static void do_step(struct words *words, const char *step)
+static void do_step(struct said *said, const char *step)
 {
-    const char *verb = words->word[0];
+    const char *verb = said->word[0];
 
-    memset(words->word, 0, sizeof(words->word));
-    ck_assert_int_ge(sscanf(step, "%79s %79s %79s %79s %79s %79s", words->word[0], words->word[1],
-                            words->word[2], words->word[3], words->word[4], words->word[5]),
+    memset(said->word, 0, sizeof(said->word));
+    ck_assert_int_ge(sscanf(step, "%79s %79s %79s %79s %79s %79s", said->word[0], said->word[1],
+                            said->word[2], said->word[3], said->word[4], said->word[5]),
                      1);
     if (strcmp(verb, "offer") == 0 || strcmp(verb, "answer") == 0)
-        do_message(words);
+        do_message(said);
     else if (strcmp(verb, "delete") == 0)
-        do_delete(words);
+        do_delete(said);
     else if (strcmp(verb, "ok") == 0)
-        ck_assert_msg(words->result == 0, "%s", error.text);
+        ck_assert_msg(said->result == 0, "%s", error.text);
     else if (strcmp(verb, "refused") == 0)
-        ck_assert_msg(words->result < 0, "it was not refused");
+        ck_assert_msg(said->result < 0, "it was not refused");
     else if (strcmp(verb, "heard") == 0)
-        sa_of(words->word[1])->last_packet_us = now;
+        sa_of(said->word[1])->last_packet_us = now;
     else if (strcmp(verb, "wait") == 0)
-        do_wait((unsigned)atoi(words->word[1]));
+        do_wait((unsigned)atoi(said->word[1]));
     else if (strcmp(verb, "restart") == 0)
         do_restart();
     else
-        check_state(verb, words->word[1], words->word[2], step);
+        check_state(verb, said->word[1], said->word[2], step);
 }
 
 /* ------------------------------------------------------------ flows */
@@ -361,43 +361,85 @@ static const struct {
       "ok", "sas 2"}},
 };
 
+static void do_flow(const char *const *step)
+{
+    struct said said = {0};
+
+    for (int i = 0; i < STEPS_MAX && step[i]; i++)
+        do_step(&said, step[i]);
+}
+
 START_TEST(test_flow)
 {
-    struct words words = {0};
-
-    for (int i = 0; i < STEPS_MAX && flows[_i].step[i]; i++)
-        do_step(&words, flows[_i].step[i]);
+    do_flow(flows[_i].step);
 }
 END_TEST
 
 /* Hunting through many phones, each with early media: who rang longest ago goes. */
 START_TEST(test_many_branches)
 {
-    struct words words = {0};
+    struct said said = {0};
     char step[80];
 
-    do_step(&words, "offer a - ei - 192.0.2.10:20000/0");
+    do_step(&said, "offer a - ei - 192.0.2.10:20000/0");
     for (unsigned i = 0; i < 20; i++) {
         snprintf(step, sizeof(step), "answer a b%u ie - 10.0.1.%u:30000/%u", i, 20 + i, 1 + i % 3);
-        do_step(&words, step);
-        do_step(&words, "ok");
+        do_step(&said, step);
+        do_step(&said, "ok");
         snprintf(step, sizeof(step), "partner a b%u", i);
-        do_step(&words, step);
-        do_step(&words, "wait 1");
+        do_step(&said, step);
+        do_step(&said, "wait 1");
     }
-    do_step(&words, "sas 10");
+    do_step(&said, "sas 10");
     /* Who was let go comes once more; a late offer by somebody new finds room, too. */
-    do_step(&words, "answer a b3 ie - 10.0.1.23:30000/1");
-    do_step(&words, "partner a b3");
-    do_step(&words, "sas 10");
-    do_step(&words, "offer z a ie - 10.0.1.99:30000/1");
-    do_step(&words, "ok");
-    do_step(&words, "answer z a ei - 192.0.2.10:20000/0");
-    do_step(&words, "ok");
-    do_step(&words, "partner a z");
-    do_step(&words, "sas 10");
-    do_step(&words, "delete a - -");
-    do_step(&words, "sas 0");
+    do_step(&said, "answer a b3 ie - 10.0.1.23:30000/1");
+    do_step(&said, "partner a b3");
+    do_step(&said, "sas 10");
+    do_step(&said, "offer z a ie - 10.0.1.99:30000/1");
+    do_step(&said, "ok");
+    do_step(&said, "answer z a ei - 192.0.2.10:20000/0");
+    do_step(&said, "ok");
+    do_step(&said, "partner a z");
+    do_step(&said, "sas 10");
+    do_step(&said, "delete a - -");
+    do_step(&said, "sas 0");
+}
+END_TEST
+
+/* INVITEs with 16 lines, or 64 KB of SDP, that nobody answers leave room for calls. */
+START_TEST(test_greedy_offers)
+{
+    struct call_request request = {.from_tag = "x", .to_tag = "", .via_branch = ""};
+    char *text = malloc(SDP_MAX_OCTETS), id[32];
+    unsigned taken = 0;
+    size_t length;
+
+    ck_assert_ptr_nonnull(text);
+    length = (size_t)sprintf(text, "%s", sdp("192.0.2.66:20000/2"));
+    for (unsigned i = 1; i < 16; i++)
+        length += (size_t)sprintf(
+            text + length,
+            "m=audio %u RTP/SAVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:%s\r\n",
+            20000 + 2 * i, key_of[2]);
+    while (_i && length + 80 < SDP_MAX_OCTETS)
+        length += (size_t)sprintf(text + length, "a=fill:%070d\r\n", 0);
+    request.call_id = id;
+    request.sdp = text;
+    request.sdp_length = length;
+    request.direction[0] = SA_SIDE_EXTERNAL;
+    for (unsigned i = 0; i < 7; i++) {
+        snprintf(id, sizeof(id), "greedy-%u", i);
+        calls_reply_free(&reply);
+        taken += calls_offer(calls, &request, WALL, now, &reply, &error) == 0;
+    }
+    ck_assert_uint_eq(taken, _i ? 1 : 7);
+    ck_assert_uint_le(calls->reserved, 7 * 4);
+    do_flow(&(const char *const[]){"offer a - ei - 192.0.2.10:20000/0", "ok",
+                                   "answer a b ie - 10.0.1.20:30000/1", "ok", "sas 2",
+                                   "offer a b ei - 192.0.2.10:20002/0", "ok", NULL}[0]);
+    do_flow(&(const char *const[]){"wait 180", "calls 0", NULL}[0]);
+    ck_assert_uint_eq(calls->staged, 0);
+    free(text);
 }
 END_TEST
 
@@ -416,32 +458,32 @@ static const struct {
 START_TEST(test_peer)
 {
     struct target_rules *rules = &core.inner.rules;
-    struct words words = {0};
+    struct said said = {0};
 
     ck_assert_int_eq(addr_parse("198.51.100.10:5004", &rules->peer[rules->peer_count++]), 0);
     for (int i = 0; i < 4 && peers[_i].step[i]; i++)
-        do_step(&words, peers[_i].step[i]);
+        do_step(&said, peers[_i].step[i]);
 }
 END_TEST
 
 /* What no answer could make good is refused before a phone rings. */
 START_TEST(test_no_ssrc)
 {
-    struct words words = {0};
+    struct said said = {0};
 
     core.inner.options.learns_ssrcs = false;
-    do_step(&words, "offer a - ei - 192.0.2.10:20000/0");
-    do_step(&words, "refused");
+    do_step(&said, "offer a - ei - 192.0.2.10:20000/0");
+    do_step(&said, "refused");
     ck_assert_msg(strstr(error.text, "SDP line 6: no a=ssrc") != NULL, "%s", error.text);
-    do_step(&words, "calls 0");
-    do_step(&words, "offer a - ei - 192.0.2.10:20000/0,ssrc:7");
-    do_step(&words, "ok");
+    do_step(&said, "calls 0");
+    do_step(&said, "offer a - ei - 192.0.2.10:20000/0,ssrc:7");
+    do_step(&said, "ok");
     core.inner.options.learns_ssrcs = true;
     core.inner.options.dmz_keys = WIRE_REPLICA_KEYLESS;
-    do_step(&words, "offer b - ei - 192.0.2.10:20000/0");
-    do_step(&words, "refused");
-    do_step(&words, "offer b - ie - 10.0.1.20:30000/1");
-    do_step(&words, "ok");
+    do_step(&said, "offer b - ei - 192.0.2.10:20000/0");
+    do_step(&said, "refused");
+    do_step(&said, "offer b - ie - 10.0.1.20:30000/1");
+    do_step(&said, "ok");
 }
 END_TEST
 
@@ -456,6 +498,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, test_flow, 0, sizeof(flows) / sizeof(flows[0]));
     tcase_add_test(tc, test_many_branches);
+    tcase_add_loop_test(tc, test_greedy_offers, 0, 2);
     tcase_add_loop_test(tc, test_peer, 0, sizeof(peers) / sizeof(peers[0]));
     tcase_add_test(tc, test_no_ssrc);
     suite_add_tcase(suite, tc);

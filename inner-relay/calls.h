@@ -55,8 +55,6 @@ struct calls_counts {
     uint64_t timeouts;                 /* calls that ended by themselves */
     uint64_t ended;                    /* by relayctl */
 };
-/* media_timeout_s of a call's SAs, by which the state file knows them: calls end by themselves. */
-#define CALLS_SA_TIMEOUT_S SA_TIMEOUT_BY_CALL
 
 struct calls {
     struct inner *inner;

@@ -558,7 +558,7 @@ static json_t *on_sa_delete(void *ctx, const json_t *request)
         return control_refuse("id", "there is no SA %llu", (unsigned long long)id);
     /* Its call goes on without it; the next answer in it makes another one. */
     reply = json_pack("{s:b,s:s*}", "ok", 1, "call_id",
-                      sa->media_timeout_s == CALLS_SA_TIMEOUT_S ? sa_text(sa, SA_CALL_ID) : NULL);
+                      sa_ends_with_call(sa) ? sa_text(sa, SA_CALL_ID) : NULL);
     inner_delete(core, sa, clock_now_us());
     return reply;
 }

@@ -201,7 +201,7 @@ static bool is_over(struct inner *inner, const struct sa *sa, uint64_t now_us)
 {
     const struct sa *reverse;
 
-    if (sa->media_timeout_s == 0 || sa->media_timeout_s == SA_TIMEOUT_BY_CALL ||
+    if (sa->media_timeout_s == 0 || sa_ends_with_call(sa) ||
         !inner_is_silent(inner, sa, sa->media_timeout_s, now_us))
         return false;
     reverse = sa->reverse ? inner_find_sa(inner, sa->reverse) : NULL;

@@ -173,7 +173,12 @@ static void plan_ssrcs(const struct leg_end *end, unsigned line, struct admit_re
     memcpy(request->ssrc, media->ssrc, media->ssrc_count * sizeof(media->ssrc[0]));
 }
 
-/* All but keys, SSRCs and rate. */
+static int64_t timeout_of(bool held)
+{
+    return held ? SA_TIMEOUT_BY_CALL_HELD : SA_TIMEOUT_BY_CALL;
+}
+
+/* All but keys, SSRCs, rate and timeout. */
 static void plan_way(struct leg *leg, unsigned line, unsigned from)
 {
     const struct leg_end *sender = &leg->end[from], *receiver = &leg->end[!from];
@@ -190,7 +195,6 @@ static void plan_way(struct leg *leg, unsigned line, unsigned from)
     request->no_destination = true;
     call_label(leg->call->call_id, request->call_id);
     request->media_index = (uint8_t)line;
-    request->media_timeout_s = CALLS_SA_TIMEOUT_S;
     name_listener(leg, sender->side, line, admit_source_family(request), request->listener);
     name_listener(leg, receiver->side, line, receiver->at[line].rtp.family, request->to_listener);
     snprintf(request->dmz, sizeof(request->dmz), "%s",
@@ -207,6 +211,7 @@ static void plan_request(struct leg *leg, unsigned line, unsigned from)
     request->key = sender->crypto[line]->key;
     plan_ssrcs(sender, line, request);
     request->rate = rate_of(leg, line);
+    request->media_timeout_s = timeout_of(callsdp_is_held(&sender->sdp.media[line]));
 }
 
 static void plan_assigned(const struct leg *leg, struct leg_end *end, unsigned line)
@@ -543,6 +548,7 @@ static bool resume_request(struct leg *leg, unsigned line, unsigned from)
     plan_way(leg, line, from);
     request->suite = sa_there(leg, line, 1)->suite;
     request->rate = sa->rate.octets_per_second;
+    request->media_timeout_s = timeout_of(end->party->line[line].held);
     request->assign_ssrc = is_told(end);
     request->assigned = is_told(end) ? end->assigned[line] : 0;
     for (unsigned i = 0; i < sa->stream_count && !is_told(end); i++) {

@@ -48,6 +48,7 @@ static void restore(struct calls *calls, const struct sa *sa, uint64_t wall_us, 
     party->line[sa->media_index].sa = sa->id;
     party->line[sa->media_index].at = sa->source;
     party->line[sa->media_index].way = CALL_WAY_RELAYED;
+    party->line[sa->media_index].held = sa->media_timeout_s == SA_TIMEOUT_BY_CALL_HELD;
     if (party->line_count <= sa->media_index)
         party->line_count = sa->media_index + 1u;
 }
@@ -59,7 +60,7 @@ void calls_restore(struct calls *calls, uint64_t wall_us, uint64_t now_us)
 
     table_walk_begin(calls->inner->table, &walk);
     while ((sa = table_walk_next(calls->inner->table, &walk))) {
-        if (sa->media_timeout_s == CALLS_SA_TIMEOUT_S && sa->media_index < CALL_LINES_MAX)
+        if (sa_ends_with_call(sa) && sa->media_index < CALL_LINES_MAX)
             restore(calls, sa, wall_us, now_us);
     }
 }

@@ -365,7 +365,7 @@ static const struct addr *bound(const struct sa *sa, bool rtcp)
 /* null: it ends with its call. */
 static json_t *media_timeout(const struct sa *sa)
 {
-    return sa->media_timeout_s == SA_TIMEOUT_BY_CALL ? json_null() : number(sa->media_timeout_s);
+    return sa_ends_with_call(sa) ? json_null() : number(sa->media_timeout_s);
 }
 
 static void add_details(json_t *row, const struct sa *sa)

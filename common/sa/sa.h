@@ -89,8 +89,12 @@ struct sa_stream {
     struct sa_link by_source[2], by_ssrc; /* the table's: with the RTP and the RTCP source; alone */
 };
 
-/* The media_timeout_s of an SA that ends with its call, and not by itself. */
-#define SA_TIMEOUT_BY_CALL UINT32_MAX
+/*
+ * The media_timeout_s of an SA that ends with its call, and not by itself; the second one while its
+ * m= line is on hold, so that the state file knows it.
+ */
+#define SA_TIMEOUT_BY_CALL      UINT32_MAX
+#define SA_TIMEOUT_BY_CALL_HELD (UINT32_MAX - 1)
 
 /* The texts of an SA: mostly short or empty, and kept outside of it. */
 enum sa_text {
@@ -215,6 +219,12 @@ static inline bool sa_may_be_reverse(const struct sa *a, const struct sa *b)
 static inline bool sa_stays_inside(const struct sa *sa)
 {
     return sa->hairpin && sa->side == SA_SIDE_INTERNAL;
+}
+
+/* Its call ends it: SA_TIMEOUT_BY_CALL, SA_TIMEOUT_BY_CALL_HELD. */
+static inline bool sa_ends_with_call(const struct sa *sa)
+{
+    return sa->media_timeout_s >= SA_TIMEOUT_BY_CALL_HELD;
 }
 /* "strict", "hinted" or "open". */
 const char *sa_source_policy_name(enum source_policy policy);

@@ -225,7 +225,7 @@ START_TEST(test_inward)
     check_addr(&b->destination.rtp, "192.0.2.10:20000");
     ck_assert_uint_eq(a->reverse, b->id);
     ck_assert_uint_eq(b->reverse, a->id);
-    ck_assert_uint_eq(a->media_timeout_s, CALLS_SA_TIMEOUT_S);
+    ck_assert_uint_eq(a->media_timeout_s, SA_TIMEOUT_BY_CALL);
     ck_assert_str_eq(sa_text(a, SA_CALL_ID), "one@example");
     ck_ok(delete_as("a", "", ""));
     ck_assert_uint_eq(sas(), 0);

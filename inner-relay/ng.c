@@ -11,6 +11,7 @@
 #include "common/base/log.h"
 #include "common/base/random.h"
 #include "inner-relay/ngcache.h"
+#include "inner-relay/ngjson.h"
 #include "inner-relay/ngmessage.h"
 #include "inner-relay/ngquery.h"
 
@@ -256,6 +257,14 @@ static int run_query(struct job *job)
     return 0;
 }
 
+/* In a list, at most. */
+static size_t id_octets(const struct ngmessage *message, const char *call_id)
+{
+    size_t length = strlen(call_id);
+
+    return message->json ? ngjson_string_octets(call_id, length) + 1 : length + 4;
+}
+
 /* No more than a turn may take, and a datagram hold. */
 static int run_list(struct job *job)
 {
@@ -272,7 +281,7 @@ static int run_list(struct job *job)
         limit = LIST_MAX;
     while (left-- > 0 && json_array_size(list) < (size_t)limit &&
            (call = calls_next(ng->calls, &at)) != NULL) {
-        octets += 2 * strlen(call->call_id) + 16; /* in JSON it may grow */
+        octets += id_octets(job->message, call->call_id);
         if (octets > LIST_OCTETS)
             break;
         if (json_array_append_new(list,

@@ -153,6 +153,23 @@ static void write_string(const char *string, size_t length, FILE *to)
     putc('"', to);
 }
 
+size_t ngjson_string_octets(const char *string, size_t length)
+{
+    const unsigned char *text = (const unsigned char *)string;
+    size_t count = 2;
+
+    for (size_t i = 0; i < length;) {
+        size_t octets = utf8_length(text + i, length - i);
+
+        if (octets == 1 && memchr("\"\\\n\r", text[i], 4))
+            count += 2;
+        else
+            count += octets == 0 || text[i] < 0x20 ? 6 : octets;
+        i += octets > 0 ? octets : 1;
+    }
+    return count;
+}
+
 static int write_list(const json_t *list, FILE *to)
 {
     size_t count = json_array_size(list);

@@ -15,5 +15,7 @@ int ngjson_read(const char *text, size_t length, struct json_t **value,
                 char error[BENCODE_ERROR_SIZE]);
 /* Octets of strings and keys that are not UTF-8 become U+FFFD each. */
 int ngjson_write(const struct json_t *value, FILE *to);
+/* That it writes for this string. */
+size_t ngjson_string_octets(const char *string, size_t length);
 
 #endif

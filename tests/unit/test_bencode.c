@@ -249,6 +249,7 @@ START_TEST(test_json_of_any_octets)
         {TEXT("\xf4\x90\x80\x80"), "\"\\ufffd\\ufffd\\ufffd\\ufffd\""}, /* above U+10FFFF */
         {TEXT("\xf4\x8f\xbf\xbf\x7f"), "\"\xf4\x8f\xbf\xbf\x7f\""},
         {TEXT("\xff\0z"), "\"\\ufffd\\u0000z\""},
+        {TEXT("a\"\\\n\r\t"), "\"a\\\"\\\\\\n\\r\\u0009\""},
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -257,6 +258,7 @@ START_TEST(test_json_of_any_octets)
         char *text = written(true, value, &length);
 
         ck_assert_str_eq(text, rows[i].out);
+        ck_assert_uint_eq(ngjson_string_octets(rows[i].octets, rows[i].length), length);
         free(text);
         json_decref(value);
     }

@@ -32,6 +32,7 @@ static struct {
     json_t *extra;
     struct call *found;
     size_t calls;
+    size_t id_more; /* octets before each Call-ID */
 } seen;
 
 int __wrap_calls_offer(struct calls *calls, const struct call_request *request, uint64_t wall_us,
@@ -119,12 +120,13 @@ size_t __wrap_calls_count(const struct calls *calls)
 struct call *__wrap_calls_next(const struct calls *calls, size_t *at)
 {
     static struct call call;
-    static char id[32];
+    static char id[CALL_TEXT_SIZE];
 
     (void)calls;
     /* Behind the last one there may be many places without a call. */
     ck_assert_uint_lt(*at, seen.calls);
-    snprintf(id, sizeof(id), "call\xfc-%zu", (*at)++);
+    memset(id, 0xfc, sizeof(id));
+    snprintf(id + seen.id_more, sizeof(id) - seen.id_more, "call\xfc-%zu", (*at)++);
     call.call_id = id;
     return &call;
 }
@@ -585,6 +587,10 @@ START_TEST(test_list)
     ck_assert_ptr_nonnull(strstr(ask("b {\"command\":\"list\"}"), "-31\"]"));
     seen.calls = 100000;
     ck_assert_ptr_nonnull(strstr(ask("c {\"command\":\"list\",\"limit\":100000}"), "-1023\"]"));
+    /* Octets that are not UTF-8 are six each in JSON: as many as fit. */
+    seen.id_more = 480;
+    ck_assert_ptr_nonnull(strstr(ask("d {\"command\":\"list\"}"), "-19\"]"));
+    ck_assert_ptr_nonnull(strstr(ask("e d7:command4:liste"), "-31e"));
     tear_down();
 }
 END_TEST

@@ -1,7 +1,8 @@
 /*
  * Requests of the ng protocol, one after another, to a core that takes calls: 0x1e octets stand
  * between the datagrams. Whatever comes, a datagram with a cookie has one reply that can be read,
- * and calls and SAs stay within their bounds.
+ * calls and SAs stay within their bounds, each SA is one that a line of a call knows, and parties
+ * are partners of each other. It ends with a restart, after which all of it times out.
  */
 #include <jansson.h>
 #include <stdbool.h>
@@ -17,7 +18,7 @@
 #include "inner-relay/ngmessage.h"
 #include "tests/unit/core.h"
 
-enum { SEPARATOR = 0x1e, CALLS = 3, SAS = 8, STEP_US = 1000000 };
+enum { SEPARATOR = 0x1e, CALLS = 4, SAS = 16, STEP_US = 1000000 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -53,20 +54,71 @@ static void ask(struct ng *ng, const char *request, size_t length, uint64_t now_
     ng_reply_free(reply, reply_length);
 }
 
+static size_t check_party(struct core *core, const struct call *call, unsigned number)
+{
+    const struct call_party *party = call->party[number];
+    size_t sas = 0;
+
+    if (party->partner >= (int)call->party_count || party->hub >= (int)call->party_count)
+        abort();
+    if (party->partner >= 0 && call->party[party->partner]->partner != (int)number)
+        abort();
+    for (unsigned i = 0; i < party->line_count; i++)
+        sas += party->line[i].sa && inner_find_sa(&core->inner, party->line[i].sa);
+    return sas;
+}
+
+static void check_stages(const struct call *call)
+{
+    size_t octets = 0;
+
+    for (unsigned i = 0; i < call->stage_count; i++) {
+        const struct call_stage *stage = call->stage[i];
+
+        octets += stage->sdp_length;
+        if (stage->offerer >= call->party_count)
+            abort();
+        for (unsigned k = 0; k < stage->answer_count; k++) {
+            if (stage->answer[k].party >= (int)call->party_count)
+                abort();
+        }
+    }
+    if (octets != call->octets)
+        abort();
+}
+
+static void check_calls(struct core *core, struct calls *calls)
+{
+    size_t at = 0, sas = 0, reserved = 0, staged = 0;
+    struct call *call;
+
+    while ((call = calls_next(calls, &at)) != NULL) {
+        for (unsigned i = 0; i < call->party_count; i++)
+            sas += check_party(core, call, i);
+        check_stages(call);
+        staged += call_octets_above(call->octets);
+        reserved += call->reserved;
+    }
+    if (calls_count(calls) > CALLS || table_count(core->inner.table) > SAS)
+        abort();
+    if (sas != table_count(core->inner.table) || reserved != calls->reserved ||
+        staged != calls->staged)
+        abort();
+}
+
 /* Rounds of what is done some time; a round that never ends is a hang, which the fuzzer sees. */
 static void pass_time(struct core *core, struct calls *calls, struct ng *ng, uint64_t now_us)
 {
     inner_tick(&core->inner);
     calls_tick(calls);
     ng_tick(ng, now_us);
-    while (inner_work(&core->inner, now_us) || calls_work(calls, now_us))
+    while (inner_work(&core->inner, now_us) || calls_work(calls, now_us) || ng_work(ng, now_us))
         ;
-    if (calls_count(calls) > CALLS || table_count(core->inner.table) > SAS)
-        abort();
 }
 
-static void run(struct core *core, struct calls *calls, struct ng *ng, const char *data,
-                size_t size)
+/* Returns when it was over. */
+static uint64_t run(struct core *core, struct calls *calls, struct ng *ng, const char *data,
+                    size_t size)
 {
     uint64_t now_us = STEP_US;
 
@@ -75,9 +127,29 @@ static void run(struct core *core, struct calls *calls, struct ng *ng, const cha
         size_t length = end ? (size_t)(end - data) - at : size - at;
 
         ask(ng, data + at, length, now_us);
+        check_calls(core, calls);
         pass_time(core, calls, ng, now_us);
+        check_calls(core, calls);
         at += length + 1;
     }
+    return now_us;
+}
+
+/* The SAs stay, as from the state file. */
+static void restart(struct core *core, const struct call_options *options, uint64_t now_us)
+{
+    struct calls *calls = calls_new(&core->inner, options);
+    struct ng *ng = calls ? ng_new(&core->inner, calls, now_us) : NULL;
+
+    if (!ng)
+        abort();
+    calls_restore(calls, now_us, now_us);
+    check_calls(core, calls);
+    pass_time(core, calls, ng, now_us + 2 * options->call_max_us);
+    if (calls_count(calls) > 0 || table_count(core->inner.table) > 0)
+        abort();
+    ng_free(ng);
+    calls_free(calls);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -88,6 +160,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct core core;
     struct calls *calls;
     struct ng *ng;
+    uint64_t now_us;
 
     if (!started && !core_start_engine())
         abort();
@@ -96,13 +169,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!core_init(&core, SAS))
         abort();
     core_introduce(&core, 0, SAS, SAS);
+    core.inner.links[0].peer.features = FEATURE_HAIRPIN;
+    core.inner.options.learns_ssrcs = true;
+    core.inner.options.source_policy = SOURCE_HINTED;
     calls = calls_new(&core.inner, &options);
     ng = calls ? ng_new(&core.inner, calls, 0) : NULL;
     if (!ng)
         abort();
-    run(&core, calls, ng, (const char *)data, size);
+    now_us = run(&core, calls, ng, (const char *)data, size);
     ng_free(ng);
     calls_free(calls);
+    restart(&core, &options, now_us);
     core_fini(&core);
     return 0;
 }

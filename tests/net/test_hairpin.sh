@@ -139,8 +139,8 @@ end_capture internet
 end_capture tunnel
 two_ports internet a
 is "internal firewall: two TCP connections, one for each life of the inner-relay" \
-    "$(packets tunnel "$SYN")" 2
-is "opened from the inside" "$(packets tunnel "$SYN and src host ${INNER[a]}")" 2
+    "$(packets tunnel "$SYN")" "$(connections_of 2)"
+is "opened from the inside" "$(packets tunnel "$SYN and src host ${INNER[a]}")" "$(connections_of 2)"
 is "and nothing else" \
     "$(packets tunnel "$QUIET and not (tcp port $TUNNEL and host ${INNER[a]} and host ${DMZ_IN[a]})")" 0
 done_testing

@@ -92,9 +92,9 @@ is "external firewall: out, only from the two ports" \
 is "internal firewall: nothing but TCP with the tunnel port" \
     "$(packets dmz "$quiet and not (tcp and host $DMZ_TUNNEL and port $DMZ_TCP)")" 0
 is "internal firewall: one connection" \
-    "$(packets dmz 'tcp[tcpflags] & (tcp-syn|tcp-ack) == tcp-syn')" 1
+    "$(packets dmz 'tcp[tcpflags] & (tcp-syn|tcp-ack) == tcp-syn')" "$(connections_of 1)"
 is "internal firewall: opened from the inside" \
-    "$(packets dmz 'src host 10.9.0.10 and tcp[tcpflags] & (tcp-syn|tcp-ack) == tcp-syn')" 1
+    "$(packets dmz 'src host 10.9.0.10 and tcp[tcpflags] & (tcp-syn|tcp-ack) == tcp-syn')" "$(connections_of 1)"
 is "external firewall refused nothing" "$(fw_packets fwx refused)" 0
 is "internal firewall refused nothing" "$(fw_packets fwi refused)" 0
 is "media to the inside has DSCP EF" \

@@ -113,9 +113,34 @@ ctl_json() {
 
 answers() { [ -S "$RUN/$1.sock" ] && ctl "$1" --json status >/dev/null 2>&1 || [ $? = 4 ]; }
 
+# set_workers FILE PROGRAM: NET_WORKERS=2 gives every daemon of a test two media threads; with 2/1 the
+# dmz-relays have two, the inner-relays one.
+set_workers() {
+    local count=${NET_WORKERS-1}
+    case $2 in
+    *dmz-relay) count=${count%/*} ;;
+    *) count=${count#*/} ;;
+    esac
+    [ "$count" != 1 ] || return 0
+    sed -i '/^workers = /d' "$1"
+    grep -qx '\[daemon\]' "$1" || echo '[daemon]' >>"$1"
+    sed -i "/^\[daemon\]$/a workers = $count" "$1"
+}
+
+# connections_of LIVES: TCP connections of so many tunnels one after another: with more threads than one
+# (NET_WORKERS) there is one for each of them, too.
+connections_of() {
+    local a=${NET_WORKERS-1} b
+    b=${a#*/} a=${a%/*}
+    [ "$a" -ge "$b" ] || a=$b
+    [ "$a" != 1 ] || a=0
+    echo $(($1 * (1 + a)))
+}
+
 # launch NAME: starts it and waits until it answers at its control socket.
 launch() {
     local name=$1
+    set_workers "$W/$name.ini" "${PROGRAM[$name]}"
     start_user "$name" "${SPACE_OF[$name]}" "${PROGRAM[$name]}" -c "$W/$name.ini" -f
     wait_for 10 up_or_gone "$name"
     answers "$name" || bail "$name did not start"

@@ -243,8 +243,9 @@ SYN='tcp[tcpflags] & (tcp-syn|tcp-ack) == tcp-syn'
 # one_tunnel CAPTURE COMPANY: of the internal firewall: one TCP connection, opened from the inside.
 one_tunnel() {
     local dmz=${DMZ_IN[$2]} inner=${INNER[$2]}
-    is "internal firewall of $2: one TCP connection" "$(packets "$1" "$SYN")" 1
-    is "internal firewall of $2: opened from the inside" "$(packets "$1" "$SYN and src host $inner")" 1
+    is "internal firewall of $2: one TCP connection" "$(packets "$1" "$SYN")" "$(connections_of 1)"
+    is "internal firewall of $2: opened from the inside" "$(packets "$1" "$SYN and src host $inner")" \
+        "$(connections_of 1)"
     is "internal firewall of $2: nothing else" \
         "$(packets "$1" "$QUIET and not (tcp port $TUNNEL and host $inner and host $dmz)")" 0
 }
@@ -296,6 +297,7 @@ put_example() {
     name=$(sed -n 's,^certificate = /etc/media-relay/certs/\(.*\)\.crt$,\1,p' "$file")
     certificate "${CA_OF[${3##*-}]-${3##*-}}" "$name" $role "$3"
     install -m 644 "$file" "$W/hosts/$3/etc/media-relay/$program.ini" || bail "no $file"
+    set_workers "$W/hosts/$3/etc/media-relay/$program.ini" "$program"
 }
 
 # launch_example FIGURE ROLE [HOST]: starts the daemon of that example on its host and waits until it

@@ -147,6 +147,17 @@ static void feed(struct session *to, const uint8_t *octets, size_t length)
     }
 }
 
+/* Which may end it. */
+static void give_octets(struct session *to, const uint8_t *octets, size_t length)
+{
+    size_t room;
+    uint8_t *space = session_space(to, &room);
+
+    ck_assert_uint_le(length, room);
+    memcpy(space, octets, length);
+    (void)session_received(to, length, world->pair->now_us);
+}
+
 static size_t drain(struct session *from, uint8_t *octets)
 {
     size_t length = 0, some;
@@ -480,6 +491,69 @@ START_TEST(test_cut)
 }
 END_TEST
 
+/* A connection of media that goes with no connection of control, and what it may not carry. */
+static const struct {
+    const char *name;
+    int64_t epoch, instance; /* off by so much */
+    bool no_control;
+    bool comes_up;
+} hellos[] = {
+    {"right", 0, 0, false, true},
+    {"another instance", 0, 1, false, false},
+    {"an older instance", 0, -1, false, false},
+    {"another epoch", 1, 0, false, false},
+    {"no control", 0, 0, true, false},
+};
+
+START_TEST(test_hello)
+{
+    struct inner_link *control = &world->pair->site[0].inner->links[0];
+    struct inner_media *media = &world->media[1];
+    uint8_t *octets = world->octets[1];
+    struct dmz_link *link;
+
+    cut_media(1);
+    if (hellos[_i].no_control)
+        pair_reset(pair_tunnel(world->pair, 0));
+    control->authority.epoch += (uint64_t)hellos[_i].epoch;
+    control->instance += (uint64_t)hellos[_i].instance;
+    ck_assert_ptr_nonnull(inner_media_open(media, control, world->pair->now_us));
+    control->authority.epoch -= (uint64_t)hellos[_i].epoch;
+    control->instance -= (uint64_t)hellos[_i].instance;
+    link = dmz_link_new(world->pair->dmz, "site-a.example", world->pair->now_us);
+    ck_assert_ptr_nonnull(link);
+    give_octets(link->session, octets, drain(media->session, octets));
+    ck_assert_msg((session_state(link->session) == SESSION_UP) == hellos[_i].comes_up, "%s",
+                  hellos[_i].name);
+    give_octets(media->session, octets, drain(link->session, octets));
+    ck_assert_msg((session_state(media->session) == SESSION_UP) == hellos[_i].comes_up, "%s",
+                  hellos[_i].name);
+    ck_assert_uint_eq(world->dmz[1]->sites[0].media_count, hellos[_i].comes_up);
+    ck_assert_uint_eq(world->inner[1]->links[0].media_count, hellos[_i].comes_up);
+    world->link[1] = link;
+    cut_media(1);
+    ck_assert_uint_eq(world->dmz[1]->sites[0].media_count, 0);
+}
+END_TEST
+
+/* SAs come over the connection of control alone; which of them, is no matter. */
+START_TEST(test_media_alone)
+{
+    static const uint8_t types[] = {FRAME_SYNC_BEGIN, FRAME_SYNC_END,    FRAME_SA_PUT,
+                                    FRAME_SA_DELETE,  FRAME_STREAM_OPEN, FRAME_SA_NAK,
+                                    FRAME_SA_REPORT,  FRAME_STATS,       FRAME_STREAM_OPEN};
+    bool to_inner = _i > 4;
+    struct session *session = to_inner ? world->media[1].session : world->link[1]->session;
+    const uint8_t frame[] = {0, 1, types[_i]};
+    size_t sas = table_count(world->pair->dmz->table);
+
+    give_octets(session, frame, sizeof(frame));
+    ck_assert_uint_eq(session_state(session), SESSION_ENDED);
+    ck_assert_uint_eq(table_count(world->pair->dmz->table), sas);
+    ck_assert_ptr_nonnull(pair_tunnel(world->pair, 0));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("pair threads");
@@ -491,6 +565,8 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, test_both_at_once);
     tcase_add_test(tc, test_cut);
+    tcase_add_loop_test(tc, test_hello, 0, sizeof(hellos) / sizeof(hellos[0]));
+    tcase_add_loop_test(tc, test_media_alone, 0, 9);
     suite_add_tcase(suite, tc);
     result = unit_run(suite);
     sample_engine_stop();

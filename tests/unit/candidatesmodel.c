@@ -149,8 +149,15 @@ static void compare_search(struct model *m, enum sa_side side, const struct addr
 {
     struct candidates_search search;
     size_t count = candidates_begin(m->candidates, side, source, rtcp, &search), found = 0;
+    bool any = candidates_may_be(m->candidates, side, source, rtcp, true);
     unsigned times[HELD_MAX] = {0};
     struct sa *sa;
+
+    expect(m, any == (count > 0), "somebody may be there");
+    expect(m,
+           candidates_may_be(m->candidates, side, source, rtcp, false) ==
+               (count > 0 && !search.open_only),
+           "somebody whose hint it is may be there");
 
     while (found <= HELD_MAX && (sa = candidates_next(&search, &m->cursor))) {
         found++;

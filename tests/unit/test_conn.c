@@ -91,8 +91,10 @@ struct end {
     struct conn *conn;
     struct session *session;
     unsigned secured, up, drained, closed, freed;
-    bool refuse;      /* in secured() */
-    char reason[256]; /* of the last closed() */
+    unsigned drained_there;  /* where it was moved to */
+    bool refuse;             /* in secured() */
+    struct ev_loop *move_to; /* in up() */
+    char reason[256];        /* of the last closed() */
     uint64_t closed_us;
 
     uint32_t changes, changes_sent; /* frames that pull_live has due, and gave */
@@ -104,6 +106,7 @@ struct end {
 };
 
 static struct end ends[ENDS];
+static const struct conn_hooks moved_hooks;
 
 static int on_hello(void *ctx, const struct hello *theirs, struct hello *reply,
                     char reason[BYE_REASON_SIZE])
@@ -124,6 +127,8 @@ static void on_up(void *ctx, const struct hello *theirs)
 
     (void)theirs;
     end->up++;
+    if (end->move_to)
+        conn_move(end->conn, end->move_to, &moved_hooks, end);
 }
 
 static int on_control(void *ctx, uint8_t type, struct reader *body, uint64_t now_us)
@@ -249,6 +254,15 @@ static void on_closed(void *ctx, struct conn *conn, const char *reason)
 }
 
 static const struct conn_hooks conn_hooks = {on_secured, on_drained, on_closed};
+
+static void on_drained_there(void *ctx)
+{
+    struct end *end = ctx;
+
+    end->drained_there++;
+}
+
+static const struct conn_hooks moved_hooks = {on_secured, on_drained_there, on_closed};
 
 /* ------------------------------------------------------------ loops */
 
@@ -615,6 +629,36 @@ START_TEST(test_flush_soon_at_any_time)
 }
 END_TEST
 
+/* The loop that it came up in has nothing more of it; heartbeat, both ways and the end are there.
+ */
+START_TEST(test_move)
+{
+    struct end *inner = &ends[INNER], *dmz = &ends[DMZ];
+    struct ev_loop *first = dmz->loop;
+    uint64_t start_us;
+
+    dmz->move_to = ev_loop_new(EVFLAG_AUTO);
+    ck_assert_ptr_nonnull(dmz->move_to);
+    pair_open();
+    ck_assert_int_eq(ev_run(first, EVRUN_NOWAIT), 0); /* no watcher is left */
+    ck_assert_uint_gt(dmz->drained_there, 0);
+    dmz->loop = dmz->move_to;
+    start_us = clock_now_us();
+    for (unsigned i = 0; i < 100; i++) {
+        inner->changes++;
+        conn_flush_soon(inner->conn);
+        PUMP_UNTIL(PUMP_BOTH, dmz->changes_got == inner->changes);
+        conn_flush_soon(dmz->conn);
+    }
+    PUMP_UNTIL(PUMP_BOTH, clock_now_us() - start_us > DEAD_PEER_US + 500000);
+    ck_assert(is_up());
+    ck_assert_uint_gt(session_rtt_us(dmz->session), 0);
+    conn_close(inner->conn, "the test is over");
+    PUMP_UNTIL(PUMP_DMZ, dmz->closed == 1);
+    ev_loop_destroy(first);
+}
+END_TEST
+
 /* What waits when the connection ends is counted: the verdicts add up. */
 START_TEST(test_closed_while_blocked)
 {
@@ -804,6 +848,25 @@ static void close_connector(void)
     connector_free(connector, "the test is over");
     connector = NULL;
 }
+
+/* What was handed on outlives the acceptor. */
+START_TEST(test_release)
+{
+    open_connector("127.0.0.1");
+    PUMP_UNTIL(PUMP_BOTH, is_up());
+    conn_move(ends[DMZ].conn, ends[DMZ].loop, &moved_hooks, &ends[DMZ]);
+    acceptor_release(acceptor, ends[DMZ].conn);
+    acceptor_release(acceptor, ends[DMZ].conn);
+    acceptor_free(acceptor, "the acceptor ends");
+    acceptor = NULL;
+    ends[INNER].changes = 3;
+    conn_flush_soon(ends[INNER].conn);
+    PUMP_UNTIL(PUMP_BOTH, ends[DMZ].changes_got == 3);
+    ck_assert_uint_eq(ends[DMZ].closed, 0);
+    close_connector();
+    PUMP_UNTIL(PUMP_DMZ, ends[DMZ].closed == 1);
+}
+END_TEST
 
 START_TEST(test_cap)
 {
@@ -1106,6 +1169,7 @@ int main(void)
     tcase_add_test(tc, test_slow_frames);
     tcase_add_test(tc, test_flush_soon);
     tcase_add_test(tc, test_flush_soon_at_any_time);
+    tcase_add_test(tc, test_move);
     tcase_add_test(tc, test_closed_while_blocked);
 
     tc = add_case(suite, "acceptor");
@@ -1116,6 +1180,7 @@ int main(void)
     tcase_add_loop_test(tc, test_garbage_before_tls, 0, ROWS(noise));
     tcase_add_loop_test(tc, test_cut_short, 0, 2);
     tcase_add_test(tc, test_cap);
+    tcase_add_test(tc, test_release);
     tcase_add_test(tc, test_port_in_use);
 
     tc = add_case(suite, "connector");

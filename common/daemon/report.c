@@ -123,12 +123,12 @@ static json_t *forward_counters(const struct forward *forward)
 {
     const struct stream_counts *counts = &forward_streams(forward)->counts;
 
-    return json_pack("{s:s,s:{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}}", "name",
+    return json_pack("{s:s,s:{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}}", "name",
                      forward_settings(forward)->name, "counters", "opened", number(counts->opened),
                      "refused", number(counts->refused), "failed", number(counts->failed), "reset",
-                     number(counts->reset), "timeouts", number(counts->timeouts), "tunnel_down",
-                     number(counts->cut), "octets_in", number(counts->octets_in), "octets_out",
-                     number(counts->octets_out));
+                     number(counts->reset), "displaced", number(counts->displaced), "timeouts",
+                     number(counts->timeouts), "tunnel_down", number(counts->cut), "octets_in",
+                     number(counts->octets_in), "octets_out", number(counts->octets_out));
 }
 
 json_t *report_forwards(struct forward *const *forwards, bool counters)

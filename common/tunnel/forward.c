@@ -42,7 +42,7 @@ struct end {
     size_t head_length;
 };
 
-/* Who connects need not be who may: one line a second. */
+/* What a host inside or this one does not take, whoever asked for it: one line a second. */
 static bool may_log(struct forward *forward)
 {
     double now = ev_now(forward->loop);
@@ -229,12 +229,11 @@ static void accept_one(struct forward *forward, int fd, const struct addr *clien
         streams_open(forward->streams, &forward->core, end, client, &server, clock_now_us());
     if (end->stream)
         return;
-    if (may_log(forward))
-        log_warning("[forward %s] connection from %s turned away: %s", forward->settings.name,
-                    addr_format(client, text, sizeof(text)),
-                    forward->streams->up
-                        ? "as many as may be, of all or from its address, are there"
-                        : "no tunnel that carries streams");
+    /* A stranger causes no more than this; the counters tell it, too. */
+    log_debug("[forward %s] connection from %s turned away: %s", forward->settings.name,
+              addr_format(client, text, sizeof(text)),
+              forward->streams->up ? "as many as may be, of all or from its address, are there"
+                                   : "no tunnel that carries streams");
     end_close(end, true);
 }
 

@@ -540,6 +540,26 @@ static bool has_room_for(struct stream_forward *forward, const struct addr *clie
     return false;
 }
 
+/*
+ * Who connects and says nothing keeps nobody out: the oldest of those gives way. Its STREAM-RESET
+ * goes before the STREAM-OPEN of the newer one, so that no more than max-streams wait to be reset.
+ */
+static bool make_room(struct stream_forward *forward)
+{
+    bool full = forward->half_open.count + forward->open.count >= forward->max_streams ||
+                forward->half_open.count >= forward->max_half_open;
+
+    if (full && !forward->half_open.first) {
+        forward->counts.refused++;
+        return false;
+    }
+    if (full) {
+        forward->counts.displaced++;
+        leave(forward->half_open.first, "half-open, and in the way of a newer one");
+    }
+    return true;
+}
+
 struct stream *streams_open(struct streams *streams, struct stream_forward *forward, void *end,
                             const struct addr *client, const struct addr *server, uint64_t now_us)
 {
@@ -549,7 +569,7 @@ struct stream *streams_open(struct streams *streams, struct stream_forward *forw
         forward->counts.refused++;
         return NULL;
     }
-    if (!has_room(forward) || !has_room_for(forward, client))
+    if (!has_room_for(forward, client) || !make_room(forward))
         return NULL;
     do {
         streams->next_number += 2;

@@ -32,11 +32,12 @@ struct stream_list {
 
 struct stream_counts {
     uint64_t opened;
-    uint64_t refused;  /* max-streams, max-half-open or max-per-client, or the tunnel was down */
-    uint64_t failed;   /* the local end could not be connected, or broke */
-    uint64_t reset;    /* the other side ended it so */
-    uint64_t timeouts; /* half-open or idle for too long */
-    uint64_t cut;      /* the tunnel went down */
+    uint64_t refused;   /* max-streams, max-half-open or max-per-client, or the tunnel was down */
+    uint64_t failed;    /* the local end could not be connected, or broke */
+    uint64_t reset;     /* the other side ended it so */
+    uint64_t displaced; /* half-open, the oldest, and in the way of a newer one */
+    uint64_t timeouts;  /* half-open or idle for too long */
+    uint64_t cut;       /* the tunnel went down */
     uint64_t octets_in, octets_out; /* out of the tunnel, into it */
 };
 
@@ -125,8 +126,8 @@ bool streams_work(struct streams *streams, uint64_t now_us);
 
 /*
  * A local end came to a forward that listens. client and server: who connected, and to what address
- * of ours. NULL when there may be none now (counted as refused) or without memory: the end is the
- * caller's still.
+ * of ours. The oldest half-open one makes room for it. NULL when there may be none now (counted as
+ * refused) or without memory: the end is the caller's still.
  */
 struct stream *streams_open(struct streams *streams, struct stream_forward *forward, void *end,
                             const struct addr *client, const struct addr *server, uint64_t now_us);

@@ -154,12 +154,15 @@ is "counted as such" "$(count dmz bare timeouts)$(count inner bare timeouts)" 40
 # ---------------------------------------------------------------- limits
 tcp mute inet mute $CLIENT $DMZ_RTP $SIP 12
 closed() { [ "$(tail -n 1 "$W/mute.out")" = "$1" ]; }
-check "of 12 connections without a word 4 are too many half-open ones" wait_for 5 closed 4
+check "of 12 connections without a word the oldest 4 give way" wait_for 5 closed 4
 is "8 are held" "$(now dmz sip half_open)" 8
-check "and are closed when their time is over" wait_for 6 closed 12
+is "and 4 are counted" "$(count dmz sip displaced)" 4
+call "who says something comes through" inet $CLIENT $DMZ_RTP $SIP 1000
+check "they are closed when their time is over" wait_for 6 closed 12
 stop mute TERM
 tcp mute inet mute $CLIENT $DMZ_RTP 5062 15
-check "of 15 connections 5 are more than max-streams" wait_for 5 closed 5
+check "of 15 connections 5 give way: more than max-streams" wait_for 5 closed 5
+call "who says something comes through there, too" inet $CLIENT $DMZ_RTP 5062 1000
 call "the other forwards have their own limits" inet $CLIENT $DMZ_RTP $SIP 1000
 stop mute TERM
 check "they are all gone" wait_for 15 none bare

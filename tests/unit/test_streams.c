@@ -402,30 +402,87 @@ END_TEST
 
 /* ------------------------------------------------------------ bounds */
 
+/* Those that say nothing give way, the oldest first; those that have brought octets do not. */
 START_TEST(test_limits)
 {
     struct world *world = new_world();
     struct side *dmz = &world->dmz, *inner = &world->inner;
+    struct end *mute[5];
 
-    world->inner.keeps = true;
-    for (unsigned i = 0; i < 4; i++)
-        ck_assert_ptr_nonnull(client(world, dmz));
+    dmz->listen.max_per_client = 100;
+    for (unsigned i = 0; i < 5; i++) {
+        mute[i] = client(world, dmz);
+        ck_assert_ptr_nonnull(mute[i]);
+        run(world);
+    }
+    ck_assert(mute[0]->closed && mute[0]->broken && !mute[1]->closed);
+    ck_assert(inner->end[0].closed && inner->end[0].broken);
+    ck_assert_uint_eq(dmz->listen.counts.displaced, 1);
+    ck_assert_uint_eq(dmz->listen.count, 4);
+    ck_assert_uint_eq(inner->to.count, 4);
+    for (unsigned i = 1; i < 5; i++)
+        say(mute[i], 10);
+    run(world);
+    /* Half-open ones are as many as may be, and at last there are max-streams. */
+    for (unsigned i = 0; i < 6; i++) {
+        mute[0] = client(world, dmz);
+        ck_assert_ptr_nonnull(mute[0]);
+        run(world);
+    }
+    ck_assert_uint_eq(dmz->listen.counts.displaced, 3);
+    ck_assert_uint_eq(dmz->listen.half_open.count, 4);
+    ck_assert_uint_eq(inner->to.count, 8);
+    for (struct end *end = dmz->end; end < dmz->end + dmz->end_count; end++) {
+        if (!end->closed && end->out_length == 0)
+            say(end, 10);
+    }
+    run(world);
     ck_assert_ptr_null(client(world, dmz));
     ck_assert_uint_eq(dmz->listen.counts.refused, 1);
+    ck_assert_uint_eq(inner->to.counts.refused, 0);
+    free_world(world);
+}
+END_TEST
+
+/* max-streams is below max-half-open, too. */
+START_TEST(test_limit_of_all)
+{
+    struct world *world = new_world();
+    struct side *dmz = &world->dmz;
+    struct end *first, *second;
+
+    dmz->listen.max_streams = 2;
+    first = client(world, dmz);
+    second = client(world, dmz);
     run(world);
-    /* Those that bring octets are half-open no more. */
-    inner->keeps = false;
+    say(first, 10);
     run(world);
-    for (unsigned i = 0; i < 4; i++)
-        say(&dmz->end[i], 10);
-    run(world);
+    ck_assert_ptr_nonnull(client(world, dmz));
+    ck_assert(second->closed && !first->closed);
+    ck_assert_uint_eq(dmz->listen.counts.displaced, 1);
+    free_world(world);
+}
+END_TEST
+
+/* While the tunnel takes little, those that gave way are not without number. */
+START_TEST(test_limit_of_leaving)
+{
+    struct world *world = new_world();
+    struct side *dmz = &world->dmz;
+
     for (unsigned i = 0; i < 4; i++)
         ck_assert_ptr_nonnull(client(world, dmz));
     run(world);
-    ck_assert_uint_eq(inner->to.count, 8);
-    ck_assert_ptr_null(client(world, dmz));
-    ck_assert_uint_eq(dmz->listen.counts.refused, 2);
-    ck_assert_uint_eq(inner->to.counts.refused, 0);
+    for (unsigned i = 0; i < 40; i++) {
+        ck_assert_ptr_nonnull(client(world, dmz));
+        ck_assert_uint_le(dmz->listen.count, 8);
+        if (i > 20)
+            pull(world, dmz, i - 20);
+    }
+    run(world);
+    ck_assert_uint_eq(dmz->listen.count, 4);
+    ck_assert_uint_eq(world->inner.to.count, 4);
+    ck_assert_uint_eq(world->inner.to.counts.refused, 0);
     free_world(world);
 }
 END_TEST
@@ -958,6 +1015,8 @@ int main(void)
     tcase_add_test(tc, test_slow_reader);
     tcase_add_test(tc, test_end_behind_octets);
     tcase_add_test(tc, test_limits);
+    tcase_add_test(tc, test_limit_of_all);
+    tcase_add_test(tc, test_limit_of_leaving);
     tcase_add_loop_test(tc, test_limit_per_client, 0, ROWS(clients));
     tcase_add_test(tc, test_half_open_timeout);
     tcase_add_test(tc, test_connect_timeout);

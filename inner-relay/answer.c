@@ -211,23 +211,13 @@ static void fill_offerer(struct answer *answer)
                   restored_assigned(answer->calls, answer->call, end->side);
 }
 
-/* The one that has the media loses it to the next one, and may be let go then. */
-static bool is_full(const struct call *call)
-{
-    bool any = branches_oldest(call, -1) >= 0;
-
-    for (unsigned i = 0; i < call->party_count; i++)
-        any |= call->party[i]->hub >= 0 && call->party[i]->partner == call->party[i]->hub;
-    return call->party_count >= CALL_PARTIES_MAX && !any;
-}
-
 static int fill_answerer(struct answer *answer, struct call_error *error)
 {
     const struct call_request *request = answer->request;
     struct leg_end *end = &answer->leg->end[1];
 
     end->number = call_find_party(answer->call, request->to_tag);
-    if (end->number < 0 && is_full(answer->call))
+    if (end->number < 0 && !branches_have_room(answer->call, answer->stage->offerer))
         return calls_refuse(error, ERR_FULL, "the call takes no more branches: %d are there",
                             CALL_PARTIES_MAX - 1);
     if (end->number < 0) {

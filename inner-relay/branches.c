@@ -76,6 +76,16 @@ int branches_oldest(const struct call *call, int not_this)
     return best;
 }
 
+/* Whom the offerer has talked to until then is one without media. */
+bool branches_have_room(const struct call *call, unsigned offerer)
+{
+    int partner = call->party[offerer]->partner;
+
+    return call->party_count < CALL_PARTIES_MAX || branches_oldest(call, (int)offerer) >= 0 ||
+           (partner >= 0 && call->party[partner]->hub >= 0 &&
+            !has_offered(call, (unsigned)partner));
+}
+
 void branches_make_room(struct calls *calls, struct call *call, uint64_t now_us)
 {
     int oldest = call->party_count > CALL_PARTIES_MAX ? branches_oldest(call, -1) : -1;

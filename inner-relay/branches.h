@@ -17,6 +17,8 @@ void branches_fall_back(struct calls *calls, struct call *call, unsigned hub, ui
  * none.
  */
 int branches_oldest(const struct call *call, int not_this);
+/* May one more answer this party, if need be in place of a branch without media? */
+bool branches_have_room(const struct call *call, unsigned offerer);
 /* A call that has one party too many lets that one go, with its SAs. */
 void branches_make_room(struct calls *calls, struct call *call, uint64_t now_us);
 /*

@@ -403,14 +403,17 @@ int calls_delete(struct calls *calls, const struct call_request *request, uint64
 {
     struct call *call = calls_find(calls, request->call_id, request->from_tag, request->to_tag);
     bool all = !request->from_tag[0] && !request->to_tag[0] && !request->via_branch[0];
+    bool restored = call && call->restored && !request->via_branch[0];
     int result;
 
     *error = (struct call_error){0};
     if (!call)
         return calls_refuse(error, ERR_NOT_FOUND, "there is no call with this call-id and tag");
-    do
+    /* One may be in several pieces after a restart. */
+    do {
         result = end_one(calls, call, request, now_us, error);
-    while (all && (call = calls_find(calls, request->call_id, "", "")));
+        call = calls_find(calls, request->call_id, "", "");
+    } while (call && (all || (restored && call->restored)));
     if (result == 0)
         calls->counts.deletes++;
     return result;

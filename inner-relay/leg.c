@@ -577,10 +577,12 @@ static bool resume_plan(struct leg *leg)
 
 static void resume_settle(struct leg *leg, uint64_t id[CALL_LINES_MAX][2])
 {
-    int before = leg->end[0].party->partner;
+    for (unsigned i = 0; i < 2; i++) {
+        int before = leg->end[i].party->partner;
 
-    if (before >= 0)
-        leg->call->party[before]->partner = -1;
+        if (before >= 0)
+            leg->call->party[before]->partner = -1;
+    }
     for (unsigned i = 0; i < 2; i++) {
         leg->end[i].party->partner = leg->end[!i].number;
         for (unsigned line = 0; line < leg->count; line++) {

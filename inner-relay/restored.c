@@ -31,17 +31,22 @@ static struct call_party *party_for(struct call *call, const struct sa *sa)
     return call->party[number];
 }
 
-static void restore(struct calls *calls, const struct sa *sa, uint64_t wall_us, uint64_t now_us)
+static void restore(struct calls *calls, struct sa *sa, uint64_t wall_us, uint64_t now_us)
 {
     const char *call_id = sa_text(sa, SA_CALL_ID);
     struct call *call = calls_find(calls, call_id, "", "");
-    struct call_party *party;
+    struct call_party *party = NULL;
 
+    while (call && !(party = party_for(call, sa)))
+        call = calls_find_next(call);
     if (!call)
         call = calls_add(calls, call_id, wall_us, now_us);
-    party = call ? party_for(call, sa) : NULL;
-    if (!party)
+    if (call && !party)
+        party = party_for(call, sa);
+    if (!party) { /* it ends by itself */
+        sa->media_timeout_s = calls->inner->options.media_timeout_s;
         return;
+    }
     call->restored = true;
     calls_set_answered(calls, call);
     call->link = sa->owner;
@@ -56,7 +61,7 @@ static void restore(struct calls *calls, const struct sa *sa, uint64_t wall_us, 
 void calls_restore(struct calls *calls, uint64_t wall_us, uint64_t now_us)
 {
     struct table_walk walk;
-    const struct sa *sa;
+    struct sa *sa;
 
     table_walk_begin(calls->inner->table, &walk);
     while ((sa = table_walk_next(calls->inner->table, &walk))) {

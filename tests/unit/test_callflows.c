@@ -376,6 +376,13 @@ static const struct {
       "wait 2",
       "calls 0",
       "sas 0"}},
+    {"a branch that talks to another one answers the caller, after an UPDATE of both",
+     {"offer a - ee 1 192.0.2.10:20000/0", "answer a b ee 1 192.0.2.20:30000/1",
+      "offer a - ee 2 192.0.2.10:20000/0", "answer a c ee 2 192.0.2.30:30000/2",
+      "offer a b ee 3 192.0.2.10:20000/0", "answer a b ee 3 192.0.2.20:30002/1", "partner a b",
+      "offer b c ee 4 192.0.2.20:30002/1", "answer b c ee 4 192.0.2.30:30000/2", "partner b c",
+      "partner a -", "answer a b ee 1 192.0.2.20:30000/1", "ok", "partner a b", "partner b a",
+      "partner c -", "to c -", "delete a - -", "sas 0"}},
     {"one tag for both",
      {"offer a - ei - 192.0.2.10:20000/0", "ok", "answer a a ie - 10.0.1.20:30000/1", "refused",
       "offer a a ei - 192.0.2.10:20000/0", "refused", "sas 0", "answer a b ie - 10.0.1.20:30000/1",
@@ -424,6 +431,40 @@ START_TEST(test_many_branches)
     do_step(&said, "sas 10");
     do_step(&said, "delete a - -");
     do_step(&said, "sas 0");
+}
+END_TEST
+
+/* Whatever a restart makes of them, SAs are some call's, or end by themselves. */
+START_TEST(test_restart_of_many)
+{
+    struct said said = {0};
+    char step[80];
+
+    for (unsigned i = 0; i < 12; i++) {
+        snprintf(step, sizeof(step), "offer a%u - ei - 192.0.2.%u:20000/0", i, 10 + i);
+        do_step(&said, step);
+        snprintf(step, sizeof(step), "answer a%u b%u ie - 10.0.1.%u:30000/1", i, i, 10 + i);
+        do_step(&said, step);
+        do_step(&said, i < 8 ? "ok" : "refused");
+    }
+    do_step(&said, "sas 16");
+    if (_i == 0) {
+        do_flow(
+            &(const char *const[]){"restart", "delete a1 - -", "ok", "sas 0", "calls 0", NULL}[0]);
+        return;
+    }
+    calls_free(calls);
+    calls = calls_new(&core.inner, &(struct call_options){.max_calls = 1});
+    core.inner.options.media_timeout_s = 60;
+    calls_restore(calls, WALL, now);
+    do_step(&said, "calls 1");
+    now += 60 * SECOND;
+    for (unsigned i = 0; i < 4; i++) {
+        inner_tick(&core.inner);
+        while (inner_work(&core.inner, now))
+            ;
+    }
+    do_step(&said, "sas 10");
 }
 END_TEST
 
@@ -519,6 +560,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, test_flow, 0, sizeof(flows) / sizeof(flows[0]));
     tcase_add_test(tc, test_many_branches);
+    tcase_add_loop_test(tc, test_restart_of_many, 0, 2);
     tcase_add_loop_test(tc, test_greedy_offers, 0, 2);
     tcase_add_loop_test(tc, test_peer, 0, sizeof(peers) / sizeof(peers[0]));
     tcase_add_test(tc, test_no_ssrc);

@@ -74,4 +74,31 @@ is "the callee was not told of reliable provisional replies" "$(sent uas | grep 
 check "but of the rest" grep -qE '^Supported: replaces, *timer' <(sent uas)
 is "nor of the PRACK" "$(sent uas | grep -c '^PRACK')" 0
 check "no SA is left" wait_for 1 sas a 0
+# The callee has two phones, and both answer: the caller hangs up on the second one, and stays with the first.
+sipp_registers lan-a "${LAN[a]}" "${INNER[a]}:$SIP_INSIDE" 5071
+# sdp ADDRESS PORT
+sdp() {
+    printf '%s\r\n' v=0 "o=- 1 1 IN IP4 $1" s=- "c=IN IP4 $1" "t=0 0" "m=audio $2 RTP/SAVP 0" \
+        "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:$(new_key AES_CM_128_HMAC_SHA1_80)"
+}
+listens() { in_ns lan-a ss -Hlnu | grep -q ":$1 "; }
+for port in 5070 5071; do
+    sdp "${LAN[a]}" 3$port >"$W/$port.sdp"
+    start "phone$port" lan-a python3 "$lib/sipfork.py" phone "${LAN[a]}" $port "$W/$port.sdp"
+    wait_for 5 listens $port || bail "a phone does not listen"
+done
+sdp $WEB 20000 >"$W/fork.sdp"
+mkfifo "$W/go"
+INPUT=$W/go
+start fork inet python3 "$lib/sipfork.py" call $WEB "${DMZ_OUT[a]}" $SIP_PORT callee@example.com "$W/fork.sdp"
+exec {go}>"$W/go"
+INPUT=/dev/null
+check "two phones answer, and the caller may end the second one's dialog" wait_for 5 grep -q '^bye 200' "$W/fork.out"
+check "there are two SAs left" wait_for 2 sas a 2
+echo >&$go
+check "and the first one's" finish_of fork 5
+is "as the proxy says" "$(paste -sd ' ' "$W/fork.out")" "answers 2 bye 200 bye 200"
+check "one phone had its BYE" finish_of phone5070 5
+check "and the other one" finish_of phone5071 5
+check "no SA is left" wait_for 1 sas a 0
 done_testing

@@ -5,7 +5,20 @@
 #include "common/sa/table.h"
 #include "dmz-relay/relay.h"
 
-static json_t *tunnel_row(const struct dmz *core, unsigned number)
+struct collected {
+    unsigned site;
+    struct report_tunnel *row;
+};
+
+static void collect(struct dmz_link *link, void *ctx)
+{
+    const struct collected *collected = ctx;
+
+    if (link->site == collected->site && collected->row->media_count < WORKERS_MAX)
+        collected->row->media[collected->row->media_count++] = link->session;
+}
+
+static json_t *tunnel_row(struct dmz *core, unsigned number)
 {
     const struct dmz_site *site = &core->sites[number];
     struct report_tunnel row = {.name = site->name,
@@ -17,17 +30,19 @@ static json_t *tunnel_row(const struct dmz *core, unsigned number)
                                 .connects = site->connects,
                                 .sas = table_count_owner(core->table, number),
                                 .conn = site->link ? site->link->conn : NULL};
+    struct collected collected = {number, &row};
 
     if (site->link && site->replica.syncing)
         row.sync = site->replica.kind == SYNC_DELTA ? "delta" : "snapshot";
     else if (site->link && site->replica.epoch)
         row.sync = "synced";
+    dmz_media_each(core, collect, &collected);
     return report_tunnel(&row);
 }
 
 static json_t *on_status(void *ctx, const json_t *request)
 {
-    const struct dmz *core = &relay_of(ctx)->core;
+    struct dmz *core = &relay_of(ctx)->core;
     json_t *tunnels = json_array(), *reply;
 
     (void)request;

@@ -15,6 +15,12 @@
 
 /* ------------------------------------------------------------ status, stats, sa list, sa show */
 
+static void collect(const struct inner_link *link, struct report_tunnel *row)
+{
+    for (unsigned i = 0; i < link->media_count && row->media_count < WORKERS_MAX; i++)
+        row->media[row->media_count++] = link->media[i]->session;
+}
+
 static json_t *tunnel_row(const struct relay *relay, unsigned number)
 {
     const struct inner_link *link = &relay->core.links[number];
@@ -29,6 +35,9 @@ static json_t *tunnel_row(const struct relay *relay, unsigned number)
                                 .sas = table_count_owner(relay->core.table, number),
                                 .conn = connector_conn(connector)};
 
+    collect(link, &row);
+    for (unsigned i = 0; i < relay->core.worker_count; i++)
+        collect(&relay->core.workers[i]->links[number], &row);
     return report_tunnel(&row);
 }
 

@@ -75,6 +75,21 @@ static void show_last_errors(const json_t *tunnels, FILE *to)
     }
 }
 
+static void show_media(const json_t *tunnels, FILE *to)
+{
+    char name[RELAYCTL_CELL_SIZE];
+    const json_t *tunnel;
+    size_t i;
+
+    json_array_foreach(tunnels, i, tunnel)
+    {
+        if (relayctl_number_of(tunnel, "media_connections") > 0)
+            fprintf(to, "tunnel %s: %" PRId64 " connections of media beside that of control\n",
+                    relayctl_text_of(json_object_get(tunnel, "name"), name, sizeof(name)),
+                    relayctl_number_of(tunnel, "media_connections"));
+    }
+}
+
 static void show_tunnels(const json_t *tunnels, FILE *to)
 {
     static const struct relayctl_column columns[] = {
@@ -95,6 +110,7 @@ static void show_tunnels(const json_t *tunnels, FILE *to)
     fprintf(to, "\n");
     json_array_foreach(tunnels, i, tunnel) add_tunnel(&table, tunnel);
     relayctl_table_print(&table, to);
+    show_media(tunnels, to);
     show_last_errors(tunnels, to);
 }
 

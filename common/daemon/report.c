@@ -141,8 +141,34 @@ json_t *report_forwards(struct forward *const *forwards, bool counters)
     return array;
 }
 
-static void add_connection(json_t *row, const struct conn *conn)
+/* Of all its connections together. */
+static void add_counters(json_t *row, const struct session *session,
+                         const struct report_tunnel *tunnel)
 {
+    struct session_counters sum = *session_counters(session);
+    size_t queued = session_queued(session);
+
+    for (unsigned i = 0; i < tunnel->media_count; i++) {
+        const struct session_counters *counters = session_counters(tunnel->media[i]);
+
+        sum.frames_in += counters->frames_in;
+        sum.frames_out += counters->frames_out;
+        sum.octets_in += counters->octets_in;
+        sum.octets_out += counters->octets_out;
+        sum.late += counters->late;
+        queued += session_queued(tunnel->media[i]);
+    }
+    json_object_set_new(row, "queued", number(queued));
+    json_object_set_new(row, "frames_in", number(sum.frames_in));
+    json_object_set_new(row, "frames_out", number(sum.frames_out));
+    json_object_set_new(row, "octets_in", number(sum.octets_in));
+    json_object_set_new(row, "octets_out", number(sum.octets_out));
+    json_object_set_new(row, "late", number(sum.late));
+}
+
+static void add_connection(json_t *row, const struct report_tunnel *tunnel)
+{
+    const struct conn *conn = tunnel->conn;
     const struct session *session = conn_session(conn);
     char congestion[32];
 
@@ -151,17 +177,11 @@ static void add_connection(json_t *row, const struct conn *conn)
     json_object_set_new(row, "congestion", json_string(congestion));
     if (!session)
         return;
-    const struct session_counters *counters = session_counters(session);
     uint64_t rtt_us = session_rtt_us(session);
 
     if (rtt_us)
         json_object_set_new(row, "rtt_ms", json_real((double)rtt_us / 1000));
-    json_object_set_new(row, "queued", number(session_queued(session)));
-    json_object_set_new(row, "frames_in", number(counters->frames_in));
-    json_object_set_new(row, "frames_out", number(counters->frames_out));
-    json_object_set_new(row, "octets_in", number(counters->octets_in));
-    json_object_set_new(row, "octets_out", number(counters->octets_out));
-    json_object_set_new(row, "late", number(counters->late));
+    add_counters(row, session, tunnel);
 }
 
 json_t *report_tunnel(const struct report_tunnel *tunnel)
@@ -182,8 +202,9 @@ json_t *report_tunnel(const struct report_tunnel *tunnel)
     json_object_set_new(row, "congestion", json_null());
     for (size_t i = 0; i < sizeof(zero) / sizeof(zero[0]); i++)
         json_object_set_new(row, zero[i], json_integer(0));
+    json_object_set_new(row, "media_connections", number(tunnel->media_count));
     if (tunnel->conn)
-        add_connection(row, tunnel->conn);
+        add_connection(row, tunnel);
     return row;
 }
 
@@ -232,7 +253,9 @@ void report_add_budget(json_t *stats, const struct budget *budget)
 json_t *report_stats(const struct daemon *daemon, json_t *places)
 {
     uint64_t verifications = daemon->engine ? srtp_engine_verifications(daemon->engine) : 0;
-    json_t *counters = turns(&daemon->turns);
+    struct turns sum =
+        daemon->workers ? workers_turns(daemon->workers, &daemon->turns) : daemon->turns;
+    json_t *counters = turns(&sum);
 
     json_object_set_new(counters, "srtp_verifications", number(verifications));
     if (daemon->workers)

@@ -22,6 +22,19 @@ void turns_add(struct turns *turns, uint64_t spent_us, uint64_t own_us, bool pre
         turns->longest_own_us = own_us;
 }
 
+void turns_sum(struct turns *sum, const struct turns *turns)
+{
+    sum->count += turns->count;
+    sum->over_500us += turns->over_500us;
+    sum->over_1ms += turns->over_1ms;
+    sum->late += turns->late;
+    sum->preempted += turns->preempted;
+    if (sum->longest_us < turns->longest_us)
+        sum->longest_us = turns->longest_us;
+    if (sum->longest_own_us < turns->longest_own_us)
+        sum->longest_own_us = turns->longest_own_us;
+}
+
 /* Has the thread been preempted since this was last asked? */
 static bool read_switches(struct turns *turns, uint64_t now_us)
 {

@@ -34,6 +34,8 @@ struct turns {
  */
 void turns_start(struct turns *turns, struct ev_loop *loop);
 void turns_stop(struct turns *turns);
+/* Adds those of another loop; the longest ones are the longer ones. */
+void turns_sum(struct turns *sum, const struct turns *turns);
 /* What every turn is counted by; for tests. */
 void turns_add(struct turns *turns, uint64_t spent_us, uint64_t own_us, bool preempted);
 

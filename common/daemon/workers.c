@@ -65,7 +65,9 @@ static void *run(void *pointer)
     gate_enter(&worker->pass);
     coalesce_start_resting(&worker->coalesce, worker->loop, worker->daemon->shared.daemon->coalesce,
                            media_packets, worker->media);
+    turns_start(&worker->turns, worker->loop);
     ev_run(worker->loop, 0);
+    turns_stop(&worker->turns);
     coalesce_stop(&worker->coalesce);
     gate_leave(&worker->pass);
     return NULL;
@@ -232,6 +234,15 @@ struct coalesce workers_coalesce(const struct workers *workers)
         sum.packets_per_s += one->packets_per_s;
         sum.turns_per_s += one->turns_per_s;
     }
+    return sum;
+}
+
+struct turns workers_turns(const struct workers *workers, const struct turns *main)
+{
+    struct turns sum = *main;
+
+    for (unsigned i = 0; i < workers->count; i++)
+        turns_sum(&sum, &workers->worker[i].turns);
     return sum;
 }
 

@@ -15,6 +15,7 @@
 
 #include "common/base/gate.h"
 #include "common/daemon/coalesce.h"
+#include "common/daemon/turns.h"
 
 struct daemon;
 struct media;
@@ -28,6 +29,7 @@ struct worker {
     ev_async wake;
     struct media *media;
     struct coalesce coalesce;
+    struct turns turns;
     void *state; /* the kind's */
     pthread_t thread;
     bool stop;
@@ -53,6 +55,8 @@ void worker_wake(struct worker *worker);
 /* The setting of all of them; and their sum, for display. */
 void workers_set_coalesce(struct workers *workers, int setting);
 struct coalesce workers_coalesce(const struct workers *workers);
+/* Of all threads, with these of the main one; the longest ones are the longest of any. */
+struct turns workers_turns(const struct workers *workers, const struct turns *main);
 /* How often a thread wanted a lock that another one held. */
 uint64_t workers_contended(const struct workers *workers);
 

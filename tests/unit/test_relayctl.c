@@ -242,7 +242,7 @@ static void check_request(const char *expected)
     "\"peer\":\"192.0.2.1:7000\",\"state\":\"up\",\"since\":3723,\"rtt_ms\":1.25,\"connects\":2,"  \
     "\"last_error\":null,\"sync\":\"synced\",\"queued\":0,\"sas\":2,\"congestion\":\"bbr\","       \
     "\"frames_in\":50,\"frames_out\":60,\"octets_in\":999,\"octets_out\":12345678,\"late\":3,"     \
-    "\"srtp_engine\":\"evp\"},"                                                                    \
+    "\"srtp_engine\":\"evp\",\"media_connections\":2},"                                            \
     "{\"name\":\"second\",\"peer\":\"[2001:db8::1]:7000\",\"state\":\"" state "\",\"since\":59,"   \
     "\"rtt_ms\":null,\"connects\":0,\"last_error\":\"connection refused\",\"sync\":\"none\","      \
     "\"queued\":0,\"sas\":0,\"congestion\":null,\"frames_in\":0,\"frames_out\":0,"                 \
@@ -311,6 +311,7 @@ static const struct {
      "   999 B          60     12.3 MB         2  bbr         evp\n"
      "second  [2001:db8::1]:7000  up          59 s       -  none      0       0     0          0   "
      "     0 B           0         0 B         0  -           -\n"
+     "tunnel main: 2 connections of media beside that of control\n"
      "last error of second: connection refused\n"
      "\n"
      "LISTENER   ADDRESS   ADVERTISE  PORT  RECEIVED  ACCEPTED  DROPPED  SENT  OVERFLOW\n"

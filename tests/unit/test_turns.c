@@ -40,6 +40,26 @@ START_TEST(test_counts)
 }
 END_TEST
 
+/* Of several loops: all of them, and the longest of any. */
+START_TEST(test_sum)
+{
+    struct turns a = {.count = 0}, b = {.count = 0}, sum = {.count = 0};
+
+    turns_add(&a, 1200, 1100, false);
+    turns_add(&a, 20, 10, false);
+    turns_add(&b, 3000, 600, true);
+    turns_sum(&sum, &a);
+    turns_sum(&sum, &b);
+    ck_assert_uint_eq(sum.count, 3);
+    ck_assert_uint_eq(sum.over_1ms, 1);
+    ck_assert_uint_eq(sum.over_500us, 2);
+    ck_assert_uint_eq(sum.late, 1);
+    ck_assert_uint_eq(sum.preempted, 1);
+    ck_assert_uint_eq(sum.longest_us, 3000);
+    ck_assert_uint_eq(sum.longest_own_us, 1100);
+}
+END_TEST
+
 /* How a callback passes its time. */
 static void work(void)
 {
@@ -194,6 +214,7 @@ int main(void)
     TCase *tc = tcase_create("turns");
 
     tcase_add_test(tc, test_counts);
+    tcase_add_test(tc, test_sum);
     tcase_add_test(tc, test_work);
     tcase_add_test(tc, test_rest);
     tcase_add_test(tc, test_preempted);

@@ -11,6 +11,7 @@
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
+#include "common/base/random.h"
 
 enum { QUEUE_OCTETS = 1024 * 1024 };
 
@@ -456,42 +457,64 @@ static void stop_tunnel(struct daemon *daemon)
             end_media(&relay->links[i].media[m], "the inner-relay stops");
         connector_free(relay->links[i].connector, "the inner-relay stops");
         relay->links[i].connector = NULL;
+        wipe(relay->links[i].password, sizeof(relay->links[i].password));
     }
     relay_forwards_stop(daemon);
+}
+
+static int start_link(struct daemon *daemon, unsigned number, char *error, size_t error_size)
+{
+    const struct dmz_peer_settings *dmz = &settings_of(daemon)->dmzs[number];
+    struct relay_link *link = &relay_of(daemon)->links[number];
+    int result;
+
+    *link = (struct relay_link){.daemon = daemon, .number = number, .proxy = inner_proxy(dmz)};
+    link->settings = (struct connector_settings){.label = dmz->name,
+                                                 .host = dmz->address.host,
+                                                 .port = dmz->address.port,
+                                                 .name = dmz->certificate_name,
+                                                 .dscp = settings_of(daemon)->tunnel.dscp,
+                                                 .proxy = &link->proxy,
+                                                 .password = link->password};
+    result = inner_password(dmz, link->password, error, error_size);
+    if (result < 0)
+        return result;
+    prepare_media(link);
+    link->connector = connector_new(daemon->loop, daemon->tls, &link->settings, &conn_hooks, link);
+    if (link->connector)
+        return 0;
+    snprintf(error, error_size, "no connector for [dmz %s] can be made", dmz->name);
+    return ERR_NOMEM;
 }
 
 static int start_tunnel(struct daemon *daemon, char *error, size_t error_size)
 {
     const struct inner_settings *settings = settings_of(daemon);
-    struct relay *relay = relay_of(daemon);
     int result = relay_forwards_start(daemon, error, error_size);
 
     if (result < 0) {
         relay_forwards_stop(daemon);
         return result;
     }
-    for (unsigned i = 0; i < settings->dmz_count; i++) {
-        const struct dmz_peer_settings *dmz = &settings->dmzs[i];
-        struct connector_settings connector = {.label = dmz->name,
-                                               .host = dmz->address.host,
-                                               .port = dmz->address.port,
-                                               .name = dmz->certificate_name,
-                                               .dscp = settings->tunnel.dscp};
-        struct relay_link *link = &relay->links[i];
+    for (unsigned i = 0; result == 0 && i < settings->dmz_count; i++)
+        result = start_link(daemon, i, error, error_size);
+    if (result == 0 && start_ng(daemon, error, error_size) < 0)
+        result = ERR_SYSTEM;
+    if (result < 0)
+        stop_tunnel(daemon);
+    return result;
+}
 
-        *link = (struct relay_link){.daemon = daemon, .number = i, .settings = connector};
-        prepare_media(link);
-        link->connector = connector_new(daemon->loop, daemon->tls, &connector, &conn_hooks, link);
-        if (!link->connector) {
-            stop_tunnel(daemon);
-            snprintf(error, error_size, "no connector for [dmz %s] can be made", dmz->name);
-            return ERR_NOMEM;
-        }
+/* check_files() has said that it can be read. */
+static void reload_password(struct relay_link *link, const struct dmz_peer_settings *dmz)
+{
+    char password[HTTPAUTH_TEXT_SIZE], error[256];
+
+    if (inner_password(dmz, password, error, sizeof(error)) == 0) {
+        memcpy(link->password, password, sizeof(password));
+        connector_set_password(link->connector, password);
     }
-    if (start_ng(daemon, error, error_size) == 0)
-        return 0;
-    stop_tunnel(daemon);
-    return ERR_SYSTEM;
+    wipe(password, sizeof(password));
 }
 
 static void reload_media(struct relay_media *media, const struct daemon *daemon)
@@ -501,6 +524,7 @@ static void reload_media(struct relay_media *media, const struct daemon *daemon)
     if (media->core.session)
         session_set_max_age(media->core.session, relay_of(daemon)->core.options.max_age_us);
     connector_set_context(media->connector, daemon->tls);
+    connector_set_password(media->connector, media->link->password);
 }
 
 static void reloaded(struct daemon *daemon)
@@ -519,6 +543,7 @@ static void reloaded(struct daemon *daemon)
         if (relay->core.links[i].session)
             session_set_max_age(relay->core.links[i].session, settings->tunnel.max_age_us);
         connector_set_context(relay->links[i].connector, daemon->tls);
+        reload_password(&relay->links[i], &settings->dmzs[i]);
         for (unsigned m = 0; m < WORKERS_MAX; m++)
             reload_media(&relay->links[i].media[m], daemon);
     }
@@ -535,6 +560,18 @@ static bool work(struct daemon *daemon, uint64_t now_us)
 {
     return inner_work(&relay_of(daemon)->core, now_us) ||
            calls_work(relay_of(daemon)->calls, now_us) || ng_work(relay_of(daemon)->ng, now_us);
+}
+
+static int check_files(const void *conf, char *error, size_t error_size)
+{
+    const struct inner_settings *settings = conf;
+    char password[HTTPAUTH_TEXT_SIZE];
+    int result = 0;
+
+    for (size_t i = 0; result == 0 && i < settings->dmz_count; i++)
+        result = inner_password(&settings->dmzs[i], password, error, error_size);
+    wipe(password, sizeof(password));
+    return result;
 }
 
 static void share(const void *conf, struct daemon_shared *shared)
@@ -559,6 +596,7 @@ const struct daemon_kind relay_kind = {
     .commands = relay_commands,
     .media_hooks = &media_hooks,
     .worker_hooks = &worker_hooks,
+    .check_files = check_files,
     .share = share,
     .start_core = start_core,
     .stop_core = stop_core,

@@ -32,6 +32,8 @@ struct relay_media {
 struct relay_link {
     struct daemon *daemon;
     unsigned number; /* in core.links */
+    struct httpproxy proxy;
+    char password[HTTPAUTH_TEXT_SIZE]; /* for the proxy */
     struct connector *connector;
     struct connector_settings settings;
     struct relay_media media[WORKERS_MAX];

@@ -2,6 +2,9 @@
 
 #include <string.h>
 
+#include "common/base/err.h"
+#include "common/daemon/secretfile.h"
+
 static const struct conf_section sections[] = {
     SETTINGS_NAMED(inner_settings, "dmz", dmzs, dmz_count, 1, INNER_DMZS_MAX),
     SETTINGS_NAMED(inner_settings, "listener", listeners, listener_count, 1,
@@ -24,6 +27,11 @@ static const struct conf_section sections[] = {
 static const struct conf_key keys[] = {
     SETTINGS_ROW("dmz", "address", CONF_HOSTPORT, dmz_peer_settings, address, 0, 0, NULL, false),
     SETTINGS_ROW("dmz", "name", CONF_NAME, dmz_peer_settings, certificate_name, 0, 0, NULL, false),
+    SETTINGS_ROW("dmz", "proxy", CONF_TEXT, dmz_peer_settings, proxy, 0, SETTINGS_LINK_SIZE - 1, "",
+                 false),
+    SETTINGS_PATH("dmz", "proxy-password-file", dmz_peer_settings, password_file, ""),
+    SETTINGS_ROW("dmz", "via", CONF_TEXT, dmz_peer_settings, via, 1, INNER_VIA_SIZE - 1,
+                 "connect, upgrade, http", false),
     SETTINGS_LISTENER_KEYS,
     SETTINGS_PEER_KEYS,
     SETTINGS_FORWARD_KEYS("dmz"),
@@ -95,6 +103,81 @@ static int check_dmzs(const struct inner_settings *settings, struct conf_complai
         }
     }
     return 0;
+}
+
+static const char *url_fault(const char *url, struct httpproxy *proxy)
+{
+    switch (httpproxy_read_url(proxy, url)) {
+    case 0:
+        return NULL;
+    case ERR_UNSUPPORTED:
+        return "it is no URL of http; http://proxy.example.com:3128 would be right";
+    case ERR_FORBIDDEN:
+        return "passwords have a file of their own, proxy-password-file; "
+               "http://USER@proxy.example.com:3128 would be right";
+    default:
+        return "it cannot be read; http://proxy.example.com:3128 or "
+               "http://USER@proxy.example.com:3128 would be right";
+    }
+}
+
+static int check_proxy(const struct dmz_peer_settings *dmz, struct conf_complaint *complaint)
+{
+    char section[sizeof(complaint->section)];
+    struct httpproxy proxy = {.way_count = 0};
+    const char *fault = dmz->proxy[0] ? url_fault(dmz->proxy, &proxy) : NULL;
+
+    snprintf(section, sizeof(section), "dmz %s", dmz->name);
+    if (fault)
+        return settings_complain(complaint, section, "proxy", "%s", fault);
+    if (httpproxy_read_ways(&proxy, dmz->via) < 0)
+        return settings_complain(complaint, section, "via",
+                                 "%s is no list of ways; some of connect, upgrade, http would be "
+                                 "right, none of them twice",
+                                 dmz->via);
+    if (proxy.user[0] && !dmz->password_file[0])
+        return settings_complain(complaint, section, "proxy",
+                                 "there is no password for this user; proxy-password-file would be "
+                                 "right");
+    if (dmz->password_file[0] && !proxy.user[0])
+        return settings_complain(complaint, section, "proxy-password-file",
+                                 "it has no user; proxy = http://USER@... would be right");
+    return 0;
+}
+
+static int check_proxies(const struct inner_settings *settings, struct conf_complaint *complaint)
+{
+    int code = 0;
+
+    for (size_t i = 0; code == 0 && i < settings->dmz_count; i++)
+        code = check_proxy(&settings->dmzs[i], complaint);
+    return code;
+}
+
+struct httpproxy inner_proxy(const struct dmz_peer_settings *dmz)
+{
+    struct httpproxy proxy = {.way_count = 0};
+
+    if (dmz->proxy[0])
+        (void)httpproxy_read_url(&proxy, dmz->proxy);
+    (void)httpproxy_read_ways(&proxy, dmz->via);
+    return proxy;
+}
+
+int inner_password(const struct dmz_peer_settings *dmz, char out[HTTPAUTH_TEXT_SIZE], char *error,
+                   size_t error_size)
+{
+    char why[128];
+    int code;
+
+    out[0] = '\0';
+    if (!dmz->password_file[0])
+        return 0;
+    code = secretfile_read(dmz->password_file, out, HTTPAUTH_TEXT_SIZE, why, sizeof(why));
+    if (code < 0)
+        snprintf(error, error_size, "[dmz %s] proxy-password-file: %s: %s", dmz->name,
+                 dmz->password_file, why);
+    return code;
 }
 
 /* Authentication keys alone are the evp engine's; libsrtp2 wants master keys. */
@@ -196,6 +279,8 @@ static int check(const void *conf, struct conf_complaint *complaint)
     const struct inner_settings *settings = conf;
     int code = check_dmzs(settings, complaint);
 
+    if (code == 0)
+        code = check_proxies(settings, complaint);
     if (code == 0)
         code = settings_check_listeners(settings->listeners, settings->listener_count, complaint);
     if (code == 0)

@@ -5,15 +5,19 @@
 #include "common/daemon/conf.h"
 #include "common/daemon/settings.h"
 #include "common/sa/wire.h"
+#include "common/tunnel/httpproxy.h"
 #include "inner-relay/callconf.h"
 
-enum { INNER_DMZS_MAX = 8 };
+enum { INNER_DMZS_MAX = 8, INNER_VIA_SIZE = 64 };
 
 /* [dmz NAME]: a dmz-relay that a tunnel is opened to. */
 struct dmz_peer_settings {
     char name[NAME_SIZE]; /* of the section */
     struct conf_hostport address;
     char certificate_name[CONF_NAME_SIZE]; /* in lower case */
+    char proxy[SETTINGS_LINK_SIZE];        /* a URL; "": none */
+    char via[INNER_VIA_SIZE];
+    char password_file[SETTINGS_PATH_SIZE - 20]; /* "proxy-password-file = PATH" fits a line */
 };
 
 struct inner_srtp_settings {
@@ -71,6 +75,14 @@ struct inner_settings {
     struct daemon_settings daemon;
 };
 
+/* The HTTP proxy of a section that was checked; without a host where there is none. */
+struct httpproxy inner_proxy(const struct dmz_peer_settings *dmz);
+/*
+ * Reads the password for it, "" where there is no file; wipe() is the caller's. Negative with a
+ * sentence in error.
+ */
+int inner_password(const struct dmz_peer_settings *dmz, char out[HTTPAUTH_TEXT_SIZE], char *error,
+                   size_t error_size);
 enum source_policy inner_source_policy(const struct inner_learning_settings *learning);
 /* Complete: media-timeout and, where max-calls is 0, half of max-sas are filled in. */
 struct call_options inner_call_options(const struct inner_settings *settings);

@@ -225,6 +225,7 @@ enum {
     BACKOFF_NETWORK_MAX_US = 500 * 1000,
     TUNNEL_STEADY_US = 1000 * 1000, /* up for so long, it is tried again at once when it ends */
     CONNECT_TIMEOUT_US = 2 * 1000 * 1000, /* two SYNs of the kernel: after 0 and 1 s */
+    PROXY_TIMEOUT_US = 5 * 1000 * 1000,   /* for all that an HTTP proxy says of one request */
     LABEL_REST_US = 60 * 1000 * 1000,
     OLD_KEYS_PIECE = 16,          /* ended in one go */
     OLD_KEY_US = 5 * 1000 * 1000, /* after a change of keys, the old one is good for so long */

@@ -59,6 +59,12 @@ static int read_tls(const struct daemon *daemon, const struct daemon_shared *sha
     return result;
 }
 
+static int check_files(const struct daemon *daemon, const void *settings, char *error,
+                       size_t error_size)
+{
+    return daemon->kind->check_files ? daemon->kind->check_files(settings, error, error_size) : 0;
+}
+
 static void warn_about_lifetimes(const struct tls_context *context)
 {
     int64_t days = tls_context_certificate_left(context) / 86400;
@@ -183,6 +189,10 @@ static int reload(struct daemon *daemon, struct daemon_changes *changes, char *e
         return result;
     /* The paths are those of the running daemon: a new path needs a restart, as -t says. */
     result = read_tls(daemon, &daemon->shared, &context, error, error_size);
+    if (result == 0)
+        result = check_files(daemon, daemon->settings, error, error_size);
+    if (result < 0)
+        tls_context_free(context);
     if (result == 0) {
         (void)conf_compare(daemon->kind->schema, daemon->settings, settings, on_changed, changes);
         conf_copy_live(daemon->kind->schema, daemon->settings, settings);
@@ -614,7 +624,9 @@ static int check(struct daemon *daemon)
     struct tls_context *context = NULL;
     char error[ERROR_SIZE] = "";
 
-    if (read_tls(daemon, &daemon->shared, &context, error, sizeof(error)) < 0) {
+    if (read_tls(daemon, &daemon->shared, &context, error, sizeof(error)) < 0 ||
+        check_files(daemon, daemon->settings, error, sizeof(error)) < 0) {
+        tls_context_free(context);
         fprintf(stderr, "%s: %s\n", daemon->kind->name, error);
         return OPTIONS_EXIT_USAGE;
     }

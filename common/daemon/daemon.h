@@ -47,6 +47,8 @@ struct daemon_kind {
     const struct media_hooks *media_hooks;  /* called with the struct daemon */
     const struct media_hooks *worker_hooks; /* called with the struct worker */
 
+    /* The files that the ini file names beside those of [tunnel]; NULL: there are none. */
+    int (*check_files)(const void *settings, char *error, size_t error_size);
     void (*share)(const void *settings, struct daemon_shared *shared);
     /* Makes daemon->state. Negative with a sentence in error. */
     int (*start_core)(struct daemon *daemon, char *error, size_t error_size);

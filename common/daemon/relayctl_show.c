@@ -54,6 +54,7 @@ static void add_tunnel(struct relayctl_table *table, const json_t *tunnel)
     relayctl_add_member(table, tunnel, "frames_out");
     relayctl_add_octets(table, tunnel, "octets_out");
     relayctl_add_member(table, tunnel, "connects");
+    relayctl_add_member(table, tunnel, "via");
     relayctl_add_member(table, tunnel, "congestion");
     relayctl_add_member(table, tunnel, "srtp_engine");
 }
@@ -93,11 +94,11 @@ static void show_media(const json_t *tunnels, FILE *to)
 static void show_tunnels(const json_t *tunnels, FILE *to)
 {
     static const struct relayctl_column columns[] = {
-        {"TUNNEL", false},    {"PEER", false},     {"STATE", false},      {"FOR", true},
-        {"RTT", true},        {"SYNC", false},     {"SAS", true},         {"QUEUED", true},
-        {"LATE", true},       {"FRAMES IN", true}, {"OCTETS IN", true},   {"FRAMES OUT", true},
-        {"OCTETS OUT", true}, {"CONNECTS", true},  {"CONGESTION", false}, {"ENGINE", false},
-        {NULL, false},
+        {"TUNNEL", false},    {"PEER", false},     {"STATE", false},    {"FOR", true},
+        {"RTT", true},        {"SYNC", false},     {"SAS", true},       {"QUEUED", true},
+        {"LATE", true},       {"FRAMES IN", true}, {"OCTETS IN", true}, {"FRAMES OUT", true},
+        {"OCTETS OUT", true}, {"CONNECTS", true},  {"VIA", false},      {"CONGESTION", false},
+        {"ENGINE", false},    {NULL, false},
     };
     struct relayctl_table table = relayctl_table_of(columns);
     const json_t *tunnel;

@@ -174,6 +174,7 @@ static void add_connection(json_t *row, const struct report_tunnel *tunnel)
 
     conn_congestion(conn, congestion, sizeof(congestion));
     json_object_set_new(row, "peer", address(conn_peer(conn)));
+    json_object_set_new(row, "via", json_string(httpproxy_way_name(conn_way(conn))));
     json_object_set_new(row, "congestion", json_string(congestion));
     if (!session)
         return;
@@ -199,6 +200,7 @@ json_t *report_tunnel(const struct report_tunnel *tunnel)
     json_object_set_new(row, "srtp_engine", text_or_null(tunnel->engine));
     json_object_set_new(row, "peer", json_null());
     json_object_set_new(row, "rtt_ms", json_null());
+    json_object_set_new(row, "via", json_null());
     json_object_set_new(row, "congestion", json_null());
     for (size_t i = 0; i < sizeof(zero) / sizeof(zero[0]); i++)
         json_object_set_new(row, zero[i], json_integer(0));

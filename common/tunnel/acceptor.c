@@ -11,6 +11,7 @@
 
 #include "common/base/err.h"
 #include "common/base/log.h"
+#include "common/tunnel/httpdoor.h"
 
 enum {
     BACKLOG = 64,
@@ -33,6 +34,7 @@ struct acceptor {
     ev_io io;
     ev_timer pause;
     int fd;
+    struct httpdoor *door; /* of those that have not said yet what they speak */
     struct tls_context *context;
     struct acceptor_settings settings;
     const struct conn_hooks *owner;
@@ -111,24 +113,49 @@ static void on_closed(void *ctx, struct conn *conn, const char *reason)
         forget(acceptor, entry);
 }
 
-static void accept_one(struct acceptor *acceptor, int fd)
+static size_t half_open(const struct acceptor *acceptor)
 {
-    struct conn *conn;
+    return acceptor->half_open + httpdoor_waiting(acceptor->door);
+}
 
-    if (acceptor->half_open >= acceptor->settings.max_handshakes || acceptor->count == CONNS_MAX) {
-        acceptor->turned_away++;
-        close(fd);
-        if (may_log(acceptor))
-            log_warning("connection turned away: %zu handshakes are under way",
-                        acceptor->half_open);
-        return;
-    }
-    conn = conn_new(acceptor->loop, fd, acceptor->context, acceptor->settings.names,
-                    acceptor->settings.dscp, &acceptor->hooks, acceptor);
+static void on_opened(void *ctx, const struct transport *transport)
+{
+    struct acceptor *acceptor = ctx;
+    struct conn *conn =
+        conn_new_over(acceptor->loop, transport, acceptor->context, acceptor->settings.names,
+                      acceptor->settings.dscp, &acceptor->hooks, acceptor);
+
     if (!conn)
         return;
     acceptor->entries[acceptor->count++] = (struct entry){.conn = conn, .half_open = true};
     acceptor->half_open++;
+}
+
+static void on_refused(void *ctx, const struct addr *peer, const char *reason)
+{
+    char text[ADDR_TEXT_SIZE];
+
+    if (may_log(ctx))
+        log_warning("connection from %s refused: %s", addr_format(peer, text, sizeof(text)),
+                    reason);
+}
+
+static const struct httpdoor_hooks door_hooks = {on_opened, on_refused};
+
+static void accept_one(struct acceptor *acceptor, int fd)
+{
+    size_t waiting = httpdoor_waiting(acceptor->door);
+
+    if (half_open(acceptor) >= acceptor->settings.max_handshakes ||
+        acceptor->count + waiting >= CONNS_MAX) {
+        acceptor->turned_away++;
+        close(fd);
+        if (may_log(acceptor))
+            log_warning("connection turned away: %zu handshakes are under way",
+                        half_open(acceptor));
+        return;
+    }
+    (void)httpdoor_take(acceptor->door, fd);
 }
 
 /* The socket stays readable: without a pause the loop would do nothing else. */
@@ -197,7 +224,10 @@ int acceptor_new(struct acceptor **out, struct ev_loop *loop, struct tls_context
     if (fd < 0)
         return fd;
     acceptor = calloc(1, sizeof(*acceptor));
-    if (!acceptor) {
+    if (acceptor)
+        acceptor->door = httpdoor_new(loop, &door_hooks, acceptor);
+    if (!acceptor || !acceptor->door) {
+        free(acceptor);
         close(fd);
         return ERR_NOMEM;
     }
@@ -223,6 +253,7 @@ void acceptor_free(struct acceptor *acceptor, const char *reason)
     ev_io_stop(acceptor->loop, &acceptor->io);
     ev_timer_stop(acceptor->loop, &acceptor->pause);
     close(acceptor->fd);
+    httpdoor_free(acceptor->door);
     while (acceptor->count > 0)
         conn_close(acceptor->entries[0].conn, reason);
     free(acceptor);

@@ -1,6 +1,7 @@
 /*
- * The dmz-relay's TCP port for its inner-relays. Connections whose handshakes
- * are not complete are capped; more are closed at once.
+ * The dmz-relay's TCP port for its inner-relays, which come with TLS, or through an HTTP proxy with
+ * HTTP first (httpdoor.h). Connections whose handshakes are not complete are capped; more are
+ * closed at once.
  */
 #ifndef COMMON_TUNNEL_ACCEPTOR_H
 #define COMMON_TUNNEL_ACCEPTOR_H

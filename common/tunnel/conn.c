@@ -32,11 +32,13 @@ enum {
 struct conn {
     struct ev_loop *loop;
     ev_io io;
+    ev_io out_io; /* of out_fd, where that is another socket than fd */
     ev_timer timer;
     uint64_t armed_us; /* when the timer fires */
     ev_timer more;     /* fires in the next turn of the loop */
     uint64_t started_us;
-    int fd;
+    int fd, out_fd; /* read, and written */
+    enum httpproxy_way way;
     struct addr peer;
     struct tls *tls;
     struct tls_context *recheck; /* new since the handshake began; NULL: none is */
@@ -70,6 +72,7 @@ static void fail(struct conn *conn, const char *reason)
 static void destroy(struct conn *conn)
 {
     ev_io_stop(conn->loop, &conn->io);
+    ev_io_stop(conn->loop, &conn->out_io);
     ev_timer_stop(conn->loop, &conn->timer);
     ev_timer_stop(conn->loop, &conn->more);
     conn->hooks->closed(conn->ctx, conn, conn->reason);
@@ -78,6 +81,8 @@ static void destroy(struct conn *conn)
     tls_free(conn->tls);
     session_free(conn->session);
     close(conn->fd);
+    if (conn->out_fd != conn->fd)
+        close(conn->out_fd);
     wipe(conn->output, sizeof(conn->output)); /* it may hold an SA-PUT, with its key */
     free(conn);
 }
@@ -87,13 +92,18 @@ static void set_timer(struct conn *conn);
 
 static void move(struct conn *conn)
 {
+    bool writes = ev_is_active(&conn->out_io);
+
     ev_io_stop(conn->loop, &conn->io);
+    ev_io_stop(conn->loop, &conn->out_io);
     ev_timer_stop(conn->loop, &conn->timer);
     ev_timer_stop(conn->loop, &conn->more);
     conn->loop = conn->next_loop;
     conn->next_loop = NULL;
     conn->read_turn = conn->flush_turn = ev_iteration(conn->loop) - 1;
     ev_io_start(conn->loop, &conn->io);
+    if (writes)
+        ev_io_start(conn->loop, &conn->out_io);
     set_timer(conn);
     start_more(conn);
 }
@@ -108,13 +118,25 @@ static void leave(struct conn *conn)
         move(conn);
 }
 
+static void watch(struct conn *conn, ev_io *io, int fd, int events)
+{
+    if ((io->events & (EV_READ | EV_WRITE)) == events && ev_is_active(io))
+        return;
+    ev_io_stop(conn->loop, io);
+    if (events == 0)
+        return;
+    ev_io_set(io, fd, events);
+    ev_io_start(conn->loop, io);
+}
+
 static void want(struct conn *conn, int events)
 {
-    if ((conn->io.events & (EV_READ | EV_WRITE)) == events && ev_is_active(&conn->io))
+    if (conn->out_fd == conn->fd) {
+        watch(conn, &conn->io, conn->fd, events);
         return;
-    ev_io_stop(conn->loop, &conn->io);
-    ev_io_set(&conn->io, conn->fd, events);
-    ev_io_start(conn->loop, &conn->io);
+    }
+    watch(conn, &conn->io, conn->fd, events & EV_READ);
+    watch(conn, &conn->out_io, conn->out_fd, events & EV_WRITE);
 }
 
 /* Has what began then to leave the rest for the next turn? */
@@ -139,8 +161,8 @@ static void measure_kernel_delay(struct conn *conn, uint64_t now_us)
     if (now_us - conn->kernel_asked_us < KERNEL_DELAY_INTERVAL_US)
         return;
     conn->kernel_asked_us = now_us;
-    if (ioctl(conn->fd, SIOCOUTQNSD, &unsent) == 0 && unsent > 0 &&
-        getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 &&
+    if (ioctl(conn->out_fd, SIOCOUTQNSD, &unsent) == 0 && unsent > 0 &&
+        getsockopt(conn->out_fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 &&
         !info.tcpi_delivery_rate_app_limited && info.tcpi_delivery_rate > 0)
         delay_us = (uint64_t)unsent * 1000000 / info.tcpi_delivery_rate;
     session_set_kernel_delay(conn->session, delay_us);
@@ -381,6 +403,13 @@ static void beat(struct conn *conn)
     set_timer(conn);
 }
 
+static void on_out(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct conn *conn = io->data;
+
+    on_io(loop, &conn->io, events);
+}
+
 static void on_more(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct conn *conn = timer->data;
@@ -438,28 +467,52 @@ struct conn *conn_new(struct ev_loop *loop, int fd, struct tls_context *context,
                       const char *const *names, unsigned dscp, const struct conn_hooks *hooks,
                       void *ctx)
 {
+    struct transport transport = transport_direct(fd);
+
+    return conn_new_over(loop, &transport, context, names, dscp, hooks, ctx);
+}
+
+static void start_watchers(struct conn *conn)
+{
+    uint64_t spent_us = clock_now_us() - conn->started_us;
+    uint64_t left_us = spent_us < HANDSHAKE_TIMEOUT_US ? HANDSHAKE_TIMEOUT_US - spent_us : 0;
+
+    ev_io_init(&conn->io, on_io, conn->fd, EV_READ | EV_WRITE);
+    ev_io_init(&conn->out_io, on_out, conn->out_fd, EV_WRITE);
+    ev_timer_init(&conn->timer, on_timer, (double)left_us / 1e6, 0.);
+    ev_timer_init(&conn->more, on_more, 0., 0.);
+    conn->io.data = conn->out_io.data = conn->timer.data = conn->more.data = conn;
+    want(conn, EV_READ | EV_WRITE);
+    ev_timer_start(conn->loop, &conn->timer);
+}
+
+struct conn *conn_new_over(struct ev_loop *loop, const struct transport *transport,
+                           struct tls_context *context, const char *const *names, unsigned dscp,
+                           const struct conn_hooks *hooks, void *ctx)
+{
     struct conn *conn = calloc(1, sizeof(*conn));
 
     if (conn)
-        conn->tls = tls_new(context, fd, names);
+        conn->tls = tls_new_over(context, transport, names);
     if (!conn || !conn->tls) {
         free(conn);
-        close(fd);
+        close(transport->in);
+        if (transport->out != transport->in)
+            close(transport->out);
         return NULL;
     }
     conn->loop = loop;
-    conn->fd = fd;
-    conn->started_us = clock_now_us();
-    conn->peer = peer_of(fd);
+    conn->fd = transport->in;
+    conn->out_fd = transport->out;
+    conn->way = transport->way;
+    conn->started_us = transport->started_us ? transport->started_us : clock_now_us();
+    conn->peer = peer_of(conn->fd);
     conn->hooks = hooks;
     conn->ctx = ctx;
-    set_options(fd, dscp);
-    ev_io_init(&conn->io, on_io, fd, EV_READ | EV_WRITE);
-    ev_timer_init(&conn->timer, on_timer, HANDSHAKE_TIMEOUT_US / 1e6, 0.);
-    ev_timer_init(&conn->more, on_more, 0., 0.);
-    conn->io.data = conn->timer.data = conn->more.data = conn;
-    ev_io_start(loop, &conn->io);
-    ev_timer_start(loop, &conn->timer);
+    set_options(conn->fd, dscp);
+    if (conn->out_fd != conn->fd)
+        set_options(conn->out_fd, dscp);
+    start_watchers(conn);
     return conn;
 }
 
@@ -495,6 +548,11 @@ const struct addr *conn_peer(const struct conn *conn)
     return &conn->peer;
 }
 
+enum httpproxy_way conn_way(const struct conn *conn)
+{
+    return conn->way;
+}
+
 struct session *conn_session(const struct conn *conn)
 {
     return conn->session;
@@ -517,6 +575,6 @@ void conn_congestion(const struct conn *conn, char *out, size_t size)
     socklen_t length = (socklen_t)size - 1;
 
     memset(out, 0, size);
-    if (getsockopt(conn->fd, IPPROTO_TCP, TCP_CONGESTION, out, &length) < 0)
+    if (getsockopt(conn->out_fd, IPPROTO_TCP, TCP_CONGESTION, out, &length) < 0)
         snprintf(out, size, "unknown");
 }

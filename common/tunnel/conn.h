@@ -12,6 +12,7 @@
 #include "common/base/addr.h"
 #include "common/tunnel/session.h"
 #include "common/tunnel/tls.h"
+#include "common/tunnel/transport.h"
 
 struct ev_loop;
 struct conn;
@@ -39,6 +40,10 @@ struct conn_hooks {
 struct conn *conn_new(struct ev_loop *loop, int fd, struct tls_context *context,
                       const char *const *names, unsigned dscp, const struct conn_hooks *hooks,
                       void *ctx);
+/* The same over what may be two sockets; both are taken over. */
+struct conn *conn_new_over(struct ev_loop *loop, const struct transport *transport,
+                           struct tls_context *context, const char *const *names, unsigned dscp,
+                           const struct conn_hooks *hooks, void *ctx);
 /* Sends what the session has to say, as far as the socket takes it. Call after each batch. */
 void conn_flush(struct conn *conn);
 /* The same in the next turn of the loop: what many commands of one turn make goes out together. */
@@ -58,7 +63,10 @@ void conn_recheck(struct conn *conn, struct tls_context *context);
  */
 void conn_move(struct conn *conn, struct ev_loop *loop, const struct conn_hooks *hooks, void *ctx);
 
+/* Who the socket is connected with: an HTTP proxy, where there is one. */
 const struct addr *conn_peer(const struct conn *conn);
+/* How it came about. CONNECT is the way of the inner-relay alone: the dmz-relay sees none. */
+enum httpproxy_way conn_way(const struct conn *conn);
 /* NULL until TLS is up. */
 struct session *conn_session(const struct conn *conn);
 /* "handshake", "hello", "up". */

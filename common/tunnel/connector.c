@@ -12,7 +12,9 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/protocol.h"
+#include "common/base/random.h"
 #include "common/tunnel/backoff.h"
+#include "common/tunnel/httpdial.h"
 #include "common/tunnel/resolver.h"
 
 enum connector_state_id { WAITING, RESOLVING, CONNECTING, CONNECTED };
@@ -30,9 +32,13 @@ struct connector {
     struct resolver *resolver;
     struct addr addrs[RESOLVER_MAX_ADDRS];
     size_t addr_count, addr_next;
-    int fd; /* while connecting; -1 otherwise */
+    int fd; /* while connecting without a proxy; -1 otherwise */
     ev_io io;
-    ev_timer timer; /* the next attempt, or the end of this one */
+    struct httpdial *dial; /* while connecting through one; NULL otherwise */
+    struct httpauth auth;
+    size_t way;       /* in proxy->ways: of this attempt, or of the next one */
+    bool way_is_good; /* it gave a tunnel, the last time it was tried */
+    ev_timer timer;   /* the next attempt, or the end of this one */
     struct conn *conn;
     /*
      * What the network refuses, and what the dmz-relay does, each slows down its own attempts: a
@@ -42,8 +48,15 @@ struct connector {
     bool was_up; /* the connection that is open has been up */
     bool closing;
     uint64_t count;
-    char last_error[256];
+    char last_error[384];
 };
+
+static const struct httpproxy *proxy_of(const struct connector *connector)
+{
+    const struct httpproxy *proxy = connector->settings.proxy;
+
+    return proxy && proxy->host[0] ? proxy : NULL;
+}
 
 static void wait_and_begin(struct connector *connector, const char *why, uint64_t wait_us)
 {
@@ -51,8 +64,12 @@ static void wait_and_begin(struct connector *connector, const char *why, uint64_
     connector->state = WAITING;
     if (connector->closing)
         return;
-    log_warning("dmz %s: %s; next attempt in %llu ms", connector->settings.label, why,
-                (unsigned long long)(wait_us / 1000));
+    if (wait_us == 0 && proxy_of(connector))
+        log_warning("dmz %s: %s; next attempt by %s", connector->settings.label, why,
+                    httpproxy_way_name(proxy_of(connector)->ways[connector->way]));
+    else
+        log_warning("dmz %s: %s; next attempt in %llu ms", connector->settings.label, why,
+                    (unsigned long long)(wait_us / 1000));
     ev_timer_stop(connector->loop, &connector->timer);
     ev_timer_set(&connector->timer, (double)wait_us / 1e6, 0.);
     ev_timer_start(connector->loop, &connector->timer);
@@ -61,6 +78,39 @@ static void wait_and_begin(struct connector *connector, const char *why, uint64_
 static void try_later(struct connector *connector, const char *why)
 {
     wait_and_begin(connector, why, backoff_next(&connector->network, BACKOFF_NETWORK_MAX_US));
+}
+
+static void refused(struct connector *connector, const char *why)
+{
+    wait_and_begin(connector, why, backoff_next(&connector->refused, BACKOFF_MAX_US));
+}
+
+/* The way did not give a tunnel that lasts. False: it was the last one of the list. */
+static bool next_way(struct connector *connector)
+{
+    const struct httpproxy *proxy = proxy_of(connector);
+    bool was_good = connector->way_is_good;
+
+    connector->way_is_good = false;
+    if (!proxy)
+        return false;
+    connector->way = was_good ? 0 : connector->way + 1;
+    if (connector->way < proxy->way_count)
+        return true;
+    connector->way = 0;
+    return false;
+}
+
+/* After what one way came to: another way at once, or the first one later. */
+static void way_failed(struct connector *connector, const char *why)
+{
+    if (!next_way(connector)) {
+        connector->addr_next++;
+        refused(connector, why);
+    } else if (!connector->closing) {
+        /* The same address of the proxy. */
+        wait_and_begin(connector, why, 0);
+    }
 }
 
 /* ------------------------------------------------------------ the connection's hooks */
@@ -84,23 +134,53 @@ static void on_drained(void *ctx)
     }
 }
 
+/* What most often is behind it when a proxy stands in between. */
+static const char *hint(const struct connector *connector, const struct conn *conn,
+                        const char *reason)
+{
+    if (!proxy_of(connector) || conn_session(conn) || !strstr(reason, "certificate"))
+        return "";
+    return "; a proxy that opens TLS must not open this one's";
+}
+
+static void describe_end(const struct connector *connector, const struct conn *conn,
+                         const char *reason, char *out, size_t size)
+{
+    const struct httpproxy *proxy = proxy_of(connector);
+    char text[ADDR_TEXT_SIZE];
+
+    addr_format(conn_peer(conn), text, sizeof(text));
+    if (proxy)
+        snprintf(out, size, "connection to %s by %s through the proxy %s ended: %s%s",
+                 connector->settings.host, httpproxy_way_name(conn_way(conn)), text, reason,
+                 hint(connector, conn, reason));
+    else
+        snprintf(out, size, "connection to %s ended: %s", text, reason);
+}
+
 static void on_closed(void *ctx, struct conn *conn, const char *reason)
 {
     struct connector *connector = ctx;
-    char why[256], text[ADDR_TEXT_SIZE];
+    char why[sizeof(connector->last_error)];
+    bool steady = connector->was_up &&
+                  clock_now_us() - session_up_since(conn_session(conn)) >= TUNNEL_STEADY_US;
 
+    describe_end(connector, conn, reason, why, sizeof(why));
     /* One that ends again and again right after it came up is a refusal, too. */
-    if (connector->was_up &&
-        clock_now_us() - session_up_since(conn_session(conn)) >= TUNNEL_STEADY_US)
+    if (steady)
         backoff_reset(&connector->refused);
     if (conn_session(conn))
         connector->owner->closed(connector->ctx, conn, reason);
     connector->conn = NULL;
+    if (proxy_of(connector) && !steady) {
+        connector->was_up = false;
+        way_failed(connector, why);
+        return;
+    }
+    connector->way_is_good = steady;
     connector->addr_next += !connector->was_up;
     connector->was_up = false;
-    snprintf(why, sizeof(why), "connection to %s ended: %s",
-             addr_format(conn_peer(conn), text, sizeof(text)), reason);
-    wait_and_begin(connector, why, backoff_next(&connector->refused, BACKOFF_MAX_US));
+    refused(connector, why);
 }
 
 /* ------------------------------------------------------------ connecting */
@@ -119,12 +199,26 @@ static void attempt_failed(struct connector *connector, int error)
     try_later(connector, why);
 }
 
+static void take_over(struct connector *connector, const struct transport *transport)
+{
+    connector->conn =
+        conn_new_over(connector->loop, transport, connector->context, connector->names,
+                      connector->settings.dscp, &connector->hooks, connector);
+    if (!connector->conn) {
+        try_later(connector, "out of memory");
+        return;
+    }
+    connector->state = CONNECTED;
+    backoff_reset(&connector->network);
+}
+
 static void on_connected(struct ev_loop *loop, ev_io *io, int events)
 {
     struct connector *connector = io->data;
     int error = 0;
     socklen_t length = sizeof(error);
     int fd = connector->fd;
+    struct transport transport;
 
     (void)events;
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0)
@@ -136,14 +230,54 @@ static void on_connected(struct ev_loop *loop, ev_io *io, int events)
     ev_io_stop(loop, io);
     ev_timer_stop(loop, &connector->timer);
     connector->fd = -1;
-    connector->conn = conn_new(loop, fd, connector->context, connector->names,
-                               connector->settings.dscp, &connector->hooks, connector);
-    if (!connector->conn) {
-        try_later(connector, "out of memory");
+    transport = transport_direct(fd);
+    take_over(connector, &transport);
+}
+
+static void on_dialled(void *ctx, enum httpdial_result result, const struct transport *transport,
+                       const char *reason)
+{
+    struct connector *connector = ctx;
+    const struct httpproxy *proxy = proxy_of(connector);
+    char why[sizeof(connector->last_error)], text[ADDR_TEXT_SIZE];
+
+    connector->dial = NULL;
+    if (result == HTTPDIAL_OPEN) {
+        take_over(connector, transport);
         return;
     }
-    connector->state = CONNECTED;
-    backoff_reset(&connector->network);
+    addr_format(&connector->addrs[connector->addr_next], text, sizeof(text));
+    if (result == HTTPDIAL_NETWORK) {
+        snprintf(why, sizeof(why), "cannot connect to the proxy %s: %s", text, reason);
+        connector->addr_next++;
+        try_later(connector, why);
+        return;
+    }
+    snprintf(why, sizeof(why), "no way to %s by %s through the proxy %s: %s",
+             connector->settings.host, httpproxy_way_name(proxy->ways[connector->way]), text,
+             reason);
+    if (result == HTTPDIAL_REFUSED) {
+        way_failed(connector, why);
+        return;
+    }
+    connector->way = 0;
+    connector->way_is_good = false;
+    refused(connector, why);
+}
+
+static void dial(struct connector *connector)
+{
+    const struct httpproxy *proxy = proxy_of(connector);
+    struct httpdial_settings settings = {.proxy = connector->addrs[connector->addr_next],
+                                         .way = proxy->ways[connector->way],
+                                         .host = connector->settings.host,
+                                         .port = connector->settings.port,
+                                         .auth = &connector->auth};
+
+    connector->state = CONNECTING;
+    connector->dial = httpdial_start(connector->loop, &settings, on_dialled, connector);
+    if (!connector->dial)
+        try_later(connector, "out of memory");
 }
 
 static void attempt(struct connector *connector)
@@ -168,31 +302,49 @@ static void attempt(struct connector *connector)
     ev_timer_start(connector->loop, &connector->timer);
 }
 
+static void try_next(struct connector *connector)
+{
+    if (proxy_of(connector))
+        dial(connector);
+    else
+        attempt(connector);
+}
+
+/* What is connected to. */
+static const char *host_of(const struct connector *connector)
+{
+    const struct httpproxy *proxy = proxy_of(connector);
+
+    return proxy ? proxy->host : connector->settings.host;
+}
+
 static void on_resolved(void *ctx, const struct addr *addrs, size_t count, const char *error)
 {
     struct connector *connector = ctx;
-    char why[256];
+    char why[sizeof(connector->last_error)];
 
     if (count == 0) {
-        snprintf(why, sizeof(why), "cannot resolve %s: %s", connector->settings.host, error);
+        snprintf(why, sizeof(why), "cannot resolve %s: %s", host_of(connector), error);
         try_later(connector, why);
         return;
     }
     memcpy(connector->addrs, addrs, count * sizeof(addrs[0]));
     connector->addr_count = count;
     connector->addr_next = 0;
-    attempt(connector);
+    try_next(connector);
 }
 
 /* The next address of the last answer; when all have been tried, the name is looked up again. */
 static void begin(struct connector *connector)
 {
     if (connector->addr_next < connector->addr_count) {
-        attempt(connector);
+        try_next(connector);
         return;
     }
     connector->state = RESOLVING;
-    if (resolver_start(connector->resolver, connector->settings.host, connector->settings.port) < 0)
+    if (resolver_start(connector->resolver, host_of(connector),
+                       proxy_of(connector) ? proxy_of(connector)->port : connector->settings.port) <
+        0)
         try_later(connector, "the resolver is busy");
 }
 
@@ -202,7 +354,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 
     (void)loop;
     (void)events;
-    if (connector->state == CONNECTING)
+    if (connector->state == CONNECTING && connector->fd >= 0)
         attempt_failed(connector, ETIMEDOUT);
     else
         begin(connector);
@@ -226,6 +378,11 @@ struct connector *connector_new(struct ev_loop *loop, struct tls_context *contex
     connector->ctx = ctx;
     connector->hooks = (struct conn_hooks){on_secured, on_drained, on_closed};
     connector->fd = -1;
+    if (proxy_of(connector))
+        snprintf(connector->auth.user, sizeof(connector->auth.user), "%s",
+                 connector->settings.proxy->user);
+    connector_set_password(connector, settings->password);
+    connector->settings.password = NULL;
     ev_io_init(&connector->io, on_connected, -1, EV_WRITE);
     ev_timer_init(&connector->timer, on_timer, 0., 0.);
     connector->io.data = connector->timer.data = connector;
@@ -249,7 +406,9 @@ void connector_free(struct connector *connector, const char *reason)
     ev_io_stop(connector->loop, &connector->io);
     if (connector->fd >= 0)
         close(connector->fd);
+    httpdial_free(connector->dial);
     resolver_free(connector->resolver);
+    wipe(&connector->auth, sizeof(connector->auth));
     free(connector);
 }
 
@@ -258,6 +417,12 @@ void connector_set_context(struct connector *connector, struct tls_context *cont
     connector->context = context;
     if (connector->conn)
         conn_recheck(connector->conn, context);
+}
+
+void connector_set_password(struct connector *connector, const char *password)
+{
+    snprintf(connector->auth.password, sizeof(connector->auth.password), "%s",
+             password ? password : "");
 }
 
 struct conn *connector_conn(const struct connector *connector)

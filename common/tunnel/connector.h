@@ -1,7 +1,8 @@
 /*
  * The inner-relay's end of one tunnel: resolves the dmz-relay's name, connects,
  * and connects again when the connection ends: at once after one that was up,
- * then with a jittered back-off.
+ * then with a jittered back-off. Through an HTTP proxy, where there is one: by the first of its
+ * ways that gives a tunnel, which is the first one to be tried until it fails.
  */
 #ifndef COMMON_TUNNEL_CONNECTOR_H
 #define COMMON_TUNNEL_CONNECTOR_H
@@ -18,6 +19,8 @@ struct connector_settings {
     uint16_t port;
     const char *name; /* that the dmz-relay's certificate must bear; must outlive the connector */
     unsigned dscp;
+    const struct httpproxy *proxy; /* NULL, or without a host: none; must outlive the connector */
+    const char *password;          /* for the proxy; NULL: none */
 };
 
 /* hooks and ctx are those of each connection. Starts at once. NULL without memory. */
@@ -28,6 +31,9 @@ struct connector *connector_new(struct ev_loop *loop, struct tls_context *contex
 void connector_free(struct connector *connector, const char *reason);
 /* For the next connections; rechecks the live one's peer. */
 void connector_set_context(struct connector *connector, struct tls_context *context);
+
+/* For the next attempts; NULL: none. */
+void connector_set_password(struct connector *connector, const char *password);
 
 /* NULL while there is none. */
 struct conn *connector_conn(const struct connector *connector);

@@ -853,6 +853,14 @@ static uint64_t clock_us(void)
 
 struct tls *tls_new(struct tls_context *context, int fd, const char *const *names)
 {
+    struct transport transport = transport_direct(fd);
+
+    return tls_new_over(context, &transport, names);
+}
+
+struct tls *tls_new_over(struct tls_context *context, const struct transport *transport,
+                         const char *const *names)
+{
     struct tls *tls = calloc(1, sizeof(*tls));
     BIO *bio;
 
@@ -865,7 +873,7 @@ struct tls *tls_new(struct tls_context *context, int fd, const char *const *name
     tls->updated_at_us = clock_us();
     ERR_clear_error();
     tls->ssl = SSL_new(context->ssl);
-    bio = tls->ssl ? tls_socket_bio(&tls->socket, fd) : NULL;
+    bio = tls->ssl ? tls_socket_bio(&tls->socket, transport) : NULL;
     if (!bio || SSL_set_app_data(tls->ssl, tls) != 1) {
         BIO_free(bio);
         tls_free(tls);
@@ -922,7 +930,7 @@ enum tls_result tls_read(struct tls *tls, void *buffer, size_t size, size_t *cou
 
 static bool can_send(const struct tls *tls)
 {
-    struct pollfd poller = {.fd = tls->socket.fd, .events = POLLOUT};
+    struct pollfd poller = {.fd = tls->socket.out, .events = POLLOUT};
 
     return poll(&poller, 1, 0) == 1;
 }

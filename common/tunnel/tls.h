@@ -13,6 +13,7 @@
 
 struct tls_context; /* certificate, key, CA and CRL as they were read from their files */
 struct tls;         /* one connection */
+struct transport;
 
 enum tls_result {
     TLS_SUCCESS,
@@ -55,6 +56,9 @@ int tls_context_crl_left_percent(const struct tls_context *context);
  * complete. The context must outlive the handshake only. NULL: out of memory.
  */
 struct tls *tls_new(struct tls_context *context, int fd, const char *const *names);
+/* The same over what may be two sockets; the transport itself is only read in this call. */
+struct tls *tls_new_over(struct tls_context *context, const struct transport *transport,
+                         const char *const *names);
 void tls_free(struct tls *tls);
 enum tls_result tls_handshake(struct tls *tls);
 /* The name of the list that the peer's certificate bears; NULL before the handshake is complete. */

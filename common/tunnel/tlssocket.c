@@ -17,19 +17,36 @@ static int result_of(BIO *bio, ssize_t result, int retry_flag)
     return -1;
 }
 
+/* Until octets of data have gone, and not of the framing alone. */
+static ssize_t write_chunk(struct tls_socket *socket, const char *data, size_t length)
+{
+    struct iovec parts[HTTPWIRE_PARTS];
+    struct msghdr message = {.msg_iov = parts};
+    ssize_t result;
+
+    do {
+        message.msg_iovlen = httpwire_frame(&socket->writer, data, length, parts);
+        result = sendmsg(socket->out, &message, MSG_NOSIGNAL);
+        if (result > 0)
+            result = (ssize_t)httpwire_sent(&socket->writer, (size_t)result);
+    } while (result == 0);
+    return result;
+}
+
 static int write_out(BIO *bio, const char *data, int length)
 {
-    const struct tls_socket *socket = BIO_get_data(bio);
+    struct tls_socket *socket = BIO_get_data(bio);
     ssize_t result;
 
     do
-        result = send(socket->fd, data, (size_t)length, MSG_NOSIGNAL);
+        result = socket->chunked_out ? write_chunk(socket, data, (size_t)length)
+                                     : send(socket->out, data, (size_t)length, MSG_NOSIGNAL);
     while (result < 0 && errno == EINTR);
     return result_of(bio, result, BIO_FLAGS_WRITE);
 }
 
 /* As much as is there. When it was less than there is room for, the next answer is known. */
-static ssize_t read_ahead(struct tls_socket *socket)
+static ssize_t read_octets(struct tls_socket *socket)
 {
     ssize_t result;
 
@@ -39,11 +56,40 @@ static ssize_t read_ahead(struct tls_socket *socket)
         return -1;
     }
     do
-        result = recv(socket->fd, socket->ahead, sizeof(socket->ahead), 0);
+        result = recv(socket->in, socket->ahead, sizeof(socket->ahead), 0);
     while (result < 0 && errno == EINTR);
     socket->at = 0;
     socket->length = result > 0 ? (size_t)result : 0;
     socket->dry = result > 0 && (size_t)result < sizeof(socket->ahead);
+    return result;
+}
+
+/* Of what lies ahead, the octets of TLS; 0: there are none, or the last chunk has come. */
+static ssize_t take_chunks(struct tls_socket *socket)
+{
+    int result = httpwire_read(&socket->reader, socket->ahead, socket->length);
+
+    socket->length = result > 0 ? (size_t)result : 0;
+    if (result >= 0)
+        return result;
+    errno = EBADMSG;
+    return -1;
+}
+
+static ssize_t read_ahead(struct tls_socket *socket)
+{
+    ssize_t result;
+
+    if (!socket->chunked_in)
+        return read_octets(socket);
+    do {
+        if (httpwire_ended(&socket->reader))
+            return 0;
+        result = read_octets(socket);
+        if (result <= 0)
+            return result;
+        result = take_chunks(socket);
+    } while (result == 0);
     return result;
 }
 
@@ -81,11 +127,28 @@ static long control(BIO *bio, int command, long number, void *pointer)
     }
 }
 
-BIO *tls_socket_bio(struct tls_socket *socket, int fd)
+/* False: what came early is not what could come. */
+static bool take_early(struct tls_socket *socket, const struct transport *transport)
+{
+    if (transport->early_length > TRANSPORT_EARLY_MAX)
+        return false;
+    if (transport->early_length == 0)
+        return true;
+    memcpy(socket->ahead, transport->early, transport->early_length);
+    socket->length = transport->early_length;
+    return !socket->chunked_in || take_chunks(socket) >= 0;
+}
+
+BIO *tls_socket_bio(struct tls_socket *socket, const struct transport *transport)
 {
     BIO *bio = NULL;
 
-    socket->fd = fd;
+    socket->in = transport->in;
+    socket->out = transport->out;
+    socket->chunked_in = transport->chunked_in;
+    socket->chunked_out = transport->chunked_out;
+    if (!take_early(socket, transport))
+        return NULL;
     socket->method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "tunnel socket");
     if (socket->method && BIO_meth_set_write(socket->method, write_out) == 1 &&
         BIO_meth_set_read(socket->method, read_in) == 1 &&

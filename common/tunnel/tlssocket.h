@@ -11,11 +11,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/tunnel/httpwire.h"
+#include "common/tunnel/transport.h"
+
 enum { TLS_SOCKET_AHEAD = 64 * 1024 };
 
 struct tls_socket {
-    int fd;    /* not blocking; the caller's */
-    int error; /* the last errno */
+    int in, out; /* not blocking; the caller's */
+    int error;   /* the last errno */
+    bool chunked_in, chunked_out;
+    struct httpwire_reader reader;
+    struct httpwire_writer writer;
     BIO_METHOD *method;
     bool dry; /* the last read got all that there was */
     size_t at, length;
@@ -23,7 +29,7 @@ struct tls_socket {
 };
 
 /* NULL without memory. The BIO must be freed before tls_socket_fini(), which is due in any case. */
-BIO *tls_socket_bio(struct tls_socket *socket, int fd);
+BIO *tls_socket_bio(struct tls_socket *socket, const struct transport *transport);
 void tls_socket_fini(struct tls_socket *socket);
 
 #endif

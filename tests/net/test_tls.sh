@@ -119,7 +119,7 @@ silent_client "a wildcard" "$X/wildcard" 'refused: .*(wildcard|not expected|\*)'
 silent_client "TLS 1.2" "$CERTS/$SITE_A" 'refused: .*TLS 1.2 offered, 1.3 needed' -tls1_2
 lines=$(wc -l <"$W/dmz.log")
 in_ns inside bash -c "exec 3<>/dev/tcp/$DMZ_TUNNEL/$DMZ_TCP; printf 'GET / HTTP/1.1\r\n\r\n' >&3; cat <&3" >"$W/http" 2>/dev/null
-check "what is not TLS is refused" wait_for 3 logs_since "$lines" dmz 'refused: .*not TLS'
+check "what is no TLS, and no request of an inner-relay, is refused" wait_for 3 logs_since "$lines" dmz 'refused: .*no inner-relay'
 lines=$(wc -l <"$W/dmz.log")
 in_ns inside bash -c "exec 3<>/dev/tcp/$DMZ_TUNNEL/$DMZ_TCP"
 check "a connection that ends at once is refused" wait_for 3 logs_since "$lines" dmz 'refused: '

@@ -914,6 +914,103 @@ START_TEST(test_port_in_use)
 }
 END_TEST
 
+/* ------------------------------------------------------------ HTTP at the port */
+
+#define TOKEN "/media-relay/0123456789abcdef0123456789abcdef"
+#define GET   "GET " TOKEN " HTTP/1.1\r\n\r\n"
+#define POST  "POST " TOKEN " HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+static const struct {
+    const char *said[2], *reply, *reason;
+} strangers[] = {
+    {{"GET / HTTP/1.1\r\n\r\n", NULL}, "HTTP/1.1 404 ", "no inner-relay's"},
+    {{"CONNECT dmz:7000 HTTP/1.1\r\n\r\n", NULL}, "HTTP/1.1 404 ", "no inner-relay's"},
+    {{"OPTIONS sip:dmz.example SIP/2.0\r\n\r\n", NULL}, "HTTP/1.1 400 ", "neither TLS nor"},
+    {{"GET / HTTP/1.1\n\n", NULL}, "HTTP/1.1 400 ", "neither TLS nor"},
+    {{"GET / HTTP/1.1\r\n", NULL}, "", "no request of HTTP within 3 s"},
+    {{GET, NULL}, "HTTP/1.1 404 ", "the other half"},
+    {{POST, NULL}, "HTTP/1.1 404 ", "the other half"},
+    {{GET, GET}, "HTTP/1.1 404 ", "its token is taken"},
+    {{GET "x", NULL}, "HTTP/1.1 400 ", "something followed"},
+    {{POST "8\r\nabcdefgh\r\n", GET}, "HTTP/1.1 200 ", "what the peer sent is not TLS"},
+    {{GET, POST "x\r\n"}, "HTTP/1.1 200 ", NULL},
+};
+
+/* Each gets a plain answer or none, in time, and no way in. */
+START_TEST(test_strangers)
+{
+    uint64_t start_us = watch();
+    char reply[2][512] = {"", ""};
+    int fd[2] = {-1, -1};
+    unsigned count = strangers[_i].said[1] ? 2 : 1;
+
+    for (unsigned i = 0; i < count; i++) {
+        fd[i] = connect_to(port);
+        ck_assert_int_gt(send(fd[i], strangers[_i].said[i], strlen(strangers[_i].said[i]), 0), 0);
+        pump(PUMP_DMZ);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        PUMP_UNTIL(PUMP_DMZ, recv(fd[i], reply[i], sizeof(reply[i]) - 1, MSG_DONTWAIT) >= 0);
+        PUMP_UNTIL(PUMP_DMZ, is_closed(fd[i]));
+        close(fd[i]);
+    }
+    ck_assert_uint_lt(clock_now_us() - start_us, HANDSHAKE_TIMEOUT_US + 1200000 + stalled_us);
+    ck_assert_msg(strncmp(reply[0], strangers[_i].reply, strlen(strangers[_i].reply)) == 0 ||
+                      strncmp(reply[1], strangers[_i].reply, strlen(strangers[_i].reply)) == 0,
+                  "%s and %s", reply[0], reply[1]);
+    if (strangers[_i].reason)
+        ck_assert_uint_ge(logged(strangers[_i].reason), 1);
+    ck_assert_uint_eq(ends[DMZ].secured, 0);
+    /* Its places are free again. */
+    open_connector("127.0.0.1");
+    PUMP_UNTIL(PUMP_BOTH, is_up());
+    close_connector();
+}
+END_TEST
+
+static const struct {
+    const char *ways, *wanted;
+} ways[] = {
+    {"upgrade", "upgrade"},
+    {"http", "http"},
+    {"connect, upgrade, http", "upgrade"},
+    {"connect, http", "http"},
+};
+
+/* The port is its own proxy, but for CONNECT. What worked once is tried first the next time. */
+START_TEST(test_ways)
+{
+    struct httpproxy proxy = {.host = "127.0.0.1", .port = port};
+    struct connector_settings settings = {.label = "east",
+                                          .host = "dmz.invalid",
+                                          .port = port,
+                                          .name = "dmz.example",
+                                          .proxy = &proxy};
+    unsigned refusals = ways[_i].ways[0] == 'c';
+
+    ck_assert_int_eq(httpproxy_read_ways(&proxy, ways[_i].ways), 0);
+    connector =
+        connector_new(ends[INNER].loop, ends[INNER].context, &settings, &conn_hooks, &ends[INNER]);
+    ck_assert_ptr_nonnull(connector);
+    for (unsigned round = 1; round <= 2; round++) {
+        uint64_t up_us;
+
+        PUMP_UNTIL(PUMP_BOTH, is_up());
+        ck_assert_str_eq(httpproxy_way_name(conn_way(ends[INNER].conn)), ways[_i].wanted);
+        ck_assert_str_eq(httpproxy_way_name(conn_way(ends[DMZ].conn)), ways[_i].wanted);
+        up_us = clock_now_us();
+        /* PINGs go both ways: without them it would be dead by then. */
+        PUMP_UNTIL(PUMP_BOTH, clock_now_us() >= up_us + DEAD_PEER_US + TUNNEL_STEADY_US);
+        ck_assert(is_up());
+        ck_assert_uint_eq(logged("by connect through the proxy"), refusals);
+        if (round == 1) {
+            conn_close(ends[DMZ].conn, "once more");
+            PUMP_UNTIL(PUMP_BOTH, ends[INNER].closed == 1);
+        }
+    }
+    close_connector();
+}
+END_TEST
+
 /* ------------------------------------------------------------ the connector */
 
 /* At once after a tunnel that was up; one that ends right after it came up is tried less often. */
@@ -1182,6 +1279,8 @@ int main(void)
     tcase_add_test(tc, test_cap);
     tcase_add_test(tc, test_release);
     tcase_add_test(tc, test_port_in_use);
+    tcase_add_loop_test(tc, test_strangers, 0, sizeof(strangers) / sizeof(strangers[0]));
+    tcase_add_loop_test(tc, test_ways, 0, sizeof(ways) / sizeof(ways[0]));
 
     tc = add_case(suite, "connector");
     tcase_add_checked_fixture(tc, setup_acceptor, teardown_acceptor);

@@ -114,9 +114,10 @@ START_TEST(test_status)
     ck_assert_int_eq(json_integer_value(json_object_get(reply, "sas")), 1);
     ck_assert_uint_eq(json_array_size(json_object_get(reply, "tunnels")), 2);
     row = json_array_get(json_object_get(reply, "tunnels"), 1);
-    members_are(row, "name peer state since rtt_ms connects last_error sync queued sas congestion "
-                     "frames_in frames_out octets_in octets_out late srtp_engine "
-                     "media_connections");
+    members_are(row,
+                "name peer state since rtt_ms connects last_error sync queued sas via congestion "
+                "frames_in frames_out octets_in octets_out late srtp_engine "
+                "media_connections");
     ck_assert_str_eq(text_of(row, "name"), "branch.example");
     ck_assert_str_eq(text_of(row, "state"), "down");
     ck_assert_str_eq(text_of(row, "last_error"), "gone");

@@ -31,8 +31,9 @@ START_TEST(test_tunnel)
         .name = "east", .state = "down", .sync = "none", .last_error = "", .connects = 3, .sas = 9};
     json_t *row = report_tunnel(&tunnel);
 
-    members_are(row, "name peer state since rtt_ms connects last_error sync queued sas congestion "
-                     "frames_in frames_out octets_in octets_out late srtp_engine");
+    members_are(row,
+                "name peer state since rtt_ms connects last_error sync queued sas via congestion "
+                "frames_in frames_out octets_in octets_out late srtp_engine media_connections");
     ck_assert(is_null(row, "since") && is_null(row, "last_error") && is_null(row, "peer") &&
               is_null(row, "rtt_ms") && is_null(row, "congestion") && is_null(row, "srtp_engine"));
     ck_assert_int_eq(number_of(row, "connects"), 3);

@@ -236,6 +236,26 @@ static const struct {
      DMZ
      "[dmz two]\naddress = dmz.example:7000\nname = dmz2.example\n" LISTENER INNER_TUNNEL NETWORKS,
      "f:5: [dmz two] address: the address of [dmz one] too; another one would be right"},
+#define PROXY(lines) DMZ lines LISTENER INNER_TUNNEL NETWORKS
+    {&inner_schema, PROXY("proxy = http://10.0.0.1\n"), NULL},
+    {&inner_schema, PROXY("proxy = http://me@proxy.example:80/\nproxy-password-file = /p\n"), NULL},
+    {&inner_schema, PROXY("proxy = http://proxy.example:3128\nvia = http,connect\n"), NULL},
+    {&inner_schema, PROXY("proxy = https://proxy.example\n"),
+     "f:4: [dmz one] proxy: it is no URL of http; http://proxy.example.com:3128 would be right"},
+    {&inner_schema, PROXY("proxy = http://me:secret@proxy.example\n"),
+     "f:4: [dmz one] proxy: passwords have a file of their own, proxy-password-file; "
+     "http://USER@proxy.example.com:3128 would be right"},
+    {&inner_schema, PROXY("proxy = http://proxy.example:0\n"),
+     "f:4: [dmz one] proxy: it cannot be read; http://proxy.example.com:3128 or "
+     "http://USER@proxy.example.com:3128 would be right"},
+    {&inner_schema, PROXY("proxy = http://me@proxy.example\n"),
+     "f:4: [dmz one] proxy: there is no password for this user; proxy-password-file would be "
+     "right"},
+    {&inner_schema, PROXY("proxy = http://proxy.example\nproxy-password-file = /p\n"),
+     "f:5: [dmz one] proxy-password-file: it has no user; proxy = http://USER@... would be right"},
+    {&inner_schema, PROXY("proxy = http://proxy.example\nvia = connect, connect\n"),
+     "f:5: [dmz one] via: connect, connect is no list of ways; some of connect, upgrade, http "
+     "would be right, none of them twice"},
     {&dmz_schema, LISTENER DMZ_TUNNEL "[srtp]\nsrtp-engine = openssl\n",
      "f:11: [srtp] srtp-engine: \"openssl\" is wrong; one of auto, evp, libsrtp2 would be right"},
     {&dmz_schema, LISTENER DMZ_TUNNEL "[srtp]\nsrtp-engine = libsrtp2\n", NULL},
@@ -396,8 +416,11 @@ static const struct {
      "allow-root = yes\npid-file = /run/p\ncoalesce = 250us\n"
      "workers = 32\n"},
     {&inner_schema,
-     "[dmz one]\naddress = [2001:db8::10]:7000\nname = dmz-1.example\n\n[dmz two]\n"
-     "address = dmz-2.example:7000\nname = dmz-2.example\n\n[listener main]\naddress = 10.0.0.5\n"
+     "[dmz one]\naddress = [2001:db8::10]:7000\nname = dmz-1.example\nproxy =\n"
+     "proxy-password-file =\nvia = connect, upgrade, http\n\n[dmz two]\n"
+     "address = dmz-2.example:7000\nname = dmz-2.example\n"
+     "proxy = http://me@proxy.example:80\nproxy-password-file = /p\nvia = http\n\n[listener "
+     "main]\naddress = 10.0.0.5\n"
      "advertise = 10.0.0.6\nrtp-port = 5004\nm-line = any\ndscp = 44\n\n[peer one]\n"
      "address = 203.0.113.20\nrtp-port = 5004\n\n[tunnel]\n"
      "certificate = /c\nkey = /k\nca = /a\ncrl =\nmax-age = 1s\ndscp = ef\n\n[networks]\n"

@@ -20,7 +20,7 @@ static struct rig rig_new(void)
 
     ck_assert_ptr_nonnull(rig.socket);
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, rig.fds), 0);
-    rig.bio = tls_socket_bio(rig.socket, rig.fds[0]);
+    rig.bio = tls_socket_bio(rig.socket, &(struct transport){.in = rig.fds[0], .out = rig.fds[0]});
     ck_assert_ptr_nonnull(rig.bio);
     return rig;
 }

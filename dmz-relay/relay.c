@@ -11,6 +11,7 @@
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
+#include "common/daemon/activation.h"
 #include "common/sa/table.h"
 
 enum { QUEUE_OCTETS = 1024 * 1024 };
@@ -349,7 +350,7 @@ static const struct peers *peers_of(const struct daemon *daemon, bool *others)
     return &relay_of(daemon)->core.peers;
 }
 
-static int start_tunnel(struct daemon *daemon, char *error, size_t error_size)
+static int start_acceptor(struct daemon *daemon, char *error, size_t error_size)
 {
     const struct dmz_settings *settings = settings_of(daemon);
     struct relay *relay = relay_of(daemon);
@@ -357,11 +358,22 @@ static int start_tunnel(struct daemon *daemon, char *error, size_t error_size)
                                          .names = relay->names,
                                          .dscp = settings->tunnel.common.dscp,
                                          .max_handshakes = settings->tunnel.max_handshakes};
+    int fd, result = activation_take(getenv("LISTEN_PID"), getenv("LISTEN_FDS"), ACTIVATION_FIRST,
+                                     &acceptor.listen, &fd, error, error_size);
+
+    if (result < 0)
+        return result;
+    acceptor.handed_over = fd > 0 ? fd : 0;
+    return acceptor_new(&relay->acceptor, daemon->loop, daemon->tls, &acceptor, &conn_hooks, daemon,
+                        error, error_size);
+}
+
+static int start_tunnel(struct daemon *daemon, char *error, size_t error_size)
+{
     int result = relay_forwards_start(daemon, error, error_size);
 
     if (result == 0)
-        result = acceptor_new(&relay->acceptor, daemon->loop, daemon->tls, &acceptor, &conn_hooks,
-                              daemon, error, error_size);
+        result = start_acceptor(daemon, error, error_size);
     if (result < 0)
         relay_forwards_stop(daemon);
     return result;

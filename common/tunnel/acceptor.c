@@ -219,7 +219,8 @@ int acceptor_new(struct acceptor **out, struct ev_loop *loop, struct tls_context
                  void *ctx, char *error, size_t error_size)
 {
     struct acceptor *acceptor;
-    int fd = open_socket(&settings->listen, error, error_size);
+    int fd = settings->handed_over > 0 ? settings->handed_over
+                                       : open_socket(&settings->listen, error, error_size);
 
     if (fd < 0)
         return fd;

@@ -14,6 +14,7 @@ struct acceptor;
 
 struct acceptor_settings {
     struct addr listen;
+    int handed_over; /* a socket that listens there already, the acceptor's from then on; 0: none */
     const char *const *names; /* of the sites; ended by NULL; must outlive the acceptor */
     unsigned dscp;
     unsigned max_handshakes;

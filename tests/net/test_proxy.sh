@@ -154,6 +154,10 @@ refuse "and no other way is tried with it" logged 'by (upgrade|http) through'
 echo $PASSWORD >"$W/password"
 ctl inner reload >/dev/null
 check "the right one, after a reload" wait_for 15 tunnel_up inner
+chmod 644 "$W/password"
+like "inner-relay -t: a password that others can read" "$(as_user "${PROGRAM[inner]}" -t -c "$W/inner.ini" 2>&1)" \
+    'proxy-password-file: .*others may use it \(mode 0644\); chmod 600 would be right'
+chmod 600 "$W/password"
 inner_by $home
 check "no user where one is wanted" wait_for 5 logged '407: the proxy wants a user name and a password; proxy = http://USER@'
 
@@ -203,6 +207,32 @@ is "a stranger's GET hears 404 and no more" "$(ask 'GET / HTTP/1.1\r\nHost: dmz\
     "HTTP/1.1 404 Not Found|Content-Length: 0|Connection: close||"
 is "what is no HTTP hears 400 and no more" "$(ask 'HELO you\r\n\r\n')" \
     "HTTP/1.1 400 Bad Request|Content-Length: 0|Connection: close||"
+
+# ---------------------------------------------------------------- port 443, as a stock squid has it
+stop inner TERM
+stop dmz TERM
+is "an ordinary user may not listen at 443" "$(as_user cat /proc/sys/net/ipv4/ip_unprivileged_port_start)" 1024
+sed -i "s/^listen = .*/listen = $DMZ_TUNNEL:443/" "$W/dmz.ini"
+as_user_args=(setpriv "--reuid=$NET_USER" "--regid=$NET_GROUP" --clear-groups --no-new-privs
+    --inh-caps=-all --bounding-set=-all --)
+start dmz dmz python3 "$here/lib/activate.py" $DMZ_TUNNEL 443 -- "${as_user_args[@]}" \
+    "${PROGRAM[dmz]}" -c "$W/dmz.ini" -f
+wait_for 10 answers dmz || bail "the dmz-relay did not start with a socket that was handed over"
+is "it runs as the ordinary user" "$(stat -c %U "/proc/${PID[dmz]}")" "$NET_USER"
+squid "acl SSL_ports port 443
+http_access deny CONNECT !SSL_ports"
+inner_config
+sed -i "/^name = $DMZ_NAME/a proxy = $home
+s/^address = $DMZ_TUNNEL:.*/address = $DMZ_TUNNEL:443/" "$W/inner.ini"
+launch inner
+by "port 443" connect direct
+stop dmz TERM
+sed -i "s/^listen = .*/listen = $DMZ_TUNNEL:4600/" "$W/dmz.ini"
+start wrong dmz python3 "$here/lib/activate.py" $DMZ_TUNNEL 443 -- "${as_user_args[@]}" \
+    "${PROGRAM[dmz]}" -c "$W/dmz.ini" -f
+finish_of wrong 10
+check "another address than that of the ini file is an error" grep -q \
+    'listens at 192.0.2.10:443, but \[tunnel\] listen is 192.0.2.10:4600; the same address in both' "$W/wrong.log"
 
 end_capture proxy
 requests() { tcpdump -n -A -r "$W/proxy.pcap" "dst host $DMZ_TUNNEL" 2>/dev/null | grep -cE "$1"; }

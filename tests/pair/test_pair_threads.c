@@ -16,8 +16,8 @@ enum {
     THREADS = 2,
     SENDERS = 8, /* half of them on either side */
     PER_ROUND = 8,
-    ROUNDS = 60,
-    PACKETS = ROUNDS * PER_ROUND,
+    ROUNDS_MAX = 60,
+    PACKETS_MAX = ROUNDS_MAX * PER_ROUND,
     OCTETS_MAX = 256,
     OUTPUT_OCTETS = 256 * 1024,
     NOISE = 4,
@@ -46,15 +46,16 @@ struct side {
 
 static struct world {
     struct pair *pair;
-    struct side out, in; /* the dmz-relay, the inner-relay */
+    unsigned rounds, packets; /* of each sender */
+    struct side out, in;      /* the dmz-relay, the inner-relay */
     struct dmz *dmz[THREADS];
     struct inner *inner[THREADS];
     struct dmz_link *link[THREADS];
     struct inner_media media[THREADS];
     struct pair_sender *sender[SENDERS];
     struct addr from[SENDERS];
-    struct packet packet[SENDERS][PACKETS];
-    unsigned seen[SENDERS][PACKETS];
+    struct packet packet[SENDERS][PACKETS_MAX];
+    unsigned seen[SENDERS][PACKETS_MAX];
     pthread_barrier_t begin, end;
     uint8_t *octets[THREADS]; /* from one relay to the other */
 } * world;
@@ -71,7 +72,7 @@ static void note_sent(const uint8_t *packet, size_t length)
     for (unsigned s = 0; s < SENDERS; s++) {
         unsigned number = (uint16_t)(sequence_of(packet) - sequence_of(world->packet[s][0].data));
 
-        if (number < PACKETS && length == world->packet[s][number].length &&
+        if (number < world->packets && length == world->packet[s][number].length &&
             memcmp(packet, world->packet[s][number].data, length) == 0)
             __atomic_add_fetch(&world->seen[s][number], 1, __ATOMIC_RELAXED);
     }
@@ -242,7 +243,7 @@ static void add_sender(unsigned s)
         world->from[s].port = (uint16_t)(world->from[s].port + 100);
     }
     world->sender[s] = pair_sender_new(world->pair, 0, &request);
-    for (unsigned i = 0; i < PACKETS; i++) {
+    for (unsigned i = 0; i < world->packets; i++) {
         pair_make_rtp(world->sender[s]);
         ck_assert_uint_le(world->sender[s]->length, OCTETS_MAX);
         world->packet[s][i].length = world->sender[s]->length;
@@ -260,6 +261,8 @@ static void setup(void)
 {
     world = calloc(1, sizeof(*world));
     ck_assert_ptr_nonnull(world);
+    world->rounds = unit_rounds(ROUNDS_MAX);
+    world->packets = world->rounds * PER_ROUND;
     world->pair = pair_new(1);
     world->pair->dmz->hooks.move_link = move_link;
     ck_assert_int_eq(srtp_engine_threads(sample_engine(), THREADS + 1), 0);
@@ -368,7 +371,7 @@ static void *run_thread(void *ctx)
     unsigned t = *(const unsigned *)ctx;
 
     srtp_thread_begin(t + 1);
-    for (unsigned round = 0; round < ROUNDS; round++) {
+    for (unsigned round = 0; round < world->rounds; round++) {
         pthread_barrier_wait(&world->begin);
         half_round(t, round, SA_SIDE_EXTERNAL);
         half_round(t, round, SA_SIDE_INTERNAL);
@@ -423,11 +426,11 @@ static void run(bool cut)
 
     for (unsigned t = 0; t < THREADS; t++)
         ck_assert_int_eq(pthread_create(&thread[t], NULL, run_thread, &number[t]), 0);
-    for (unsigned round = 0; round < ROUNDS; round++) {
+    for (unsigned round = 0; round < world->rounds; round++) {
         settle();
-        if (cut && round == ROUNDS / 3)
+        if (cut && round == world->rounds / 3)
             cut_media(1);
-        if (cut && round == ROUNDS * 2 / 3)
+        if (cut && round == world->rounds * 2 / 3)
             connect_media(1);
         pthread_barrier_wait(&world->begin);
         change(round);
@@ -443,19 +446,19 @@ static void run(bool cut)
 static void check(void)
 {
     const struct inner *inner = world->pair->site[0].inner;
-    uint64_t half = (uint64_t)SENDERS / 2 * PACKETS;
+    uint64_t half = (uint64_t)SENDERS / 2 * world->packets;
 
     for (unsigned s = 0; s < SENDERS; s++) {
-        for (unsigned i = 0; i < PACKETS; i++)
+        for (unsigned i = 0; i < world->packets; i++)
             ck_assert_msg(world->seen[s][i] == 1, "sender %u, packet %u: %u times", s, i,
                           world->seen[s][i]);
     }
     ck_assert_uint_eq(pair_dmz_verdict(world->pair, VERDICT_ACCEPTED), half);
     ck_assert_uint_eq(pair_dmz_verdict(world->pair, VERDICT_REPLAY), half);
     ck_assert_uint_eq(pair_dmz_verdict(world->pair, VERDICT_NO_SA),
-                      (uint64_t)ROUNDS * THREADS * NOISE / 2);
+                      (uint64_t)world->rounds * THREADS * NOISE / 2);
     ck_assert_uint_eq(pair_dmz_verdict(world->pair, VERDICT_AUTH_FAIL),
-                      (uint64_t)ROUNDS * THREADS * NOISE / 2);
+                      (uint64_t)world->rounds * THREADS * NOISE / 2);
     ck_assert_uint_eq(pair_inner_verdict(world->pair, 0, VERDICT_ACCEPTED), half);
     ck_assert_uint_eq(pair_inner_verdict(world->pair, 0, VERDICT_REPLAY), half);
     ck_assert_uint_eq(inner->links[0].counts.n[VERDICT_ACCEPTED], half);
@@ -472,12 +475,12 @@ START_TEST(test_both_at_once)
     check();
     for (unsigned s = 0; s < SENDERS; s++) {
         sa = inner_find_sa(world->pair->site[0].inner, world->sender[s]->id);
-        ck_assert_uint_eq(sa->packets, PACKETS);
-        ck_assert_uint_eq(sa->verdicts[VERDICT_ACCEPTED], PACKETS);
+        ck_assert_uint_eq(sa->packets, world->packets);
+        ck_assert_uint_eq(sa->verdicts[VERDICT_ACCEPTED], world->packets);
         ck_assert(!sa->held);
         if (s % 2 == 0) {
             sa = table_by_id(world->pair->dmz->table, 0, world->sender[s]->id);
-            ck_assert_uint_eq(sa->verdicts[VERDICT_REPLAY], PACKETS);
+            ck_assert_uint_eq(sa->verdicts[VERDICT_REPLAY], world->packets);
         }
     }
 }

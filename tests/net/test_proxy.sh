@@ -63,6 +63,7 @@ by() {
     check "$1: the tunnel is up" wait_for 10 tunnel_up inner || show_logs
     is "$1: status names the way" "$(via inner) $(via dmz)" "$2 $3"
     media "$1"
+    say "$1: round trip $(status_of inner '.tunnels[0].rtt_ms') ms"
 }
 media() {
     local key out_key

@@ -967,6 +967,31 @@ START_TEST(test_strangers)
 }
 END_TEST
 
+/* To a proxy that speaks HTTP/1.0 the way in has no chunks: it ends with the connection. */
+START_TEST(test_reply_to_close)
+{
+    static const char get[] = "GET " TOKEN " HTTP/1.0\r\n\r\n";
+    int fd[2] = {connect_to(port), connect_to(port)};
+    struct transport transport = {.in = fd[0], .out = fd[1], .chunked_out = true};
+    struct raw raw = {.fd = fd[0]};
+    char head[512] = "";
+
+    ck_assert_int_gt(send(fd[0], get, sizeof(get) - 1, 0), 0);
+    ck_assert_int_gt(send(fd[1], POST, sizeof(POST) - 1, 0), 0);
+    PUMP_UNTIL(PUMP_DMZ, recv(fd[0], head, sizeof(head) - 1, MSG_DONTWAIT) > 0);
+    ck_assert_msg(strncmp(head, "HTTP/1.1 200 ", 13) == 0 && !strstr(head, "chunked") &&
+                      strstr(head, "Connection: close\r\n"),
+                  "%s", head);
+    raw.tls = tls_new_over(ends[INNER].context, &transport, dmz_names);
+    ck_assert_ptr_nonnull(raw.tls);
+    raw_shake(&raw);
+    PUMP_UNTIL(PUMP_DMZ, ends[DMZ].secured == 1);
+    raw_close(&raw);
+    close(fd[1]);
+    PUMP_UNTIL(PUMP_DMZ, ends[DMZ].closed);
+}
+END_TEST
+
 static const struct {
     const char *ways, *wanted;
 } ways[] = {
@@ -1280,6 +1305,7 @@ int main(void)
     tcase_add_test(tc, test_release);
     tcase_add_test(tc, test_port_in_use);
     tcase_add_loop_test(tc, test_strangers, 0, sizeof(strangers) / sizeof(strangers[0]));
+    tcase_add_test(tc, test_reply_to_close);
     tcase_add_loop_test(tc, test_ways, 0, sizeof(ways) / sizeof(ways[0]));
 
     tc = add_case(suite, "connector");

@@ -68,5 +68,11 @@ check_file "$top/page/dmz-relay.ini" dmz-relay dmz
 check_file "$top/page/inner-relay.ini" inner-relay inner
 check_tunnel "$top/page/inner-relay.ini"
 
+# Where calls are commanded by a proxy its BYE may be lost: silence has to end them.
+for file in $(grep -l '^ng = ' "$source"/examples/*/inner-relay*.ini) "$top/page/inner-relay.ini"; do
+    checks=$((checks + 1))
+    [ "$(value "$file" media-timeout)" = 5min ] || fail "no media-timeout of 5min in ${file#"$source/"}"
+done
+
 echo "$checks checks, $failures failed"
 [ $failures = 0 ]

@@ -398,10 +398,15 @@ static int end_one(struct calls *calls, struct call *call, const struct call_req
     return 0;
 }
 
+const char *calls_ending_tag(const struct call_request *request)
+{
+    return request->from_tag[0] ? request->from_tag : request->to_tag;
+}
+
 int calls_delete(struct calls *calls, const struct call_request *request, uint64_t now_us,
                  struct call_error *error)
 {
-    struct call *call = calls_find(calls, request->call_id, request->from_tag, request->to_tag);
+    struct call *call = calls_find(calls, request->call_id, calls_ending_tag(request), "");
     bool all = !request->from_tag[0] && !request->to_tag[0] && !request->via_branch[0];
     bool restored = call && call->restored && !request->via_branch[0];
     int result;

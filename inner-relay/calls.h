@@ -94,11 +94,13 @@ int calls_offer(struct calls *calls, const struct call_request *request, uint64_
 int calls_answer(struct calls *calls, const struct call_request *request, uint64_t wall_us,
                  uint64_t now_us, struct call_reply *reply, struct call_error *error);
 /*
- * Ends the call, or with to_tag or via_branch that branch of it. One of the tags has to be the
+ * Ends the call, or with to_tag or via_branch that branch of it. calls_ending_tag has to be the
  * call's. ERR_NOT_FOUND: there is none such (any more).
  */
 int calls_delete(struct calls *calls, const struct call_request *request, uint64_t now_us,
                  struct call_error *error);
+/* Whose call is deleted: from_tag's, which to_tag does not make good; to_tag's without it. */
+const char *calls_ending_tag(const struct call_request *request);
 /* Wipes and frees what a reply holds; it is empty afterwards. */
 void calls_reply_free(struct call_reply *reply);
 

@@ -228,7 +228,7 @@ static int run_delete(struct job *job)
     read_names(job, &request);
     if (job->error[0])
         return 0;
-    call = calls_find(ng->calls, request.call_id, request.from_tag, request.to_tag);
+    call = calls_find(ng->calls, request.call_id, calls_ending_tag(&request), "");
     if (call)
         rc = ngquery_call(ng->inner, call, job->reply);
     if (calls_delete(ng->calls, &request, job->now_us, &error) == 0 || rc < 0)

@@ -450,7 +450,7 @@ START_TEST(test_restart_of_many)
     do_step(&said, "sas 16");
     if (_i == 0) {
         do_flow(
-            &(const char *const[]){"restart", "delete a1 - -", "ok", "sas 0", "calls 0", NULL}[0]);
+            &(const char *const[]){"restart", "delete x b1 -", "ok", "sas 0", "calls 0", NULL}[0]);
         return;
     }
     calls_free(calls);

@@ -1063,6 +1063,9 @@ START_TEST(test_one_call_id)
 {
     set_up();
     ck_assert_int_eq(delete_as("x", "y", ""), ERR_NOT_FOUND);
+    ck_assert_int_eq(delete_as("x", "b", ""), ERR_NOT_FOUND);
+    ck_assert_int_eq(delete_as("x", "a", ""), ERR_NOT_FOUND);
+    ck_assert_uint_eq(sas(), 2);
     ck_ok(offer("x", "", "ei", audio("192.0.2.50", 20000, 2)));
     ck_ok(answer("x", "y", audio("10.0.1.50", 30000, 3)));
     ck_assert_uint_eq(calls_count(calls), 2);

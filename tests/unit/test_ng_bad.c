@@ -425,6 +425,7 @@ END_TEST
 /* Who is not there, and whose tags are others', gets nothing done. */
 static const struct message foreign[] = {
     {"delete", "none", "a", "b", NULL, NULL, NULL},  {"delete", "one", "x", "y", NULL, NULL, NULL},
+    {"delete", "one", "x", "b", NULL, NULL, NULL},   {"delete", "one", "x", "a", NULL, NULL, NULL},
     {"delete", "one", "x", NULL, NULL, NULL, NULL},  {"delete", "one", "a", "z", NULL, NULL, NULL},
     {"delete", "one", "a", NULL, "z-9", NULL, NULL}, {"delete", "ONE", "a", "b", NULL, NULL, NULL},
     {"delete", "on", "a", "b", NULL, NULL, NULL},    {"query", "none", "a", "b", NULL, NULL, NULL},

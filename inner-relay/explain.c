@@ -312,9 +312,19 @@ static void say_out(struct text *text, const struct subject *s)
     say(text, "%s", relay_name(s, false));
 }
 
-static void say_side(struct text *text, const struct subject *s)
+/* Who is inside comes through no firewall of ours, and no hole in one would help. */
+static void say_let_in(struct text *text, const struct subject *s)
 {
-    say(text, "%s", sa_side_name(s->d->side));
+    bool inside = s->d->side == SA_SIDE_INTERNAL;
+
+    say(text, inside ? "Look at the sender's route to " : "Let UDP to ");
+    say_listener(text, s);
+    say(text,
+        inside
+            ? " and at the host firewalls of both: the sender's, and the inner-relay's for UDP to "
+              "this port and the next (the internal firewall needs no rule); capture at the "
+              "inner-relay"
+            : " and to the next port through the external firewall; capture on both sides of it");
 }
 
 static void say_dmz(struct text *text, const struct subject *s)
@@ -413,7 +423,7 @@ static const struct {
     {"listener", say_listener},
     {"in", say_in},
     {"out", say_out},
-    {"side", say_side},
+    {"let_in", say_let_in},
     {"dmz", say_dmz},
     {"state", say_state},
     {"error", say_error},

@@ -40,8 +40,7 @@
     X(LISTENER_SILENT, "listener-silent", 3,                                                       \
       "Nothing of anybody reaches the {in} at {listener}: a firewall or a route in front of it "   \
       "swallows the packets, or nobody sends.",                                                    \
-      "Let UDP to {listener} and to the next port through the {side} firewall; capture on both "   \
-      "sides of it.")                                                                              \
+      "{let_in}.")                                                                                 \
     X(OTHER_SITE, "other-site", 3,                                                                 \
       "Nothing of the sender comes from the other site of the dmz-relay {dmz}, by way of "         \
       "{source}: it sends nothing, or to another address of the dmz-relay, or under another "      \

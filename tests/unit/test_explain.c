@@ -683,6 +683,32 @@ START_TEST(test_cause)
 }
 END_TEST
 
+/* What to check first, where that depends on the side. */
+static const struct {
+    void (*spoil)(struct explain_facts *f, struct explain_direction *out,
+                  struct explain_direction *in);
+    const char *advice;
+} advices[] = {
+    {outer_firewall,
+     "Let UDP to 203.0.113.10:5004 and to the next port through the external firewall; capture on "
+     "both sides of it."},
+    {inner_firewall,
+     "Look at the sender's route to 10.0.0.1:5004 and at the host firewalls of both: the "
+     "sender's, and the inner-relay's for UDP to this port and the next (the internal firewall "
+     "needs no rule); capture at the inner-relay."},
+};
+
+START_TEST(test_advice)
+{
+    struct explain_facts facts = well();
+    struct explained out;
+
+    advices[_i].spoil(&facts, &facts.direction[OUT], &facts.direction[IN]);
+    explain(&facts, &out);
+    ck_assert_str_eq(out.direction[out.worst].advice, advices[_i].advice);
+}
+END_TEST
+
 /* No word in braces is left, nothing is cut, and whoever has trouble is told what to check. */
 START_TEST(test_sentences)
 {
@@ -778,6 +804,7 @@ int main(void)
     int count = sizeof(rows) / sizeof(rows[0]);
 
     tcase_add_loop_test(tc, test_cause, 0, count);
+    tcase_add_loop_test(tc, test_advice, 0, sizeof(advices) / sizeof(advices[0]));
     tcase_add_loop_test(tc, test_sentences, 0, count);
     tcase_add_test(tc, test_every_cause_has_a_row);
     tcase_add_test(tc, test_lines);

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Cases that phones do not make at will, with SIPp as a caller outside and a callee inside: a late offer,
-# an UPDATE; and where a call cannot have media: no a=crypto in the answer, a re-INVITE that is refused.
+# an UPDATE, a T.38 fax; and where a call cannot have media: no a=crypto in the answer, a re-INVITE that
+# is refused.
 # Calls that are refused are in test_sip_refused.sh.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib/sip.sh"
@@ -51,4 +52,16 @@ is "and the calls keep the SAs that they had" "$(ctl_json inner-a sa list | jq -
 ended "they end as usual" uac
 ended "on both ends" uas
 check "and leave no SA" wait_for 1 sas a 0
+
+# A fax needs no key and no SA. The callee must not see the ACK of the refusal, which is the proxy's own.
+in_place() { [ "$(ctl_json inner-a call list | jq '.calls | length')" = $CALLS ] && sas a "$1"; }
+between caller-faxes callee-faxes
+check "calls with audio have their SAs" wait_for 5 in_place $((2 * CALLS))
+check "a T.38 fax in place of the audio: the calls stay, without SAs" wait_for 5 in_place 0
+check "audio again, the fax line rejected" wait_for 5 in_place $((2 * CALLS))
+check "both are offered, the audio is rejected: the calls stay, without SAs" wait_for 5 in_place 0
+ended "an offer of plain RTP is refused, and the calls end as usual" uac
+ended "on both ends" uas
+is "nothing of the refused offer came to the callee" "$(grep -c 'CSeq: 5 ' "$W/sipp-uas"/*messages.log)" 0
+check "and there is no SA" wait_for 1 sas a 0
 done_testing

@@ -19,7 +19,7 @@ enum {
 };
 
 enum stream_state {
-    STREAM_HALF_OPEN, /* no octet has gone yet; where it is connected: it is not */
+    STREAM_HALF_OPEN, /* the other side has sent no octet yet; where it is connected: it is not */
     STREAM_OPEN,
     STREAM_LEAVING, /* has no end any more: STREAM-RESET is to be sent */
 };
@@ -43,12 +43,13 @@ struct stream {
     bool readable;            /* the end may have octets */
     bool ended_in, ended_out; /* STREAM-END has come, was sent */
     bool finished;            /* the end was told of the former */
+    bool spoke;               /* half-open, and its own end has brought octets */
     uint32_t credit;          /* that we may send yet */
     uint32_t window;          /* that may come yet */
     uint32_t owed;            /* taken by the end, and not given back as credit */
     uint8_t *buffer;          /* STREAM_WINDOW_OCTETS that the end did not take; NULL: none */
     size_t buffered, buffer_at;
-    uint64_t active_us;
+    uint64_t opened_us, active_us;
     struct addr client, server;
     char reason[STREAM_REASON_SIZE];
 };
@@ -122,7 +123,7 @@ static struct stream *new_stream(struct streams *streams, struct stream_forward 
     stream->forward = forward;
     stream->number = number;
     stream->life = streams->life;
-    stream->active_us = now_us;
+    stream->opened_us = stream->active_us = now_us;
     stream->readable = true; /* the end is asked once, at least */
     stream->chain = *chain;
     *chain = stream;
@@ -215,6 +216,20 @@ static void touch(struct stream *stream, uint64_t now_us)
     stream->active_us = now_us;
     stream->state = STREAM_OPEN;
     list_append(&stream->forward->open, stream, IN_FORWARD);
+}
+
+/*
+ * By its own end alone. That is no answer of the server: who sends one octet, or one a second, is
+ * in the way of newer ones as who sends none is, and keeps its place among those that give way.
+ */
+static void touch_own(struct stream *stream, uint64_t now_us)
+{
+    if (stream->state == STREAM_OPEN) {
+        touch(stream, now_us);
+        return;
+    }
+    stream->active_us = now_us;
+    stream->spoke = true;
 }
 
 /* ------------------------------------------------------------ what comes in */
@@ -460,7 +475,7 @@ static bool pull_data(struct stream *stream, uint8_t *type, struct writer *body,
     wipe(memory, (size_t)count);
     stream->credit -= (uint32_t)count;
     stream->forward->counts.octets_out += (uint64_t)count;
-    touch(stream, now_us);
+    touch_own(stream, now_us);
     queue(stream);
     return true;
 }
@@ -541,8 +556,9 @@ static bool has_room_for(struct stream_forward *forward, const struct addr *clie
 }
 
 /*
- * Who connects and says nothing keeps nobody out: the oldest of those gives way. Its STREAM-RESET
- * goes before the STREAM-OPEN of the newer one, so that no more than max-streams wait to be reset.
+ * Whom the server has not answered keeps nobody out: the oldest of those gives way. Its
+ * STREAM-RESET goes before the STREAM-OPEN of the newer one, so that no more than max-streams wait
+ * to be reset.
  */
 static bool make_room(struct stream_forward *forward)
 {
@@ -671,12 +687,34 @@ void streams_down(struct streams *streams)
         list_append(doomed, all->first, IN_ALL);
 }
 
+/* Who waits for the server's first octet, after a large upload or for good, has more time. */
+static bool is_late(const struct stream *stream, uint64_t now_us)
+{
+    const struct stream_forward *forward = stream->forward;
+    uint64_t limit_us = stream->spoke ? forward->idle_us : forward->half_open_us;
+
+    return limit_us && now_us - stream->active_us >= limit_us;
+}
+
+/* The oldest come first: behind the first one that is too young there is none. */
+static struct stream *find_late_half_open(const struct stream_forward *forward, uint64_t now_us)
+{
+    struct stream *stream = forward->half_open.first;
+    uint64_t least_us = forward->half_open_us;
+
+    if (forward->idle_us && forward->idle_us < least_us)
+        least_us = forward->idle_us;
+    while (stream && now_us - stream->opened_us >= least_us && !is_late(stream, now_us))
+        stream = stream->link[IN_FORWARD].next;
+    return stream && now_us - stream->opened_us >= least_us ? stream : NULL;
+}
+
 /* One whose time is over; NULL: none is. */
 static struct stream *find_late(const struct stream_forward *forward, uint64_t now_us)
 {
-    struct stream *half_open = forward->half_open.first, *open = forward->open.first;
+    struct stream *half_open = find_late_half_open(forward, now_us), *open = forward->open.first;
 
-    if (half_open && now_us - half_open->active_us >= forward->half_open_us)
+    if (half_open)
         return half_open;
     if (open && forward->idle_us && now_us - open->active_us >= forward->idle_us)
         return open;
@@ -686,8 +724,8 @@ static struct stream *find_late(const struct stream_forward *forward, uint64_t n
 static void end_late(struct stream *stream)
 {
     stream->forward->counts.timeouts++;
-    leave(stream,
-          stream->state == STREAM_HALF_OPEN ? "half-open for too long" : "idle for too long");
+    leave(stream, stream->state == STREAM_HALF_OPEN && !stream->spoke ? "half-open for too long"
+                                                                      : "idle for too long");
 }
 
 static void end_doomed(struct stream *stream)

@@ -80,8 +80,9 @@ struct stream_forward {
     void *owner; /* for open() */
 
     struct stream_forward *next;
-    struct stream_list half_open, open; /* the longest silent first */
-    size_t count;                       /* of those and of what is about to end */
+    struct stream_list half_open; /* the oldest first */
+    struct stream_list open;      /* the longest silent first */
+    size_t count;                 /* of those and of what is about to end */
     struct stream_counts counts;
 };
 

@@ -305,6 +305,18 @@ static bool heard(const struct end *end, const struct end *from)
     return end->in_length == from->out_length && memcmp(end->in, from->out, from->out_length) == 0;
 }
 
+/* All servers say something to those that have said something to them. */
+static void answer_all(struct world *world)
+{
+    run(world);
+    for (struct end *end = world->inner.end; end < world->inner.end + world->inner.end_count;
+         end++) {
+        if (!end->closed && end->in_length > 0 && end->out_length == 0)
+            say(end, 10);
+    }
+    run(world);
+}
+
 static size_t streams_count(const struct world *world)
 {
     return world->inner.streams.all.count + world->dmz.streams.all.count;
@@ -402,7 +414,7 @@ END_TEST
 
 /* ------------------------------------------------------------ bounds */
 
-/* Those that say nothing give way, the oldest first; those that have brought octets do not. */
+/* Those that nobody answers give way, the oldest first; those that the server answered do not. */
 START_TEST(test_limits)
 {
     struct world *world = new_world();
@@ -422,7 +434,7 @@ START_TEST(test_limits)
     ck_assert_uint_eq(inner->to.count, 4);
     for (unsigned i = 1; i < 5; i++)
         say(mute[i], 10);
-    run(world);
+    answer_all(world);
     /* Half-open ones are as many as may be, and at last there are max-streams. */
     for (unsigned i = 0; i < 6; i++) {
         mute[0] = client(world, dmz);
@@ -436,10 +448,53 @@ START_TEST(test_limits)
         if (!end->closed && end->out_length == 0)
             say(end, 10);
     }
-    run(world);
+    answer_all(world);
     ck_assert_ptr_null(client(world, dmz));
     ck_assert_uint_eq(dmz->listen.counts.refused, 1);
     ck_assert_uint_eq(inner->to.counts.refused, 0);
+    free_world(world);
+}
+END_TEST
+
+/*
+ * Who takes all places with an octet each, or with one a second, keeps nobody out: not those whom
+ * the server answers, and none of its own is the newest by that.
+ */
+START_TEST(test_limit_of_unanswered)
+{
+    struct world *world = new_world();
+    struct side *dmz = &world->dmz;
+    struct end *held[4], *call;
+
+    dmz->listen.max_streams = 4;
+    for (unsigned i = 0; i < 4; i++) {
+        held[i] = client(world, dmz);
+        ck_assert_ptr_nonnull(held[i]);
+        run(world);
+    }
+    for (unsigned i = 4; i-- > 0;) {
+        world->now_us += SECOND;
+        say(held[i], 1);
+        run(world);
+    }
+    ck_assert_uint_eq(dmz->listen.half_open.count, 4);
+    call = client(world, dmz);
+    ck_assert_ptr_nonnull(call);
+    run(world);
+    ck_assert(held[0]->closed && !held[1]->closed);
+    say(call, 10);
+    run(world);
+    say(&world->inner.end[4], 10);
+    run(world);
+    ck_assert(heard(call, &world->inner.end[4]));
+    for (unsigned i = 0; i < 4; i++) {
+        ck_assert_ptr_nonnull(client(world, dmz));
+        run(world);
+    }
+    ck_assert(held[1]->closed && held[2]->closed && held[3]->closed && !call->closed);
+    ck_assert_uint_eq(dmz->listen.open.count, 1);
+    ck_assert_uint_eq(dmz->listen.counts.refused, 0);
+    ck_assert_uint_eq(world->inner.to.counts.refused, 0);
     free_world(world);
 }
 END_TEST
@@ -456,7 +511,7 @@ START_TEST(test_limit_of_all)
     second = client(world, dmz);
     run(world);
     say(first, 10);
-    run(world);
+    answer_all(world);
     ck_assert_ptr_nonnull(client(world, dmz));
     ck_assert(second->closed && !first->closed);
     ck_assert_uint_eq(dmz->listen.counts.displaced, 1);
@@ -514,7 +569,7 @@ START_TEST(test_limit_per_client)
     ck_assert_ptr_nonnull(end);
     run(world);
     say(end, 10);
-    run(world);
+    answer_all(world);
     ck_assert_uint_eq(dmz->listen.open.count, 1);
     ck_assert_ptr_nonnull(client_from(world, dmz, first));
     ck_assert_ptr_nonnull(client_from(world, dmz, first));
@@ -556,6 +611,39 @@ START_TEST(test_half_open_timeout)
     ck_assert_uint_eq(world->dmz.listen.counts.timeouts, 1);
     ck_assert_uint_eq(world->inner.to.counts.reset, 1);
     ck_assert_uint_eq(streams_count(world), 2);
+    free_world(world);
+}
+END_TEST
+
+/*
+ * Who sends, and has no answer yet, has idle-timeout; who is silent behind it has half-open-timeout
+ * still. Either may be the longer one; 0 is never.
+ */
+START_TEST(test_unanswered_timeout)
+{
+    static const uint64_t idle_s[] = {60, 5, 0};
+    struct world *world = new_world();
+    struct end *sends = client(world, &world->dmz), *mute = client(world, &world->dmz);
+
+    world->dmz.listen.idle_us = idle_s[_i] * SECOND;
+    world->inner.to.idle_us = 0;
+    run(world);
+    world->now_us += SECOND;
+    say(sends, 10);
+    run(world);
+    world->now_us += (_i == 1 ? 5 : 9) * SECOND - 1;
+    work(world);
+    ck_assert(!sends->closed && !mute->closed);
+    world->now_us++;
+    work(world);
+    ck_assert(sends->closed == (_i == 1) && mute->closed == (_i != 1));
+    world->now_us += 51 * SECOND - 1;
+    work(world);
+    ck_assert(sends->closed == (_i == 1) && mute->closed);
+    world->now_us++;
+    work(world);
+    ck_assert_int_eq(sends->closed, _i != 2);
+    run(world);
     free_world(world);
 }
 END_TEST
@@ -684,7 +772,7 @@ START_TEST(test_cut)
         a = client(world, &world->dmz);
         run(world);
         say(a, 100);
-        run(world);
+        answer_all(world);
     }
     a = &world->dmz.end[0];
     streams_down(&world->dmz.streams);
@@ -1016,9 +1104,11 @@ int main(void)
     tcase_add_test(tc, test_end_behind_octets);
     tcase_add_test(tc, test_limits);
     tcase_add_test(tc, test_limit_of_all);
+    tcase_add_test(tc, test_limit_of_unanswered);
     tcase_add_test(tc, test_limit_of_leaving);
     tcase_add_loop_test(tc, test_limit_per_client, 0, ROWS(clients));
     tcase_add_test(tc, test_half_open_timeout);
+    tcase_add_loop_test(tc, test_unanswered_timeout, 0, 3);
     tcase_add_test(tc, test_connect_timeout);
     tcase_add_test(tc, test_idle_timeout);
     tcase_add_loop_test(tc, test_broken, 0, 4);

@@ -94,7 +94,7 @@ desk() {
 # phone NAME SPACE ADDRESS PROXY FREQUENCY [VIDEO]: starts a baresip of the user NAME that plays that tone
 # and answers every call. PROXY is ADDRESS:PORT;transport=udp or tls. Its media come to RTP_PORTS.
 # Its domain is that of SIP_DOMAIN, its user PHONE_USER if that is set, its SIP port PHONE_SIP if that is.
-declare -A PHONE_PORT=() PHONE_SPACE=()
+declare -A PHONE_PORT=() PHONE_SPACE=() USER_OF=() RECORDED=()
 RTP_PORTS=10000-10100
 SIP_DOMAIN=${DOMAIN[a]}
 CTRL=4444
@@ -106,6 +106,7 @@ phone() {
     CTRL=$((CTRL + 1))
     PHONE_PORT[$name]=$CTRL
     PHONE_SPACE[$name]=$space
+    USER_OF[$name]=$user
     {
         cat <<END2
 poll_method epoll
@@ -180,16 +181,21 @@ phones_registered() {
 # recordings NAME: the files of what a phone heard, the oldest first.
 recordings() { find "$W/phone-$1/heard" -name '*-dec.wav' | sort; }
 
-# heard NAME FREQUENCY SECONDS [WHICH]: a phone's last recording (or the WHICHth) has that tone for that long.
+# heard NAME FREQUENCY SECONDS: a phone's last recording, made since it was last in a dial, has that tone for
+# that long. A file of an earlier call is not taken.
 heard() {
     local file
-    file=$(recordings "$1" | { [ -z "${4-}" ] && tail -n 1 || sed -n "$4p"; })
+    file=$(recordings "$1" | tail -n "+$((${RECORDED[$1]-0} + 1))" | tail -n 1)
     [ -n "$file" ] && "$NET_TOOLS/toneck" --frequency "$2" --expect-seconds "$3" --min 0.9 "$file"
 }
 
-# dial NAME USER[@DOMAIN]: starts a call and waits until both know it.
+# dial NAME USER[@DOMAIN]: starts a call. What its phones have recorded until then is counted: for heard.
 dial() {
-    local to=$2
+    local to=$2 name
+    for name in "${!PHONE_PORT[@]}"; do
+        [ "$name" != "$1" ] && [ "${USER_OF[$name]}" != "${2%@*}" ] ||
+            RECORDED[$name]=$(recordings "$name" | wc -l)
+    done
     [[ $to == *@* ]] || to=$to@$SIP_DOMAIN
     tell "$1" dial "sip:$to" >>"$W/tell.out" || bail "$1 takes no command"
 }

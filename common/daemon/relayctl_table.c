@@ -8,7 +8,7 @@
 
 #include "common/daemon/relayctl.h"
 
-enum { COLUMNS_MAX = 16, GAP = 2 };
+enum { GAP = 2 };
 
 /* ---------------------------------------------------------------- tables */
 
@@ -81,7 +81,7 @@ static void measure(const struct relayctl_table *table, size_t *widths)
 
 void relayctl_table_print(struct relayctl_table *table, FILE *to)
 {
-    size_t widths[COLUMNS_MAX];
+    size_t *widths = or_die(calloc(table->width, sizeof(*widths)));
 
     measure(table, widths);
     for (size_t i = 0; i < table->width; i++)
@@ -95,6 +95,7 @@ void relayctl_table_print(struct relayctl_table *table, FILE *to)
         free(table->cells[i]);
     }
     free(table->cells);
+    free(widths);
 }
 
 /* ---------------------------------------------------------------- values */

@@ -23,7 +23,7 @@ struct relayctl_table {
     char **cells;
 };
 
-/* An empty one, of up to 16 columns. */
+/* An empty one. */
 struct relayctl_table relayctl_table_of(const struct relayctl_column *columns);
 /* Frees the cells too. */
 void relayctl_table_print(struct relayctl_table *table, FILE *to);

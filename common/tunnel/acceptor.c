@@ -12,17 +12,16 @@
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/tunnel/httpdoor.h"
+#include "common/tunnel/listening.h"
 
 enum {
-    BACKLOG = 64,
-    ACCEPTS_PER_TURN = 16,
     /* Who connects need not be who may: lines about refusals are bounded. */
     LOG_LINES_PER_SECOND = 20,
     /* Complete ones: one per site, and a second while one takes over from another. */
     CONNS_MAX = 1024,
 };
 
-static const double PAUSE_S = 0.1;
+static const char SECTION[] = "[tunnel]";
 
 struct entry {
     struct conn *conn;
@@ -31,9 +30,7 @@ struct entry {
 
 struct acceptor {
     struct ev_loop *loop;
-    ev_io io;
-    ev_timer pause;
-    int fd;
+    struct listening listening;
     struct httpdoor *door; /* of those that have not said yet what they speak */
     struct tls_context *context;
     struct acceptor_settings settings;
@@ -57,8 +54,9 @@ static struct entry *entry_of(struct acceptor *acceptor, const struct conn *conn
     return NULL;
 }
 
-static bool may_log(struct acceptor *acceptor)
+static bool may_log(void *ctx)
 {
+    struct acceptor *acceptor = ctx;
     double now = ev_now(acceptor->loop);
 
     if (now - acceptor->log_second >= 1) {
@@ -142,10 +140,12 @@ static void on_refused(void *ctx, const struct addr *peer, const char *reason)
 
 static const struct httpdoor_hooks door_hooks = {on_opened, on_refused};
 
-static void accept_one(struct acceptor *acceptor, int fd)
+static void accept_one(void *ctx, int fd, const struct addr *client)
 {
+    struct acceptor *acceptor = ctx;
     size_t waiting = httpdoor_waiting(acceptor->door);
 
+    (void)client;
     if (half_open(acceptor) >= acceptor->settings.max_handshakes ||
         acceptor->count + waiting >= CONNS_MAX) {
         acceptor->turned_away++;
@@ -158,69 +158,16 @@ static void accept_one(struct acceptor *acceptor, int fd)
     (void)httpdoor_take(acceptor->door, fd);
 }
 
-/* The socket stays readable: without a pause the loop would do nothing else. */
-static void pause_accepting(struct acceptor *acceptor)
-{
-    if (may_log(acceptor))
-        log_error("no connection can be accepted for now: %s", strerror(errno));
-    ev_io_stop(acceptor->loop, &acceptor->io);
-    ev_timer_set(&acceptor->pause, PAUSE_S, 0.);
-    ev_timer_start(acceptor->loop, &acceptor->pause);
-}
-
-static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int events)
-{
-    struct acceptor *acceptor = timer->data;
-
-    (void)events;
-    ev_io_start(loop, &acceptor->io);
-}
-
-static void on_accept(struct ev_loop *loop, ev_io *io, int events)
-{
-    struct acceptor *acceptor = io->data;
-
-    (void)loop;
-    (void)events;
-    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-        int fd = accept4(acceptor->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-        if (fd < 0) {
-            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-                pause_accepting(acceptor);
-            return;
-        }
-        accept_one(acceptor, fd);
-    }
-}
-
-static int open_socket(const struct addr *local, char *error, size_t error_size)
-{
-    struct sockaddr_storage storage;
-    socklen_t length = addr_to_sockaddr(local, &storage);
-    char text[ADDR_TEXT_SIZE];
-    int on = 1;
-    int fd = socket(storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
-        bind(fd, (struct sockaddr *)&storage, length) == 0 && listen(fd, BACKLOG) == 0)
-        return fd;
-    snprintf(error, error_size,
-             "cannot listen on %s: %s; [tunnel] listen has to be an address of this host and a "
-             "free port",
-             addr_format(local, text, sizeof(text)), strerror(errno));
-    if (fd >= 0)
-        close(fd);
-    return ERR_SYSTEM;
-}
+static const struct listening_hooks listening_hooks = {accept_one, may_log};
 
 int acceptor_new(struct acceptor **out, struct ev_loop *loop, struct tls_context *context,
                  const struct acceptor_settings *settings, const struct conn_hooks *hooks,
                  void *ctx, char *error, size_t error_size)
 {
     struct acceptor *acceptor;
-    int fd = settings->handed_over > 0 ? settings->handed_over
-                                       : open_socket(&settings->listen, error, error_size);
+    int fd = settings->handed_over > 0
+                 ? settings->handed_over
+                 : listening_open(&settings->listen, SECTION, error, error_size);
 
     if (fd < 0)
         return fd;
@@ -233,16 +180,12 @@ int acceptor_new(struct acceptor **out, struct ev_loop *loop, struct tls_context
         return ERR_NOMEM;
     }
     acceptor->loop = loop;
-    acceptor->fd = fd;
     acceptor->context = context;
     acceptor->settings = *settings;
     acceptor->owner = hooks;
     acceptor->ctx = ctx;
     acceptor->hooks = (struct conn_hooks){on_secured, on_drained, on_closed};
-    ev_io_init(&acceptor->io, on_accept, fd, EV_READ);
-    ev_timer_init(&acceptor->pause, on_pause_over, 0., 0.);
-    acceptor->io.data = acceptor->pause.data = acceptor;
-    ev_io_start(loop, &acceptor->io);
+    listening_start(&acceptor->listening, loop, fd, SECTION, &listening_hooks, acceptor);
     *out = acceptor;
     return 0;
 }
@@ -251,9 +194,7 @@ void acceptor_free(struct acceptor *acceptor, const char *reason)
 {
     if (!acceptor)
         return;
-    ev_io_stop(acceptor->loop, &acceptor->io);
-    ev_timer_stop(acceptor->loop, &acceptor->pause);
-    close(acceptor->fd);
+    listening_stop(&acceptor->listening);
     httpdoor_free(acceptor->door);
     while (acceptor->count > 0)
         conn_close(acceptor->entries[0].conn, reason);

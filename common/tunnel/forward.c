@@ -14,21 +14,16 @@
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
-#include "common/tunnel/turn.h"
-
-enum { BACKLOG = 64, ACCEPTS_PER_TURN = 8 };
-
-static const double PAUSE_S = 0.1;
+#include "common/tunnel/listening.h"
 
 struct forward {
     struct ev_loop *loop;
     struct forward_settings settings;
     struct streams *streams;
     struct stream_forward core;
-    ev_io io; /* that listens */
-    ev_timer pause;
-    int fd;
-    double logged; /* when */
+    char section[NAME_SIZE + 16]; /* "[forward NAME]" */
+    struct listening listening;   /* if core.listens */
+    double logged;                /* when */
 };
 
 /* One connection. */
@@ -43,8 +38,9 @@ struct end {
 };
 
 /* What a host inside or this one does not take, whoever asked for it: one line a second. */
-static bool may_log(struct forward *forward)
+static bool may_log(void *ctx)
 {
+    struct forward *forward = ctx;
     double now = ev_now(forward->loop);
 
     if (now - forward->logged < 1)
@@ -217,8 +213,9 @@ static struct addr own_address(int fd)
     return addr_from_sockaddr((struct sockaddr *)&storage);
 }
 
-static void accept_one(struct forward *forward, int fd, const struct addr *client)
+static void accept_one(void *ctx, int fd, const struct addr *client)
 {
+    struct forward *forward = ctx;
     struct end *end = end_new(forward, fd);
     struct addr server = own_address(fd);
     char text[ADDR_TEXT_SIZE];
@@ -237,66 +234,7 @@ static void accept_one(struct forward *forward, int fd, const struct addr *clien
     end_close(end, true);
 }
 
-/* The socket stays readable: without a pause the loop would do nothing else. */
-static void pause_accepting(struct forward *forward)
-{
-    if (may_log(forward))
-        log_error("[forward %s] no connection can be accepted for now: %s", forward->settings.name,
-                  strerror(errno));
-    ev_io_stop(forward->loop, &forward->io);
-    ev_timer_set(&forward->pause, PAUSE_S, 0.);
-    ev_timer_start(forward->loop, &forward->pause);
-}
-
-static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int events)
-{
-    struct forward *forward = timer->data;
-
-    (void)events;
-    ev_io_start(loop, &forward->io);
-}
-
-static void on_accept(struct ev_loop *loop, ev_io *io, int events)
-{
-    struct forward *forward = io->data;
-
-    (void)events;
-    for (int i = 0; i < ACCEPTS_PER_TURN && (i == 0 || !turn_is_over(loop)); i++) {
-        struct sockaddr_storage storage = {0};
-        socklen_t length = sizeof(storage);
-        struct addr client;
-        int fd = accept4(forward->fd, (struct sockaddr *)&storage, &length,
-                         SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-        if (fd < 0) {
-            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-                pause_accepting(forward);
-            return;
-        }
-        client = addr_from_sockaddr((struct sockaddr *)&storage);
-        accept_one(forward, fd, &client);
-    }
-}
-
-static int open_socket(const struct forward_settings *settings, char *error, size_t error_size)
-{
-    struct sockaddr_storage storage;
-    socklen_t length = addr_to_sockaddr(&settings->listen, &storage);
-    char text[ADDR_TEXT_SIZE];
-    int on = 1;
-    int fd = socket(storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
-        bind(fd, (struct sockaddr *)&storage, length) == 0 && listen(fd, BACKLOG) == 0)
-        return fd;
-    snprintf(error, error_size,
-             "cannot listen on %s: %s; [forward %s] listen has to be an address of this host and a "
-             "free port",
-             addr_format(&settings->listen, text, sizeof(text)), strerror(errno), settings->name);
-    if (fd >= 0)
-        close(fd);
-    return ERR_SYSTEM;
-}
+static const struct listening_hooks listening_hooks = {accept_one, may_log};
 
 /* ------------------------------------------------------------ life */
 
@@ -310,7 +248,7 @@ static struct forward *make(struct ev_loop *loop, const struct forward_settings 
     forward->loop = loop;
     forward->settings = *settings;
     forward->streams = streams;
-    forward->fd = -1;
+    snprintf(forward->section, sizeof(forward->section), "[forward %s]", settings->name);
     forward->core = (struct stream_forward){.listens = settings->listen.family != 0,
                                             .max_streams = settings->max_streams,
                                             .max_half_open = settings->max_half_open,
@@ -333,15 +271,13 @@ int forward_new(struct forward **out, struct ev_loop *loop, const struct forward
         return ERR_NOMEM;
     }
     if (forward->core.listens) {
-        forward->fd = open_socket(settings, error, error_size);
-        if (forward->fd < 0) {
+        int fd = listening_open(&settings->listen, forward->section, error, error_size);
+
+        if (fd < 0) {
             free(forward);
-            return ERR_SYSTEM;
+            return fd;
         }
-        ev_io_init(&forward->io, on_accept, forward->fd, EV_READ);
-        ev_timer_init(&forward->pause, on_pause_over, 0., 0.);
-        forward->io.data = forward->pause.data = forward;
-        ev_io_start(loop, &forward->io);
+        listening_start(&forward->listening, loop, fd, forward->section, &listening_hooks, forward);
     }
     streams_add(streams, &forward->core);
     *out = forward;
@@ -352,11 +288,8 @@ void forward_free(struct forward *forward)
 {
     if (!forward)
         return;
-    if (forward->fd >= 0) {
-        ev_io_stop(forward->loop, &forward->io);
-        ev_timer_stop(forward->loop, &forward->pause);
-        close(forward->fd);
-    }
+    if (forward->core.listens)
+        listening_stop(&forward->listening);
     free(forward);
 }
 

@@ -13,11 +13,11 @@ All end by a signal, or, but for serve, with their connection.
 
 import hashlib
 import select
+import signal
 import socket
 import struct
 import sys
 import threading
-import time
 
 
 def say(*words):
@@ -159,7 +159,7 @@ def mute(source, address, port, count):
             say(closed)
             shown = closed
         if not conns:
-            time.sleep(0.1)
+            signal.pause()  # until it is stopped
 
 
 {"serve": serve, "call": call, "stuff": stuff, "mute": mute}[sys.argv[1]](*sys.argv[2:])

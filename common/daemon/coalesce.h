@@ -2,7 +2,8 @@
  * How long an event loop lets packets gather before it looks at its sockets again. A turn costs a
  * wake-up of this process and a TLS record, which is a wake-up of the other relay: with few packets
  * in it, more than the packets themselves. The first packet after a pause never waits; one that
- * comes right behind it waits until the interval since the last look is over.
+ * comes right behind it waits until the interval since the last look is over. auto goes by the
+ * packets that come by UDP: those of the tunnel have gathered at the other relay.
  */
 #ifndef COMMON_DAEMON_COALESCE_H
 #define COMMON_DAEMON_COALESCE_H
@@ -15,7 +16,7 @@ enum {
     COALESCE_AUTO = -1,
     COALESCE_MAX_US = 1000,
     COALESCE_AUTO_US = 500, /* what auto waits under load */
-    /* Packets per second from which auto waits, and below which it stops. */
+    /* Packets per second by UDP from which auto waits, and below which it stops. */
     COALESCE_AUTO_ON = 4000,
     COALESCE_AUTO_OFF = 2500,
     COALESCE_WINDOW_US = 20 * 1000, /* they are counted for so long at least */
@@ -28,7 +29,7 @@ struct coalesce {
     unsigned interval_us;           /* in force */
     bool rests;                     /* the owner waits, and libev does not */
     uint64_t looked_us;             /* when the loop last came back from waiting */
-    uint64_t (*packets)(void *ctx); /* that the loop has received so far */
+    uint64_t (*packets)(void *ctx); /* that have come by UDP so far */
     void *ctx;
     uint64_t began_us, began_packets, turns; /* of the window */
     uint64_t packets_per_s, turns_per_s;     /* of the last one */

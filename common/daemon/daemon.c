@@ -672,7 +672,7 @@ static int run(struct daemon *daemon)
     if (!daemon->workers) {
         media_start(daemon->media);
         coalesce_start(&daemon->coalesce, daemon->loop, daemon->shared.daemon->coalesce,
-                       media_packets, daemon->media);
+                       media_received, daemon->media);
     }
     ev_timer_start(daemon->loop, &daemon->second);
     log_info("started, version " PACKAGE_VERSION);

@@ -32,7 +32,7 @@ struct media {
     struct ev_loop *loop;
     const struct media_hooks *hooks;
     void *ctx;
-    uint64_t packets; /* that have come or were to be sent */
+    uint64_t received;
     size_t port_count;
     struct port ports[2 * SETTINGS_LISTENERS_MAX];
 };
@@ -70,7 +70,7 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events)
         uint64_t now_us = clock_now_us();
 
         count = udp_receive(port->udp, packets);
-        media->packets += (uint64_t)count;
+        media->received += (uint64_t)count;
         if (count > 0)
             media->hooks->packets(media->ctx, port->listener, port->rtcp, packets, (size_t)count,
                                   now_us);
@@ -190,7 +190,6 @@ void media_send(struct media *media, unsigned listener, bool rtcp_port, const st
     struct port *port = port_of(media, listener, rtcp_port);
 
     udp_queue(port->udp, to, packet, length, tag);
-    media->packets++;
     port->queued = true;
 }
 
@@ -203,11 +202,11 @@ void media_flush(struct media *media)
     }
 }
 
-uint64_t media_packets(void *ctx)
+uint64_t media_received(void *ctx)
 {
     const struct media *media = ctx;
 
-    return media->packets;
+    return media->received;
 }
 
 uint64_t media_overflows(const struct media *media, unsigned listener, bool rtcp_port)

@@ -44,8 +44,8 @@ void media_send(struct media *media, unsigned listener, bool rtcp_port, const st
                 const uint8_t *packet, size_t length, void *tag);
 void media_flush(struct media *media);
 
-/* That have come or were sent. ctx: the struct media. */
-uint64_t media_packets(void *ctx);
+/* Packets that have come. ctx: the struct media. */
+uint64_t media_received(void *ctx);
 /* Packets that the kernel dropped since its receive buffer was full. */
 uint64_t media_overflows(const struct media *media, unsigned listener, bool rtcp_port);
 /* Fills in what a listener's section says. */

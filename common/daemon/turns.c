@@ -4,8 +4,13 @@
 
 #include "common/base/clock.h"
 
-/* Looked at before each turn the count would cost as much as a packet. */
-enum { SWITCHES_EVERY_US = 10000 };
+enum {
+    /* Looked at before each turn the count would cost as much as a packet. */
+    SWITCHES_EVERY_US = 10000,
+    /* The thread's time is a system call: where turns are shorter than this, not in each of them.
+     */
+    OWN_EVERY_US = 250,
+};
 
 void turns_add(struct turns *turns, uint64_t spent_us, uint64_t own_us, bool preempted)
 {
@@ -48,23 +53,36 @@ static bool read_switches(struct turns *turns, uint64_t now_us)
 }
 
 /*
- * The thread's time is read once in a turn, since that is a system call: the end of the last turn
- * stands for the beginning of this one. What the kernel does to begin and end a wait is in it.
+ * What the thread has worked since this was last read; at most the turn's length is the turn's. The
+ * end of an earlier turn stands for the beginning of this one: what the kernel does to begin and
+ * end a wait is in it, and short turns in between are, so that it is too much rather than too
+ * little.
  */
+static uint64_t read_own(struct turns *turns, uint64_t now_us, uint64_t spent_us)
+{
+    uint64_t own_us, used_us;
+
+    if (now_us - turns->own_read_us < OWN_EVERY_US)
+        return spent_us;
+    own_us = clock_thread_us();
+    used_us = own_us - turns->own_us;
+    turns->own_us = own_us;
+    turns->own_read_us = now_us;
+    return used_us < spent_us ? used_us : spent_us;
+}
+
 static void on_before_wait(struct ev_loop *loop, ev_prepare *prepare, int events)
 {
     struct turns *turns = prepare->data;
-    uint64_t own_us = clock_thread_us(), used_us = own_us - turns->own_us, now_us, spent_us;
+    uint64_t now_us = clock_now_us(), spent_us, own_us;
 
     (void)loop;
     (void)events;
-    turns->own_us = own_us;
+    spent_us = turns->began_us == 0 ? 0 : now_us - turns->began_us;
+    own_us = read_own(turns, now_us, spent_us);
     if (turns->began_us == 0)
         return;
-    now_us = clock_now_us();
-    spent_us = now_us - turns->began_us;
-    turns_add(turns, spent_us, used_us < spent_us ? used_us : spent_us,
-              spent_us > TURNS_LONG_US && read_switches(turns, now_us));
+    turns_add(turns, spent_us, own_us, spent_us > TURNS_LONG_US && read_switches(turns, now_us));
 }
 
 static void on_after_wait(struct ev_loop *loop, ev_check *check, int events)

@@ -2,7 +2,8 @@
  * How long the turns of the event loop are, each from the end of a wait to the
  * next wait: media that comes meanwhile has to wait for so long. A turn that takes
  * long on the wall has either worked for long, which is the relay's own time, or
- * it was kept from working, which is not: the two are counted apart.
+ * it was kept from working, which is not: the two are counted apart. The relay's own
+ * time may be counted too high, by a quarter of a millisecond, and never too low.
  */
 #ifndef COMMON_DAEMON_TURNS_H
 #define COMMON_DAEMON_TURNS_H
@@ -17,8 +18,8 @@ struct turns {
     struct ev_loop *loop;
     ev_prepare before_wait;
     ev_check after_wait;
-    uint64_t began_us; /* 0: the first turn has yet to begin */
-    uint64_t own_us;   /* of the thread, when the last turn ended */
+    uint64_t began_us;            /* 0: the first turn has yet to begin */
+    uint64_t own_us, own_read_us; /* of the thread, and when that was read: at the end of a turn */
     uint64_t switches,
         switches_read_us; /* how often the thread was preempted, and when we looked */
     uint64_t count;

@@ -64,7 +64,7 @@ static void *run(void *pointer)
     srtp_thread_begin(worker->number + 1);
     gate_enter(&worker->pass);
     coalesce_start_resting(&worker->coalesce, worker->loop, worker->daemon->shared.daemon->coalesce,
-                           media_packets, worker->media);
+                           media_received, worker->media);
     turns_start(&worker->turns, worker->loop);
     ev_run(worker->loop, 0);
     turns_stop(&worker->turns);

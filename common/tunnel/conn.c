@@ -305,6 +305,8 @@ static void read_input(struct conn *conn)
             take(conn, 0);
         else if (!read_once(conn))
             return;
+        if (tls_drained(conn->tls) && !session_pending(conn->session))
+            return;
     } while (!conn->failed && !share_is_used(conn, began_us));
     conn->read_more = true;
 }

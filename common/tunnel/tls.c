@@ -928,6 +928,11 @@ enum tls_result tls_read(struct tls *tls, void *buffer, size_t size, size_t *cou
     return outcome(tls, SSL_read_ex(tls->ssl, buffer, size, count));
 }
 
+bool tls_drained(const struct tls *tls)
+{
+    return !tls->failed && tls_socket_drained(&tls->socket) && !SSL_has_pending(tls->ssl);
+}
+
 static bool can_send(const struct tls *tls)
 {
     struct pollfd poller = {.fd = tls->socket.out, .events = POLLOUT};

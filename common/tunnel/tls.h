@@ -69,6 +69,8 @@ const char *tls_peer_name(const struct tls *tls);
  * nothing of it may be left there.
  */
 enum tls_result tls_read(struct tls *tls, void *buffer, size_t size, size_t *count);
+/* The next tls_read() would give TLS_WANT_INPUT: that call can be saved. */
+bool tls_drained(const struct tls *tls);
 /* Time has passed since the last tls_read(): the next one does not go by what it knew. */
 void tls_refresh(struct tls *tls);
 /*

@@ -161,6 +161,12 @@ BIO *tls_socket_bio(struct tls_socket *socket, const struct transport *transport
     return bio;
 }
 
+bool tls_socket_drained(const struct tls_socket *socket)
+{
+    return socket->dry && socket->at == socket->length &&
+           !(socket->chunked_in && httpwire_ended(&socket->reader));
+}
+
 void tls_socket_fini(struct tls_socket *socket)
 {
     BIO_meth_free(socket->method);

@@ -30,6 +30,8 @@ struct tls_socket {
 
 /* NULL without memory. The BIO must be freed before tls_socket_fini(), which is due in any case. */
 BIO *tls_socket_bio(struct tls_socket *socket, const struct transport *transport);
+/* Nothing lies ahead, and when the socket was last read nothing was left in it. */
+bool tls_socket_drained(const struct tls_socket *socket);
 void tls_socket_fini(struct tls_socket *socket);
 
 #endif

@@ -7,10 +7,8 @@
 #include <errno.h>
 #include <getopt.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <openssl/evp.h>
-#include <openssl/ssl.h>
-#include <openssl/x509.h>
+#include <pthread.h>
 #include <stdalign.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +19,7 @@
 
 #include "common/base/random.h"
 #include "common/srtp/hmac.h"
+#include "tests/bench/tlspair.h"
 #include "tests/tools/cli.h"
 #include "tests/unit/reference.h"
 
@@ -37,6 +36,8 @@ enum {
     LINE_OCTETS = 64,
     RECORD_SIZES = 6,
     ENTRY_COUNTS = 3,
+    REST_NS = 500 * 1000, /* what the relays rest by themselves under load */
+    RESTS = 40,
     ROUNDS_DEFAULT = 41,
     ROUNDS_MAX = 1001,
 };
@@ -354,75 +355,6 @@ static void receive_slots(struct floor *f)
 
 /* ---------------------------------------------------------------- TLS */
 
-static SSL_CTX *tls_context(bool server)
-{
-    SSL_CTX *ctx = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
-    EVP_PKEY *key = EVP_EC_gen("P-256");
-    X509 *x509 = X509_new();
-
-    must(ctx && key && x509 && SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) &&
-             SSL_CTX_set_ciphersuites(ctx, "TLS_AES_128_GCM_SHA256"),
-         "TLS 1.3");
-    SSL_CTX_set_read_ahead(ctx, 1);
-    SSL_CTX_set_default_read_buffer_len(ctx, 65536);
-    ASN1_INTEGER_set(X509_get_serialNumber(x509), 1);
-    X509_gmtime_adj(X509_getm_notBefore(x509), 0);
-    X509_gmtime_adj(X509_getm_notAfter(x509), 86400);
-    must(X509_set_pubkey(x509, key) && X509_sign(x509, key, EVP_sha256()) > 0 &&
-             SSL_CTX_use_certificate(ctx, x509) == 1 && SSL_CTX_use_PrivateKey(ctx, key) == 1,
-         "a certificate");
-    X509_free(x509);
-    EVP_PKEY_free(key);
-    return ctx;
-}
-
-/* A connection to itself. */
-static void tcp_pair(int fds[2])
-{
-    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof(name);
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const int one = 1, buffer = 1 << 20;
-
-    fds[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
-    if (listener < 0 || fds[0] < 0 || bind(listener, (struct sockaddr *)&name, length) < 0 ||
-        listen(listener, 1) < 0 || getsockname(listener, (struct sockaddr *)&name, &length) < 0 ||
-        connect(fds[0], (struct sockaddr *)&name, length) < 0 ||
-        (fds[1] = accept(listener, NULL, NULL)) < 0)
-        cli_die("a TCP connection on loopback: %s", strerror(errno));
-    for (int i = 0; i < 2; i++)
-        setsockopt(fds[i], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    close(listener);
-}
-
-/* Both sides in one thread: they go on in turns, on sockets that do not wait. */
-static void open_tls(struct floor *f)
-{
-    int fds[2], done[2] = {0};
-
-    tcp_pair(fds);
-    for (int i = 0; i < 2; i++) {
-        SSL_CTX *ctx = tls_context(i == 1);
-
-        f->tls[i] = SSL_new(ctx);
-        must(f->tls[i] && SSL_set_fd(f->tls[i], fds[i]), "TLS");
-        (i == 1 ? SSL_set_accept_state : SSL_set_connect_state)(f->tls[i]);
-        SSL_set_mode(f->tls[i], SSL_MODE_ENABLE_PARTIAL_WRITE);
-        SSL_CTX_free(ctx);
-    }
-    for (unsigned turn = 0; turn < 1000000 && !(done[0] == 1 && done[1] == 1); turn++)
-        for (int i = 0; i < 2; i++) {
-            const struct timeval patience = {.tv_usec = 1000};
-
-            if (done[i] == 1)
-                continue;
-            setsockopt(fds[i], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-            done[i] = SSL_do_handshake(f->tls[i]);
-        }
-    must(done[0] == 1 && done[1] == 1, "a TLS handshake");
-}
-
 /* Records of so many packets each, about PACKETS in all; then all are read. Per packet. */
 static void tls_both(struct floor *f, unsigned per_record, double *write_ns, double *read_ns)
 {
@@ -513,6 +445,60 @@ static double lookup(struct floor *f, struct map *map)
     return took;
 }
 
+/* ---------------------------------------------------------------- sleeping and waking */
+
+/* Reads what is sent to it, and sleeps in between. */
+static void *sleeper(void *socket)
+{
+    char octet;
+
+    while (recv(*(int *)socket, &octet, 1, 0) > 0)
+        continue;
+    return NULL;
+}
+
+static double thread_ns(clockid_t clock)
+{
+    struct timespec now;
+
+    must(clock_gettime(clock, &now) == 0, "the clock of a thread");
+    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+}
+
+/* Sleeps, and after each sleep wakes whoever reads there; -1: nobody. CPU time of one such turn. */
+static double sleep_and_wake(int socket)
+{
+    const struct timespec rest = {.tv_nsec = REST_NS};
+    double began = cpu_ns();
+
+    for (unsigned i = 0; i < RESTS; i++) {
+        nanosleep(&rest, NULL);
+        must(socket < 0 || send(socket, "", 1, 0) == 1, "sending to a thread");
+    }
+    return (cpu_ns() - began) / RESTS;
+}
+
+static void wakes(double *rest_ns, double *sender_ns, double *receiver_ns)
+{
+    int sockets[2];
+    pthread_t thread;
+    clockid_t clock;
+    double began;
+
+    must(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sockets) == 0 &&
+             pthread_create(&thread, NULL, sleeper, &sockets[1]) == 0 &&
+             pthread_getcpuclockid(thread, &clock) == 0,
+         "a thread");
+    *rest_ns = sleep_and_wake(-1);
+    began = thread_ns(clock);
+    *sender_ns = sleep_and_wake(sockets[0]) - *rest_ns;
+    *receiver_ns = (thread_ns(clock) - began) / RESTS;
+    shutdown(sockets[0], SHUT_RDWR);
+    pthread_join(thread, NULL);
+    close(sockets[0]);
+    close(sockets[1]);
+}
+
 /* ---------------------------------------------------------------- */
 
 enum part {
@@ -521,6 +507,9 @@ enum part {
     PART_EVP,
     PART_HMAC,
     PART_GCM,
+    PART_REST,
+    PART_WAKE_SENDER,
+    PART_WAKE_RECEIVER,
     PART_LOOKUP,
     PART_WRITE = PART_LOOKUP + ENTRY_COUNTS,
     PART_READ = PART_WRITE + RECORD_SIZES,
@@ -536,6 +525,7 @@ static void measure(struct floor *f, double ns[PARTS])
     ns[PART_SEND] = send_all(f);
     ns[PART_RECEIVE] = receive_all(f);
     must(f->received == PACKETS, "receiving all that was sent (is net.core.rmem_max small?)");
+    wakes(&ns[PART_REST], &ns[PART_WAKE_SENDER], &ns[PART_WAKE_RECEIVER]);
     for (unsigned i = 0; i < ENTRY_COUNTS; i++)
         ns[PART_LOOKUP + i] = lookup(f, &f->maps[i]);
     for (unsigned i = 0; i < RECORD_SIZES; i++)
@@ -544,8 +534,8 @@ static void measure(struct floor *f, double ns[PARTS])
 
 static void print_all(double (*ns)[ROUNDS_MAX], unsigned rounds)
 {
-    static const char *const names[] = {"send", "receive", "verify-evp", "verify-sha1",
-                                        "verify-gcm"};
+    static const char *const names[] = {"send",       "receive", "verify-evp",  "verify-sha1",
+                                        "verify-gcm", "rest",    "wake-sender", "wake-receiver"};
 
     for (unsigned i = 0; i < PART_LOOKUP; i++)
         printf("%s %.1f\n", names[i], median(ns[i], rounds));
@@ -584,8 +574,12 @@ static _Noreturn void usage(FILE *to, int status)
         "                 line; %d at once\n"
         "  write-N        SSL_write to TCP on loopback, N packets in a record (AES-128-GCM)\n"
         "  read-N         SSL_read of them, with read-ahead\n"
+        "and of a wake-up:\n"
+        "  rest           a sleep of %d us\n"
+        "  wake-sender    to send to a thread that sleeps; the sender's part\n"
+        "  wake-receiver  the other thread's part\n"
         "--size is of the payload (default 160: 172 octets of RTP, 182 of SRTP).\n",
-        ROUNDS_DEFAULT, BATCH, BATCH, SENDERS, BATCH);
+        ROUNDS_DEFAULT, BATCH, BATCH, SENDERS, BATCH, REST_NS / 1000);
     exit(status);
 }
 
@@ -611,7 +605,7 @@ int main(int argc, char **argv)
     f.clock_ns = measure_clock();
     open_senders(&f);
     open_udp(&f.udp);
-    open_tls(&f);
+    tlspair_open(f.tls);
     for (unsigned i = 0; i < ENTRY_COUNTS; i++)
         open_map(&f.maps[i], entry_counts[i]);
     for (unsigned round = 0; round <= rounds; round++) {

@@ -117,6 +117,7 @@ function compute_floor(what, verify_dmz, verify_inner,    n) {
 
 function us(value) { return value == "" ? "-" : sprintf("%.2f us", value) }
 function per_second(value) { return value == "" ? "-" : sprintf("%.0f/s", value) }
+function two(value) { return value == "" ? "-" : sprintf("%.2f", value) }
 function whole(value) { return value == "" ? "-" : sprintf("%.0f", value) }
 
 # A target: what, our figure, the other one, their ratio, the bound ("<= 0.40").
@@ -187,7 +188,23 @@ function make_systems(    i) {
     system_line[++systems] = system_row("pair", "the pair, coalesce = auto")
     system_line[++systems] = system_row("pair-0", "the pair, coalesce = 0us")
     for (i = 1; i <= peers; i++) system_line[++systems] = system_row(order[i], title[order[i]])
+    system_line[++systems] = system_row("bare-500", "a bare pair, rest of 500 us")
+    system_line[++systems] = system_row("bare-0", "a bare pair, no rest")
     system_line[++systems] = system_row("direct", "no relay")
+}
+
+# The pair beside the bare one, and this one beside rtpengine: what of a ratio is ours.
+function bare_row(rate, ours, bare, words) {
+    bare_line[++bares] = words "\t" us(med(ours " " rate " cpu")) "\t" us(med(bare " " rate " cpu")) "\t" \
+        two(ratio(ours " " rate " cpu", bare " " rate " cpu", "")) "\t" \
+        two(ratio(bare " " rate " cpu", "rtpengine " rate " cpu", ""))
+}
+
+function make_bares() {
+    bare_row(50000, "pair", "bare-500", "50,000 packets/s, coalesce = auto; rest of 500 us")
+    bare_row(20000, "pair", "bare-500", "20,000 packets/s, the same")
+    bare_row(50000, "pair-0", "bare-0", "50,000 packets/s, coalesce = 0us; no rest")
+    bare_row(20000, "pair-0", "bare-0", "20,000 packets/s, the same")
 }
 
 function make_floor() {
@@ -202,6 +219,9 @@ function make_floor() {
     floor_part(sprintf("%.1f packets a record, as the pair when saturated", per_record["saturated"]), \
          tls("write", per_record["saturated"]), tls("read", per_record["saturated"]))
     floor_part("lookup and record, 400 and 20,000 entries", med("floor lookup-400"), med("floor lookup-20000"))
+    floor_part("not in the sum: a sleep of 500 us", med("floor rest"))
+    floor_part("not in the sum: to wake a thread that sleeps, at the sender and at the receiver", \
+        med("floor wake-sender"), med("floor wake-receiver"))
 }
 function floor_part(words, a, b) {
     floor_line[++floors] = words "\t" sprintf("%.2f", a / 1000) (b == "" ? "" : " and " sprintf("%.2f", b / 1000))
@@ -295,6 +315,7 @@ function print_all(    i, missed) {
     say(missed ? missed " of " targets " MISSED." : "None missed.")
     table("Each relay, CPU time per packet (both ends) and one-way delay",
           "relay\tat 20,000/s\tat 50,000/s\tloss-free up to\tp50, us\tp99\tp99.9\tloss at 20,000/s\tat 50,000/s", system_line, systems)
+    table("What a bare pair costs", "load\tthe pair\ta bare pair\tratio\tthe bare pair against rtpengine", bare_line, bares)
     table("The pair saturated, CPU time per packet", "load\tdmz-relay\tinner-relay\tboth\tfloor\tratio\tpackets a record\tpackets/s",
           saturated_line, saturations)
     table("The floor, microseconds of CPU time per packet", "part\tfigure", floor_line, floors)
@@ -371,6 +392,7 @@ END {
     } else {
         make_targets()
         make_systems()
+        make_bares()
         make_saturated()
         make_floor()
         make_sizing()

@@ -22,14 +22,15 @@ streams=400
 many=20000
 packets_saturated=400000
 packets_many=200000
-packets_burst=150000
+packets_burst=320000
+burst=8000 # what the receive buffer of one socket holds
 seconds=${BENCH_SECONDS:-1.5}
 rounds=${BENCH_ROUNDS:-3}
 rates="20000 50000"
 limits="25000 32000 40000 50000 64000 80000 100000 125000 150000 175000 200000 225000 250000 300000"
 floor_rounds=21
 if [ "${BENCH_SMOKE:-}" = yes ]; then
-    streams=40 many=500 packets_saturated=20000 packets_many=10000 packets_burst=9000 seconds=0.3 rounds=1
+    streams=40 many=500 packets_saturated=20000 packets_many=10000 packets_burst=9000 burst=1000 seconds=0.3 rounds=1
     rates=20000 limits=25000 floor_rounds=3
 fi
 max_sas=$((2 * many + 2 * streams))
@@ -183,6 +184,18 @@ measure_floor() {
     while read -r part ns; do note "floor $1 $part $ns"; done <"$work/floor"
 }
 
+# bare REST RATE ROUND: what a pair cannot do without, once with and once without a rest of 500 us.
+bare() {
+    spawn barepair "$BENCH_BUILDDIR/tests/bench/barepair" --listen 127.50.0.1:6000 --sink $inside \
+        --sinks $streams --rest "$1"
+    outer=$pid
+    soon logged ready "$work/barepair.log" || fail "barepair does not start"
+    peer_pids="dmz=$outer inner=$(sed -n 's/^ready //p' "$work/barepair.log")"
+    peer_load="--to 127.50.0.1:6000 --outside $outside --inside $inside --sinks $streams"
+    at_rate "bare-$1" "$2" "$3" || :
+    end_process "$outer"
+}
+
 # ---------------------------------------------------------------- all of it
 
 describe_machine() {
@@ -223,8 +236,10 @@ one_round() {
     for rate in $rates; do
         pair auto
         at_rate pair "$rate" "$1" || :
+        bare 500 "$rate" "$1"
         pair 0us
         at_rate pair-0 "$rate" "$1" || :
+        bare 0 "$rate" "$1"
         for name in $there; do
             peer_start "$name" || continue
             at_rate "$name" "$rate" "$1" || :
@@ -255,6 +270,17 @@ all_limits() {
     done
 }
 
+# pin PID: its threads but the first one, each to a processor of its own. A scheduler that gathers what has
+# just woken on one processor would take longer to spread them than the burst lasts.
+pin() {
+    processor=0
+    for task in "/proc/$1/task/"*; do
+        [ "${task##*/}" != "$1" ] || continue
+        taskset -pc $processor "${task##*/}" >"$work/taskset.log" 2>&1 || :
+        processor=$((processor + 1))
+    done
+}
+
 # one_burst WORKERS ROUND: how fast a dmz-relay alone works off what was put into its sockets while it was
 # stopped. Its inner-relay is killed: it verifies all and counts it as tunnel-down.
 one_burst() {
@@ -268,8 +294,9 @@ one_burst() {
     start inner inner-relay
     inner=$pid
     wait_for_tunnel
+    pin "$dmz"
     if words=$(timeout 120 "$bench" --control "$work/inner.sock" --outside $outside --inside $inside --sinks $streams \
-        --streams $streams --suite "$suite" --packets $packets_burst --burst "$dmz=3000" --end "$inner" 2>"$work/load.log"); then
+        --streams $streams --suite "$suite" --packets $packets_burst --burst "$dmz=$burst" --end "$inner" 2>"$work/load.log"); then
         note "burst $1 $2 ${words##*=} $(field dmz stats lock_contended) $(field dmz stats tunnel-down)"
     else
         note "failed pair burst $(tail -n 1 "$work/load.log")"

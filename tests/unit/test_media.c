@@ -188,6 +188,7 @@ START_TEST(test_receive)
         ck_assert_uint_eq(seen.packets[place], MANY);
         ck_assert_uint_eq(media_overflows(media, (unsigned)place / 2, place % 2), 0);
     }
+    ck_assert_uint_eq(media_received(media), PLACES * MANY);
     ck_assert_uint_eq(seen.longest_batch, UDP_BATCH);
     ck_assert_uint_eq(seen.batches, PLACES * ((MANY + UDP_BATCH - 1) / UDP_BATCH));
 }
@@ -230,6 +231,7 @@ START_TEST(test_send)
     }
     ck_assert_uint_eq(seen.sent[_i], UDP_SEND_BATCH);
     ck_assert_uint_eq(seen.failed, 0);
+    ck_assert_uint_eq(media_received(media), 0);
     /* All is told: there is nothing left to flush. */
     media_flush(media);
     ck_assert_uint_eq(seen.sent[_i], UDP_SEND_BATCH);

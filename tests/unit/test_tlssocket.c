@@ -98,6 +98,27 @@ START_TEST(test_full)
 }
 END_TEST
 
+/* Whether the next read finds nothing is known when all that a short read brought has been taken.
+ */
+START_TEST(test_drained)
+{
+    struct rig rig = rig_new();
+
+    ck_assert(!tls_socket_drained(rig.socket));
+    peer_sends(&rig, "headbody", 8);
+    expect(&rig, 4, "head");
+    ck_assert(!tls_socket_drained(rig.socket));
+    expect(&rig, 4, "body");
+    ck_assert(tls_socket_drained(rig.socket));
+    peer_sends(&rig, "x", 1);
+    expect_nothing(&rig);
+    ck_assert(!tls_socket_drained(rig.socket));
+    expect(&rig, 4, "x");
+    ck_assert(tls_socket_drained(rig.socket));
+    rig_free(&rig);
+}
+END_TEST
+
 /* The end comes after all that was sent. */
 START_TEST(test_end)
 {
@@ -140,6 +161,7 @@ int main(void)
 
     tcase_add_test(tcase, test_ahead);
     tcase_add_test(tcase, test_full);
+    tcase_add_test(tcase, test_drained);
     tcase_add_test(tcase, test_end);
     tcase_add_test(tcase, test_write);
     suite_add_tcase(suite, tcase);

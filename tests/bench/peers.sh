@@ -53,6 +53,7 @@ install_peers() {
 spawn() {
     log=$work/$1.log
     shift
+    rm -f "$log" # what an earlier one said is not to be taken for its word
     ${BENCH_CHRT:-} "$@" >"$log" 2>&1 &
     pid=$!
     pids="$pids $pid"

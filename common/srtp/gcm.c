@@ -18,8 +18,10 @@ struct gcm {
     OSSL_FUNC_cipher_newctx_fn *newctx;
     OSSL_FUNC_cipher_freectx_fn *freectx;
     OSSL_FUNC_cipher_decrypt_init_fn *init;
+    OSSL_FUNC_cipher_encrypt_init_fn *encrypt_init;
     OSSL_FUNC_cipher_update_fn *update;
     OSSL_FUNC_cipher_final_fn *final;
+    OSSL_FUNC_cipher_get_ctx_params_fn *get_params;
 };
 
 /* ------------------------------------------------------------ the provider's functions */
@@ -37,6 +39,12 @@ static bool take_functions(struct gcm *gcm, const OSSL_DISPATCH *function)
         case OSSL_FUNC_CIPHER_DECRYPT_INIT:
             gcm->init = OSSL_FUNC_cipher_decrypt_init(function);
             break;
+        case OSSL_FUNC_CIPHER_ENCRYPT_INIT:
+            gcm->encrypt_init = OSSL_FUNC_cipher_encrypt_init(function);
+            break;
+        case OSSL_FUNC_CIPHER_GET_CTX_PARAMS:
+            gcm->get_params = OSSL_FUNC_cipher_get_ctx_params(function);
+            break;
         case OSSL_FUNC_CIPHER_UPDATE:
             gcm->update = OSSL_FUNC_cipher_update(function);
             break;
@@ -47,7 +55,8 @@ static bool take_functions(struct gcm *gcm, const OSSL_DISPATCH *function)
             break;
         }
     }
-    return gcm->newctx && gcm->freectx && gcm->init && gcm->update && gcm->final;
+    return gcm->newctx && gcm->freectx && gcm->init && gcm->encrypt_init && gcm->update &&
+           gcm->final && gcm->get_params;
 }
 
 /* names: all that an algorithm goes by, with colons in between. */
@@ -137,6 +146,56 @@ bool gcm_is_right(struct gcm *gcm, const uint8_t *key, const struct gcm_message 
            gcm->update(gcm->context, text, &written, sizeof(text), message->text,
                        message->text_octets) &&
            gcm->final(gcm->context, text, &written, sizeof(text));
+}
+
+/* ------------------------------------------------------------ one key, many messages */
+
+bool gcm_set_key(struct gcm *gcm, const uint8_t *key)
+{
+    static const uint8_t zero[GCM_IV_OCTETS]; /* each message brings its own */
+    const OSSL_PARAM none[] = {OSSL_PARAM_END};
+
+    return gcm->encrypt_init(gcm->context, key, gcm->key_octets, zero, sizeof(zero), none);
+}
+
+/* Between init and tag, either way. */
+static bool work(struct gcm *gcm, const uint8_t *aad, size_t aad_octets, const uint8_t *from,
+                 size_t octets, uint8_t *text)
+{
+    size_t written;
+
+    return gcm->update(gcm->context, NULL, &written, aad_octets, aad, aad_octets) &&
+           gcm->update(gcm->context, text, &written, octets, from, octets) &&
+           gcm->final(gcm->context, text, &written, octets);
+}
+
+bool gcm_seal(struct gcm *gcm, const uint8_t iv[GCM_IV_OCTETS], const uint8_t *aad,
+              size_t aad_octets, const uint8_t *from, size_t octets, uint8_t *text,
+              uint8_t tag[GCM_TAG_OCTETS])
+{
+    const OSSL_PARAM none[] = {OSSL_PARAM_END};
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, GCM_TAG_OCTETS),
+        OSSL_PARAM_END,
+    };
+
+    return gcm->encrypt_init(gcm->context, NULL, 0, iv, GCM_IV_OCTETS, none) &&
+           work(gcm, aad, aad_octets, from, octets, text) && gcm->get_params(gcm->context, params);
+}
+
+bool gcm_open(struct gcm *gcm, const uint8_t iv[GCM_IV_OCTETS], const uint8_t *aad,
+              size_t aad_octets, const uint8_t *from, size_t octets, uint8_t *text,
+              const uint8_t tag[GCM_TAG_OCTETS])
+{
+    uint8_t copy[GCM_TAG_OCTETS]; /* a parameter is not const */
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, copy, sizeof(copy)),
+        OSSL_PARAM_END,
+    };
+
+    memcpy(copy, tag, sizeof(copy));
+    return gcm->init(gcm->context, NULL, 0, iv, GCM_IV_OCTETS, params) &&
+           work(gcm, aad, aad_octets, from, octets, text);
 }
 
 /* The next message would overwrite the same. */

@@ -91,6 +91,29 @@ static void show_media(const json_t *tunnels, FILE *to)
     }
 }
 
+/* What would make the tunnel's delay shorter: inner-relay(8) says what to do about it. */
+static void show_refused(const json_t *tunnels, FILE *to)
+{
+    char name[RELAYCTL_CELL_SIZE], option[RELAYCTL_CELL_SIZE];
+    const json_t *tunnel, *text;
+    size_t i, j;
+
+    json_array_foreach(tunnels, i, tunnel)
+    {
+        const json_t *refused = json_object_get(tunnel, "tcp_refused");
+
+        json_array_foreach(refused, j, text)
+        {
+            if (j == 0)
+                fprintf(to, "tunnel %s: the kernel refuses",
+                        relayctl_text_of(json_object_get(tunnel, "name"), name, sizeof(name)));
+            fprintf(to, "%s %s", j ? "," : "", relayctl_text_of(text, option, sizeof(option)));
+        }
+        if (json_array_size(refused) > 0)
+            fputc('\n', to);
+    }
+}
+
 static void show_tunnels(const json_t *tunnels, FILE *to)
 {
     static const struct relayctl_column columns[] = {
@@ -112,6 +135,7 @@ static void show_tunnels(const json_t *tunnels, FILE *to)
     json_array_foreach(tunnels, i, tunnel) add_tunnel(&table, tunnel);
     relayctl_table_print(&table, to);
     show_media(tunnels, to);
+    show_refused(tunnels, to);
     show_last_errors(tunnels, to);
 }
 

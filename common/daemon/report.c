@@ -13,6 +13,7 @@
 #include "common/sa/table.h"
 #include "common/srtp/srtp.h"
 #include "common/tunnel/forward.h"
+#include "common/tunnel/tcp.h"
 
 static json_t *number(uint64_t value)
 {
@@ -166,6 +167,19 @@ static void add_counters(json_t *row, const struct session *session,
     json_object_set_new(row, "late", number(sum.late));
 }
 
+/* Of the control connection: those of the media ones are set on the same machine by the same user.
+ */
+static json_t *refused_array(unsigned refused)
+{
+    json_t *array = json_array();
+
+    for (enum tcp_option option = 0; option < TCP_OPTIONS; option++) {
+        if (refused & 1u << option)
+            json_array_append_new(array, json_string(tcp_option_name(option)));
+    }
+    return array;
+}
+
 static void add_connection(json_t *row, const struct report_tunnel *tunnel)
 {
     const struct conn *conn = tunnel->conn;
@@ -176,6 +190,7 @@ static void add_connection(json_t *row, const struct report_tunnel *tunnel)
     json_object_set_new(row, "peer", address(conn_peer(conn)));
     json_object_set_new(row, "via", json_string(httpproxy_way_name(conn_way(conn))));
     json_object_set_new(row, "congestion", json_string(congestion));
+    json_object_set_new(row, "tcp_refused", refused_array(conn_refused(conn)));
     if (!session)
         return;
     uint64_t rtt_us = session_rtt_us(session);
@@ -202,6 +217,7 @@ json_t *report_tunnel(const struct report_tunnel *tunnel)
     json_object_set_new(row, "rtt_ms", json_null());
     json_object_set_new(row, "via", json_null());
     json_object_set_new(row, "congestion", json_null());
+    json_object_set_new(row, "tcp_refused", json_array());
     for (size_t i = 0; i < sizeof(zero) / sizeof(zero[0]); i++)
         json_object_set_new(row, zero[i], json_integer(0));
     json_object_set_new(row, "media_connections", number(tunnel->media_count));

@@ -1,7 +1,6 @@
 #define LOG_MODULE "tunnel"
 #include "common/tunnel/conn.h"
 
-#include <errno.h>
 #include <ev.h>
 #include <linux/sockios.h>
 #include <linux/tcp.h>
@@ -17,13 +16,12 @@
 #include "common/base/log.h"
 #include "common/base/protocol.h"
 #include "common/base/random.h"
+#include "common/tunnel/tcp.h"
 #include "common/tunnel/turn.h"
 
 enum {
     /* What each direction of a connection has of a turn that others have used up before it. */
     SHARE_US = 150,
-    NOTSENT_LOWAT_OCTETS = 32 * 1024,
-    USER_TIMEOUT_MS = 5000,
     REASON_SIZE = 256,
     /* How often the kernel is asked how much it still holds, while media waits. */
     KERNEL_DELAY_INTERVAL_US = 10 * 1000,
@@ -39,6 +37,7 @@ struct conn {
     uint64_t started_us;
     int fd, out_fd; /* read, and written */
     enum httpproxy_way way;
+    unsigned refused; /* by the kernel: bit n is enum tcp_option n */
     struct addr peer;
     struct tls *tls;
     struct tls_context *recheck; /* new since the handshake began; NULL: none is */
@@ -436,26 +435,6 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 
 /* ------------------------------------------------------------ life */
 
-static void set_option(int fd, int level, int name, int value, const char *what)
-{
-    if (setsockopt(fd, level, name, &value, sizeof(value)) < 0)
-        log_debug("%s could not be set: %s", what, strerror(errno));
-}
-
-static void set_options(int fd, unsigned dscp)
-{
-    static const char bbr[] = "bbr";
-
-    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
-    set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, NOTSENT_LOWAT_OCTETS, "TCP_NOTSENT_LOWAT");
-    set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS, "TCP_USER_TIMEOUT");
-    /* Each works on the sockets of its own family; the other refusal is harmless. */
-    set_option(fd, IPPROTO_IP, IP_TOS, (int)dscp << 2, "DSCP");
-    set_option(fd, IPPROTO_IPV6, IPV6_TCLASS, (int)dscp << 2, "DSCP");
-    if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, bbr, sizeof(bbr) - 1) < 0)
-        log_debug("congestion control bbr could not be set: %s", strerror(errno));
-}
-
 static struct addr peer_of(int fd)
 {
     struct sockaddr_storage storage = {0};
@@ -511,9 +490,9 @@ struct conn *conn_new_over(struct ev_loop *loop, const struct transport *transpo
     conn->peer = peer_of(conn->fd);
     conn->hooks = hooks;
     conn->ctx = ctx;
-    set_options(conn->fd, dscp);
+    conn->refused = tcp_set_options(conn->fd, dscp);
     if (conn->out_fd != conn->fd)
-        set_options(conn->out_fd, dscp);
+        conn->refused |= tcp_set_options(conn->out_fd, dscp);
     start_watchers(conn);
     return conn;
 }
@@ -574,9 +553,10 @@ const char *conn_state(const struct conn *conn)
 
 void conn_congestion(const struct conn *conn, char *out, size_t size)
 {
-    socklen_t length = (socklen_t)size - 1;
+    tcp_congestion(conn->out_fd, out, size);
+}
 
-    memset(out, 0, size);
-    if (getsockopt(conn->out_fd, IPPROTO_TCP, TCP_CONGESTION, out, &length) < 0)
-        snprintf(out, size, "unknown");
+unsigned conn_refused(const struct conn *conn)
+{
+    return conn->refused;
 }

@@ -74,5 +74,7 @@ const char *conn_state(const struct conn *conn);
 bool conn_is_up(const struct conn *conn);
 /* The congestion control algorithm that the kernel runs; at most size octets. */
 void conn_congestion(const struct conn *conn, char *out, size_t size);
+/* What the kernel refused when the connection began: bit n is enum tcp_option n. */
+unsigned conn_refused(const struct conn *conn);
 
 #endif

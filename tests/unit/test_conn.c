@@ -19,6 +19,7 @@
 #include "common/base/protocol.h"
 #include "common/tunnel/acceptor.h"
 #include "common/tunnel/connector.h"
+#include "common/tunnel/tcp.h"
 #include "tests/unit/pki.h"
 #include "tests/unit/unit.h"
 
@@ -464,6 +465,9 @@ START_TEST(test_comes_up)
     conn_congestion(ends[INNER].conn, congestion, sizeof(congestion));
     ck_assert_str_ne(congestion, "");
     ck_assert_str_ne(congestion, "unknown");
+    ck_assert(conn_refused(ends[INNER].conn) & 1u << TCP_OPTION_BBR
+                  ? strcmp(congestion, "bbr") != 0
+                  : strcmp(congestion, "bbr") == 0);
     conn_close(ends[INNER].conn, "words of the inner one");
     ck_assert_uint_eq(ends[INNER].closed, 1);
     PUMP_UNTIL(PUMP_BOTH, ends[DMZ].closed == 1);

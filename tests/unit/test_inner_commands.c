@@ -993,6 +993,7 @@ START_TEST(test_status)
     row = json_array_get(json_object_get(reply, "tunnels"), 0);
     members_are(row,
                 "name peer state since rtt_ms connects last_error sync queued sas via congestion "
+                "tcp_refused "
                 "frames_in frames_out octets_in octets_out late srtp_engine "
                 "media_connections");
     ck_assert_str_eq(text_of(row, "name"), "east");

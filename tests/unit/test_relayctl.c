@@ -241,12 +241,13 @@ static void check_request(const char *expected)
     "\"tunnels\":[{\"name\":\"main\","                                                             \
     "\"peer\":\"192.0.2.1:7000\",\"state\":\"up\",\"since\":3723,\"rtt_ms\":1.25,\"connects\":2,"  \
     "\"last_error\":null,\"sync\":\"synced\",\"queued\":0,\"sas\":2,\"via\":\"http\","             \
-    "\"congestion\":\"bbr\","                                                                      \
+    "\"congestion\":\"cubic\",\"tcp_refused\":[\"bbr\",\"TCP_RTO_MIN_US\"],"                       \
     "\"frames_in\":50,\"frames_out\":60,\"octets_in\":999,\"octets_out\":12345678,\"late\":3,"     \
     "\"srtp_engine\":\"evp\",\"media_connections\":2},"                                            \
     "{\"name\":\"second\",\"peer\":\"[2001:db8::1]:7000\",\"state\":\"" state "\",\"since\":59,"   \
     "\"rtt_ms\":null,\"connects\":0,\"last_error\":\"connection refused\",\"sync\":\"none\","      \
-    "\"queued\":0,\"sas\":0,\"via\":null,\"congestion\":null,\"frames_in\":0,\"frames_out\":0,"    \
+    "\"queued\":0,\"sas\":0,\"via\":null,\"congestion\":null,\"tcp_refused\":[],\"frames_in\":0,"  \
+    "\"frames_out\":0,"                                                                            \
     "\"octets_in\":0,\"octets_out\":0,\"late\":0,\"srtp_engine\":null}],"                          \
     "\"listeners\":[{\"name\":\"main\","                                                           \
     "\"address\":\"10.0.0.1\",\"advertise\":\"10.0.0.1\",\"rtp_port\":5004,\"rtcp_port\":5005,"    \
@@ -309,10 +310,11 @@ static const struct {
      "TUNNEL  PEER                STATE        FOR     RTT  SYNC    SAS  QUEUED  LATE  FRAMES IN  "
      "OCTETS IN  FRAMES OUT  OCTETS OUT  CONNECTS  VIA   CONGESTION  ENGINE\n"
      "main    192.0.2.1:7000      up     1 h 2 min  1.2 ms  synced    2       0     3         50   "
-     "   999 B          60     12.3 MB         2  http  bbr         evp\n"
+     "   999 B          60     12.3 MB         2  http  cubic       evp\n"
      "second  [2001:db8::1]:7000  up          59 s       -  none      0       0     0          0   "
      "     0 B           0         0 B         0  -     -           -\n"
      "tunnel main: 2 connections of media beside that of control\n"
+     "tunnel main: the kernel refuses bbr, TCP_RTO_MIN_US\n"
      "last error of second: connection refused\n"
      "\n"
      "LISTENER   ADDRESS   ADVERTISE  PORT  RECEIVED  ACCEPTED  DROPPED  SENT  OVERFLOW\n"

@@ -1,5 +1,6 @@
 # Library of the network tests: assertions and processes here; lib/topology.sh has namespaces and
-# firewalls, lib/daemons.sh the daemons, lib/media.sh senders and receivers.
+# firewalls, lib/link.sh slow cables and strict firewalls, lib/daemons.sh the daemons, lib/media.sh
+# senders and receivers.
 #
 #   198.51.100.0/24 |    fwx     | 203.0.113.0/24     192.0.2.0/24 |    fwi    | 10.9.0.0/24       10.9.1.0/24
 #   inet .10 .66 ---| 2 UDP only |--------- dmz .10 .10 -----------| 1 TCP only |------ inside .10 .1 -------- lan .20
@@ -232,7 +233,7 @@ trap 'status=$?; cleanup; exit $status' EXIT
 
 lib=$(cd "$(dirname "${BASH_SOURCE[0]}")/lib" && pwd)
 # shellcheck source=/dev/null
-for part in topology daemons media figures attack; do . "$lib/$part.sh"; done
+for part in topology link daemons media figures attack; do . "$lib/$part.sh"; done
 
 # ---------------------------------------------------------------- the end of every test
 

@@ -13,8 +13,13 @@ space() {
     in_ns "$1" ip link set lo up
 }
 
-# cable SPACE DEVICE SPACE DEVICE
+# cable SPACE DEVICE SPACE DEVICE: a slow one (link.sh) if SLOW says so of its first end.
 cable() {
+    if [ -n "${SLOW["$1:$2"]+set}" ]; then
+        # shellcheck disable=SC2086
+        slow_cable "$@" ${SLOW["$1:$2"]}
+        return
+    fi
     ip link add "$2" netns "$PFX-$1" type veth peer name "$4" netns "$PFX-$3" || bail "veth $2-$4"
     in_ns "$1" ip link set "$2" up
     in_ns "$3" ip link set "$4" up

@@ -58,6 +58,17 @@ static json_t *on_status(void *ctx, const json_t *request)
     return reply;
 }
 
+static void add_sites(json_t *counters, const struct exchange *exchange)
+{
+    const struct exchange_counts *counts = exchange_counts(exchange);
+
+    json_object_set_new(counters, "site_frames", json_integer((json_int_t)counts->frames));
+    json_object_set_new(counters, "site_octets", json_integer((json_int_t)counts->octets));
+    json_object_set_new(counters, "site_refused", json_integer((json_int_t)counts->refused));
+    json_object_set_new(counters, "site_unknown", json_integer((json_int_t)counts->unknown));
+    json_object_set_new(counters, "site_offline", json_integer((json_int_t)counts->offline));
+}
+
 static json_t *on_stats(void *ctx, const json_t *request)
 {
     const struct relay *relay = relay_of(ctx);
@@ -84,6 +95,7 @@ static json_t *on_stats(void *ctx, const json_t *request)
                         json_integer((json_int_t)acceptor_turned_away(relay->acceptor)));
     json_object_set_new(json_object_get(reply, "counters"), "streams_unknown",
                         json_integer((json_int_t)unknown));
+    add_sites(json_object_get(reply, "counters"), core->exchange);
     return reply;
 }
 

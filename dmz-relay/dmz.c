@@ -71,6 +71,26 @@ static void on_streams_refuse(void *ctx, const uint8_t *body, size_t length)
 
 static const struct streams_hooks streams_hooks = {on_streams_kick, on_streams_refuse};
 
+static void on_exchange_kick(void *ctx, unsigned site)
+{
+    struct dmz *dmz = ctx;
+
+    if (dmz->sites[site].link)
+        dmz->hooks.kick(dmz->hooks.ctx, dmz->sites[site].link);
+}
+
+static void on_exchange_tell(void *ctx, unsigned site, const uint8_t *body, size_t length)
+{
+    struct dmz *dmz = ctx;
+
+    if (!dmz->sites[site].link)
+        return;
+    session_control(dmz->sites[site].link->session, FRAME_SITE_STATE, body, length);
+    on_exchange_kick(dmz, site);
+}
+
+static const struct exchange_hooks exchange_hooks = {on_exchange_kick, on_exchange_tell};
+
 static const struct replica_hooks replica_hooks = {nak, listener_refusal, yield};
 
 int dmz_init(struct dmz *dmz, const struct dmz_options *options, const char *const *names,
@@ -94,13 +114,15 @@ int dmz_init(struct dmz *dmz, const struct dmz_options *options, const char *con
         site->replica.several_sites = names[1] != NULL;
         streams_init(&site->streams, false, &streams_hooks, site);
     }
-    return 0;
+    dmz->exchange = exchange_new(names, dmz->site_count, &exchange_hooks, dmz);
+    return dmz->exchange ? 0 : ERR_NOMEM;
 }
 
 void dmz_fini(struct dmz *dmz)
 {
     for (size_t i = 0; i < dmz->site_count; i++)
         streams_fini(&dmz->sites[i].streams);
+    exchange_free(dmz->exchange);
     table_free(dmz->table);
     budget_free(dmz->budget);
     memset(dmz, 0, sizeof(*dmz));

@@ -17,8 +17,9 @@
 #include "common/sa/target.h"
 #include "common/tunnel/session.h"
 #include "common/tunnel/streams.h"
+#include "dmz-relay/exchange.h"
 
-enum { DMZ_SITES_MAX = 64, DMZ_LISTENERS_MAX = 8 };
+enum { DMZ_SITES_MAX = EXCHANGE_SITES_MAX, DMZ_LISTENERS_MAX = 8 };
 
 struct dmz;
 struct table;
@@ -88,6 +89,7 @@ struct dmz {
     struct verdict_counts hairpin; /* of packets that leave without having seen the tunnel */
     struct dmz_site sites[DMZ_SITES_MAX];
     size_t site_count;
+    struct exchange *exchange; /* between them; of the main core */
     struct path_out out;
     struct dmz_hooks hooks;
     struct dmz *main; /* the core that this one works for; NULL: none, it has all sites' replicas */

@@ -266,6 +266,12 @@ static void fill_addresses(const struct daemon *daemon, struct dmz *core)
     peers_fill_rules(&core->peers, &core->rules);
 }
 
+static void fill_policy(const struct dmz_settings *settings, struct dmz *core)
+{
+    for (unsigned i = 0; i < core->site_count; i++)
+        exchange_set_policy(core->exchange, i, dmz_callers(settings, i));
+}
+
 static int start_core(struct daemon *daemon, char *error, size_t error_size)
 {
     const struct dmz_settings *settings = settings_of(daemon);
@@ -296,6 +302,7 @@ static int start_core(struct daemon *daemon, char *error, size_t error_size)
     }
     daemon->state = relay;
     fill_addresses(daemon, &relay->core);
+    fill_policy(settings, &relay->core);
     relay->core.listener_count = settings->listener_count;
     for (size_t i = 0; i < settings->listener_count; i++)
         media_describe(&settings->listeners[i], &relay->core.listeners[i]);
@@ -394,6 +401,7 @@ static void reloaded(struct daemon *daemon)
     struct dmz *core = &relay_of(daemon)->core;
 
     fill_addresses(daemon, core);
+    fill_policy(settings, core);
     dmz_rules_changed(core);
     core->options.max_age_us = settings->tunnel.common.max_age_us;
     core->options.stale_hold_us = settings->tunnel.stale_hold_us;

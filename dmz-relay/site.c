@@ -26,7 +26,7 @@ static bool is_newer(const struct hello *theirs, const struct dmz_link *held)
 static void fill_reply(const struct dmz *dmz, const struct dmz_site *site, struct hello *reply)
 {
     reply->features = FEATURE_DELTA | FEATURE_REKEY | FEATURE_REPORT | FEATURE_HAIRPIN |
-                      FEATURE_STREAMS | FEATURE_WORKERS | dmz->options.features;
+                      FEATURE_STREAMS | FEATURE_WORKERS | FEATURE_SITES | dmz->options.features;
     reply->workers = (uint8_t)(dmz->worker_count > 0 ? dmz->worker_count : 1);
     reply->epoch = site->replica.epoch;
     reply->sa_version = site->replica.version;
@@ -81,6 +81,7 @@ static void on_up(void *ctx, const struct hello *theirs)
     memcpy(site->engine, theirs->engine, sizeof(site->engine));
     reporter_connected(&site->replica);
     streams_up(&site->streams, theirs->features);
+    exchange_up(link->dmz->exchange, link->site, theirs->features);
     site->changed_us = session_up_since(link->session);
     log_info("site %s is up (%s, %zu SAs held)", site->name, theirs->software,
              table_count_owner(link->dmz->table, link->site));
@@ -100,6 +101,8 @@ static int on_control(void *ctx, uint8_t type, struct reader *body, uint64_t now
         return ERR_PROTOCOL;
     if (is_stream_frame(type))
         return streams_frame(&site_of(link)->streams, type, body, now_us);
+    if (type == FRAME_SITE || type == FRAME_SITE_STATE)
+        return exchange_frame(link->dmz->exchange, link->site, type, body);
     link->spoke = true;
     /* Packets that wait to be sent hold their SA, and it may go now. */
     link->dmz->out.flush(link->dmz->out.ctx);
@@ -188,7 +191,8 @@ static bool pull_bulk(void *ctx, uint8_t *type, struct writer *body, uint64_t no
 
     if (site->link != link)
         return false;
-    if (pull_report(link, type, body, now_us))
+    if (pull_report(link, type, body, now_us) ||
+        exchange_pull(link->dmz->exchange, link->site, type, body))
         return true;
     pulled = streams_pull(&site->streams, type, body, &more, now_us);
     if (!pulled && more)
@@ -263,6 +267,7 @@ void dmz_link_closed(struct dmz_link *link, const char *reason, uint64_t now_us)
     replica_disconnected(&site->replica);
     reporter_disconnected(&site->replica);
     streams_down(&site->streams);
+    exchange_down(link->dmz->exchange, link->site);
     dmz_media_end(link->dmz, link->site, "the connection that carries control has ended");
     site->stats_due = false;
     log_warning("site %s is down: %s", site->name, reason);

@@ -48,6 +48,7 @@ struct inner_link {
     struct hello peer;            /* what the dmz-relay last said of itself */
     uint64_t instance;
     uint64_t changed_us;               /* when it last came up or went down */
+    bool sites;                        /* it is up, and takes SITE frames, as we do */
     struct arrivals arrivals;          /* what its media ports hear, as it last said; */
     uint64_t arrivals_us;              /* at this time; 0: it did not */
     uint64_t reports, reports_ignored; /* SA-REPORTs; of SAs that are not (any more) this one's */
@@ -67,6 +68,18 @@ struct inner_hooks {
      * instance, and all beyond this number, are to end. NULL: there are never any.
      */
     void (*want_media)(void *ctx, struct inner_link *link, unsigned count);
+    void *ctx;
+};
+
+/* What goes to other sites and comes from them. */
+struct inner_sites {
+    /* A tunnel is up, and its dmz-relay takes SITE frames, or it is gone. NULL: none are sent. */
+    void (*link)(void *ctx, struct inner_link *link, bool up);
+    /* A SITE or SITE-STATE frame came. A negative code ends the tunnel. */
+    int (*frame)(void *ctx, struct inner_link *link, uint8_t type, struct reader *body,
+                 uint64_t now_us);
+    /* The next one for the dmz-relay: false when there is none. */
+    bool (*pull)(void *ctx, struct inner_link *link, uint8_t *type, struct writer *body);
     void *ctx;
 };
 
@@ -102,6 +115,7 @@ struct inner {
     struct table_walk aging;  /* looks for SAs that have been silent for too long */
     struct path_out out;
     struct inner_hooks hooks;
+    struct inner_sites sites; /* filled in by the caller, too */
     struct inner *main; /* the core that this one works for; NULL: none, it has the authorities */
     struct inner *workers[WORKERS_MAX]; /* that work for this one */
     unsigned worker_count;

@@ -58,12 +58,16 @@ static void want_media(struct inner_link *link, const struct hello *theirs)
 static void on_up(void *ctx, const struct hello *theirs)
 {
     struct inner_link *link = ctx;
+    const struct inner_sites *sites = &link->inner->sites;
 
     link->changed_us = session_up_since(link->session);
     link->authority.hairpins = (theirs->features & FEATURE_HAIRPIN) != 0;
     authority_connected(&link->authority, theirs->epoch, theirs->sa_version);
     streams_up(&link->streams, theirs->features);
     want_media(link, theirs);
+    link->sites = sites->link && (theirs->features & FEATURE_SITES);
+    if (link->sites)
+        sites->link(sites->ctx, link, true);
     log_info("dmz %s is up (%s, site %s, %s of %zu SAs)", link->name, theirs->software,
              theirs->site, authority_sync_name(link->authority.sync),
              table_count_owner(link->inner->table, link->number));
@@ -97,11 +101,21 @@ static int take_stats(struct inner_link *link, struct reader *body, uint64_t now
     return arrivals_get(body, &link->arrivals);
 }
 
+static int take_site(struct inner_link *link, uint8_t type, struct reader *body, uint64_t now_us)
+{
+    const struct inner_sites *sites = &link->inner->sites;
+
+    return link->sites ? sites->frame(sites->ctx, link, type, body, now_us) : ERR_PROTOCOL;
+}
+
 static int on_control(void *ctx, uint8_t type, struct reader *body, uint64_t now_us)
 {
     struct inner_link *link = ctx;
 
     switch (type) {
+    case FRAME_SITE:
+    case FRAME_SITE_STATE:
+        return take_site(link, type, body, now_us);
     case FRAME_SA_REPORT:
         return take_report(link, body, now_us);
     case FRAME_STATS:
@@ -144,10 +158,11 @@ static bool pull_live(void *ctx, uint8_t *type, struct writer *body, uint64_t no
 static bool pull_bulk(void *ctx, uint8_t *type, struct writer *body, uint64_t now_us)
 {
     struct inner_link *link = ctx;
+    const struct inner_sites *sites = &link->inner->sites;
     bool more = false, pulled = authority_pull_bulk(&link->authority, type, body);
 
     come_again(link);
-    if (pulled)
+    if (pulled || (link->sites && sites->pull(sites->ctx, link, type, body)))
         return true;
     pulled = streams_pull(&link->streams, type, body, &more, now_us);
     if (!pulled && more)
@@ -196,6 +211,8 @@ struct session *inner_link_open(struct inner_link *link, uint64_t wall_us, uint6
         return NULL;
     link->instance = next_instance(link, wall_us);
     link->authority.view = options->dmz_keys;
+    if (link->inner->sites.link)
+        hello.features |= FEATURE_SITES;
     hello.instance = link->instance;
     snprintf(hello.software, sizeof(hello.software), "%s", options->software);
     snprintf(hello.engine, sizeof(hello.engine), "%s", options->engine_name);
@@ -209,6 +226,9 @@ void inner_link_closed(struct inner_link *link, uint64_t now_us)
         link->changed_us = now_us;
     authority_disconnected(&link->authority);
     streams_down(&link->streams);
+    if (link->sites)
+        link->inner->sites.link(link->inner->sites.ctx, link, false);
+    link->sites = false;
     link->arrivals_us = 0;
     link->session = NULL;
     if (link->inner->hooks.want_media)

@@ -35,6 +35,8 @@ enum frame_type {
     FRAME_STREAM_CREDIT = 15,
     FRAME_STREAM_END = 16,
     FRAME_STREAM_RESET = 17,
+    FRAME_SITE = 24, /* 18 to 23 are kept for carriers */
+    FRAME_SITE_STATE = 25,
     FRAME_MEDIA = 0x80,
 };
 
@@ -51,6 +53,7 @@ enum {
     FEATURE_HAIRPIN = 1u << 5,     /* takes SAs whose packets go out again where they came in */
     FEATURE_STREAMS = 1u << 6,     /* takes STREAM frames */
     FEATURE_WORKERS = 1u << 7,     /* takes connections that carry media alone */
+    FEATURE_SITES = 1u << 9,       /* takes SITE frames; bit 8 is kept for carriers */
 };
 
 /* Tags of the fields of HELLO, HELLO-ACK, PING, PONG, BYE, SYNC-BEGIN, SYNC-END. */
@@ -195,6 +198,31 @@ enum stream_tag {
     STREAM_TAG_REASON = 7,  /* text */
 };
 
+/* Tags of SITE and SITE-STATE. */
+enum site_tag {
+    SITE_TAG_SITE = 1,    /* text: the other site; where it goes to, or where it came from */
+    SITE_TAG_SESSION = 2, /* u64, drawn by the one that opened it */
+    SITE_TAG_KIND = 3,    /* u8, enum site_kind */
+    SITE_TAG_DATA = 4,    /* octets */
+    SITE_TAG_STATE = 5,   /* u8, enum site_state */
+    SITE_TAG_CREDIT = 6,  /* u32: so much of the window is free again */
+};
+
+/* Who opened the session: the policy is that of a site towards those who open. */
+enum site_kind {
+    SITE_KIND_OPEN = 1,  /* the sender opens it: its first octets */
+    SITE_KIND_FORTH = 2, /* the sender has opened it */
+    SITE_KIND_BACK = 3,  /* the other site has */
+};
+
+enum site_state {
+    SITE_STATE_TAKEN = 1,   /* what was sent to that site has left the dmz-relay, or was dropped */
+    SITE_STATE_REFUSED = 2, /* that site does not take sessions of this one */
+    SITE_STATE_UNKNOWN = 3, /* the dmz-relay has no site of this name */
+    SITE_STATE_OFFLINE = 4, /* that site has no tunnel, or one that knows no SITE frames */
+    SITE_STATE_CLOSED = 5,  /* the other end of the session has, or had, none */
+};
+
 enum {
     FRAME_HEAD_OCTETS = 3,
     FRAME_LABEL_OCTETS = 4,
@@ -210,6 +238,9 @@ enum {
     URGENT_QUEUE_OCTETS = 64 * 1024,
     STREAM_WINDOW_OCTETS = 64 * 1024, /* of a stream, that the receiver may have to keep */
     STREAM_DATA_OCTETS = 4000,        /* in one STREAM-DATA */
+    SITE_WINDOW_OCTETS = 32 * 1024,   /* from one site to another, that the dmz-relay may have */
+    SITE_DATA_OCTETS = 3600,          /* in one SITE */
+    SITE_COST_OCTETS = 64,            /* that a frame takes of the window, beside its DATA */
 
     NAME_SIZE = 64,          /* of listeners, [dmz NAME] sections; with the NUL */
     SITE_SIZE = 256,         /* of a DNS name in a certificate; with the NUL */

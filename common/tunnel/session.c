@@ -312,7 +312,7 @@ static int on_media(struct session *session, struct reader *body, struct run *ru
 
 /*
  * Which side may send what: SAs come from the authority, refusals and reports from the replica,
- * streams from both.
+ * streams and what goes from site to site from both.
  */
 static bool may_come(const struct session *session, uint8_t type)
 {
@@ -331,6 +331,8 @@ static bool may_come(const struct session *session, uint8_t type)
     case FRAME_STREAM_CREDIT:
     case FRAME_STREAM_END:
     case FRAME_STREAM_RESET:
+    case FRAME_SITE:
+    case FRAME_SITE_STATE:
         return true;
     default:
         return false;
@@ -350,7 +352,7 @@ static int on_frame_up(struct session *session, struct frame *frame, uint64_t no
     if (!may_come(session, frame->type))
         return protocol_error(session, "a frame of a type that may not come");
     if (session->hooks->control(session->ctx, frame->type, &frame->body, now_us) < 0)
-        return protocol_error(session, "an SA, sync or stream frame cannot be read");
+        return protocol_error(session, "an SA, sync, stream or site frame cannot be read");
     return session->state == SESSION_ENDED ? ERR_CLOSED : 0;
 }
 

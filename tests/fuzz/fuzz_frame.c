@@ -62,7 +62,7 @@ static int on_control(void *ctx, uint8_t type, struct reader *body, uint64_t now
     (void)now_us;
     expect_alive(run);
     if (type >= FRAME_STREAM_OPEN)
-        expect(type <= FRAME_STREAM_RESET);
+        expect(type <= FRAME_STREAM_RESET || type == FRAME_SITE || type == FRAME_SITE_STATE);
     else if (run->flags & INNER)
         expect(type >= FRAME_SA_NAK && type <= FRAME_STATS);
     else

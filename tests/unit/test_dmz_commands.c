@@ -216,7 +216,8 @@ START_TEST(test_stats)
     members_are(json_object_get(reply, "counters"),
                 "loop_turns loop_turns_over_500us loop_turns_over_1ms loop_turns_late "
                 "loop_turns_preempted loop_longest_own_us loop_longest_us srtp_verifications "
-                "connections_turned_away streams_unknown learn_tries learn_refused");
+                "connections_turned_away streams_unknown learn_tries learn_refused "
+                "site_frames site_octets site_refused site_unknown site_offline");
     json_decref(reply);
 }
 END_TEST

@@ -389,7 +389,8 @@ START_TEST(test_frames_before_hello)
 END_TEST
 
 #define STREAM_FRAMES                                                                              \
-    FRAME_STREAM_OPEN, FRAME_STREAM_DATA, FRAME_STREAM_CREDIT, FRAME_STREAM_END, FRAME_STREAM_RESET
+    FRAME_STREAM_OPEN, FRAME_STREAM_DATA, FRAME_STREAM_CREDIT, FRAME_STREAM_END,                   \
+        FRAME_STREAM_RESET, FRAME_SITE, FRAME_SITE_STATE
 
 START_TEST(test_frames_when_up)
 {
@@ -505,7 +506,7 @@ START_TEST(test_control_error_ends)
     dmz.control_result = ERR_PROTOCOL;
     ck_assert_int_lt(receive(&dmz, memory, make_frame(memory, FRAME_SA_PUT), SIZE_MAX, START_US),
                      0);
-    expect_ended(&dmz, "SA, sync or stream frame");
+    expect_ended(&dmz, "SA, sync, stream or site frame");
     close_end(&inner);
     close_end(&dmz);
 }

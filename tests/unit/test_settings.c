@@ -44,6 +44,20 @@ static char *print(const struct conf_schema *schema, const void *conf)
     return text;
 }
 
+START_TEST(test_callers)
+{
+    struct dmz_settings *s =
+        parsed(&dmz_schema, LISTENER "[tunnel]\nlisten = 192.0.2.10:7000\nsites = a, b, c\n"
+                                     "certificate = /c\nkey = /k\nca = /a\n"
+                                     "[site A]\ncall-from = c, B\n[site c]\ncall-from = a\n");
+
+    ck_assert_uint_eq(dmz_callers(s, 0), 6);
+    ck_assert_uint_eq(dmz_callers(s, 1), 0);
+    ck_assert_uint_eq(dmz_callers(s, 2), 1);
+    free(s);
+}
+END_TEST
+
 START_TEST(test_dmz_defaults)
 {
     struct dmz_settings *s = parsed(&dmz_schema, dmz_least);
@@ -208,6 +222,13 @@ static const struct {
      "[tunnel]\nlisten = 192.0.2.1:1\nsites = a.b, A.b\ncertificate = /c\nkey = /k\nca = /a\n",
      "f:6: [tunnel] sites: \"a.b, A.b\" names one thing twice; 1 to 64 DNS names such as "
      "relay.example.com, without wildcards, separated by commas, would be right"},
+    {&dmz_schema, LISTENER DMZ_TUNNEL "[site hq.example]\ncall-from = branch.example\n",
+     "f:11: [site hq.example] call-from: branch.example is none of [tunnel] sites; one of them "
+     "would be right"},
+    {&dmz_schema, LISTENER DMZ_TUNNEL "[site hq.example]\ncall-from = HQ.example\n",
+     "f:11: [site hq.example] call-from: a site does not call itself; other sites would be right"},
+    {&dmz_schema, LISTENER DMZ_TUNNEL "[site hq]\ncall-from =\n",
+     "f:11: [site hq] call-from: [tunnel] sites has no such site; one of them would be right"},
     {&dmz_schema, LISTENER DMZ_TUNNEL "[networks]\nexternal = 127.0.0.0/8\n",
      "f:11: [networks] external: \"127.0.0.0/8\" is loopback; for tests only, test-allow-loopback "
      "= "
@@ -409,7 +430,8 @@ static const struct {
      "[2001:db8::10]:7000\n"
      "sites = hq.example, branch.example\ncertificate = /etc/c.pem\nkey = /etc/k.pem\n"
      "ca = /etc/ca.pem\ncrl = /etc/crl.pem\nmax-age = 100ms\ndscp = cs5\nstale-hold = 24h\n"
-     "max-handshakes = 1024\n\n[networks]\nexternal = 198.51.100.0/24, 2001:db8:1::/48\n"
+     "max-handshakes = 1024\n\n[site branch.example]\ncall-from = "
+     "hq.example\n\n[networks]\nexternal = 198.51.100.0/24, 2001:db8:1::/48\n"
      "test-allow-loopback = yes\n\n[srtp]\nsrtp-engine = libsrtp2\n\n[limits]\nmax-sas = "
      "1000000\nsite-quota = 1\n\n[control]\n"
      "socket = /run/s\ngroup = relay\n\n[log]\ntarget = stderr\nlevel = debug\n\n[daemon]\n"
@@ -574,6 +596,7 @@ int main(void)
 
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, test_dmz_defaults);
+    tcase_add_test(tc, test_callers);
     tcase_add_test(tc, test_inner_defaults);
     tcase_add_test(tc, test_call_options);
     tcase_add_loop_test(tc, test_rows, 0, sizeof(rows) / sizeof(rows[0]));

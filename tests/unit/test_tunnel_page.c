@@ -24,6 +24,7 @@
 #include "common/tunnel/arrivals.h"
 #include "common/tunnel/frame.h"
 #include "common/tunnel/hello.h"
+#include "common/tunnel/sitewire.h"
 #include "common/tunnel/streamwire.h"
 #include "tests/unit/unit.h"
 
@@ -190,6 +191,7 @@ static const struct {
     {"enum stats_tag {", "STATS_TAG_", "Fields of STATS", true},
     {"enum stream_tag {", "STREAM_TAG_", "Fields of STREAM", true},
     {"enum arrival_tag {", "ARRIVAL_TAG_", "Fields of LISTENER in STATS", true},
+    {"enum site_tag {", "SITE_TAG_", "Fields of SITE and SITE-STATE", true},
 };
 
 START_TEST(test_enum)
@@ -261,6 +263,9 @@ static const struct number limits[] = {
     OCTETS("STREAM-WINDOW", STREAM_WINDOW_OCTETS),
     OCTETS("STREAM-DATA", STREAM_DATA_OCTETS),
     TEXT("STREAM-REASON", STREAM_REASON_SIZE),
+    OCTETS("SITE-WINDOW", SITE_WINDOW_OCTETS),
+    OCTETS("SITE-DATA", SITE_DATA_OCTETS),
+    OCTETS("SITE-COST", SITE_COST_OCTETS),
     TEXT("NAME", NAME_SIZE),
     TEXT("SITE", SITE_SIZE),
     TEXT("CALL-ID", CALL_ID_SIZE),
@@ -283,6 +288,15 @@ static const struct number values[] = {
     {"FEATURE-HAIRPIN", FEATURE_HAIRPIN, "", "FEATURE_HAIRPIN"},
     {"FEATURE-STREAMS", FEATURE_STREAMS, "", "FEATURE_STREAMS"},
     {"FEATURE-WORKERS", FEATURE_WORKERS, "", "FEATURE_WORKERS"},
+    {"FEATURE-SITES", FEATURE_SITES, "", "FEATURE_SITES"},
+    {"KIND-OPEN", SITE_KIND_OPEN, "", "SITE_KIND_OPEN"},
+    {"KIND-FORTH", SITE_KIND_FORTH, "", "SITE_KIND_FORTH"},
+    {"KIND-BACK", SITE_KIND_BACK, "", "SITE_KIND_BACK"},
+    {"STATE-TAKEN", SITE_STATE_TAKEN, "", "SITE_STATE_TAKEN"},
+    {"STATE-REFUSED", SITE_STATE_REFUSED, "", "SITE_STATE_REFUSED"},
+    {"STATE-UNKNOWN", SITE_STATE_UNKNOWN, "", "SITE_STATE_UNKNOWN"},
+    {"STATE-OFFLINE", SITE_STATE_OFFLINE, "", "SITE_STATE_OFFLINE"},
+    {"STATE-CLOSED", SITE_STATE_CLOSED, "", "SITE_STATE_CLOSED"},
     {"SYNC-DELTA", SYNC_DELTA, "", "SYNC_DELTA"},
     {"SYNC-SNAPSHOT", SYNC_SNAPSHOT, "", "SYNC_SNAPSHOT"},
     {"SIDE-EXTERNAL", SA_SIDE_EXTERNAL, "", NULL},
@@ -629,6 +643,32 @@ static void put_stream_reset(struct writer *w, bool full)
     put_stream(w, FRAME_STREAM_RESET, full);
 }
 
+static void put_site(struct writer *w, bool full)
+{
+    static const uint8_t data[] = {1};
+    struct site_frame frame = {
+        .site = "hq.example.com", .kind = SITE_KIND_OPEN, .data = data, .length = 1};
+
+    (void)full;
+    sitewire_put(w, FRAME_SITE, &frame);
+}
+
+static void put_site_credit(struct writer *w, bool full)
+{
+    struct site_frame frame = {.site = "hq.example.com", .state = SITE_STATE_TAKEN, .credit = 1};
+
+    (void)full;
+    sitewire_put(w, FRAME_SITE_STATE, &frame);
+}
+
+static void put_site_state(struct writer *w, bool full)
+{
+    struct site_frame frame = {
+        .site = "hq.example.com", .kind = full ? SITE_KIND_OPEN : 0, .state = SITE_STATE_OFFLINE};
+
+    sitewire_put(w, FRAME_SITE_STATE, &frame);
+}
+
 static const struct {
     const char *frame;
     const char *label; /* in front of the fields */
@@ -656,6 +696,9 @@ static const struct {
     {"STREAM-CREDIT", "Fields: ", 10, put_stream_credit},
     {"STREAM-END", "Fields: ", 10, put_stream_end},
     {"STREAM-RESET", "Fields: ", 10, put_stream_reset},
+    {"SITE", "Fields: ", 12, put_site},
+    {"SITE-STATE", "Fields, with CREDIT: ", 12, put_site_credit},
+    {"SITE-STATE", "Fields, others: ", 12, put_site_state},
 };
 
 static const char *tag_name(const struct list *tags, unsigned tag)

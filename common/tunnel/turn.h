@@ -12,7 +12,10 @@
 /* The half of a millisecond is left for those whose piece comes last. */
 enum { TURN_US = 400 };
 
-/* To be asked inside a callback. A step of the wall clock ends one turn early or late, no more. */
+/*
+ * To be asked inside a callback. libev compares its clocks twice a second: after a step of the wall
+ * clock turns may seem over until then, in which each does one piece all the same.
+ */
 static inline bool turn_is_over(struct ev_loop *loop)
 {
     return ev_time() - ev_now(loop) >= TURN_US / 1e6;

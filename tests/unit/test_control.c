@@ -156,7 +156,19 @@ static void turn(void)
     ev_timer_stop(place.loop, &tick);
 }
 
-/* The daemon takes some of it where the socket is full. */
+static void client_take(struct client *client)
+{
+    ssize_t n = recv(client->fd, client->text + client->length,
+                     sizeof(client->text) - 1 - client->length, MSG_DONTWAIT);
+
+    if (n > 0)
+        client->length += (size_t)n;
+    else if (n == 0 || errno != EAGAIN)
+        client->closed = true;
+}
+
+/* Where the socket is full the daemon takes some of it, and as its replies may fill the other way,
+ * they are taken, too. */
 static void client_send(struct client *client, const char *text, size_t length)
 {
     ev_tstamp end = ev_time() + DEADLINE_SECONDS;
@@ -167,6 +179,7 @@ static void client_send(struct client *client, const char *text, size_t length)
         ck_assert(n > 0 || (n < 0 && errno == EAGAIN && ev_time() < end));
         if (n < 0) {
             turn();
+            client_take(client);
             continue;
         }
         text += n;
@@ -178,17 +191,6 @@ static void client_say(struct client *client, const char *line)
 {
     client_send(client, line, strlen(line));
     client_send(client, "\n", 1);
-}
-
-static void client_take(struct client *client)
-{
-    ssize_t n = recv(client->fd, client->text + client->length,
-                     sizeof(client->text) - 1 - client->length, MSG_DONTWAIT);
-
-    if (n > 0)
-        client->length += (size_t)n;
-    else if (n == 0 || errno != EAGAIN)
-        client->closed = true;
 }
 
 /* Turns the loop until the client has so many lines, or the daemon closed it. */

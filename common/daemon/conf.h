@@ -24,7 +24,8 @@ enum conf_type {
     CONF_PATH, /* char[size]: an absolute path, or empty where min is 0 */
     CONF_IP,   /* struct addr, port 0 */
     CONF_ADDR, /* struct addr with port; with the fallback "" also none, family 0 */
-    CONF_HOSTPORT, /* struct conf_hostport: name or address, and port; "[v6]:port" */
+    CONF_HOSTPORT, /* struct conf_hostport: name or address, and port; "[v6]:port"; with "" also
+                      none */
     CONF_NETS,     /* struct conf_nets: CIDRs, separated by commas; at least min of them */
     CONF_NAMES,    /* struct conf_names: DNS names, separated by commas; at least min of them */
     CONF_DSCP,     /* unsigned 0 to 63; a number, or ef, cs0 to cs7, af11 to af43, be */

@@ -341,7 +341,8 @@ static int parse_hostport(const struct conf_key *key, const char *text, void *fi
     const char *colon = strrchr(text, ':');
     struct addr addr;
 
-    (void)key;
+    if (text[0] == '\0' && may_be_empty(key))
+        return 0;
     if (addr_parse(text, &addr) == 0) {
         addr_format_ip(&addr, out->host, sizeof(out->host));
         out->port = addr.port;
@@ -362,6 +363,8 @@ static bool format_hostport(const struct conf_key *key, const void *field, char 
     bool v6 = strchr(value->host, ':') != NULL;
 
     (void)key;
+    if (!value->host[0])
+        return fits(snprintf(out, size, "%s", ""), size);
     return fits(snprintf(out, size, "%s%s%s:%u", v6 ? "[" : "", value->host, v6 ? "]" : "",
                          (unsigned)value->port),
                 size);
@@ -369,10 +372,10 @@ static bool format_hostport(const struct conf_key *key, const void *field, char 
 
 static void describe_hostport(const struct conf_key *key, char *out, size_t size)
 {
-    (void)key;
     snprintf(out, size,
              "a name or an IP address with a port such as relay.example.com:7000, "
-             "192.0.2.1:7000 or [2001:db8::1]:7000");
+             "192.0.2.1:7000 or [2001:db8::1]:7000%s",
+             may_be_empty(key) ? ", or nothing," : "");
 }
 
 static int parse_name(const struct conf_key *key, const char *text, void *field)

@@ -112,12 +112,12 @@ static json_t *forward_row(const struct forward *forward)
 {
     const struct forward_settings *settings = forward_settings(forward);
     const struct stream_forward *now = forward_streams(forward);
+    char where[FORWARD_HOST_SIZE + 16];
 
-    return json_pack("{s:s,s:s,s:o,s:o,s:o,s:o}", "name", settings->name, "kind",
-                     now->listens ? "listen" : "to", "address",
-                     address(now->listens ? &settings->listen : &settings->to), "streams",
-                     number(now->count), "half_open", number(now->half_open.count), "max_streams",
-                     number(settings->max_streams));
+    return json_pack(
+        "{s:s,s:s,s:s,s:o,s:o,s:o}", "name", settings->name, "kind", now->listens ? "listen" : "to",
+        "address", forward_where(forward, where, sizeof(where)), "streams", number(now->count),
+        "half_open", number(now->half_open.count), "max_streams", number(settings->max_streams));
 }
 
 static json_t *forward_counters(const struct forward *forward)

@@ -248,14 +248,22 @@ struct forward_check {
     struct conf_complaint *complaint;
 };
 
+/* What a name stands for is seen when it is looked up. */
+static enum addr_kind kind_of_host(const char *host)
+{
+    struct addr addr;
+
+    return addr_parse_ip(host, &addr) == 0 ? addr_kind(&addr) : ADDR_PUBLIC;
+}
+
 static int check_forward_addresses(const struct forward_check *check)
 {
     const struct forward_conf *forward = check->forward;
     bool listens = forward->listen.family != 0;
-    enum addr_kind kind = addr_kind(listens ? &forward->listen : &forward->to);
+    enum addr_kind kind = listens ? addr_kind(&forward->listen) : kind_of_host(forward->to.host);
     const char *key = listens ? "listen" : "to";
 
-    if (listens == (forward->to.family != 0))
+    if (listens == (forward->to.host[0] != '\0'))
         return settings_complain(check->complaint, check->section, "listen",
                                  "%s; listen, where connections come from, or to, where they go, "
                                  "would be right",
@@ -312,10 +320,13 @@ int settings_check_forwards(const struct forward_conf *forwards, size_t count, c
     return code;
 }
 
+_Static_assert((int)FORWARD_HOST_SIZE == (int)CONF_NAME_SIZE, "a host name is copied");
+
 struct forward_settings settings_forward(const struct forward_conf *conf)
 {
     struct forward_settings settings = {.listen = conf->listen,
-                                        .to = conf->to,
+                                        .to_port = conf->to.port,
+                                        .fresh_us = FORWARD_FRESH_US,
                                         .max_streams = conf->max_streams,
                                         .max_half_open = conf->max_half_open,
                                         .max_per_client = conf->max_per_client,
@@ -324,5 +335,6 @@ struct forward_settings settings_forward(const struct forward_conf *conf)
                                         .proxy = conf->proxy};
 
     memcpy(settings.name, conf->name, sizeof(settings.name));
+    memcpy(settings.to_host, conf->to.host, sizeof(settings.to_host));
     return settings;
 }

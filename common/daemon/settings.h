@@ -47,7 +47,8 @@ struct peer_settings {
 /* [forward NAME] */
 struct forward_conf {
     char name[NAME_SIZE];
-    struct addr listen, to;    /* one of them has family 0 */
+    struct addr listen;        /* family 0: there is to */
+    struct conf_hostport to;   /* host "": there is listen */
     char link[CONF_NAME_SIZE]; /* site of the dmz-relay, dmz of the inner-relay; "": the only one */
     unsigned max_streams, max_half_open, max_per_client;
     uint64_t half_open_us, idle_us; /* idle_us 0: never */
@@ -139,7 +140,7 @@ struct daemon_settings {
 /* link_: what the key of the tunnel is called. */
 #define SETTINGS_FORWARD_KEYS(link_)                                                               \
     SETTINGS_ROW("forward", "listen", CONF_ADDR, forward_conf, listen, 0, 0, "", false),           \
-        SETTINGS_ROW("forward", "to", CONF_ADDR, forward_conf, to, 0, 0, "", false),               \
+        SETTINGS_ROW("forward", "to", CONF_HOSTPORT, forward_conf, to, 0, 0, "", false),           \
         SETTINGS_ROW("forward", link_, CONF_TEXT, forward_conf, link, 0, SETTINGS_LINK_SIZE - 1,   \
                      "", false),                                                                   \
         SETTINGS_ROW("forward", "max-streams", CONF_UINT, forward_conf, max_streams, 1, 1024,      \

@@ -15,6 +15,9 @@
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/tunnel/listening.h"
+#include "common/tunnel/resolver.h"
+
+enum { WHERE_SIZE = FORWARD_HOST_SIZE + 16 };
 
 struct forward {
     struct ev_loop *loop;
@@ -24,14 +27,23 @@ struct forward {
     char section[NAME_SIZE + 16]; /* "[forward NAME]" */
     struct listening listening;   /* if core.listens */
     double logged;                /* when */
+    struct addr to[RESOLVER_MAX_ADDRS];
+    size_t to_count;
+    struct resolver *resolver; /* NULL: "to" is no name */
+    uint64_t looked_up_us;     /* when it gave an answer */
+    struct end *waiting;       /* for what a look-up comes to */
 };
 
 /* One connection. */
 struct end {
     struct forward *forward;
     struct stream *stream;
-    int fd;
+    int fd; /* -1: none yet */
     bool connecting;
+    bool may_look;     /* its addresses are old: if none can be connected, a look-up may help */
+    size_t next_addr;  /* of forward->to */
+    struct end **link; /* what points to it in forward->waiting; NULL: it does not wait */
+    struct end *next;
     ev_io in, out; /* active while something is waited for */
     uint8_t head[PROXYLINE_OCTETS];
     size_t head_length;
@@ -60,16 +72,136 @@ static void on_in(struct ev_loop *loop, ev_io *io, int events)
     stream_readable(end->stream);
 }
 
-static void connect_failed(struct end *end, int error)
+/* No address is left to try. */
+static void connect_failed(struct end *end, const char *why)
 {
     struct forward *forward = end->forward;
-    char text[ADDR_TEXT_SIZE], reason[STREAM_REASON_SIZE];
+    char text[WHERE_SIZE], reason[STREAM_REASON_SIZE];
 
     if (may_log(forward))
         log_warning("[forward %s] cannot connect to %s: %s", forward->settings.name,
-                    addr_format(&forward->settings.to, text, sizeof(text)), strerror(error));
-    snprintf(reason, sizeof(reason), "cannot connect: %s", strerror(error));
+                    forward_where(forward, text, sizeof(text)), why);
+    snprintf(reason, sizeof(reason), "cannot connect: %s", why);
     stream_broken(end->stream, reason);
+}
+
+static void unlink_waiting(struct end *end)
+{
+    if (!end->link)
+        return;
+    *end->link = end->next;
+    if (end->next)
+        end->next->link = end->link;
+    end->link = NULL;
+}
+
+/* False: nothing will be called. */
+static bool look_up(struct forward *forward)
+{
+    int result =
+        resolver_start(forward->resolver, forward->settings.to_host, forward->settings.to_port);
+
+    return result == 0 || result == ERR_AGAIN;
+}
+
+/* on_resolved() goes on with it. */
+static bool wait_for_name(struct end *end)
+{
+    struct forward *forward = end->forward;
+
+    if (!look_up(forward))
+        return false;
+    end->may_look = false;
+    end->next = forward->waiting;
+    if (end->next)
+        end->next->link = &end->next;
+    end->link = &forward->waiting;
+    forward->waiting = end;
+    return true;
+}
+
+static void end_close_fd(struct end *end)
+{
+    ev_io_stop(end->forward->loop, &end->in);
+    ev_io_stop(end->forward->loop, &end->out);
+    if (end->fd >= 0)
+        close(end->fd);
+    end->fd = -1;
+}
+
+static void end_take_fd(struct end *end, int fd)
+{
+    int on = 1;
+
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    end->fd = fd;
+    ev_io_set(&end->in, fd, EV_READ);
+    ev_io_set(&end->out, fd, EV_WRITE);
+}
+
+/* 0 or an errno. */
+static int connect_to(struct end *end, const struct addr *addr)
+{
+    struct sockaddr_storage storage;
+    socklen_t length = addr_to_sockaddr(addr, &storage);
+    int fd = socket(storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), error;
+
+    if (fd < 0)
+        return errno;
+    end_take_fd(end, fd);
+    if (connect(fd, (struct sockaddr *)&storage, length) < 0 && errno != EINPROGRESS) {
+        error = errno;
+        end_close_fd(end);
+        return error;
+    }
+    ev_io_start(end->forward->loop, &end->out);
+    return 0;
+}
+
+/* The next address that can be tried. 0, or error if there is none. */
+static int try_next(struct end *end, int error)
+{
+    while (end->next_addr < end->forward->to_count) {
+        error = connect_to(end, &end->forward->to[end->next_addr++]);
+        if (!error)
+            return 0;
+    }
+    return end->may_look && wait_for_name(end) ? 0 : error;
+}
+
+/* As from the ini file, nothing is connected to that is no single host. */
+static void take_addresses(struct forward *forward, const struct addr *addrs, size_t count)
+{
+    forward->to_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        enum addr_kind kind = addr_kind(&addrs[i]);
+
+        if (kind != ADDR_MULTICAST && kind != ADDR_BROADCAST && kind != ADDR_UNSPECIFIED)
+            forward->to[forward->to_count++] = addrs[i];
+    }
+}
+
+/* Without an answer the older addresses stay, for those who come later. */
+static void on_resolved(void *ctx, const struct addr *addrs, size_t count, const char *error)
+{
+    struct forward *forward = ctx;
+
+    if (count > 0) {
+        take_addresses(forward, addrs, count);
+        forward->looked_up_us = clock_now_us();
+    } else if (may_log(forward)) {
+        log_warning("[forward %s] %s", forward->settings.name, error);
+    }
+    while (forward->waiting) {
+        struct end *end = forward->waiting;
+        int failed;
+
+        unlink_waiting(end);
+        end->next_addr = 0;
+        failed = count > 0 ? try_next(end, EHOSTUNREACH) : 0;
+        if (count == 0 || failed)
+            connect_failed(end, failed ? strerror(failed) : error);
+    }
 }
 
 static void on_connected(struct end *end)
@@ -84,7 +216,10 @@ static void on_connected(struct end *end)
         send(end->fd, end->head, end->head_length, MSG_NOSIGNAL) != (ssize_t)end->head_length)
         error = errno ? errno : ENOBUFS;
     if (error) {
-        connect_failed(end, error);
+        end_close_fd(end);
+        error = try_next(end, error);
+        if (error)
+            connect_failed(end, strerror(error));
         return;
     }
     end->connecting = false;
@@ -103,21 +238,16 @@ static void on_out(struct ev_loop *loop, ev_io *io, int events)
         stream_writable(end->stream, clock_now_us());
 }
 
-/* Takes fd over, also when it fails. */
-static struct end *end_new(struct forward *forward, int fd)
+static struct end *end_new(struct forward *forward)
 {
     struct end *end = calloc(1, sizeof(*end));
-    int on = 1;
 
-    if (!end) {
-        close(fd);
+    if (!end)
         return NULL;
-    }
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     end->forward = forward;
-    end->fd = fd;
-    ev_io_init(&end->in, on_in, fd, EV_READ);
-    ev_io_init(&end->out, on_out, fd, EV_WRITE);
+    end->fd = -1;
+    ev_init(&end->in, on_in);
+    ev_init(&end->out, on_out);
     end->in.data = end->out.data = end;
     return end;
 }
@@ -129,36 +259,46 @@ static void end_close(void *ctx, bool broken)
     const struct linger reset = {.l_onoff = 1};
     struct end *end = ctx;
 
-    ev_io_stop(end->forward->loop, &end->in);
-    ev_io_stop(end->forward->loop, &end->out);
-    if (broken)
+    unlink_waiting(end);
+    if (broken && end->fd >= 0)
         (void)setsockopt(end->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-    close(end->fd);
+    end_close_fd(end);
     free(end);
+}
+
+/* Old addresses are good for now; who comes next has new ones. 0 or an errno. */
+static int begin(struct end *end)
+{
+    struct forward *forward = end->forward;
+
+    if (forward->resolver) {
+        end->may_look = forward->to_count == 0 ||
+                        clock_now_us() - forward->looked_up_us >= forward->settings.fresh_us;
+        if (end->may_look && forward->to_count > 0)
+            (void)look_up(forward);
+    }
+    return try_next(end, EHOSTUNREACH);
 }
 
 static void *end_open(struct stream_forward *core, struct stream *stream, const struct addr *client,
                       const struct addr *server)
 {
     struct forward *forward = core->owner;
-    struct sockaddr_storage storage;
-    socklen_t length = addr_to_sockaddr(&forward->settings.to, &storage);
-    int fd = socket(storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    struct end *end = fd >= 0 ? end_new(forward, fd) : NULL;
+    struct end *end = end_new(forward);
+    int error;
 
     if (!end)
         return NULL;
     end->stream = stream;
     end->connecting = true;
     end->head_length = proxyline_put(forward->settings.proxy, client, server, end->head);
-    if (connect(fd, (struct sockaddr *)&storage, length) < 0 && errno != EINPROGRESS) {
-        if (may_log(forward))
-            log_warning("[forward %s] cannot connect: %s", forward->settings.name, strerror(errno));
-        end_close(end, false);
-        return NULL;
-    }
-    ev_io_start(forward->loop, &end->out);
-    return end;
+    error = begin(end);
+    if (!error)
+        return end;
+    if (may_log(forward))
+        log_warning("[forward %s] cannot connect: %s", forward->settings.name, strerror(error));
+    end_close(end, false);
+    return NULL;
 }
 
 static bool is_for_later(int error)
@@ -216,12 +356,15 @@ static struct addr own_address(int fd)
 static void accept_one(void *ctx, int fd, const struct addr *client)
 {
     struct forward *forward = ctx;
-    struct end *end = end_new(forward, fd);
+    struct end *end = end_new(forward);
     struct addr server = own_address(fd);
     char text[ADDR_TEXT_SIZE];
 
-    if (!end)
+    if (!end) {
+        close(fd);
         return;
+    }
+    end_take_fd(end, fd);
     end->stream =
         streams_open(forward->streams, &forward->core, end, client, &server, clock_now_us());
     if (end->stream)
@@ -237,6 +380,22 @@ static void accept_one(void *ctx, int fd, const struct addr *client)
 static const struct listening_hooks listening_hooks = {accept_one, may_log};
 
 /* ------------------------------------------------------------ life */
+
+/* False without memory. */
+static bool take_target(struct forward *forward)
+{
+    struct addr addr;
+
+    if (forward->core.listens)
+        return true;
+    if (addr_parse_ip(forward->settings.to_host, &addr) == 0) {
+        addr.port = forward->settings.to_port;
+        take_addresses(forward, &addr, 1);
+        return true;
+    }
+    forward->resolver = resolver_new(forward->loop, on_resolved, forward);
+    return forward->resolver;
+}
 
 static struct forward *make(struct ev_loop *loop, const struct forward_settings *settings,
                             struct streams *streams)
@@ -258,7 +417,10 @@ static struct forward *make(struct ev_loop *loop, const struct forward_settings 
                                             .ends = &ends,
                                             .owner = forward};
     memcpy(forward->core.name, settings->name, sizeof(forward->core.name));
-    return forward;
+    if (take_target(forward))
+        return forward;
+    free(forward);
+    return NULL;
 }
 
 int forward_new(struct forward **out, struct ev_loop *loop, const struct forward_settings *settings,
@@ -274,7 +436,7 @@ int forward_new(struct forward **out, struct ev_loop *loop, const struct forward
         int fd = listening_open(&settings->listen, forward->section, error, error_size);
 
         if (fd < 0) {
-            free(forward);
+            free(forward); /* one that listens has no resolver */
             return fd;
         }
         listening_start(&forward->listening, loop, fd, forward->section, &listening_hooks, forward);
@@ -290,12 +452,25 @@ void forward_free(struct forward *forward)
         return;
     if (forward->core.listens)
         listening_stop(&forward->listening);
+    resolver_free(forward->resolver);
     free(forward);
 }
 
 const struct forward_settings *forward_settings(const struct forward *forward)
 {
     return &forward->settings;
+}
+
+const char *forward_where(const struct forward *forward, char *out, size_t size)
+{
+    const struct forward_settings *settings = &forward->settings;
+    bool v6 = strchr(settings->to_host, ':') != NULL;
+
+    if (forward->core.listens)
+        return addr_format(&settings->listen, out, size);
+    snprintf(out, size, "%s%s%s:%u", v6 ? "[" : "", settings->to_host, v6 ? "]" : "",
+             (unsigned)settings->to_port);
+    return out;
 }
 
 const struct stream_forward *forward_streams(const struct forward *forward)

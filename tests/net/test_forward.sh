@@ -52,7 +52,7 @@ to = $PHONE:5070
 proxy-protocol = v2
 dmz = main
 [forward bare]
-to = 127.0.0.1:5080
+to = localhost:5080
 max-streams = 12
 [forward lost]
 to = $PHONE:9
@@ -93,10 +93,11 @@ like "the server learns who it was, by PROXY v1" "$(tail -n 1 "$W/proxied.out")"
 call "by IPv6, to a server with IPv4" inet $CLIENT6 $DMZ_RTP6 $SIP 100000
 like "the server learns who it was, by PROXY v2" "$(tail -n 1 "$W/proxied6.out")" \
     "^$CLIENT6 [0-9]+ $DMZ_RTP6 $SIP$"
-call "to a server on the inner-relay's host" inet $CLIENT $DMZ_RTP 5062 10
+call "to a server on the inner-relay's host, by its name" inet $CLIENT $DMZ_RTP 5062 10
 call "nothing but an end" inet $CLIENT $DMZ_RTP 5062 0
 call "from the inside to the Internet" lan $PHONE $INNER_RTP 5062 1000000
 is "its octets were counted" "$(count inner out octets_out) $(count dmz out octets_in)" "1000000 1000000"
+is "status names it as the ini file does" "$(now inner bare address)" localhost:5080
 tcp lost inet call $CLIENT $DMZ_RTP 5063 10
 finish_of lost 10
 like "a server that is not there: reset" "$(cat "$W/lost.out")" "^broken: "

@@ -315,6 +315,12 @@ static const struct {
     {&dmz_schema, LISTENER DMZ_TUNNEL FORWARD("sip", "to = 10.0.0.1:1\nlisten = 192.0.2.10:5061"),
      "f:12: [forward sip] listen: it stands beside to; listen, where connections come from, or to, "
      "where they go, would be right"},
+    {&inner_schema, INNER_LEAST FORWARD("sip", "to = sip.example.com:5060"), NULL},
+    {&dmz_schema, LISTENER DMZ_TUNNEL FORWARD("out", "to = sip.example.com:5060"), NULL},
+    {&inner_schema, INNER_LEAST FORWARD("sip", "to = sip.example.com"),
+     "f:14: [forward sip] to: \"sip.example.com\" is wrong; a name or an IP address with a port "
+     "such "
+     "as relay.example.com:7000, 192.0.2.1:7000 or [2001:db8::1]:7000, or nothing, would be right"},
     {&inner_schema, INNER_LEAST FORWARD("sip", "to = 0.0.0.0:5060"),
      "f:14: [forward sip] to: the address is unspecified; that of a single host would be right"},
     {&dmz_schema, LISTENER DMZ_TUNNEL FORWARD("sip", "listen = 224.0.0.1:5060"),

@@ -84,6 +84,7 @@ lets_out() {
 # host_firewall NAME <RULES: the firewall of a public host itself: RULES are its chains "let-in" and "let-out".
 # Answers to what these let through pass, and what the host sends to itself.
 host_firewall() {
+    local chain
     strict "$1"
     {
         echo 'table inet firewall {'

@@ -314,7 +314,8 @@ static int start_user(void *ctx, char *error, size_t error_size)
         return result;
     if (privilege_raise_files(OPEN_FILES, error, error_size) < 0)
         return ERR_SYSTEM;
-    return privilege_harden(error, error_size);
+    result = privilege_drop_raw(error, error_size); /* nothing needs it yet */
+    return result < 0 ? result : privilege_harden(error, error_size);
 }
 
 /* Keys in the swap space would outlive their call: worse than without, but no reason to stay down.

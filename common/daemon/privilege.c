@@ -4,12 +4,16 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/capability.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "common/base/err.h"
 
@@ -76,6 +80,47 @@ long privilege_raise_files(unsigned long wanted, char *error, size_t error_size)
             return system_error(error, error_size, "RLIMIT_NOFILE");
     }
     return limit.rlim_cur > LONG_MAX ? LONG_MAX : (long)limit.rlim_cur;
+}
+
+/* The C library has no calls for it, and a library for these two is not worth its place. */
+static int get_capabilities(struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3])
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+
+    return (int)syscall(SYS_capget, &head, sets);
+}
+
+static int set_capabilities(const struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3])
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+
+    return (int)syscall(SYS_capset, &head, sets);
+}
+
+bool privilege_has_raw(void)
+{
+    struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
+
+    return get_capabilities(sets) == 0 && sets[0].effective & 1u << CAP_NET_RAW;
+}
+
+int privilege_drop_raw(char *error, size_t error_size)
+{
+    static const uint32_t raw = 1u << CAP_NET_RAW;
+    struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
+
+    if (get_capabilities(sets) < 0)
+        return system_error(error, error_size, "capget");
+    if (!((sets[0].permitted | sets[0].inheritable) & raw))
+        return 0;
+    /* Needs CAP_SETPCAP: who has not that gets nothing of the bounding set by execve, either. */
+    (void)prctl(PR_CAPBSET_DROP, CAP_NET_RAW, 0, 0, 0);
+    sets[0].effective &= ~raw;
+    sets[0].permitted &= ~raw;
+    sets[0].inheritable &= ~raw; /* with it goes the ambient one */
+    if (set_capabilities(sets) < 0)
+        return system_error(error, error_size, "capset");
+    return 0;
 }
 
 /* A part that is there but not ours may give another error than EEXIST. */

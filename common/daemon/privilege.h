@@ -41,6 +41,13 @@ bool privilege_lock_memory(void);
  * with a sentence in error. Fewer than wanted is no failure: the caller knows what it needs.
  */
 long privilege_raise_files(unsigned long wanted, char *error, size_t error_size);
+/* Has the calling thread CAP_NET_RAW? */
+bool privilege_has_raw(void);
+/*
+ * Gives CAP_NET_RAW up for good: the calling thread, those that it starts, and whatever it
+ * executes. Sockets that were opened with it stay. Nothing happens without it.
+ */
+int privilege_drop_raw(char *error, size_t error_size);
 /* Makes the directory that path, a file, is to lie in, and those above it, if they are missing. */
 int privilege_make_directory(const char *path, char *error, size_t error_size);
 

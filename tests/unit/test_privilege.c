@@ -4,13 +4,18 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/capability.h>
+#include <netinet/in.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -228,6 +233,56 @@ START_TEST(test_directory_odd)
 }
 END_TEST
 
+/* A raw socket stays when the privilege goes, and no other can be opened. */
+static int drop_raw(void)
+{
+    char error[256];
+    int before = socket(AF_INET, SOCK_RAW, IPPROTO_TCP);
+
+    if ((before >= 0) != privilege_has_raw())
+        return 1;
+    if (privilege_drop_raw(error, sizeof(error)) < 0 || privilege_has_raw())
+        return 2;
+    if (socket(AF_INET, SOCK_RAW, IPPROTO_TCP) >= 0)
+        return 3;
+    if (before >= 0 && send(before, "", 0, 0) < 0 && errno == EBADF)
+        return 4;
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, CAP_NET_RAW, 0, 0) != 0 ||
+        prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_RAW, 0, 0) == 0)
+        return 5;
+    /* Once more is no error. */
+    return privilege_drop_raw(error, sizeof(error)) < 0 ? 6 : 0;
+}
+
+/* What systemd does for AmbientCapabilities=. */
+static bool make_ambient(void)
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
+
+    if (syscall(SYS_capget, &head, sets) < 0)
+        return false;
+    sets[0].inheritable |= 1u << CAP_NET_RAW;
+    return syscall(SYS_capset, &head, sets) == 0 &&
+           prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_RAW, 0, 0) == 0;
+}
+
+/* As an ordinary user, in namespaces of its own where these may be made. */
+static int drop_ambient_raw(void)
+{
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0) {
+        fprintf(stderr, "no namespaces can be made here: tried without\n");
+        return drop_raw();
+    }
+    return make_ambient() ? drop_raw() : 9;
+}
+
+START_TEST(test_raw)
+{
+    ck_assert_int_eq(in_child(_i == 0 ? drop_raw : drop_ambient_raw), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("privilege");
@@ -239,6 +294,7 @@ int main(void)
     tcase_add_loop_test(tc, test_lock, 0, sizeof(locks) / sizeof(locks[0]));
 #endif
     tcase_add_test(tc, test_files);
+    tcase_add_loop_test(tc, test_raw, 0, 2);
     tcase_add_test(tc, test_directory);
     tcase_add_test(tc, test_directory_odd);
     suite_add_tcase(suite, tc);

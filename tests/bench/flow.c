@@ -78,23 +78,30 @@ static void enter_netns(int fd, const char *name)
         cli_die("network namespace %s: %s", name, strerror(errno));
 }
 
-static void open_sink(struct flow *flow)
+/* In a network namespace; NULL: in this one. */
+static int open_socket_in(const char *netns, const struct addr *first, unsigned addresses)
 {
-    const char *netns = flow->plan->sink_netns;
-    int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), there;
-    const int one = 1;
+    int home, there, fd;
     char path[128];
 
-    snprintf(path, sizeof(path), "/run/netns/%s", netns ? netns : "");
-    there = netns ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    if (netns)
-        enter_netns(there, netns);
-    flow->sink_fd = open_socket(&flow->sink, flow->plan->sinks);
-    if (netns)
-        enter_netns(home, "of the bench");
-    if (there >= 0)
-        close(there);
+    if (!netns)
+        return open_socket(first, addresses);
+    home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    snprintf(path, sizeof(path), "/run/netns/%s", netns);
+    there = open(path, O_RDONLY | O_CLOEXEC);
+    enter_netns(there, netns);
+    fd = open_socket(first, addresses);
+    enter_netns(home, "of the bench");
+    close(there);
     close(home);
+    return fd;
+}
+
+static void open_sink(struct flow *flow)
+{
+    const int one = 1;
+
+    flow->sink_fd = open_socket_in(flow->sink_netns, &flow->sink, flow->plan->sinks);
     if (setsockopt(flow->sink_fd, SOL_SOCKET, SO_TIMESTAMPNS, &one, sizeof(one)) < 0)
         cli_die("SO_TIMESTAMPNS: %s", strerror(errno));
 }
@@ -220,7 +227,7 @@ void flow_open(struct flow *flow)
     /* Its pages are here before the run. */
     memset(flow->sent_ns, 0, flow->total * sizeof(*flow->sent_ns));
     memset(flow->arrived, 0, flow->total * sizeof(*flow->arrived));
-    flow->fd = open_socket(&flow->from, plan->sources);
+    flow->fd = open_socket_in(flow->from_netns, &flow->from, plan->sources);
     open_sink(flow);
 }
 
@@ -386,6 +393,11 @@ static uint64_t number_of(const struct flow *flow, uint32_t ssrc, uint16_t seque
     return number * streams + stream;
 }
 
+static uint64_t uncounted(const struct flow *flow)
+{
+    return flow->plan->uncounted * flow->plan->streams;
+}
+
 static void note_delay(struct flow *flow, uint64_t number, uint64_t stamp_ns)
 {
     uint64_t sent = flow->sent_ns[number], us = stamp_ns > sent ? (stamp_ns - sent) / 1000 : 0;
@@ -441,7 +453,8 @@ static void note_packet(struct flow *flow, const uint8_t *data, size_t length, u
         flow->altered++;
     if (flow->arrived[number] == 0) {
         flow->distinct++;
-        note_delay(flow, number, stamp_ns);
+        if (number >= uncounted(flow))
+            note_delay(flow, number, stamp_ns);
         note_gap(flow, number, stamp_ns);
     }
     if (flow->arrived[number] < UINT8_MAX)
@@ -478,16 +491,38 @@ unsigned flow_receive(struct flow *flow)
 
 /* ---------------------------------------------------------------- figures */
 
-uint64_t flow_percentile(const struct flow *flow, double share)
+uint64_t flow_percentile(const struct flow *flows, unsigned count, double share)
 {
-    uint64_t wanted = (uint64_t)(share * (double)flow->distinct + 0.5), seen = 0;
+    uint64_t all = 0, wanted, seen = 0;
 
+    for (unsigned f = 0; f < count; f++)
+        all += flow_within(&flows[f], FLOW_DELAYS);
+    wanted = (uint64_t)(share * (double)all + 0.5);
     for (uint64_t us = 0; us < FLOW_DELAYS; us++) {
-        seen += flow->delays[us];
+        for (unsigned f = 0; f < count; f++)
+            seen += flows[f].delays[us];
         if (seen > 0 && seen >= wanted)
             return us;
     }
     return 0;
+}
+
+uint64_t flow_within(const struct flow *flow, uint64_t us)
+{
+    uint64_t seen = 0;
+
+    for (uint64_t i = 0; i <= us && i < FLOW_DELAYS; i++)
+        seen += flow->delays[i];
+    return seen;
+}
+
+uint64_t flow_counted(const struct flow *flow)
+{
+    uint64_t count = 0;
+
+    for (uint64_t i = uncounted(flow); i < flow->next; i++)
+        count += flow->kind[i] == KIND_GOOD;
+    return count;
 }
 
 uint64_t flow_lost(const struct flow *flow)

@@ -24,10 +24,10 @@ struct flow_plan {
     double rate;      /* packets per second and stream */
     unsigned window; /* instead of a rate: so many are on their way at a time; 0: the rate counts */
     uint64_t per_stream;     /* packets */
+    uint64_t uncounted;      /* of each stream: the first ones, which no delay is told of */
     size_t size;             /* octets of payload */
     double forged, replayed; /* shares of the packets */
     bool plain;              /* RTP has to arrive, not SRTP */
-    const char *sink_netns;  /* network namespace of the sink, NULL: this one */
     struct cli_key key;
 };
 
@@ -35,6 +35,7 @@ struct flow {
     const struct flow_plan *plan;
     const char *name;       /* "in" or "back" */
     struct addr from, sink; /* of the first source and sink; the next ones have the next IPs */
+    const char *from_netns, *sink_netns; /* network namespaces of both ends, NULL: this one */
     uint32_t first_ssrc;
     struct flow_target *to; /* of each stream: flow_aim() */
     int fd, sink_fd;
@@ -58,7 +59,8 @@ struct flow {
     uint64_t max_gap_us;
 };
 
-/* plan, name, from, sink and first_ssrc are set. Ends the program when it cannot be done. */
+/* plan, name, from, sink, first_ssrc and the namespaces are set. Ends the program when it cannot be
+ * done. */
 void flow_open(struct flow *flow);
 void flow_close(struct flow *flow);
 /* Addresses of stream n. */
@@ -73,8 +75,13 @@ uint64_t flow_due_ns(const struct flow *flow);
 bool flow_all_sent(const struct flow *flow);
 /* Takes what is there without waiting; returns how many. */
 unsigned flow_receive(struct flow *flow);
-/* Delay that this share (0.5, 0.99, ...) of the packets did not exceed, in microseconds. */
-uint64_t flow_percentile(const struct flow *flow, double share);
+/* Delay that this share (0.5, 0.99, ...) of the packets of these flows did not exceed, in
+ * microseconds. */
+uint64_t flow_percentile(const struct flow *flows, unsigned count, double share);
+/* Packets that came within so many microseconds, and those that could: without the uncounted ones.
+ */
+uint64_t flow_within(const struct flow *flow, uint64_t us);
+uint64_t flow_counted(const struct flow *flow);
 /* Of the good packets that were sent. */
 uint64_t flow_lost(const struct flow *flow);
 /* Packets that came more than once, replayed ones that were let through among them. */

@@ -35,6 +35,7 @@ static const uint64_t quiet_ns = 300 * 1000 * 1000, drain_ns = 3 * (uint64_t)NS_
  * is, and how long all may take. */
 static const uint64_t settled_ns = 30 * 1000 * 1000, settled_busy_ns = NS_PER_S / 1000,
                       burst_max_ns = NS_PER_S;
+static const uint64_t late_us = 100 * 1000;
 /* How long a turn lasts at most, and how long one that found nothing to do sleeps. */
 static const uint64_t turn_ns = 500 * 1000, idle_ns = 20 * 1000;
 
@@ -46,7 +47,7 @@ struct process {
 
 struct bench {
     bool direct, back, line, pass_through;
-    const char *control, *suite;
+    const char *control, *suite, *sink_netns;
     struct addr outside, inside; /* of the first sender and of the sink on that side */
     struct addr rtpengine, to;   /* its ng port; a relay that is set up already */
     double seconds;
@@ -77,7 +78,7 @@ static _Noreturn void usage(FILE *to, int status)
         "  --outside IP:PORT   the \"Internet\" side (default 127.0.1.10:20000)\n"
         "  --inside IP:PORT    the inner side (default 127.0.2.10:21000)\n"
         "                      sinks have PORT, senders PORT + 2\n"
-        "  --sink-netns NAME   of the inner side's sink\n"
+        "  --sink-netns NAME   network namespace of the inner side's end\n"
         "  --streams N         SRTP streams in each direction (default 10)\n"
         "  --sources N         IP addresses that they come from (default: one for each), and\n"
         "  --sinks N           that they go to (default 1): those behind the one given\n"
@@ -85,10 +86,11 @@ static _Noreturn void usage(FILE *to, int status)
         "  --window N          no rate: so many packets are on their way at any time\n"
         "  --seconds N         default 5; or\n"
         "  --packets N         in all\n"
+        "  --uncounted N       so many of each stream's first ones count for no delay (default 0)\n"
         "  --size N            octets of payload (default 160)\n"
         "  --forged PERCENT    of the packets have a wrong tag\n"
         "  --replayed PERCENT  of the packets are older ones once more\n"
-        "  --back              from the inside out as well\n"
+        "  --back              from the inside out as well (with --control or --direct)\n"
         "  --suite NAME        default AES_CM_128_HMAC_SHA1_80\n"
         "  --tick MICROSECONDS packets due within it are sent together (default 0: each when\n"
         "                      it is due)\n"
@@ -118,6 +120,7 @@ enum option_id {
     OPT_END,
     OPT_SECONDS,
     OPT_PACKETS,
+    OPT_UNCOUNTED,
     OPT_SIZE,
     OPT_FORGED,
     OPT_REPLAYED,
@@ -147,6 +150,7 @@ static const struct option options[] = {
     {"end", required_argument, NULL, OPT_END},
     {"seconds", required_argument, NULL, OPT_SECONDS},
     {"packets", required_argument, NULL, OPT_PACKETS},
+    {"uncounted", required_argument, NULL, OPT_UNCOUNTED},
     {"size", required_argument, NULL, OPT_SIZE},
     {"forged", required_argument, NULL, OPT_FORGED},
     {"replayed", required_argument, NULL, OPT_REPLAYED},
@@ -205,6 +209,8 @@ static bool take_load(struct bench *b, int id, const char *name, const char *tex
         b->seconds = cli_real(name, text, 0.1, 3600);
     else if (id == OPT_PACKETS)
         b->packets = cli_number(name, text, 1, 1000000000);
+    else if (id == OPT_UNCOUNTED)
+        plan->uncounted = cli_number(name, text, 0, 1000000);
     else if (id == OPT_SIZE)
         plan->size = (size_t)cli_number(
             name, text, 0, PACKET_MAX_OCTETS - PROTECT_HEADER_OCTETS - PROTECT_ADDS_OCTETS);
@@ -242,7 +248,7 @@ static void take(struct bench *b, int id, const char *name, char *text)
     else if (id == OPT_INSIDE)
         b->inside = cli_addr(name, text);
     else if (id == OPT_SINK_NETNS)
-        b->plan.sink_netns = text;
+        b->sink_netns = text;
     else if (id == OPT_BACK)
         b->back = true;
     else if (id == OPT_PID)
@@ -264,8 +270,10 @@ static void check(struct bench *b)
 
     if (targets != 1)
         usage(stderr, CLI_USAGE);
-    if ((b->back || b->burst) && !b->control)
-        cli_die("--back and --burst want --control");
+    if (b->burst && !b->control)
+        cli_die("--burst wants --control");
+    if (b->back && !b->control && !b->direct)
+        cli_die("--back wants --control or --direct");
     /* The window sends so much in one go. */
     b->plan.window = b->burst ? b->burst : b->plan.window;
     if (b->back && b->outside.port == b->inside.port)
@@ -312,7 +320,10 @@ static void add_flow(struct bench *b, const char *name, const struct addr *from,
                      const struct addr *sink, uint32_t first_ssrc)
 {
     struct flow *flow = &b->flows[b->flow_count++];
+    const bool inward = from == &b->outside;
 
+    flow->from_netns = inward ? NULL : b->sink_netns;
+    flow->sink_netns = inward ? b->sink_netns : NULL;
     flow->plan = &b->plan;
     flow->name = name;
     flow->from = *from;
@@ -444,11 +455,12 @@ static void prepare(struct bench *b, json_t *ids)
         add_sas(b, ids);
     else if (b->rtpengine.family)
         add_calls(b);
-    for (unsigned n = 0; n < b->plan.streams && (b->direct || b->to.family); n++) {
-        struct addr to = b->direct ? flow_sink(&b->flows[0], n) : b->to;
+    for (unsigned f = 0; f < b->flow_count && (b->direct || b->to.family); f++)
+        for (unsigned n = 0; n < b->plan.streams; n++) {
+            struct addr to = b->direct ? flow_sink(&b->flows[f], n) : b->to;
 
-        flow_aim(&b->flows[0], n, &to);
-    }
+            flow_aim(&b->flows[f], n, &to);
+        }
 }
 
 static void clear_away(const struct bench *b, const json_t *ids)
@@ -730,8 +742,9 @@ static json_t *flow_json(const struct bench *b, const struct flow *flow)
         (json_int_t)flow_duplicates(flow), "altered", (json_int_t)flow->altered, "strange",
         (json_int_t)flow->strange, "sent_per_second", (double)flow->sent / b->took,
         "received_per_second", (double)flow->distinct / b->took, "delay_us", "p50",
-        (json_int_t)flow_percentile(flow, 0.5), "p99", (json_int_t)flow_percentile(flow, 0.99),
-        "p99.9", (json_int_t)flow_percentile(flow, 0.999), "max", (json_int_t)flow->max_delay_us,
+        (json_int_t)flow_percentile(flow, 1, 0.5), "p99",
+        (json_int_t)flow_percentile(flow, 1, 0.99), "p99.9",
+        (json_int_t)flow_percentile(flow, 1, 0.999), "max", (json_int_t)flow->max_delay_us,
         "longest_gap_us", (json_int_t)flow->max_gap_us, "generator_late_ms",
         (double)flow->late_ns / 1e6);
 }
@@ -757,6 +770,24 @@ static void print_json(const struct bench *b)
     json_decref(all);
 }
 
+/* Of all directions together; who comes later than a telephone call can use has not come. */
+static void print_all(const struct bench *b)
+{
+    static const double shares[] = {0.5, 0.95, 0.99, 0.999};
+    static const char *const names[] = {"p50", "p95", "p99", "p999"};
+    uint64_t sent = 0, in_time = 0;
+
+    for (unsigned f = 0; f < b->flow_count; f++) {
+        sent += flow_counted(&b->flows[f]);
+        in_time += flow_within(&b->flows[f], late_us);
+    }
+    printf("all_sent=%llu all_in_time=%llu ", (unsigned long long)sent,
+           (unsigned long long)in_time);
+    for (size_t i = 0; i < sizeof(shares) / sizeof(shares[0]); i++)
+        printf("all_%s=%llu ", names[i],
+               (unsigned long long)flow_percentile(b->flows, b->flow_count, shares[i]));
+}
+
 /* One line for scripts. The direction's name stands in front of its figures. */
 static void print_line(const struct bench *b)
 {
@@ -774,15 +805,16 @@ static void print_line(const struct bench *b)
                (unsigned long long)flow->forged, (unsigned long long)flow->altered,
                (unsigned long long)flow->strange, (double)flow->sent / b->took,
                (double)flow->distinct / b->took, loss_percent(flow),
-               (unsigned long long)flow_percentile(flow, 0.5),
-               (unsigned long long)flow_percentile(flow, 0.99),
-               (unsigned long long)flow_percentile(flow, 0.999),
+               (unsigned long long)flow_percentile(flow, 1, 0.5),
+               (unsigned long long)flow_percentile(flow, 1, 0.99),
+               (unsigned long long)flow_percentile(flow, 1, 0.999),
                (unsigned long long)flow->max_delay_us, (double)flow->late_ns / 1e6,
                (double)flow->sent / (double)flow->bursts, (unsigned long long)flow->refused,
                (unsigned long long)flow->written_off);
     }
     for (unsigned i = 0; i < b->process_count; i++)
         printf("cpu_%s=%.3f ", b->processes[i].name, cpu_us(b, &b->processes[i]));
+    print_all(b);
     printf("cpu_bench=%.3f\n", b->own_cpu * 1e6 / (double)received_in_all(b));
 }
 

@@ -289,6 +289,8 @@ static void answer(struct link *link)
         reply = report(link);
         send(link->client, reply, strlen(reply), MSG_NOSIGNAL | MSG_DONTWAIT);
         free(reply);
+        slowway_forget_late(link->ways[0]);
+        slowway_forget_late(link->ways[1]);
     }
     close(link->client);
     link->client = -1;

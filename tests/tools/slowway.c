@@ -103,6 +103,11 @@ const struct slowway_counters *slowway_counters(const struct slowway *way)
     return &way->counters;
 }
 
+void slowway_forget_late(struct slowway *way)
+{
+    way->counters.late_max_us = 0;
+}
+
 void slowway_seed(struct slowway *way, uint64_t seed)
 {
     way->random = seed;

@@ -35,6 +35,8 @@ void slowway_free(struct slowway *way);
 /* May be changed at any time; what is in the link stays as it is. */
 struct slowway_settings *slowway_settings(struct slowway *way);
 const struct slowway_counters *slowway_counters(const struct slowway *way);
+/* late_max_us begins anew. */
+void slowway_forget_late(struct slowway *way);
 void slowway_seed(struct slowway *way, uint64_t seed);
 
 /* Where the next frame goes, SLOWWAY_FRAME_OCTETS; slowway_take() says how long it is. */

@@ -50,6 +50,8 @@ START_TEST(test_delay)
     ck_assert_int_eq(next(way, 30000), 3);
     ck_assert_uint_eq(slowway_counters(way)->late_max_us, 8500);
     ck_assert_uint_eq(slowway_counters(way)->late, 2);
+    slowway_forget_late(way);
+    ck_assert_uint_eq(slowway_counters(way)->late_max_us, 0);
     ck_assert_uint_eq(slowway_counters(way)->octets, 3 * OCTETS);
     slowway_free(way);
 }

@@ -1,0 +1,26 @@
+#!/bin/bash
+# make bench-carriers, as short as can be and without peers: that it works. What it measures is not judged.
+. "$(dirname "$0")/lib.sh"
+
+source=$(cd "$(dirname "$0")/../.." && pwd)
+status=0
+BENCH_SRCDIR=$source BENCH_BUILDDIR=$NET_BUILD BENCH_OUT=$W BENCH_SMOKE=yes BENCH_PEERS=none \
+    "$source/tests/bench/carriers.sh" >"$W/bench.log" 2>&1 || status=$?
+is "make bench-carriers: exit status" $status 0
+[ $status = 0 ] || tail -n 20 "$W/bench.log" | sed 's/^/# /'
+is "each cell could be run" "$(grep -c '^failed' "$W/carriers.results")" 0
+
+# cells ROW: those in which media came both ways, unaltered, and something came in time.
+cells() {
+    grep -E "^cell $1 " "$W/carriers.results" | grep -E ' direction=back .* came=[1-9]' | grep -E ' all_in_time=[1-9]' |
+        grep -vcE ' altered=[1-9]'
+}
+is "plain UDP: both cells" "$(cells "udp own -")" 2
+check "the pair: both cells of every carrier" test "$(cells 'pair-[a-z-]+ own bbr')" -ge 2
+check "the pair with CUBIC, which a route locks" test "$(cells 'pair-[a-z-]+ cubic cubic')" -ge 2
+is "the link lost some where it was to, and none else" "$(awk '$1 == "cell" {
+    match($0, /link_lost=[0-9]+/)
+    print $5, (substr($0, RSTART + 10, RLENGTH - 10) > 0) }' "$W/carriers.results" | sort -u | paste -sd ' ')" "0 0 2 1"
+like "the table has a row" "$(cat "$W/carriers.md")" '^\| plain UDP \| [*]?2[0-9]\.[0-9]'
+is "the plot is drawn" "$(grep -c '</svg>' "$W/carriers.svg")" 1
+done_testing

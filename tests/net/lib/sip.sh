@@ -310,9 +310,9 @@ sipp_registers() {
     finish_of register 10 || bail "SIPp does not register: $(cat "$W"/sipp-register/*errors.log)"
 }
 
-# sipp_lab COMPANY: Kamailio with TCP in place of TLS, which SIPp does not have, and with the host of
-# SIPp on the Internet as the other company, which needs no password; the callee inside is at port 5070.
+# sipp_lab COMPANY [DEFINITION...]: Kamailio with TCP in place of TLS, which SIPp does not have, and with the
+# host of SIPp on the Internet as the other company, which needs no password; the callee inside is at port 5070.
 sipp_lab() {
-    kamailio "$1" LISTEN_OUTSIDE=tcp:127.0.0.1:5061 "PEER_ADDRESS=\"$WEB\""
+    kamailio "$1" LISTEN_OUTSIDE=tcp:127.0.0.1:5061 "PEER_ADDRESS=\"$WEB\"" "${@:2}"
     sipp_registers "lan-$1" "${LAN[$1]}" "${INNER[$1]}:$SIP_INSIDE" 5070
 }

@@ -19,10 +19,10 @@ uncounted=100 # of each stream: two seconds, in which TCP finds out what the lin
 seconds=${BENCH_SECONDS:-45}
 rounds=${BENCH_ROUNDS:-1}
 losses=${BENCH_LOSSES:-0 0.5 1 2 5}
-tries=${BENCH_TRIES:-3}
+turns=${BENCH_TRIES:-3}
 late_max_ms=25
 if [ "${BENCH_SMOKE:-}" = yes ]; then
-    seconds=1 rounds=1 losses="0 2" uncounted=10 tries=1
+    seconds=1 rounds=1 losses="0 2" uncounted=10 turns=1
 fi
 max_sas=$((4 * streams))
 . "$BENCH_SRCDIR/tests/bench/pair.sh"
@@ -217,7 +217,7 @@ late_most() {
 # cell ROW ALGORITHM LOSS ROUND
 cell() {
     best=
-    for try in $(seq "$tries"); do
+    for try in $(seq "$turns"); do
         one_try "$1" "$2" "$3" $((10 * $4 + try))
         if [ -z "$line" ]; then
             say "$1: $(cat "$work/load.log")"

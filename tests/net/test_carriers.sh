@@ -8,7 +8,7 @@ BENCH_SRCDIR=$source BENCH_BUILDDIR=$NET_BUILD BENCH_OUT=$W BENCH_SMOKE=yes BENC
     "$source/tests/bench/carriers.sh" >"$W/bench.log" 2>&1 || status=$?
 is "make bench-carriers: exit status" $status 0
 [ $status = 0 ] || tail -n 20 "$W/bench.log" | sed 's/^/# /'
-is "each cell could be run" "$(grep -c '^failed' "$W/carriers.results")" 0
+is "each cell could be run" "$(grep '^failed' "$W/carriers.results")" ""
 
 # cells ROW: those in which media came both ways, unaltered, and something came in time.
 cells() {
@@ -21,6 +21,6 @@ check "the pair with CUBIC, which a route locks" test "$(cells 'pair-[a-z-]+ cub
 is "the link lost some where it was to, and none else" "$(awk '$1 == "cell" {
     match($0, /link_lost=[0-9]+/)
     print $5, (substr($0, RSTART + 10, RLENGTH - 10) > 0) }' "$W/carriers.results" | sort -u | paste -sd ' ')" "0 0 2 1"
-like "the table has a row" "$(cat "$W/carriers.md")" '^\| plain UDP \| [*]?2[0-9]\.[0-9]'
+like "the table has a row" "$(cat "$W/carriers.md")" '^\| plain UDP \| [*]?[0-9]'
 is "the plot is drawn" "$(grep -c '</svg>' "$W/carriers.svg")" 1
 done_testing

@@ -35,6 +35,16 @@ $1 == "cell" {
     keep(key " out", $6, 100 * (1 - v["all_in_time"] / v["all_sent"]))
 }
 
+$1 == "cpu" {
+    delete v
+    for (i = 4; i <= NF; i++) { split($i, part, "="); v[part[1]] = part[2] }
+    if (!(("cpu " $2) in top)) carrier[++carriers] = $2
+    keep("cpu " $2, $3, v["cpu_dmz"] + v["cpu_inner"])
+    keep("cpu rate " $2, $3, v["came_rate"])
+    if (("cpu stream", $3) in values && values["cpu stream", $3] > 0)
+        keep("cpu ratio " $2, $3, values["cpu " $2, $3] / values["cpu stream", $3])
+}
+
 # ---------------------------------------------------------------- figures
 
 function sort(list, count,    i, j, swap) {
@@ -93,6 +103,19 @@ function print_text(    i, j, row, wide) {
         if (row in missing) printf "  %s", missing[row]
         else for (j = 1; j <= losses; j++) printf "  %-29s", cell(row, loss[j])
         printf "\n"
+    }
+}
+
+# CPU time of both daemons, which has nothing to do with loss.
+function print_cpu(    i, name) {
+    if (carriers == 0) return
+    print ""
+    print "| carrier of the pair | CPU time per packet, both daemons, " sprintf("%.0f", med("cpu rate " carrier[1])) " packets/s | against stream |"
+    print "|---|---|---|"
+    for (i = 1; i <= carriers; i++) {
+        name = carrier[i]
+        printf "| %s | %.2f us | %s |\n", name, med("cpu " name), \
+            med("cpu ratio " name) == "" ? "-" : sprintf("%.2f", med("cpu ratio " name))
     }
 }
 
@@ -168,9 +191,11 @@ END {
         print "Measured on " date " (" machine "): " words() "."
         print ""
         print_table()
+        print_cpu()
     } else {
         print words()
         print ""
         print_text()
+        print_cpu()
     }
 }

@@ -24,7 +24,13 @@ late_max_ms=25
 if [ "${BENCH_SMOKE:-}" = yes ]; then
     seconds=1 rounds=1 losses="0 2" uncounted=10 turns=1
 fi
-max_sas=$((4 * streams))
+cpu_streams=400 # of 50 packets/s, one way
+cpu_rounds=3
+cpu_seconds=3
+if [ "${BENCH_SMOKE:-}" = yes ]; then
+    cpu_rounds=1 cpu_seconds=0.5
+fi
+max_sas=$((4 * cpu_streams))
 . "$BENCH_SRCDIR/tests/bench/pair.sh"
 . "$BENCH_SRCDIR/tests/bench/peers.sh"
 chrt=${BENCH_CHRT:-}
@@ -84,6 +90,10 @@ make_link() {
     addresses "$near" beside0 10.97.0.1
     addresses "$beside" beside1 10.97.0.2
     ip -n "$beside" route add default via 10.97.0.1
+    # Beside the slow one, to measure CPU time without it.
+    ip -n "$near" link add fast type veth peer name fast netns "$far"
+    addresses "$far" fast 10.96.0.2
+    addresses "$near" fast 10.96.0.1
 }
 link() { "$tools/slowlink" --tell "$work/link" "$@" >"$work/link.reply"; }
 # counted NAME: of the link, both ways.
@@ -116,11 +126,11 @@ carry_udp() {
     load="--direct --back --outside 10.98.0.2:20000 --inside 10.98.0.1:21000 --sources 1 --sinks 1"
 }
 
-# A pair whose inner-relay is at the near end.
+# carry_pair CARRIER [ADDRESS]: the inner-relay at the near end; the dmz-relay listens at this address.
 carry_pair() {
     write_configs ""
-    sed -i 's/^listen = .*/listen = 10.98.0.2:46000/' "$work/dmz.ini"
-    sed -i "s/^address = 127.0.3.1:46000/address = 10.98.0.2:46000/" "$work/inner.ini"
+    sed -i "s/^listen = .*/listen = ${2:-10.98.0.2}:46000/" "$work/dmz.ini"
+    sed -i "s/^address = 127.0.3.1:46000/address = ${2:-10.98.0.2}:46000/" "$work/inner.ini"
     sed -i "/^\[dmz main\]/a carrier = $1" "$work/inner.ini"
     takes "$work/inner.ini" || sed -i '/^carrier = /d' "$work/inner.ini"
     rm -f "$work"/*.sock
@@ -129,6 +139,7 @@ carry_pair() {
         BENCH_CHRT="$chrt ip netns exec $2"
         start "$1" "$1-relay"
         row_pids="$row_pids $pid"
+        pair_pids="${pair_pids:-} --pid $1=$pid"
     done
     BENCH_CHRT=$chrt
     wait_for_tunnel
@@ -179,7 +190,7 @@ carry_stunnel() {
 # one_try ROW ALGORITHM LOSS SEED: everything anew, then loss, then media; sets line ("": nothing came),
 # what (the algorithm), late_ms (how long the machine kept who measures waiting) and lost.
 one_try() {
-    row_pids= line= kind=$1 space=$near
+    row_pids= pair_pids= line= kind=$1 space=$near
     case $1 in
     pair-*) kind="pair ${1#pair-}" ;;
     stunnel) space=$beside ;;
@@ -202,6 +213,9 @@ one_try() {
         tail -n 1 "$log" >"$work/load.log"
     fi
     link loss=0
+    end_row
+}
+end_row() {
     for pid in $row_pids; do kill "$pid" 2>/dev/null || :; done
     for pid in $row_pids; do wait "$pid" 2>/dev/null || :; done
 }
@@ -232,6 +246,18 @@ cell() {
     if [ -n "$best" ]; then note "cell $1 $2 $best_line"; else note "failed $1 $2 $3 $(tail -n 1 "$work/load.log")"; fi
 }
 
+# cpu CARRIER ROUND: of both daemons for a packet, over a cable that is not slow.
+cpu() {
+    row_pids= pair_pids=
+    carry_pair "$1" 10.96.0.2
+    # shellcheck disable=SC2086
+    line=$(at "$far" timeout 60 $chrt "$BENCH_BUILDDIR/tests/bench/relaybench" --line --control "$work/inner.sock" \
+        --outside 127.16.0.1:20000 --inside 127.32.0.1:21000 --sinks $cpu_streams --sink-netns "$near" \
+        --streams $cpu_streams --rate 50 --seconds $cpu_seconds --suite $suite $pair_pids 2>"$work/load.log") || :
+    note "cpu $1 $2 $line"
+    end_row
+}
+
 takes() { "$BENCH_BUILDDIR/inner-relay/inner-relay" -t -c "$1" >"$work/try.log" 2>&1; }
 # The carriers that the pair takes; stream is there without a setting, too.
 find_carriers() {
@@ -247,7 +273,8 @@ find_carriers() {
 choose_rows() {
     rows="udp/own"
     note "row udp/own plain UDP"
-    for carrier in ${BENCH_CARRIERS:-$(find_carriers)}; do
+    carriers=${BENCH_CARRIERS:-$(find_carriers)}
+    for carrier in $carriers; do
         for wanted in own cubic; do
             rows="$rows pair-$carrier/$wanted"
             note "row pair-$carrier/$wanted the pair, carrier = $carrier"
@@ -282,6 +309,10 @@ for round in $(seq "$rounds"); do
         say "round $round of $rounds: $this"
         for loss in $losses; do cell "${this%/*}" "${this#*/}" "$loss" "$round"; done
     done
+done
+for round in $(seq $cpu_rounds); do
+    say "CPU time: round $round of $cpu_rounds"
+    for carrier in $carriers; do cpu "$carrier" "$round"; done
 done
 link
 note "link $(cat "$work/link.reply")"

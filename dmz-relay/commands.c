@@ -15,7 +15,7 @@ static void collect(struct dmz_link *link, void *ctx)
     const struct collected *collected = ctx;
 
     if (link->site == collected->site && collected->row->media_count < WORKERS_MAX)
-        collected->row->media[collected->row->media_count++] = link->session;
+        collected->row->media[collected->row->media_count++] = link->conn;
 }
 
 static json_t *tunnel_row(struct dmz *core, unsigned number)

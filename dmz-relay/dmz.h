@@ -70,8 +70,9 @@ struct dmz_options {
     uint32_t site_quota;
     uint64_t max_age_us;
     uint64_t stale_hold_us;
-    size_t queue_octets; /* media queue of each link */
-    uint64_t features;   /* FEATURE_ bits: what this side can */
+    size_t queue_octets;      /* media queue of each link */
+    uint64_t features;        /* FEATURE_ bits: what this side can */
+    struct seal_store *seals; /* for the keys of sealed frames; NULL: there are none */
     const char *software;
     const char *engine_name; /* of SRTP, for display */
 };

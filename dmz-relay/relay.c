@@ -282,6 +282,7 @@ static int start_core(struct daemon *daemon, char *error, size_t error_size)
                                   .stale_hold_us = settings->tunnel.stale_hold_us,
                                   .queue_octets = QUEUE_OCTETS,
                                   .features = daemon_features(daemon),
+                                  .seals = daemon->seals,
                                   .engine_name = srtp_engine_name(srtp_engine_kind(daemon->engine)),
                                   .software = "media-relay " PACKAGE_VERSION};
     struct path_out out = daemon_path_out(daemon);

@@ -26,7 +26,8 @@ static bool is_newer(const struct hello *theirs, const struct dmz_link *held)
 static void fill_reply(const struct dmz *dmz, const struct dmz_site *site, struct hello *reply)
 {
     reply->features = FEATURE_DELTA | FEATURE_REKEY | FEATURE_REPORT | FEATURE_HAIRPIN |
-                      FEATURE_STREAMS | FEATURE_WORKERS | FEATURE_SITES | dmz->options.features;
+                      FEATURE_STREAMS | FEATURE_WORKERS | FEATURE_SITES |
+                      (dmz->options.seals ? FEATURE_SEALED : 0) | dmz->options.features;
     reply->workers = (uint8_t)(dmz->worker_count > 0 ? dmz->worker_count : 1);
     reply->epoch = site->replica.epoch;
     reply->sa_version = site->replica.version;
@@ -67,13 +68,24 @@ static int on_hello(void *ctx, const struct hello *theirs, struct hello *reply,
     return 0;
 }
 
+/* One that had to switch first may have lost the connection that it goes with. */
+static void take_media(struct dmz_link *link, const struct hello *theirs)
+{
+    char reason[BYE_REASON_SIZE];
+
+    if (dmz_media_hello(link, theirs, reason) < 0)
+        link->dmz->hooks.close_link(link->dmz->hooks.ctx, link, reason);
+    else
+        dmz_media_up(link, theirs);
+}
+
 static void on_up(void *ctx, const struct hello *theirs)
 {
     struct dmz_link *link = ctx;
     struct dmz_site *site = site_of(link);
 
     if (theirs->worker > 0) {
-        dmz_media_up(link, theirs);
+        take_media(link, theirs);
         return;
     }
     site->link = link;
@@ -243,6 +255,7 @@ struct dmz_link *dmz_link_new(struct dmz *dmz, const char *name, uint64_t now_us
         free(link);
         return NULL;
     }
+    session_set_seals(link->session, dmz->options.seals);
     return link;
 }
 

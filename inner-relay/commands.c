@@ -18,7 +18,7 @@
 static void collect(const struct inner_link *link, struct report_tunnel *row)
 {
     for (unsigned i = 0; i < link->media_count && row->media_count < WORKERS_MAX; i++)
-        row->media[row->media_count++] = link->media[i]->session;
+        row->media[row->media_count++] = link->media[i]->conn;
 }
 
 static json_t *tunnel_row(const struct relay *relay, unsigned number)

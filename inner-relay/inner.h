@@ -26,6 +26,12 @@ struct inner;
 struct inner_link;
 struct table;
 
+/* How media travels between the pair; in the order in which inner-relay.ini(5) names them. */
+enum inner_carrier {
+    CARRIER_STREAM,    /* in TLS */
+    CARRIER_UNORDERED, /* in sealed frames, on connections of their own */
+};
+
 /* A connection that carries media alone, of one thread. */
 struct inner_media {
     struct inner_link *link; /* of that thread's core */
@@ -42,6 +48,7 @@ struct inner_link {
     struct authority authority;
     struct streams streams;                 /* forwards are added by the owner */
     struct session *session;                /* NULL: no connection; owned by the connection */
+    enum inner_carrier carrier;             /* that is wanted; the owner fills it in */
     struct inner_media *media[WORKERS_MAX]; /* this thread's that are up */
     unsigned media_count;
     struct verdict_counts counts; /* of frames that came through the tunnel */
@@ -94,6 +101,7 @@ struct inner_options {
     bool learns_ssrcs;                /* an SA may come without one */
     enum wire_view dmz_keys;          /* one of WIRE_REPLICA_: what dmz-relays are given of keys */
     uint64_t features;                /* FEATURE_ bits: what this side can */
+    struct seal_store *seals;         /* for the keys of sealed frames; NULL: there are none */
     const char *software;
     const char *engine_name; /* of SRTP, for display */
 };

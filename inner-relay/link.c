@@ -44,15 +44,31 @@ static int on_hello(void *ctx, const struct hello *theirs, struct hello *reply,
     return ERR_UNSUPPORTED;
 }
 
+/* Sealed frames are for connections of media, and for dmz-relays that know them. */
+static bool can_seal(const struct inner_link *link, const struct hello *theirs)
+{
+    if (link->carrier == CARRIER_STREAM)
+        return false;
+    if (link->inner->options.seals && theirs->features & FEATURE_SEALED)
+        return true;
+    log_warning("dmz %s: carrier = unordered needs a current version at the dmz-relay; media goes "
+                "by stream",
+                link->name);
+    return false;
+}
+
 /* As many as the side with more threads has: each of them then has one. */
 static void want_media(struct inner_link *link, const struct hello *theirs)
 {
     const struct inner *inner = link->inner;
     unsigned count = inner->worker_count > theirs->workers ? inner->worker_count : theirs->workers;
+    unsigned least = can_seal(link, theirs) ? 1 : 2;
 
+    if (count == 0)
+        count = 1;
     if (inner->hooks.want_media)
         inner->hooks.want_media(inner->hooks.ctx, link,
-                                theirs->features & FEATURE_WORKERS && count > 1 ? count : 0);
+                                theirs->features & FEATURE_WORKERS && count >= least ? count : 0);
 }
 
 static void on_up(void *ctx, const struct hello *theirs)
@@ -201,7 +217,7 @@ struct session *inner_link_open(struct inner_link *link, uint64_t wall_us, uint6
                           .version_max = PROTOCOL_VERSION_MAX,
                           .features = FEATURE_DELTA | FEATURE_REKEY | FEATURE_REPORT |
                                       FEATURE_HAIRPIN | FEATURE_STREAMS | FEATURE_WORKERS |
-                                      options->features,
+                                      (options->seals ? FEATURE_SEALED : 0) | options->features,
                           .epoch = link->authority.epoch,
                           .sa_version = link->authority.version};
 

@@ -368,6 +368,7 @@ static int start_core(struct daemon *daemon, char *error, size_t error_size)
                                     .queue_octets = QUEUE_OCTETS,
                                     .dmz_keys = settings->srtp.dmz_keys,
                                     .features = daemon_features(daemon),
+                                    .seals = daemon->seals,
                                     .engine_name =
                                         srtp_engine_name(srtp_engine_kind(daemon->engine)),
                                     .software = "media-relay " PACKAGE_VERSION};
@@ -398,6 +399,8 @@ static int start_core(struct daemon *daemon, char *error, size_t error_size)
         return ERR_NOMEM;
     }
     daemon->state = relay;
+    for (size_t i = 0; i < settings->dmz_count; i++)
+        relay->core.links[i].carrier = settings->dmzs[i].carrier;
     fill_addresses(daemon, &relay->core);
     relay->core.listener_count = settings->listener_count;
     for (size_t i = 0; i < settings->listener_count; i++)

@@ -7,6 +7,7 @@
 #include "common/sa/wire.h"
 #include "common/tunnel/httpproxy.h"
 #include "inner-relay/callconf.h"
+#include "inner-relay/inner.h"
 
 enum { INNER_DMZS_MAX = 8, INNER_VIA_SIZE = 64 };
 
@@ -18,6 +19,7 @@ struct dmz_peer_settings {
     char proxy[SETTINGS_LINK_SIZE];        /* a URL; "": none */
     char via[INNER_VIA_SIZE];
     char password_file[SETTINGS_PATH_SIZE - 20]; /* "proxy-password-file = PATH" fits a line */
+    enum inner_carrier carrier;
 };
 
 struct inner_srtp_settings {

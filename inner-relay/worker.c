@@ -144,9 +144,11 @@ struct session *inner_media_open(struct inner_media *media, const struct inner_l
                                  uint64_t now_us)
 {
     const struct inner_options *options = &main->inner->options;
+    bool seals = main->carrier == CARRIER_UNORDERED && options->seals;
     struct hello hello = {.version_min = PROTOCOL_VERSION_MIN,
                           .version_max = PROTOCOL_VERSION_MAX,
-                          .features = FEATURE_WORKERS | options->features,
+                          .features =
+                              FEATURE_WORKERS | (seals ? FEATURE_SEALED : 0) | options->features,
                           .epoch = main->authority.epoch,
                           .sa_version = main->authority.version,
                           .instance = main->instance,
@@ -156,8 +158,10 @@ struct session *inner_media_open(struct inner_media *media, const struct inner_l
     snprintf(hello.engine, sizeof(hello.engine), "%s", options->engine_name);
     media->session = session_new(SESSION_INNER, &hooks, media, options->max_age_us,
                                  options->queue_octets, now_us);
-    if (media->session)
-        session_start(media->session, &hello);
+    if (!media->session)
+        return NULL;
+    session_set_seals(media->session, options->seals);
+    session_start(media->session, &hello);
     return media->session;
 }
 

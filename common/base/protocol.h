@@ -35,7 +35,9 @@ enum frame_type {
     FRAME_STREAM_CREDIT = 15,
     FRAME_STREAM_END = 16,
     FRAME_STREAM_RESET = 17,
-    FRAME_SITE = 24, /* 18 to 23 are kept for carriers */
+    FRAME_SWITCH = 18,
+    FRAME_SWITCH_OK = 19,
+    FRAME_SITE = 24, /* 20 to 23 are kept for carriers */
     FRAME_SITE_STATE = 25,
     FRAME_MEDIA = 0x80,
 };
@@ -53,7 +55,8 @@ enum {
     FEATURE_HAIRPIN = 1u << 5,     /* takes SAs whose packets go out again where they came in */
     FEATURE_STREAMS = 1u << 6,     /* takes STREAM frames */
     FEATURE_WORKERS = 1u << 7,     /* takes connections that carry media alone */
-    FEATURE_SITES = 1u << 9,       /* takes SITE frames; bit 8 is kept for carriers */
+    FEATURE_SEALED = 1u << 8,      /* takes SWITCH, and sealed frames after it */
+    FEATURE_SITES = 1u << 9,       /* takes SITE frames */
 };
 
 /* Tags of the fields of HELLO, HELLO-ACK, PING, PONG, BYE, SYNC-BEGIN, SYNC-END. */

@@ -15,6 +15,7 @@
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
+#include "common/carrier/seal.h"
 #include "common/daemon/detach.h"
 #include "common/daemon/privilege.h"
 #include "common/sa/target.h"
@@ -405,6 +406,12 @@ static int start_srtp(void *ctx, char *error, size_t error_size)
     if (result < 0)
         snprintf(error, error_size, "the engine %s could not be started: %s",
                  srtp_engine_name(kind), err_text(result));
+    else if ((result = seal_store_new(&daemon->seals)) < 0)
+        snprintf(error, error_size, "no memory for the keys of connections of media");
+    if (result < 0) {
+        srtp_engine_free(daemon->engine);
+        daemon->engine = NULL;
+    }
     return result;
 }
 
@@ -412,6 +419,7 @@ static void stop_srtp(void *ctx)
 {
     struct daemon *daemon = ctx;
 
+    seal_store_free(daemon->seals);
     srtp_engine_free(daemon->engine);
 }
 

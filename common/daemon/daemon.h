@@ -23,6 +23,7 @@
 #include "common/tunnel/tls.h"
 
 struct daemon;
+struct seal_store;
 struct srtp_engine;
 struct target_rules;
 
@@ -89,6 +90,7 @@ struct daemon {
     struct turns turns;
     struct coalesce coalesce;
     struct srtp_engine *engine;
+    struct seal_store *seals; /* for keys of sealed frames */
     struct tls_context *tls;
     struct media *media;     /* where there are workers: of the first one */
     struct workers *workers; /* NULL: the main thread is the only one */

@@ -55,6 +55,7 @@ static void add_tunnel(struct relayctl_table *table, const json_t *tunnel)
     relayctl_add_octets(table, tunnel, "octets_out");
     relayctl_add_member(table, tunnel, "connects");
     relayctl_add_member(table, tunnel, "via");
+    relayctl_add_member(table, tunnel, "carrier");
     relayctl_add_member(table, tunnel, "congestion");
     relayctl_add_member(table, tunnel, "srtp_engine");
 }
@@ -91,6 +92,27 @@ static void show_media(const json_t *tunnels, FILE *to)
     }
 }
 
+/* What was not as it should be; copies are, where frames come by two ways. */
+static void show_sealed(const json_t *tunnels, FILE *to)
+{
+    static const char *const bad[] = {"forged", "old", "truncated", "malformed"};
+    char name[RELAYCTL_CELL_SIZE];
+    const json_t *tunnel;
+    size_t i;
+
+    json_array_foreach(tunnels, i, tunnel)
+    {
+        const json_t *sealed = json_object_get(tunnel, "sealed");
+
+        for (size_t b = 0; json_is_object(sealed) && b < sizeof(bad) / sizeof(bad[0]); b++) {
+            if (relayctl_number_of(sealed, bad[b]) > 0)
+                fprintf(to, "tunnel %s: %" PRId64 " sealed frames were %s\n",
+                        relayctl_text_of(json_object_get(tunnel, "name"), name, sizeof(name)),
+                        relayctl_number_of(sealed, bad[b]), bad[b]);
+        }
+    }
+}
+
 /* What would make the tunnel's delay shorter: inner-relay(8) says what to do about it. */
 static void show_refused(const json_t *tunnels, FILE *to)
 {
@@ -117,11 +139,11 @@ static void show_refused(const json_t *tunnels, FILE *to)
 static void show_tunnels(const json_t *tunnels, FILE *to)
 {
     static const struct relayctl_column columns[] = {
-        {"TUNNEL", false},    {"PEER", false},     {"STATE", false},    {"FOR", true},
-        {"RTT", true},        {"SYNC", false},     {"SAS", true},       {"QUEUED", true},
-        {"LATE", true},       {"FRAMES IN", true}, {"OCTETS IN", true}, {"FRAMES OUT", true},
-        {"OCTETS OUT", true}, {"CONNECTS", true},  {"VIA", false},      {"CONGESTION", false},
-        {"ENGINE", false},    {NULL, false},
+        {"TUNNEL", false},     {"PEER", false},     {"STATE", false},    {"FOR", true},
+        {"RTT", true},         {"SYNC", false},     {"SAS", true},       {"QUEUED", true},
+        {"LATE", true},        {"FRAMES IN", true}, {"OCTETS IN", true}, {"FRAMES OUT", true},
+        {"OCTETS OUT", true},  {"CONNECTS", true},  {"VIA", false},      {"CARRIER", false},
+        {"CONGESTION", false}, {"ENGINE", false},   {NULL, false},
     };
     struct relayctl_table table = relayctl_table_of(columns);
     const json_t *tunnel;
@@ -134,6 +156,7 @@ static void show_tunnels(const json_t *tunnels, FILE *to)
     fprintf(to, "\n");
     json_array_foreach(tunnels, i, tunnel) add_tunnel(&table, tunnel);
     relayctl_table_print(&table, to);
+    show_sealed(tunnels, to);
     show_media(tunnels, to);
     show_refused(tunnels, to);
     show_last_errors(tunnels, to);

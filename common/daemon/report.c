@@ -13,6 +13,7 @@
 #include "common/sa/table.h"
 #include "common/srtp/srtp.h"
 #include "common/tunnel/forward.h"
+#include "common/tunnel/sealed.h"
 #include "common/tunnel/tcp.h"
 
 static json_t *number(uint64_t value)
@@ -150,14 +151,15 @@ static void add_counters(json_t *row, const struct session *session,
     size_t queued = session_queued(session);
 
     for (unsigned i = 0; i < tunnel->media_count; i++) {
-        const struct session_counters *counters = session_counters(tunnel->media[i]);
+        const struct session *media = conn_session(tunnel->media[i]);
+        const struct session_counters *counters = session_counters(media);
 
         sum.frames_in += counters->frames_in;
         sum.frames_out += counters->frames_out;
         sum.octets_in += counters->octets_in;
         sum.octets_out += counters->octets_out;
         sum.late += counters->late;
-        queued += session_queued(tunnel->media[i]);
+        queued += session_queued(media);
     }
     json_object_set_new(row, "queued", number(queued));
     json_object_set_new(row, "frames_in", number(sum.frames_in));
@@ -165,6 +167,34 @@ static void add_counters(json_t *row, const struct session *session,
     json_object_set_new(row, "octets_in", number(sum.octets_in));
     json_object_set_new(row, "octets_out", number(sum.octets_out));
     json_object_set_new(row, "late", number(sum.late));
+}
+
+/* What became of sealed frames, of all connections that carry any; NULL: none does. */
+static json_t *sealed_object(const struct report_tunnel *tunnel)
+{
+    uint64_t sum[SEAL_VERDICT_COUNT] = {0};
+    json_t *object = NULL;
+
+    for (unsigned i = 0; i < tunnel->media_count; i++) {
+        const struct sealed *sealed = conn_sealed(tunnel->media[i]);
+
+        for (enum seal_verdict v = 0; sealed && v < SEAL_VERDICT_COUNT; v++)
+            sum[v] += sealed_count(sealed, v);
+        if (sealed && !object)
+            object = json_object();
+    }
+    for (enum seal_verdict v = 0; object && v < SEAL_VERDICT_COUNT; v++)
+        json_object_set_new(object, seal_verdict_name(v), number(sum[v]));
+    return object;
+}
+
+static void add_carrier(json_t *row, const struct report_tunnel *tunnel)
+{
+    json_t *sealed = sealed_object(tunnel);
+
+    json_object_set_new(row, "carrier",
+                        tunnel->conn ? json_string(sealed ? "unordered" : "stream") : json_null());
+    json_object_set_new(row, "sealed", sealed ? sealed : json_null());
 }
 
 /* Of the control connection: those of the media ones are set on the same machine by the same user.
@@ -221,6 +251,7 @@ json_t *report_tunnel(const struct report_tunnel *tunnel)
     for (size_t i = 0; i < sizeof(zero) / sizeof(zero[0]); i++)
         json_object_set_new(row, zero[i], json_integer(0));
     json_object_set_new(row, "media_connections", number(tunnel->media_count));
+    add_carrier(row, tunnel);
     if (tunnel->conn)
         add_connection(row, tunnel);
     return row;

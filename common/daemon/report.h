@@ -34,7 +34,7 @@ struct report_tunnel {
     uint64_t connects;
     size_t sas;
     const struct conn *conn;
-    const struct session *media[WORKERS_MAX]; /* of connections that carry media alone and are up */
+    const struct conn *media[WORKERS_MAX]; /* connections that carry media alone and are up */
     unsigned media_count;
 };
 json_t *report_tunnel(const struct report_tunnel *tunnel);

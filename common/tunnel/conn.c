@@ -16,6 +16,7 @@
 #include "common/base/log.h"
 #include "common/base/protocol.h"
 #include "common/base/random.h"
+#include "common/tunnel/sealed.h"
 #include "common/tunnel/tcp.h"
 #include "common/tunnel/turn.h"
 
@@ -23,6 +24,10 @@ enum {
     /* What each direction of a connection has of a turn that others have used up before it. */
     SHARE_US = 150,
     REASON_SIZE = 256,
+    /* Of sealed frames that are not TCP segments: HTTP is around them, or a segment is as large. */
+    SEGMENT_MAX_OCTETS = 8 * 1024,
+    /* How often the kernel is asked how much a segment takes. */
+    SEGMENT_INTERVAL_US = 100 * 1000,
     /* How often the kernel is asked how much it still holds, while media waits. */
     KERNEL_DELAY_INTERVAL_US = 10 * 1000,
 };
@@ -52,6 +57,9 @@ struct conn {
 
     uint8_t output[RECORD_MAX_OCTETS]; /* immutable from tls_write's first refusal to its success */
     size_t output_length, output_sent;
+    struct sealed *sealed; /* NULL: what comes is TLS's */
+    bool seals;            /* what goes is sealed, too */
+    uint64_t segment_asked_us;
     bool write_blocked;
     bool write_more;     /* the session has more, but the turn was over */
     unsigned read_turn;  /* of the loop, in which was read last */
@@ -75,8 +83,9 @@ static void destroy(struct conn *conn)
     ev_timer_stop(conn->loop, &conn->timer);
     ev_timer_stop(conn->loop, &conn->more);
     conn->hooks->closed(conn->ctx, conn, conn->reason);
-    if (conn->tls && conn->session)
+    if (conn->tls && conn->session && !conn->sealed)
         tls_close(conn->tls);
+    sealed_free(conn->sealed);
     tls_free(conn->tls);
     session_free(conn->session);
     close(conn->fd);
@@ -168,27 +177,85 @@ static void measure_kernel_delay(struct conn *conn, uint64_t now_us)
 }
 
 /* False when the socket takes no more for now, or the connection failed. */
+static bool was_written(struct conn *conn, enum tls_result result)
+{
+    if (result == TLS_SUCCESS)
+        return true;
+    if (result == TLS_FAILED || result == TLS_CLOSED)
+        fail(conn, result == TLS_FAILED ? tls_error(conn->tls) : "closed by the other side");
+    else
+        conn->write_blocked = true;
+    return false;
+}
+
+static bool write_sealed(struct conn *conn)
+{
+    struct iovec segments[SEALED_SEGMENTS_MAX];
+    size_t count, octets;
+
+    while ((count = sealed_segments(conn->sealed, segments)) > 0) {
+        if (!was_written(conn, tls_raw_write(conn->tls, segments, count, &octets)))
+            return false;
+        sealed_sent(conn->sealed, octets);
+    }
+    return true;
+}
+
 static bool write_output(struct conn *conn)
 {
+    if (conn->seals)
+        return write_sealed(conn);
     while (conn->output_sent < conn->output_length) {
         size_t count = 0;
-        enum tls_result result = tls_write(conn->tls, conn->output + conn->output_sent,
-                                           conn->output_length - conn->output_sent, &count);
 
-        if (result == TLS_SUCCESS) {
-            conn->output_sent += count;
-            continue;
-        }
-        if (result == TLS_FAILED || result == TLS_CLOSED)
-            fail(conn, result == TLS_FAILED ? tls_error(conn->tls) : "closed by the other side");
-        else
-            conn->write_blocked = true;
-        return false;
+        if (!was_written(conn, tls_write(conn->tls, conn->output + conn->output_sent,
+                                         conn->output_length - conn->output_sent, &count)))
+            return false;
+        conn->output_sent += count;
     }
     if (conn->output_length > 0 && session_output_has_keys(conn->session))
         wipe(conn->output, conn->output_length);
     conn->output_length = conn->output_sent = 0;
     return true;
+}
+
+static void set_segment(struct conn *conn, uint64_t now_us)
+{
+    int octets = SEGMENT_MAX_OCTETS;
+    socklen_t length = sizeof(octets);
+
+    if (now_us - conn->segment_asked_us < SEGMENT_INTERVAL_US)
+        return;
+    conn->segment_asked_us = now_us;
+    if (conn->out_fd == conn->fd &&
+        (getsockopt(conn->out_fd, IPPROTO_TCP, TCP_MAXSEG, &octets, &length) < 0 || octets <= 0))
+        return;
+    sealed_set_segment(conn->sealed,
+                       octets < SEGMENT_MAX_OCTETS ? (size_t)octets : SEGMENT_MAX_OCTETS);
+}
+
+static size_t fill_sealed(struct conn *conn, uint64_t now_us)
+{
+    int octets;
+
+    set_segment(conn, now_us);
+    octets = sealed_fill(conn->sealed, conn->session, now_us);
+    if (octets < 0)
+        fail(conn, "sealed frames cannot be made any more");
+    return octets > 0 ? (size_t)octets : 0;
+}
+
+/* How many octets there are to be written now. Nothing may be left of the call before. */
+static size_t fill_output(struct conn *conn, uint64_t now_us)
+{
+    if (conn->seals)
+        return fill_sealed(conn, now_us);
+    conn->output_length = session_output(conn->session, conn->output, sizeof(conn->output), now_us);
+    if (conn->output_length > 0 || !conn->sealed)
+        return conn->output_length;
+    session_output_is_sent(conn->session);
+    conn->seals = session_wire(conn->session) == SESSION_SEALED;
+    return conn->seals ? fill_sealed(conn, now_us) : 0;
 }
 
 /* Not ev_feed_event(): libev would call back at once, before it looks at any other socket. */
@@ -231,9 +298,7 @@ static void flush(struct conn *conn)
         }
         if (session_queued(conn->session) > 0)
             measure_kernel_delay(conn, now_us);
-        conn->output_length =
-            session_output(conn->session, conn->output, sizeof(conn->output), now_us);
-        if (conn->output_length == 0)
+        if (fill_output(conn, now_us) == 0)
             break;
     }
     if (conn->failed)
@@ -263,24 +328,64 @@ void conn_flush_soon(struct conn *conn)
 
 /* ------------------------------------------------------------ reading */
 
+/* The secret of one direction; 0: from the inner-relay. */
+static bool export_secret(struct conn *conn, uint8_t direction, uint8_t secret[SEAL_SECRET_OCTETS])
+{
+    uint8_t context[] = {direction, session_number(conn->session)};
+
+    return tls_export(conn->tls, "EXPORTER-media-relay-sealed", context, sizeof(context), secret,
+                      SEAL_SECRET_OCTETS);
+}
+
+static void start_sealed(struct conn *conn)
+{
+    uint8_t secret[2][SEAL_SECRET_OCTETS];
+    unsigned out = session_role(conn->session) == SESSION_DMZ;
+    struct seal *seal;
+
+    if (export_secret(conn, 0, secret[0]) && export_secret(conn, 1, secret[1]) &&
+        seal_new(&seal, session_seals(conn->session), tls_key_octets(conn->tls), secret[out],
+                 secret[1 - out]) == 0)
+        conn->sealed = sealed_new(seal);
+    wipe(secret, sizeof(secret));
+    if (!conn->sealed)
+        fail(conn, "keys for sealed frames cannot be made");
+}
+
 static void take(struct conn *conn, size_t count)
 {
     if (session_received(conn->session, count, clock_now_us()) < 0)
         fail(conn, session_reason(conn->session));
+    else if (!conn->sealed && session_input_is_sealed(conn->session))
+        start_sealed(conn);
+}
+
+static void take_sealed(struct conn *conn, size_t count)
+{
+    if (sealed_received(conn->sealed, conn->session, count, clock_now_us()) < 0)
+        fail(conn, session_reason(conn->session));
+}
+
+static bool is_pending(const struct conn *conn)
+{
+    return session_pending(conn->session) || (conn->sealed && sealed_pending(conn->sealed));
 }
 
 /* False when there is nothing to read now. */
 static bool read_once(struct conn *conn)
 {
     size_t size, count = 0;
-    uint8_t *space = session_space(conn->session, &size);
-    enum tls_result result;
+    uint8_t *space =
+        conn->sealed ? sealed_space(conn->sealed, &size) : session_space(conn->session, &size);
+    enum tls_result result = conn->sealed ? tls_raw_read(conn->tls, space, size, &count)
+                                          : tls_read(conn->tls, space, size, &count);
 
-    result = tls_read(conn->tls, space, size, &count);
     if (result == TLS_WANT_INPUT || result == TLS_WANT_OUTPUT)
         return false;
     if (result != TLS_SUCCESS)
         fail(conn, result == TLS_FAILED ? tls_error(conn->tls) : "closed by the other side");
+    else if (conn->sealed)
+        take_sealed(conn, count);
     else
         take(conn, count);
     return true;
@@ -302,9 +407,11 @@ static void read_input(struct conn *conn)
             break;
         if (session_pending(conn->session))
             take(conn, 0);
+        else if (is_pending(conn))
+            take_sealed(conn, 0);
         else if (!read_once(conn))
             return;
-        if (tls_drained(conn->tls) && !session_pending(conn->session))
+        if (tls_drained(conn->tls) && !is_pending(conn))
             return;
     } while (!conn->failed && !share_is_used(conn, began_us));
     conn->read_more = true;
@@ -313,15 +420,11 @@ static void read_input(struct conn *conn)
 /* A BYE that explains the failure goes out if the socket takes it at once. */
 static void send_last_words(struct conn *conn)
 {
-    size_t count;
-
-    if (!conn->session || conn->output_length > 0)
+    if (!conn->session || conn->output_length > 0 || (conn->seals && conn->write_blocked))
         return;
     session_bye(conn->session, conn->reason);
-    conn->output_length =
-        session_output(conn->session, conn->output, sizeof(conn->output), clock_now_us());
-    if (conn->output_length > 0)
-        (void)tls_write(conn->tls, conn->output, conn->output_length, &count);
+    if (fill_output(conn, clock_now_us()) > 0)
+        (void)write_output(conn);
 }
 
 /* A deadline that moves away is noticed when the timer fires; one that comes closer, here. */
@@ -549,6 +652,11 @@ const char *conn_state(const struct conn *conn)
     if (!conn->session)
         return "handshake";
     return conn_is_up(conn) ? "up" : "hello";
+}
+
+const struct sealed *conn_sealed(const struct conn *conn)
+{
+    return conn->sealed;
 }
 
 void conn_congestion(const struct conn *conn, char *out, size_t size)

@@ -15,6 +15,7 @@
 #include "common/tunnel/transport.h"
 
 struct ev_loop;
+struct sealed;
 struct conn;
 
 struct conn_hooks {
@@ -72,6 +73,8 @@ struct session *conn_session(const struct conn *conn);
 /* "handshake", "hello", "up". */
 const char *conn_state(const struct conn *conn);
 bool conn_is_up(const struct conn *conn);
+/* What opens its frames since it has switched; NULL: it has not. */
+const struct sealed *conn_sealed(const struct conn *conn);
 /* The congestion control algorithm that the kernel runs; at most size octets. */
 void conn_congestion(const struct conn *conn, char *out, size_t size);
 /* What the kernel refused when the connection began: bit n is enum tcp_option n. */

@@ -32,6 +32,12 @@ struct session {
     bool pending;    /* whole frames may be in the input still */
     uint8_t *urgent; /* whole frames */
     size_t urgent_length, urgent_sent;
+    size_t switch_end; /* in urgent, while SWITCHING: what is behind it waits */
+    enum session_wire wire;
+    bool offers_seal;  /* HELLO or HELLO-ACK of ours had FEATURE_SEALED */
+    bool input_sealed; /* SWITCH, or SWITCH-OK, has come */
+    uint8_t number;    /* of a connection of media */
+    struct seal_store *seals;
     struct queue media;
     bool output_has_keys;
 
@@ -122,6 +128,7 @@ static void queue_urgent(struct session *session, uint8_t type, put_fn *put, con
     /* The bound is on what waits, not on what has gone since the queue was last empty. */
     session->urgent_length -= session->urgent_sent;
     memmove(session->urgent, session->urgent + session->urgent_sent, session->urgent_length);
+    session->switch_end -= session->wire == SESSION_SWITCHING ? session->urgent_sent : 0;
     session->urgent_sent = 0;
     writer_init(&w, session->urgent + session->urgent_length,
                 URGENT_QUEUE_OCTETS - session->urgent_length);
@@ -181,8 +188,25 @@ void session_set_started(struct session *session, uint64_t started_us)
     session->started_us = started_us;
 }
 
+void session_set_seals(struct session *session, struct seal_store *seals)
+{
+    session->seals = seals;
+}
+
+struct seal_store *session_seals(const struct session *session)
+{
+    return session->seals;
+}
+
+enum session_role session_role(const struct session *session)
+{
+    return session->role;
+}
+
 void session_start(struct session *session, const struct hello *hello)
 {
+    session->number = hello->worker;
+    session->offers_seal = (hello->features & FEATURE_SEALED) != 0;
     queue_urgent(session, FRAME_HELLO, put_hello, hello);
 }
 
@@ -206,11 +230,71 @@ static int protocol_error(struct session *session, const char *detail)
     return ERR_CLOSED;
 }
 
+/* ------------------------------------------------------------ from plain frames to sealed ones */
+
+static bool will_switch(const struct session *session)
+{
+    return session->number > 0 && session->offers_seal && session->peer.features & FEATURE_SEALED;
+}
+
+static void put_nothing(struct writer *w, const void *what)
+{
+    (void)w;
+    (void)what;
+}
+
+static void queue_switch(struct session *session, uint8_t type)
+{
+    queue_urgent(session, type, put_nothing, NULL);
+    session->wire = SESSION_SWITCHING;
+    session->switch_end = session->urgent_length;
+}
+
+static int on_switch(struct session *session, uint8_t type, const struct reader *body)
+{
+    bool inner = session->role == SESSION_INNER;
+
+    if (!will_switch(session) || session->input_sealed || reader_left(body) > 0 ||
+        type != (inner ? FRAME_SWITCH_OK : FRAME_SWITCH))
+        return protocol_error(session, "SWITCH where none may come");
+    session->input_sealed = true;
+    if (!inner)
+        queue_switch(session, FRAME_SWITCH_OK);
+    return session->state == SESSION_ENDED ? ERR_CLOSED : 0;
+}
+
+bool session_input_is_sealed(const struct session *session)
+{
+    return session->input_sealed;
+}
+
+void session_output_is_sent(struct session *session)
+{
+    if (session->wire != SESSION_SWITCHING || !session->input_sealed ||
+        session->urgent_sent < session->switch_end || session->state != SESSION_UP)
+        return;
+    session->wire = SESSION_SEALED;
+    session->hooks->up(session->ctx, &session->peer);
+}
+
+enum session_wire session_wire(const struct session *session)
+{
+    return session->wire;
+}
+
+uint8_t session_number(const struct session *session)
+{
+    return session->number;
+}
+
 static void come_up(struct session *session, uint64_t now_us)
 {
     session->state = SESSION_UP;
     session->up_us = session->heard_us = session->pinged_us = now_us;
-    session->hooks->up(session->ctx, &session->peer);
+    if (!will_switch(session))
+        session->hooks->up(session->ctx, &session->peer);
+    else if (session->role == SESSION_INNER)
+        queue_switch(session, FRAME_SWITCH);
 }
 
 static int on_hello(struct session *session, struct reader *body, uint64_t now_us)
@@ -231,6 +315,8 @@ static int on_hello(struct session *session, struct reader *body, uint64_t now_u
     }
     reply.version = session->peer.version_max < PROTOCOL_VERSION_MAX ? session->peer.version_max
                                                                      : PROTOCOL_VERSION_MAX;
+    session->number = session->peer.worker;
+    session->offers_seal = (reply.features & FEATURE_SEALED) != 0;
     queue_urgent(session, FRAME_HELLO_ACK, put_hello_ack, &reply);
     come_up(session, now_us);
     return 0;
@@ -346,6 +432,9 @@ static int on_frame_up(struct session *session, struct frame *frame, uint64_t no
         return on_ping(session, &frame->body);
     case FRAME_PONG:
         return on_pong(session, &frame->body, now_us);
+    case FRAME_SWITCH:
+    case FRAME_SWITCH_OK:
+        return on_switch(session, frame->type, &frame->body);
     default:
         break;
     }
@@ -399,6 +488,7 @@ static void drop_input(struct session *session, size_t octets)
 int session_received(struct session *session, size_t count, uint64_t now_us)
 {
     struct run run = {.count = 0};
+    bool sealed = session->input_sealed;
     size_t at = 0;
     unsigned done = 0;
 
@@ -421,6 +511,8 @@ int session_received(struct session *session, size_t count, uint64_t now_us)
             return ERR_CLOSED;
         if (frame.type != FRAME_MEDIA)
             wipe(session->input + at - taken, (size_t)taken);
+        if (session->input_sealed != sealed && at < session->input_length)
+            return protocol_error(session, "a frame behind SWITCH that is not sealed");
     }
     end_run(session, &run, now_us);
     if (session->state == SESSION_ENDED)
@@ -437,9 +529,16 @@ bool session_pending(const struct session *session)
 
 /* ------------------------------------------------------------ what goes out */
 
+static size_t urgent_due(const struct session *session)
+{
+    size_t end = session->wire == SESSION_SWITCHING ? session->switch_end : session->urgent_length;
+
+    return end - session->urgent_sent;
+}
+
 static void output_urgent(struct session *session, struct writer *w)
 {
-    size_t waiting = session->urgent_length - session->urgent_sent;
+    size_t waiting = urgent_due(session);
     size_t room = writer_room(w);
     size_t length = waiting < room ? waiting : room;
 
@@ -522,7 +621,8 @@ size_t session_output(struct session *session, uint8_t *memory, size_t size, uin
     session->output_has_keys = false;
     writer_init(&w, memory, size);
     output_urgent(session, &w);
-    if (session->urgent_sent == session->urgent_length && session->state == SESSION_UP)
+    if (urgent_due(session) == 0 && session->wire != SESSION_SWITCHING &&
+        session->state == SESSION_UP)
         output_up(session, &w, size, now_us);
     session->counters.octets_out += writer_length(&w);
     return writer_length(&w);
@@ -575,6 +675,9 @@ int session_tick(struct session *session, uint64_t now_us)
             return 0;
         return end(session, "no HELLO within 3 s of the connection", NULL);
     }
+    if (will_switch(session) && session->wire != SESSION_SEALED &&
+        now_us >= session->started_us + HANDSHAKE_TIMEOUT_US)
+        return end(session, "no SWITCH within 3 s of the connection", NULL);
     if (now_us >= session->heard_us + DEAD_PEER_US)
         return end(session, "nothing was heard for 1.5 s", NULL);
     if (now_us >= session->pinged_us + PING_INTERVAL_US)

@@ -20,6 +20,8 @@
 #include "common/tunnel/hello.h"
 #include "common/tunnel/queue.h"
 
+struct seal_store;
+
 enum session_role { SESSION_INNER, SESSION_DMZ };
 
 enum session_state {
@@ -46,6 +48,7 @@ struct session_hooks {
      */
     int (*hello)(void *ctx, const struct hello *theirs, struct hello *reply,
                  char reason[BYE_REASON_SIZE]);
+    /* It may carry media from now on: a connection that switches has done so. */
     void (*up)(void *ctx, const struct hello *theirs);
     /* SA, sync and stream frames. A negative code ends the session as a protocol error. */
     int (*control)(void *ctx, uint8_t type, struct reader *body, uint64_t now_us);
@@ -58,6 +61,17 @@ struct session_hooks {
     void (*dropped)(void *ctx, const uint32_t *labels, size_t count, enum verdict verdict);
     /* The last call: ctx is not used any more. May be NULL. */
     void (*freed)(void *ctx);
+};
+
+/*
+ * A connection of media whose HELLO and HELLO-ACK have FEATURE_SEALED switches to sealed frames:
+ * the inner-relay says SWITCH and nothing more, the dmz-relay answers SWITCH-OK. What a session
+ * says and hears afterwards is the same as before, and its owner seals and opens it (sealed.h).
+ */
+enum session_wire {
+    SESSION_PLAIN,
+    SESSION_SWITCHING, /* SWITCH, or SWITCH-OK, is the last that session_output() gives */
+    SESSION_SEALED,
 };
 
 struct session_counters {
@@ -77,6 +91,12 @@ struct session *session_new(enum session_role role, const struct session_hooks *
 void session_free(struct session *session);
 /* The time that HELLO may take counts from here: the connection's first moment. */
 void session_set_started(struct session *session, uint64_t started_us);
+/*
+ * Where keys of sealed frames are kept; it lives longer. Who offers FEATURE_SEALED to a connection
+ * of media must have said so before it is up.
+ */
+void session_set_seals(struct session *session, struct seal_store *seals);
+struct seal_store *session_seals(const struct session *session);
 /* inner-relay: queues HELLO. */
 void session_start(struct session *session, const struct hello *hello);
 
@@ -120,6 +140,15 @@ void session_set_kernel_delay(struct session *session, uint64_t delay_us);
 /* The authority's version, for PING. */
 void session_set_sa_version(struct session *session, uint64_t version);
 
+/* What comes from now on is sealed: SWITCH, or SWITCH-OK, was the last of what did not. */
+bool session_input_is_sealed(const struct session *session);
+/* All that session_output() has given is sent; call it when it gives nothing while SWITCHING. */
+void session_output_is_sent(struct session *session);
+enum session_wire session_wire(const struct session *session);
+/* The number of a connection of media; 0: it carries control, or is not up. */
+uint8_t session_number(const struct session *session);
+
+enum session_role session_role(const struct session *session);
 enum session_state session_state(const struct session *session);
 const char *session_reason(const struct session *session);
 const struct session_counters *session_counters(const struct session *session);

@@ -928,6 +928,57 @@ enum tls_result tls_read(struct tls *tls, void *buffer, size_t size, size_t *cou
     return outcome(tls, SSL_read_ex(tls->ssl, buffer, size, count));
 }
 
+/* ---------------------------------------------------------------- without TLS */
+
+bool tls_export(struct tls *tls, const char *label, const uint8_t *context, size_t context_length,
+                uint8_t *out, size_t length)
+{
+    bool done;
+
+    ERR_clear_error();
+    done = tls->complete && SSL_export_keying_material(tls->ssl, out, length, label, strlen(label),
+                                                       context, context_length, 1) == 1;
+    ERR_clear_error();
+    return done;
+}
+
+size_t tls_key_octets(const struct tls *tls)
+{
+    return SSL_CIPHER_get_bits(SSL_get_current_cipher(tls->ssl), NULL) == 128 ? 16 : 32;
+}
+
+/* result: as of read(2). */
+static enum tls_result raw_outcome(struct tls *tls, ssize_t result, enum tls_result again,
+                                   size_t *count)
+{
+    *count = result > 0 ? (size_t)result : 0;
+    if (result > 0)
+        return TLS_SUCCESS;
+    if (result == 0)
+        return TLS_CLOSED;
+    if (tls->socket.error == EAGAIN || tls->socket.error == EWOULDBLOCK)
+        return again;
+    return fail(tls, "the connection failed: %s", strerror(tls->socket.error));
+}
+
+enum tls_result tls_raw_read(struct tls *tls, void *buffer, size_t size, size_t *count)
+{
+    *count = 0;
+    if (tls->failed)
+        return TLS_FAILED;
+    return raw_outcome(tls, tls_socket_receive(&tls->socket, buffer, size), TLS_WANT_INPUT, count);
+}
+
+enum tls_result tls_raw_write(struct tls *tls, const struct iovec *segments, size_t segment_count,
+                              size_t *count)
+{
+    *count = 0;
+    if (tls->failed)
+        return TLS_FAILED;
+    return raw_outcome(tls, tls_socket_send(&tls->socket, segments, segment_count), TLS_WANT_OUTPUT,
+                       count);
+}
+
 bool tls_drained(const struct tls *tls)
 {
     return !tls->failed && tls_socket_drained(&tls->socket) && !SSL_has_pending(tls->ssl);

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct iovec;
 struct tls_context; /* certificate, key, CA and CRL as they were read from their files */
 struct tls;         /* one connection */
 struct transport;
@@ -79,6 +80,22 @@ void tls_refresh(struct tls *tls);
  * behind them; they may lie elsewhere in memory. length must not be 0.
  */
 enum tls_result tls_write(struct tls *tls, const void *data, size_t length, size_t *count);
+/*
+ * What both sides know and nobody else does, for keys of their own (RFC 8446 section 7.5); after
+ * the handshake. False: OpenSSL refused.
+ */
+bool tls_export(struct tls *tls, const char *label, const uint8_t *context, size_t context_length,
+                uint8_t *out, size_t length);
+/* Of the cipher: 16 or 32. */
+size_t tls_key_octets(const struct tls *tls);
+/*
+ * The octets below TLS, once both sides have agreed to leave it; tls_drained() and tls_refresh()
+ * are as for tls_read(). Writing: each of the segments by itself (tlssocket.h); TLS has nothing
+ * left to write. *count octets, at least one with TLS_SUCCESS.
+ */
+enum tls_result tls_raw_read(struct tls *tls, void *buffer, size_t size, size_t *count);
+enum tls_result tls_raw_write(struct tls *tls, const struct iovec *segments, size_t segment_count,
+                              size_t *count);
 /* Sends close_notify as far as the socket takes it; does not wait for the peer's. */
 void tls_close(struct tls *tls);
 /*

@@ -46,7 +46,7 @@ static int write_out(BIO *bio, const char *data, int length)
 }
 
 /* As much as is there. When it was less than there is room for, the next answer is known. */
-static ssize_t read_octets(struct tls_socket *socket)
+static ssize_t read_into(struct tls_socket *socket, void *memory, size_t size)
 {
     ssize_t result;
 
@@ -56,11 +56,18 @@ static ssize_t read_octets(struct tls_socket *socket)
         return -1;
     }
     do
-        result = recv(socket->in, socket->ahead, sizeof(socket->ahead), 0);
+        result = recv(socket->in, memory, size, 0);
     while (result < 0 && errno == EINTR);
+    socket->dry = result > 0 && (size_t)result < size;
+    return result;
+}
+
+static ssize_t read_octets(struct tls_socket *socket)
+{
+    ssize_t result = read_into(socket, socket->ahead, sizeof(socket->ahead));
+
     socket->at = 0;
     socket->length = result > 0 ? (size_t)result : 0;
-    socket->dry = result > 0 && (size_t)result < sizeof(socket->ahead);
     return result;
 }
 
@@ -93,10 +100,18 @@ static ssize_t read_ahead(struct tls_socket *socket)
     return result;
 }
 
+static size_t take_ahead(struct tls_socket *socket, void *memory, size_t size)
+{
+    size_t left = socket->length - socket->at, count = size < left ? size : left;
+
+    memcpy(memory, socket->ahead + socket->at, count);
+    socket->at += count;
+    return count;
+}
+
 static int read_in(BIO *bio, char *data, int length)
 {
     struct tls_socket *socket = BIO_get_data(bio);
-    size_t count = (size_t)length;
     ssize_t result;
 
     if (socket->at == socket->length) {
@@ -106,11 +121,61 @@ static int read_in(BIO *bio, char *data, int length)
         if (result <= 0)
             return result_of(bio, result, BIO_FLAGS_READ);
     }
-    if (count > socket->length - socket->at)
-        count = socket->length - socket->at;
-    memcpy(data, socket->ahead + socket->at, count);
-    socket->at += count;
-    return result_of(bio, (ssize_t)count, BIO_FLAGS_READ);
+    return result_of(bio, (ssize_t)take_ahead(socket, data, (size_t)length), BIO_FLAGS_READ);
+}
+
+/* ------------------------------------------------------------ without TLS */
+
+ssize_t tls_socket_receive(struct tls_socket *socket, void *memory, size_t size)
+{
+    ssize_t result = 1;
+
+    if (socket->at == socket->length) {
+        if (!socket->chunked_in)
+            result = read_into(socket, memory, size);
+        else
+            result = read_ahead(socket);
+        if (result <= 0 || !socket->chunked_in) {
+            socket->error = result < 0 ? errno : 0;
+            return result;
+        }
+    }
+    return (ssize_t)take_ahead(socket, memory, size);
+}
+
+/* A segment that was not taken whole ends the call: what is left of it goes first the next time. */
+static ssize_t send_segments(struct tls_socket *socket, const struct iovec *segments, size_t count)
+{
+    struct mmsghdr messages[TLS_SOCKET_SEGMENTS] = {0};
+    ssize_t sum = 0;
+    int sent;
+
+    count = count < TLS_SOCKET_SEGMENTS ? count : TLS_SOCKET_SEGMENTS;
+    for (size_t i = 0; i < count; i++) {
+        messages[i].msg_hdr.msg_iov = (struct iovec *)(uintptr_t)&segments[i];
+        messages[i].msg_hdr.msg_iovlen = 1;
+    }
+    do
+        sent = sendmmsg(socket->out, messages, (unsigned)count, MSG_NOSIGNAL | MSG_EOR);
+    while (sent < 0 && errno == EINTR);
+    for (int i = 0; i < sent; i++)
+        sum += messages[i].msg_len;
+    return sent < 0 ? -1 : sum;
+}
+
+ssize_t tls_socket_send(struct tls_socket *socket, const struct iovec *segments, size_t count)
+{
+    ssize_t result;
+
+    if (socket->chunked_out) {
+        do
+            result = write_chunk(socket, segments[0].iov_base, segments[0].iov_len);
+        while (result < 0 && errno == EINTR);
+    } else {
+        result = send_segments(socket, segments, count);
+    }
+    socket->error = result < 0 ? errno : 0;
+    return result;
 }
 
 static long control(BIO *bio, int command, long number, void *pointer)

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
 
 #include "common/tunnel/httpwire.h"
 #include "common/tunnel/transport.h"
@@ -32,6 +34,15 @@ struct tls_socket {
 BIO *tls_socket_bio(struct tls_socket *socket, const struct transport *transport);
 /* Nothing lies ahead, and when the socket was last read nothing was left in it. */
 bool tls_socket_drained(const struct tls_socket *socket);
+/*
+ * The octets themselves, when TLS is over: first what was read ahead of it. As read(2) and
+ * write(2), with the reason of a failure in error; but reading knows when there is nothing more.
+ * Each segment is written at once and no other octets are added to it (MSG_EOR), where there is one
+ * socket and no HTTP around it; at most TLS_SOCKET_SEGMENTS of them.
+ */
+enum { TLS_SOCKET_SEGMENTS = 64 };
+ssize_t tls_socket_receive(struct tls_socket *socket, void *memory, size_t size);
+ssize_t tls_socket_send(struct tls_socket *socket, const struct iovec *segments, size_t count);
 void tls_socket_fini(struct tls_socket *socket);
 
 #endif

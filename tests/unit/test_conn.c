@@ -17,8 +17,10 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/protocol.h"
+#include "common/carrier/seal.h"
 #include "common/tunnel/acceptor.h"
 #include "common/tunnel/connector.h"
+#include "common/tunnel/sealed.h"
 #include "common/tunnel/tcp.h"
 #include "tests/unit/pki.h"
 #include "tests/unit/unit.h"
@@ -107,6 +109,7 @@ struct end {
 };
 
 static struct end ends[ENDS];
+static struct seal_store *seals; /* NULL: what the connections carry is not sealed */
 static const struct conn_hooks moved_hooks;
 
 static int on_hello(void *ctx, const struct hello *theirs, struct hello *reply,
@@ -117,7 +120,8 @@ static int on_hello(void *ctx, const struct hello *theirs, struct hello *reply,
     (void)reason;
     if (!reply)
         return 0;
-    *reply = (struct hello){.features = FEATURE_DELTA, .capacity = 10, .quota = 10};
+    *reply =
+        (struct hello){.features = FEATURE_DELTA | FEATURE_SEALED, .capacity = 10, .quota = 10};
     snprintf(reply->software, sizeof(reply->software), "test");
     return 0;
 }
@@ -217,8 +221,13 @@ static const struct session_hooks session_hooks = {
 static struct session *on_secured(void *ctx, struct conn *conn, const char *name,
                                   const char **reason)
 {
-    static const struct hello hello = {.version_min = 1, .version_max = 1, .epoch = 1};
+    struct hello hello = {.version_min = 1, .version_max = 1, .epoch = 1};
     struct end *end = ctx;
+
+    if (seals) {
+        hello.features = FEATURE_SEALED;
+        hello.worker = 3;
+    }
 
     ck_assert_str_eq(name, end->role == INNER ? "dmz.example" : "inner.example");
     if (end->refuse) {
@@ -229,6 +238,7 @@ static struct session *on_secured(void *ctx, struct conn *conn, const char *name
     end->conn = conn;
     end->session = session_new(end->role == INNER ? SESSION_INNER : SESSION_DMZ, &session_hooks,
                                end, end->max_age_us, 8 * 1024 * 1024, clock_now_us());
+    session_set_seals(end->session, seals);
     if (end->role == INNER)
         session_start(end->session, &hello);
     return end->session;
@@ -290,8 +300,16 @@ static void setup(void)
     }
 }
 
+static void setup_sealed(void)
+{
+    setup();
+    ck_assert_int_eq(seal_store_new(&seals), 0);
+}
+
 static void teardown(void)
 {
+    seal_store_free(seals);
+    seals = NULL;
     for (int role = 0; role < ENDS; role++) {
         /* Every session was freed, after its connection's end was told. */
         ck_assert_uint_eq(ends[role].secured, ends[role].freed);
@@ -343,10 +361,15 @@ static void pump(unsigned which)
         pump(which);                                                                               \
     }
 
+static bool is_one_up(const struct end *end)
+{
+    return end->conn && conn_is_up(end->conn) &&
+           (!seals || session_wire(end->session) == SESSION_SEALED);
+}
+
 static bool is_up(void)
 {
-    return ends[INNER].conn && ends[DMZ].conn && conn_is_up(ends[INNER].conn) &&
-           conn_is_up(ends[DMZ].conn);
+    return is_one_up(&ends[INNER]) && is_one_up(&ends[DMZ]);
 }
 
 static unsigned logged(const char *text)
@@ -645,7 +668,6 @@ START_TEST(test_move)
     ck_assert_ptr_nonnull(dmz->move_to);
     pair_open();
     ck_assert_int_eq(ev_run(first, EVRUN_NOWAIT), 0); /* no watcher is left */
-    ck_assert_uint_gt(dmz->drained_there, 0);
     dmz->loop = dmz->move_to;
     start_us = clock_now_us();
     for (unsigned i = 0; i < 100; i++) {
@@ -654,6 +676,7 @@ START_TEST(test_move)
         PUMP_UNTIL(PUMP_BOTH, dmz->changes_got == inner->changes);
         conn_flush_soon(dmz->conn);
     }
+    ck_assert_uint_gt(dmz->drained_there, 0);
     PUMP_UNTIL(PUMP_BOTH, clock_now_us() - start_us > DEAD_PEER_US + 500000);
     ck_assert(is_up());
     ck_assert_uint_gt(session_rtt_us(dmz->session), 0);
@@ -675,6 +698,25 @@ START_TEST(test_closed_while_blocked)
     ck_assert_uint_gt(inner->counts.n[VERDICT_TUNNEL_DOWN], 0);
     ck_assert_uint_eq(inner->counts.received, verdict_sum(&inner->counts));
     PUMP_UNTIL(PUMP_BOTH, ends[DMZ].closed);
+}
+END_TEST
+
+/* ------------------------------------------------------------ sealed frames */
+
+START_TEST(test_switches)
+{
+    struct end *inner = &ends[INNER], *dmz = &ends[DMZ];
+
+    pair_open();
+    ck_assert_int_eq(session_wire(inner->session), SESSION_SEALED);
+    ck_assert_int_eq(session_wire(dmz->session), SESSION_SEALED);
+    send_media(50);
+    PUMP_UNTIL(PUMP_BOTH, dmz->media_got == 50);
+    ck_assert_uint_ge(sealed_count(conn_sealed(dmz->conn), SEAL_OPENED), 50);
+    ck_assert_uint_eq(sealed_count(conn_sealed(dmz->conn), SEAL_FORGED), 0);
+    conn_close(dmz->conn, "words of the dmz-relay");
+    PUMP_UNTIL(PUMP_BOTH, inner->closed == 1);
+    ck_assert_msg(strstr(inner->reason, "words of the dmz-relay"), "%s", inner->reason);
 }
 END_TEST
 
@@ -700,6 +742,12 @@ static void setup_acceptor(void)
     setup();
     port = free_port();
     open_acceptor(4);
+}
+
+static void setup_acceptor_sealed(void)
+{
+    setup_acceptor();
+    ck_assert_int_eq(seal_store_new(&seals), 0);
 }
 
 static void teardown_acceptor(void)
@@ -1297,6 +1345,23 @@ int main(void)
     tcase_add_test(tc, test_flush_soon_at_any_time);
     tcase_add_test(tc, test_move);
     tcase_add_test(tc, test_closed_while_blocked);
+
+    tc = add_case(suite, "sealed");
+    tcase_add_checked_fixture(tc, setup_sealed, teardown);
+    tcase_add_test(tc, test_comes_up);
+    tcase_add_test(tc, test_switches);
+    tcase_add_test(tc, test_heartbeat);
+    tcase_add_loop_test(tc, test_dead_peer, 0, ENDS);
+    tcase_add_test(tc, test_frame_that_may_not_come);
+    tcase_add_loop_test(tc, test_slow_reader, 0, ROWS(readers));
+    tcase_add_test(tc, test_slow_frames);
+    tcase_add_test(tc, test_flush_soon_at_any_time);
+    tcase_add_test(tc, test_move);
+    tcase_add_test(tc, test_closed_while_blocked);
+
+    tc = add_case(suite, "sealed, in HTTP");
+    tcase_add_checked_fixture(tc, setup_acceptor_sealed, teardown_acceptor);
+    tcase_add_loop_test(tc, test_ways, 1, 2);
 
     tc = add_case(suite, "acceptor");
     tcase_add_checked_fixture(tc, setup_acceptor, teardown_acceptor);

@@ -243,7 +243,8 @@ static void check_request(const char *expected)
     "\"last_error\":null,\"sync\":\"synced\",\"queued\":0,\"sas\":2,\"via\":\"http\","             \
     "\"congestion\":\"cubic\",\"tcp_refused\":[\"bbr\",\"TCP_RTO_MIN_US\"],"                       \
     "\"frames_in\":50,\"frames_out\":60,\"octets_in\":999,\"octets_out\":12345678,\"late\":3,"     \
-    "\"srtp_engine\":\"evp\",\"media_connections\":2},"                                            \
+    "\"srtp_engine\":\"evp\",\"media_connections\":2,\"carrier\":\"unordered\",\"sealed\":{"       \
+    "\"opened\":9,\"replayed\":1,\"forged\":7}},"                                                  \
     "{\"name\":\"second\",\"peer\":\"[2001:db8::1]:7000\",\"state\":\"" state "\",\"since\":59,"   \
     "\"rtt_ms\":null,\"connects\":0,\"last_error\":\"connection refused\",\"sync\":\"none\","      \
     "\"queued\":0,\"sas\":0,\"via\":null,\"congestion\":null,\"tcp_refused\":[],\"frames_in\":0,"  \
@@ -308,11 +309,12 @@ static const struct {
      "coalesce: auto, now 500 us (20000 packets/s in 1980 turns/s)\n"
      "\n"
      "TUNNEL  PEER                STATE        FOR     RTT  SYNC    SAS  QUEUED  LATE  FRAMES IN  "
-     "OCTETS IN  FRAMES OUT  OCTETS OUT  CONNECTS  VIA   CONGESTION  ENGINE\n"
+     "OCTETS IN  FRAMES OUT  OCTETS OUT  CONNECTS  VIA   CARRIER    CONGESTION  ENGINE\n"
      "main    192.0.2.1:7000      up     1 h 2 min  1.2 ms  synced    2       0     3         50   "
-     "   999 B          60     12.3 MB         2  http  cubic       evp\n"
+     "   999 B          60     12.3 MB         2  http  unordered  cubic       evp\n"
      "second  [2001:db8::1]:7000  up          59 s       -  none      0       0     0          0   "
-     "     0 B           0         0 B         0  -     -           -\n"
+     "     0 B           0         0 B         0  -     -          -           -\n"
+     "tunnel main: 7 sealed frames were forged\n"
      "tunnel main: 2 connections of media beside that of control\n"
      "tunnel main: the kernel refuses bbr, TCP_RTO_MIN_US\n"
      "last error of second: connection refused\n"

@@ -445,9 +445,10 @@ static const struct {
      "workers = 32\n"},
     {&inner_schema,
      "[dmz one]\naddress = [2001:db8::10]:7000\nname = dmz-1.example\nproxy =\n"
-     "proxy-password-file =\nvia = connect, upgrade, http\n\n[dmz two]\n"
+     "proxy-password-file =\nvia = connect, upgrade, http\ncarrier = stream\n\n[dmz two]\n"
      "address = dmz-2.example:7000\nname = dmz-2.example\n"
-     "proxy = http://me@proxy.example:80\nproxy-password-file = /p\nvia = http\n\n[listener "
+     "proxy = http://me@proxy.example:80\nproxy-password-file = /p\nvia = http\ncarrier = "
+     "unordered\n\n[listener "
      "main]\naddress = 10.0.0.5\n"
      "advertise = 10.0.0.6\nrtp-port = 5004\nm-line = any\ndscp = 44\n\n[peer one]\n"
      "address = 203.0.113.20\nrtp-port = 5004\n\n[tunnel]\n"

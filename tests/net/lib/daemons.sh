@@ -127,13 +127,22 @@ set_workers() {
     sed -i "/^\[daemon\]$/a workers = $count" "$1"
 }
 
+# set_carrier FILE PROGRAM: NET_CARRIER=unordered is the carrier of every inner-relay of a test.
+set_carrier() {
+    case $2 in
+    *inner-relay)
+        [ -z "${NET_CARRIER-}" ] || sed -i "/^carrier = /d; /^\[dmz /a carrier = $NET_CARRIER" "$1"
+        ;;
+    esac
+}
+
 # connections_of LIVES: TCP connections of so many tunnels one after another: with more threads than one
-# (NET_WORKERS) there is one for each of them, too.
+# (NET_WORKERS), or another carrier (NET_CARRIER), there is one for each of them, too.
 connections_of() {
     local a=${NET_WORKERS-1} b
     b=${a#*/} a=${a%/*}
     [ "$a" -ge "$b" ] || a=$b
-    [ "$a" != 1 ] || a=0
+    [ "$a" != 1 ] || [ "${NET_CARRIER-stream}" != stream ] || a=0
     echo $(($1 * (1 + a)))
 }
 
@@ -141,6 +150,7 @@ connections_of() {
 launch() {
     local name=$1
     set_workers "$W/$name.ini" "${PROGRAM[$name]}"
+    set_carrier "$W/$name.ini" "${PROGRAM[$name]}"
     start_user "$name" "${SPACE_OF[$name]}" "${PROGRAM[$name]}" -c "$W/$name.ini" -f
     wait_for 10 up_or_gone "$name"
     answers "$name" || bail "$name did not start"

@@ -298,6 +298,7 @@ put_example() {
     certificate "${CA_OF[${3##*-}]-${3##*-}}" "$name" $role "$3"
     install -m 644 "$file" "$W/hosts/$3/etc/media-relay/$program.ini" || bail "no $file"
     set_workers "$W/hosts/$3/etc/media-relay/$program.ini" "$program"
+    set_carrier "$W/hosts/$3/etc/media-relay/$program.ini" "$program"
 }
 
 # launch_example FIGURE ROLE [HOST]: starts the daemon of that example on its host and waits until it

@@ -1,0 +1,236 @@
+#include "common/tunnel/sealed.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/err.h"
+#include "common/base/protocol.h"
+#include "common/tunnel/frame.h"
+#include "common/tunnel/session.h"
+
+enum {
+    INPUT_OCTETS = 64 * 1024 + SEAL_FRAME_MAX_OCTETS,
+    OUTPUT_OCTETS = 32 * 1024,
+    SEGMENT_OCTETS = 1200, /* what passes nearly everywhere */
+    SEGMENT_LEAST_OCTETS = 256,
+    /* What one call opens: the caller looks at the clock in between. */
+    INPUT_HELPING = 32,
+    LENGTH_OCTETS = 2, /* of a plain frame */
+};
+
+struct sealed {
+    struct seal *seal;
+    size_t input_at, input_length;
+    bool pending;
+    size_t segment; /* octets */
+    size_t plain_at, plain_length;
+    size_t output_length, output_sent;
+    size_t ends[SEALED_SEGMENTS_MAX]; /* of the segments in output */
+    size_t count;
+    uint8_t input[INPUT_OCTETS];
+    uint8_t plain[RECORD_MAX_OCTETS]; /* frames as the session makes them */
+    uint8_t output[OUTPUT_OCTETS];
+};
+
+struct sealed *sealed_new(struct seal *seal)
+{
+    struct sealed *sealed = calloc(1, sizeof(*sealed));
+
+    if (!sealed) {
+        seal_free(seal);
+        return NULL;
+    }
+    sealed->seal = seal;
+    sealed->segment = SEGMENT_OCTETS;
+    return sealed;
+}
+
+void sealed_free(struct sealed *sealed)
+{
+    if (!sealed)
+        return;
+    seal_free(sealed->seal);
+    free(sealed);
+}
+
+/* ------------------------------------------------------------ what comes */
+
+uint8_t *sealed_space(struct sealed *sealed, size_t *size)
+{
+    size_t left = sealed->input_length - sealed->input_at;
+
+    if (sealed->input_at > 0) {
+        memmove(sealed->input, sealed->input + sealed->input_at, left);
+        sealed->input_at = 0;
+        sealed->input_length = left;
+    }
+    *size = INPUT_OCTETS - left;
+    return sealed->input + left;
+}
+
+/*
+ * As a plain frame, which a sealed one of media is but for its length; the label of others is left
+ * out. Returns how many octets it has, 0: it is passed by. out has room for the frame's octets.
+ */
+static size_t open_one(struct sealed *sealed, const uint8_t *frame, size_t length, uint8_t *out)
+{
+    uint8_t *text = out + LENGTH_OCTETS;
+    struct seal_opened opened;
+    size_t inside;
+
+    if (seal_open(sealed->seal, frame, length, text, &opened) != SEAL_OPENED)
+        return 0;
+    inside = SEAL_INSIDE_OCTETS + opened.length;
+    if (opened.type != FRAME_MEDIA) {
+        memmove(text + 1, opened.packet, opened.length);
+        inside = 1 + opened.length;
+    }
+    out[0] = (uint8_t)(inside >> 8);
+    out[1] = (uint8_t)inside;
+    return LENGTH_OCTETS + inside;
+}
+
+static int end(struct session *session, const char *reason)
+{
+    session_bye(session, reason);
+    return ERR_CLOSED;
+}
+
+/* Nobody can tell where the next one begins. */
+static int no_frame(struct session *session)
+{
+    return end(session, "protocol error: what came is no sealed frame");
+}
+
+int sealed_received(struct sealed *sealed, struct session *session, size_t count, uint64_t now_us)
+{
+    size_t room, used = 0;
+    uint8_t *space = session_space(session, &room);
+    int whole = 0;
+    unsigned opened = 0;
+
+    sealed->input_length += count;
+    sealed->pending = false;
+    for (; opened < INPUT_HELPING; opened++) {
+        const uint8_t *frame = sealed->input + sealed->input_at;
+        size_t left = sealed->input_length - sealed->input_at;
+
+        whole = seal_length(frame, left);
+        if (whole <= 0 || (size_t)whole > left || room - used < (size_t)whole)
+            break;
+        used += open_one(sealed, frame, (size_t)whole, space + used);
+        sealed->input_at += (size_t)whole;
+    }
+    sealed->pending = opened == INPUT_HELPING;
+    if (used > 0 && session_received(session, used, now_us) < 0)
+        return ERR_CLOSED;
+    return whole < 0 ? no_frame(session) : 0;
+}
+
+bool sealed_pending(const struct sealed *sealed)
+{
+    return sealed->pending;
+}
+
+int sealed_early(struct sealed *sealed, struct session *session, const uint8_t *frame,
+                 size_t length, uint64_t now_us)
+{
+    size_t room, used;
+    uint8_t *space = session_space(session, &room);
+
+    if (length > SEAL_FRAME_MAX_OCTETS || room < length)
+        return 0;
+    used = open_one(sealed, frame, length, space);
+    return used > 0 ? session_received(session, used, now_us) : 0;
+}
+
+/* ------------------------------------------------------------ what goes */
+
+void sealed_set_segment(struct sealed *sealed, size_t octets)
+{
+    sealed->segment = octets < SEGMENT_LEAST_OCTETS ? SEGMENT_LEAST_OCTETS : octets;
+}
+
+static void add_to_segment(struct sealed *sealed, size_t octets)
+{
+    size_t begin = sealed->count > 1 ? sealed->ends[sealed->count - 2] : 0;
+
+    sealed->output_length += octets;
+    if (sealed->count > 0 && sealed->output_length - begin <= sealed->segment)
+        sealed->ends[sealed->count - 1] = sealed->output_length;
+    else
+        sealed->ends[sealed->count++] = sealed->output_length;
+}
+
+static int put(struct sealed *sealed, const struct frame *frame)
+{
+    struct reader body = frame->body;
+    uint32_t label = frame->type == FRAME_MEDIA ? reader_u32(&body) : 0;
+    size_t length = reader_left(&body);
+    int result = seal_put(sealed->seal, frame->type, label, reader_take(&body, length), length,
+                          sealed->output + sealed->output_length);
+
+    if (result > 0)
+        add_to_segment(sealed, (size_t)result);
+    return result;
+}
+
+/* Of what the session made, as much as there is room for. 0 or negative. */
+static int seal_plain(struct sealed *sealed)
+{
+    int result = 0;
+
+    while (result >= 0 && sealed->count < SEALED_SEGMENTS_MAX &&
+           OUTPUT_OCTETS - sealed->output_length >= SEAL_FRAME_MAX_OCTETS) {
+        struct frame frame;
+        int taken = frame_parse(sealed->plain + sealed->plain_at,
+                                sealed->plain_length - sealed->plain_at, &frame);
+
+        if (taken <= 0)
+            return taken;
+        result = put(sealed, &frame);
+        sealed->plain_at += (size_t)taken;
+    }
+    return result < 0 ? result : 0;
+}
+
+int sealed_fill(struct sealed *sealed, struct session *session, uint64_t now_us)
+{
+    size_t left = sealed->plain_length - sealed->plain_at;
+    int result;
+
+    sealed->output_length = sealed->output_sent = sealed->count = 0;
+    memmove(sealed->plain, sealed->plain + sealed->plain_at, left);
+    sealed->plain_at = 0;
+    sealed->plain_length = left;
+    /* A frame may go on behind the end of a helping, and many small ones need more room sealed. */
+    if (sizeof(sealed->plain) - left >= 2 * (size_t)FRAME_MAX_OCTETS)
+        sealed->plain_length +=
+            session_output(session, sealed->plain + left, sizeof(sealed->plain) - left, now_us);
+    result = seal_plain(sealed);
+    return result < 0 ? result : (int)sealed->output_length;
+}
+
+size_t sealed_segments(const struct sealed *sealed, struct iovec segments[SEALED_SEGMENTS_MAX])
+{
+    size_t begin = sealed->output_sent, count = 0;
+
+    for (size_t i = 0; i < sealed->count; i++) {
+        if (sealed->ends[i] <= begin)
+            continue;
+        segments[count].iov_base = (void *)(uintptr_t)(sealed->output + begin);
+        segments[count++].iov_len = sealed->ends[i] - begin;
+        begin = sealed->ends[i];
+    }
+    return count;
+}
+
+void sealed_sent(struct sealed *sealed, size_t octets)
+{
+    sealed->output_sent += octets;
+}
+
+uint64_t sealed_count(const struct sealed *sealed, enum seal_verdict verdict)
+{
+    return seal_count(sealed->seal, verdict);
+}

@@ -1,0 +1,65 @@
+/*
+ * Between a session and the octets of a connection of media that has switched: what the session
+ * says is sealed, frame by frame, and packed into segments; what comes is opened, and told to the
+ * session. Octets and times in, octets out; no socket, no clock.
+ *
+ * A segment is what is to be written at once: whole frames, as many as one TCP segment takes. A
+ * frame that is larger than that is a segment of its own, which TCP splits.
+ */
+#ifndef COMMON_TUNNEL_SEALED_H
+#define COMMON_TUNNEL_SEALED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "common/carrier/seal.h"
+
+struct session;
+struct sealed;
+
+enum { SEALED_SEGMENTS_MAX = 64 };
+
+/* The seal is taken over in any case. NULL without memory. */
+struct sealed *sealed_new(struct seal *seal);
+void sealed_free(struct sealed *sealed);
+
+/* ------------------------------------------------------------ what comes */
+
+/* Memory for octets of the connection, in their order; *size is never 0 while nothing is pending.
+ */
+uint8_t *sealed_space(struct sealed *sealed, size_t *size);
+/*
+ * count octets were written there. A helping of frames is opened and told to the session, which
+ * must have nothing pending. 0, or negative: the session has ended, also where what came is no
+ * sealed frame. A frame that is forged or came before is passed by.
+ */
+int sealed_received(struct sealed *sealed, struct session *session, size_t count, uint64_t now_us);
+/* Whole frames may be left: call sealed_received with 0 octets before more is read. */
+bool sealed_pending(const struct sealed *sealed);
+/*
+ * One whole frame that came by another way than in the order of the connection. When that has it,
+ * too, the second is passed by. The session must have nothing pending.
+ */
+int sealed_early(struct sealed *sealed, struct session *session, const uint8_t *frame,
+                 size_t length, uint64_t now_us);
+
+/* ------------------------------------------------------------ what goes */
+
+/* How many octets one segment takes; until this is said, 1,200. */
+void sealed_set_segment(struct sealed *sealed, size_t octets);
+/*
+ * Nothing may be left of the call before. Takes what the session has to say; how many octets wait
+ * now, 0: it has nothing. ERR_RANGE or ERR_CRYPTO: nothing can be sealed any more.
+ */
+int sealed_fill(struct sealed *sealed, struct session *session, uint64_t now_us);
+/* What waits, one element for each segment; of at most SEALED_SEGMENTS_MAX how many. */
+size_t sealed_segments(const struct sealed *sealed, struct iovec segments[SEALED_SEGMENTS_MAX]);
+/* So many octets of them have been sent. */
+void sealed_sent(struct sealed *sealed, size_t octets);
+
+/* How many frames had this verdict. */
+uint64_t sealed_count(const struct sealed *sealed, enum seal_verdict verdict);
+
+#endif

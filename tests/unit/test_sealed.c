@@ -1,0 +1,631 @@
+/* Two sessions of a connection of media that switch, and what lies between them afterwards. */
+#include "common/tunnel/sealed.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/err.h"
+#include "common/tunnel/frame.h"
+#include "common/tunnel/session.h"
+#include "tests/unit/allocs.h"
+#include "tests/unit/unit.h"
+
+enum {
+    INNER,
+    DMZ,
+    ENDS,
+    WIRE_OCTETS = 512 * 1024,
+    MAX_AGE_US = 60000,
+    START_US = 1000000,
+    PACKETS_MAX = 4096,
+};
+
+struct end {
+    struct session *session;
+    struct sealed *sealed;
+    unsigned ups, controls;
+    struct verdict_counts counts;
+    uint32_t label[PACKETS_MAX]; /* of the packets that came */
+    unsigned count;
+};
+
+static struct seal_store *store;
+static struct end ends[ENDS];
+static uint8_t wire[WIRE_OCTETS];
+static uint64_t now_us;
+
+static size_t length_of(uint32_t label)
+{
+    return 1 + label * 37 % 1400;
+}
+
+static void fill(uint8_t *packet, size_t length, uint32_t label)
+{
+    for (size_t i = 0; i < length; i++)
+        packet[i] = (uint8_t)(label + i * 5);
+}
+
+/* ---------------------------------------------------------------- the sessions */
+
+static uint64_t offered[ENDS]; /* features */
+
+static int on_hello(void *ctx, const struct hello *theirs, struct hello *reply,
+                    char reason[BYE_REASON_SIZE])
+{
+    (void)ctx;
+    (void)theirs;
+    (void)reason;
+    if (reply)
+        reply->features = offered[DMZ];
+    return 0;
+}
+
+static void on_up(void *ctx, const struct hello *theirs)
+{
+    (void)theirs;
+    ((struct end *)ctx)->ups++;
+}
+
+static int on_control(void *ctx, uint8_t type, struct reader *body, uint64_t at_us)
+{
+    (void)type;
+    (void)body;
+    (void)at_us;
+    ((struct end *)ctx)->controls++;
+    return ERR_PROTOCOL;
+}
+
+static void on_media(void *ctx, const struct session_packet *packets, size_t count, uint64_t at_us)
+{
+    struct end *end = ctx;
+    uint8_t wanted[PACKET_MAX_OCTETS];
+
+    (void)at_us;
+    for (size_t i = 0; i < count && end->count < PACKETS_MAX; i++) {
+        fill(wanted, packets[i].length, packets[i].label);
+        ck_assert_uint_eq(packets[i].length, length_of(packets[i].label));
+        ck_assert_mem_eq(packets[i].data, wanted, packets[i].length);
+        end->label[end->count++] = packets[i].label;
+    }
+}
+
+static bool pull_nothing(void *ctx, uint8_t *type, struct writer *body, uint64_t at_us)
+{
+    (void)ctx;
+    (void)type;
+    (void)body;
+    (void)at_us;
+    return false;
+}
+
+static void on_dropped(void *ctx, const uint32_t *labels, size_t count, enum verdict verdict)
+{
+    (void)ctx;
+    (void)labels;
+    (void)count;
+    (void)verdict;
+}
+
+static const struct session_hooks hooks = {
+    .hello = on_hello,
+    .up = on_up,
+    .control = on_control,
+    .media = on_media,
+    .pull_live = pull_nothing,
+    .pull_bulk = pull_nothing,
+    .dropped = on_dropped,
+};
+
+static int receive(struct end *end, const uint8_t *octets, size_t length)
+{
+    size_t size;
+
+    memcpy(session_space(end->session, &size), octets, length);
+    ck_assert_uint_le(length, size);
+    return session_received(end->session, length, now_us);
+}
+
+/* As long as TLS is around it. Returns how many octets went. */
+static size_t carry(struct end *from, struct end *to)
+{
+    size_t length = session_output(from->session, wire, sizeof(wire), now_us);
+
+    if (length > 0)
+        receive(to, wire, length);
+    return length;
+}
+
+static void open_sessions(uint64_t inner_features, uint64_t dmz_features, uint8_t number)
+{
+    struct hello hello = {.version_min = 1,
+                          .version_max = 1,
+                          .epoch = 1,
+                          .features = inner_features,
+                          .worker = number};
+
+    memset(ends, 0, sizeof(ends));
+    now_us = START_US;
+    offered[INNER] = inner_features;
+    offered[DMZ] = dmz_features;
+    for (int i = 0; i < ENDS; i++) {
+        ends[i].session = session_new(i == INNER ? SESSION_INNER : SESSION_DMZ, &hooks, &ends[i],
+                                      MAX_AGE_US, 1024 * 1024, now_us);
+        ck_assert_ptr_nonnull(ends[i].session);
+    }
+    session_start(ends[INNER].session, &hello);
+    carry(&ends[INNER], &ends[DMZ]);
+    carry(&ends[DMZ], &ends[INNER]);
+}
+
+static void close_sessions(void)
+{
+    for (int i = 0; i < ENDS; i++) {
+        sealed_free(ends[i].sealed);
+        session_free(ends[i].session);
+        ck_assert_uint_eq(ends[i].counts.received, verdict_sum(&ends[i].counts));
+        ends[i].session = NULL;
+    }
+    seal_store_free(store);
+    store = NULL;
+}
+
+static void start_sealed(struct end *end, unsigned out)
+{
+    static const uint8_t secret[ENDS][SEAL_SECRET_OCTETS] = {{1}, {2}};
+    struct seal *seal;
+
+    ck_assert_int_eq(seal_new(&seal, store, 16, secret[out], secret[1 - out]), 0);
+    end->sealed = sealed_new(seal);
+    ck_assert_ptr_nonnull(end->sealed);
+}
+
+static void switch_over(void)
+{
+    ck_assert_int_eq(seal_store_new(&store), 0);
+    open_sessions(FEATURE_SEALED, FEATURE_SEALED, 7);
+    while (carry(&ends[INNER], &ends[DMZ]) + carry(&ends[DMZ], &ends[INNER]) > 0)
+        ;
+    for (unsigned i = 0; i < ENDS; i++) {
+        session_output_is_sent(ends[i].session);
+        ck_assert_int_eq(session_wire(ends[i].session), SESSION_SEALED);
+        start_sealed(&ends[i], i);
+    }
+}
+
+/* ---------------------------------------------------------------- switching */
+
+START_TEST(test_switch)
+{
+    size_t length;
+
+    ck_assert_int_eq(seal_store_new(&store), 0);
+    open_sessions(FEATURE_SEALED, FEATURE_SEALED, 7);
+    ck_assert_uint_eq(session_number(ends[INNER].session), 7);
+    ck_assert_uint_eq(session_number(ends[DMZ].session), 7);
+    /* It is up, but its owner is not told before it can carry media. */
+    ck_assert_int_eq(session_state(ends[DMZ].session), SESSION_UP);
+    ck_assert_int_eq(session_wire(ends[INNER].session), SESSION_SWITCHING);
+    ck_assert_uint_eq(ends[INNER].ups + ends[DMZ].ups, 0);
+
+    /* SWITCH is the last that the inner-relay says in TLS. */
+    now_us += PING_INTERVAL_US;
+    ck_assert_int_eq(session_tick(ends[INNER].session, now_us), 0);
+    length = carry(&ends[INNER], &ends[DMZ]);
+    ck_assert_uint_eq(length, FRAME_HEAD_OCTETS);
+    ck_assert_uint_eq(wire[2], FRAME_SWITCH);
+    ck_assert_uint_eq(session_output(ends[INNER].session, wire, sizeof(wire), now_us), 0);
+    session_output_is_sent(ends[INNER].session);
+    ck_assert_int_eq(session_wire(ends[INNER].session), SESSION_SWITCHING);
+
+    ck_assert(session_input_is_sealed(ends[DMZ].session));
+    session_output_is_sent(ends[DMZ].session);
+    ck_assert_int_eq(session_wire(ends[DMZ].session), SESSION_SWITCHING);
+    ck_assert(!session_input_is_sealed(ends[INNER].session));
+    length = carry(&ends[DMZ], &ends[INNER]);
+    ck_assert_uint_eq(wire[length - 1], FRAME_SWITCH_OK);
+    for (int i = 0; i < ENDS; i++) {
+        ck_assert(session_input_is_sealed(ends[i].session));
+        session_output_is_sent(ends[i].session);
+        session_output_is_sent(ends[i].session);
+        ck_assert_int_eq(session_wire(ends[i].session), SESSION_SEALED);
+        ck_assert_uint_eq(ends[i].ups, 1);
+    }
+    /* What had to wait: PING. */
+    length = session_output(ends[INNER].session, wire, sizeof(wire), now_us);
+    ck_assert_uint_gt(length, FRAME_HEAD_OCTETS);
+    ck_assert_uint_eq(wire[2], FRAME_PING);
+    close_sessions();
+}
+END_TEST
+
+static const struct {
+    uint64_t inner, dmz;
+    uint8_t number;
+} plain[] = {
+    {0, FEATURE_SEALED, 1},
+    {FEATURE_SEALED, 0, 1},
+    {FEATURE_SEALED, FEATURE_SEALED, 0}, /* it carries control */
+    {FEATURE_WORKERS, FEATURE_WORKERS, 1},
+};
+
+START_TEST(test_stays_plain)
+{
+    open_sessions(plain[_i].inner, plain[_i].dmz, plain[_i].number);
+    ck_assert_uint_eq(carry(&ends[INNER], &ends[DMZ]), 0);
+    for (int i = 0; i < ENDS; i++) {
+        ck_assert_int_eq(session_wire(ends[i].session), SESSION_PLAIN);
+        ck_assert_uint_eq(ends[i].ups, 1);
+    }
+    close_sessions();
+}
+END_TEST
+
+/* What may not come; to: who hears it. switched: both have switched before. */
+static const struct {
+    int to;
+    uint64_t features;
+    bool switched;
+    const char *octets, *reason;
+} wrong[] = {
+    {DMZ, FEATURE_SEALED, false, "000113", "SWITCH where none"},
+    {INNER, FEATURE_SEALED, false, "000112", "SWITCH where none"},
+    {DMZ, 0, false, "000112", "SWITCH where none"},
+    {INNER, 0, false, "000113", "SWITCH where none"},
+    {DMZ, FEATURE_SEALED, false, "00021200", "SWITCH where none"},
+    {INNER, FEATURE_SEALED, false, "00021300", "SWITCH where none"},
+    {DMZ, FEATURE_SEALED, false, "000112000112", "behind SWITCH"},
+    {DMZ, FEATURE_SEALED, false, "00011200", "behind SWITCH"},
+    {INNER, FEATURE_SEALED, false, "0001130006800000000155", "behind SWITCH"},
+    {DMZ, FEATURE_SEALED, true, "000112", "SWITCH where none"},
+    {INNER, FEATURE_SEALED, true, "000113", "SWITCH where none"},
+};
+
+START_TEST(test_wrong)
+{
+    uint8_t octets[32];
+    size_t length = unit_hex(wrong[_i].octets, octets, sizeof(octets));
+    struct end *to = &ends[wrong[_i].to];
+
+    if (wrong[_i].switched)
+        switch_over();
+    else
+        open_sessions(wrong[_i].features, wrong[_i].features, 1);
+    ck_assert_int_lt(receive(to, octets, length), 0);
+    ck_assert_int_eq(session_state(to->session), SESSION_ENDED);
+    ck_assert_msg(strstr(session_reason(to->session), wrong[_i].reason) != NULL, "%s",
+                  session_reason(to->session));
+    close_sessions();
+}
+END_TEST
+
+/* A sign of life is no SWITCH. */
+START_TEST(test_no_switch)
+{
+    uint8_t octets[64];
+    size_t length = unit_hex("0019 03 800b 0008 0000000000000001 8007 0008 0000000000000000",
+                             octets, sizeof(octets)); /* PING */
+
+    open_sessions(FEATURE_SEALED, FEATURE_SEALED, 1);
+    for (; now_us < START_US + HANDSHAKE_TIMEOUT_US; now_us += PING_INTERVAL_US) {
+        ck_assert_int_eq(session_tick(ends[DMZ].session, now_us), 0);
+        ck_assert_int_eq(receive(&ends[DMZ], octets, length), 0);
+    }
+    ck_assert_int_lt(session_tick(ends[DMZ].session, now_us), 0);
+    ck_assert_ptr_nonnull(strstr(session_reason(ends[DMZ].session), "no SWITCH"));
+    close_sessions();
+}
+END_TEST
+
+/* ---------------------------------------------------------------- frames */
+
+static void send_packet(struct end *end, uint32_t label)
+{
+    uint8_t packet[PACKET_MAX_OCTETS];
+
+    fill(packet, length_of(label), label);
+    end->counts.received++;
+    session_media(end->session, label, packet, length_of(label), &end->counts, now_us);
+}
+
+/* All that an end has to say, into the wire; the socket takes so many octets at a time. */
+static size_t drain(struct end *end, size_t bite)
+{
+    struct iovec segments[SEALED_SEGMENTS_MAX];
+    size_t length = 0, count;
+
+    while (sealed_fill(end->sealed, end->session, now_us) > 0) {
+        while ((count = sealed_segments(end->sealed, segments)) > 0) {
+            size_t taken = segments[0].iov_len < bite ? segments[0].iov_len : bite;
+
+            ck_assert_uint_le(length + taken, sizeof(wire));
+            memcpy(wire + length, segments[0].iov_base, taken);
+            sealed_sent(end->sealed, taken);
+            length += taken;
+        }
+    }
+    return length;
+}
+
+static int feed(struct end *end, const uint8_t *octets, size_t length, size_t piece)
+{
+    int result = 0;
+
+    while (length > 0 && result == 0) {
+        size_t size, n = length < piece ? length : piece;
+        uint8_t *space = sealed_space(end->sealed, &size);
+
+        ck_assert_uint_gt(size, 0);
+        n = n < size ? n : size;
+        memcpy(space, octets, n);
+        result = sealed_received(end->sealed, end->session, n, now_us);
+        while (result == 0 && (session_pending(end->session) || sealed_pending(end->sealed)))
+            result = session_pending(end->session)
+                         ? session_received(end->session, 0, now_us)
+                         : sealed_received(end->sealed, end->session, 0, now_us);
+        octets += n;
+        length -= n;
+    }
+    return result;
+}
+
+static void expect_row(const struct end *end, uint32_t first, unsigned count)
+{
+    ck_assert_uint_eq(end->count, count);
+    for (unsigned i = 0; i < count; i++)
+        ck_assert_uint_eq(end->label[i], first + i);
+}
+
+static const struct {
+    size_t bite, piece;
+} cuts[] = {{SIZE_MAX, SIZE_MAX}, {SIZE_MAX, 1}, {1000, 77}, {1, 1500}, {777, 40000}};
+
+START_TEST(test_both_ways)
+{
+    enum { PACKETS = 300 };
+
+    switch_over();
+    for (int i = 0; i < ENDS; i++) {
+        for (uint32_t label = 1; label <= PACKETS; label++)
+            send_packet(&ends[i], label);
+        ck_assert_int_eq(feed(&ends[1 - i], wire, drain(&ends[i], cuts[_i].bite), cuts[_i].piece),
+                         0);
+        expect_row(&ends[1 - i], 1, PACKETS);
+        ck_assert_uint_eq(sealed_count(ends[1 - i].sealed, SEAL_OPENED), PACKETS);
+        ck_assert_uint_eq(ends[i].counts.n[VERDICT_ACCEPTED], PACKETS);
+    }
+    close_sessions();
+}
+END_TEST
+
+/* Whole frames in each, as many as there is room for; what is larger stands alone. */
+START_TEST(test_segments)
+{
+    static const size_t sizes[] = {256, 536, 1220, 1448, 8192};
+    struct iovec segments[SEALED_SEGMENTS_MAX];
+    size_t room = sizes[_i], before = 0;
+    unsigned frames = 0;
+
+    switch_over();
+    sealed_set_segment(ends[INNER].sealed, room);
+    for (uint32_t label = 1; label <= 200; label++)
+        send_packet(&ends[INNER], label);
+    while (sealed_fill(ends[INNER].sealed, ends[INNER].session, now_us) > 0) {
+        size_t count = sealed_segments(ends[INNER].sealed, segments);
+
+        before = 0;
+        for (size_t i = 0; i < count; i++) {
+            const uint8_t *at = segments[i].iov_base;
+            size_t left = segments[i].iov_len, first = (size_t)seal_length(at, left);
+
+            ck_assert(left <= room || left == first);
+            ck_assert(i == 0 || before + first > room);
+            for (; left > 0; frames++) {
+                int whole = seal_length(at, left);
+
+                ck_assert(whole > 0 && (size_t)whole <= left);
+                at += whole;
+                left -= (size_t)whole;
+            }
+            before = segments[i].iov_len;
+            sealed_sent(ends[INNER].sealed, segments[i].iov_len);
+        }
+        ck_assert_uint_eq(sealed_segments(ends[INNER].sealed, segments), 0);
+    }
+    ck_assert_uint_eq(frames, 200);
+    close_sessions();
+}
+END_TEST
+
+/* Tiny ones take four times the octets when they are sealed. */
+START_TEST(test_many_small)
+{
+    enum { PACKETS = 3000 };
+    static uint8_t packet[1];
+
+    switch_over();
+    for (uint32_t i = 0; i < PACKETS; i++) {
+        uint32_t label = i * 1400; /* of one octet each */
+
+        packet[0] = (uint8_t)label;
+        ends[INNER].counts.received++;
+        session_media(ends[INNER].session, label, packet, 1, &ends[INNER].counts, now_us);
+    }
+    ck_assert_int_eq(feed(&ends[DMZ], wire, drain(&ends[INNER], SIZE_MAX), SIZE_MAX), 0);
+    ck_assert_uint_eq(ends[DMZ].count, PACKETS);
+    close_sessions();
+}
+END_TEST
+
+START_TEST(test_heartbeat_and_bye)
+{
+    switch_over();
+    now_us += PING_INTERVAL_US;
+    ck_assert_int_eq(session_tick(ends[INNER].session, now_us), 0);
+    ck_assert_int_eq(feed(&ends[DMZ], wire, drain(&ends[INNER], SIZE_MAX), SIZE_MAX), 0);
+    now_us += 1234;
+    ck_assert_int_eq(feed(&ends[INNER], wire, drain(&ends[DMZ], SIZE_MAX), SIZE_MAX), 0);
+    ck_assert_uint_eq(session_rtt_us(ends[INNER].session), 1234);
+    session_bye(ends[DMZ].session, "the test ends");
+    ck_assert_int_lt(feed(&ends[INNER], wire, drain(&ends[DMZ], SIZE_MAX), SIZE_MAX), 0);
+    ck_assert_ptr_nonnull(strstr(session_reason(ends[INNER].session), "the test ends"));
+    close_sessions();
+}
+END_TEST
+
+/* Frames of SAs have no business here. */
+START_TEST(test_control)
+{
+    uint8_t frame[SEAL_FRAME_MAX_OCTETS];
+    static const uint8_t secret[ENDS][SEAL_SECRET_OCTETS] = {{1}, {2}};
+    struct seal *seal;
+    int length;
+
+    switch_over();
+    ck_assert_int_eq(seal_new(&seal, store, 16, secret[INNER], secret[DMZ]), 0);
+    length = seal_put(seal, FRAME_SA_PUT, 0, (const uint8_t *)"x", 1, frame);
+    ck_assert_int_gt(length, 0);
+    ck_assert_int_lt(feed(&ends[DMZ], frame, (size_t)length, SIZE_MAX), 0);
+    ck_assert_uint_eq(ends[DMZ].controls, 1);
+    seal_free(seal);
+    close_sessions();
+}
+END_TEST
+
+/* ---------------------------------------------------------------- what is not as it should be */
+
+/* One bit of the second of three frames: it is passed by, or nobody can tell where the third is. */
+START_TEST(test_flipped)
+{
+    size_t length, first, second;
+
+    switch_over();
+    for (uint32_t label = 1; label <= 3; label++)
+        send_packet(&ends[INNER], label);
+    length = drain(&ends[INNER], SIZE_MAX);
+    first = (size_t)seal_length(wire, length);
+    second = (size_t)seal_length(wire + first, length - first);
+    close_sessions();
+    for (size_t bit = 0; bit < 8 * second; bit += unit_stride(7)) {
+        bool framing = bit < 8 * SEAL_START_OCTETS;
+        int result;
+
+        switch_over();
+        for (uint32_t label = 1; label <= 3; label++)
+            send_packet(&ends[INNER], label);
+        length = drain(&ends[INNER], SIZE_MAX);
+        wire[first + bit / 8] ^= (uint8_t)(1 << bit % 8);
+        result = feed(&ends[DMZ], wire, length, SIZE_MAX);
+        ck_assert_uint_eq(ends[DMZ].label[0], 1);
+        if (!framing) {
+            ck_assert_int_eq(result, 0);
+            ck_assert_uint_eq(ends[DMZ].count, 2);
+            ck_assert_uint_eq(ends[DMZ].label[1], 3);
+            ck_assert_uint_eq(
+                sealed_count(ends[DMZ].sealed, SEAL_FORGED) +
+                    sealed_count(ends[DMZ].sealed, SEAL_REPLAYED), /* the counter of the first */
+                1);
+        } else if (bit < 24) {
+            ck_assert_int_lt(result, 0);
+            ck_assert_ptr_nonnull(strstr(session_reason(ends[DMZ].session), "no sealed frame"));
+        }
+        ck_assert_uint_le(ends[DMZ].count, 2);
+        close_sessions();
+    }
+}
+END_TEST
+
+/* As a second source gives them: any order, and the connection has them again. */
+START_TEST(test_early)
+{
+    enum { PACKETS = 60 };
+    const uint8_t *at[PACKETS];
+    size_t length, sizes[PACKETS], done = 0;
+
+    switch_over();
+    for (uint32_t label = 0; label < PACKETS; label++)
+        send_packet(&ends[INNER], label);
+    length = drain(&ends[INNER], SIZE_MAX);
+    for (unsigned i = 0; i < PACKETS; i++) {
+        at[i] = wire + done;
+        sizes[i] = (size_t)seal_length(wire + done, length - done);
+        done += sizes[i];
+    }
+    for (unsigned i = 0; i < PACKETS; i++) {
+        unsigned n = i * 7 % PACKETS;
+
+        if (n % 3 == 0)
+            continue; /* lost, for that source */
+        ck_assert_int_eq(sealed_early(ends[DMZ].sealed, ends[DMZ].session, at[n], sizes[n], now_us),
+                         0);
+        ck_assert_uint_eq(ends[DMZ].label[ends[DMZ].count - 1], n);
+        ck_assert_int_eq(sealed_early(ends[DMZ].sealed, ends[DMZ].session, at[n], sizes[n], now_us),
+                         0);
+        ck_assert_int_eq(
+            sealed_early(ends[DMZ].sealed, ends[DMZ].session, at[n] + 1, sizes[n], now_us), 0);
+        ck_assert_int_eq(
+            sealed_early(ends[DMZ].sealed, ends[DMZ].session, at[n], sizes[n] - 1, now_us), 0);
+    }
+    ck_assert_uint_eq(ends[DMZ].count, PACKETS - PACKETS / 3);
+    ck_assert_int_eq(feed(&ends[DMZ], wire, length, 100), 0);
+    ck_assert_uint_eq(ends[DMZ].count, PACKETS);
+    for (unsigned i = 0; i < PACKETS / 3; i++)
+        ck_assert_uint_eq(ends[DMZ].label[PACKETS - PACKETS / 3 + i], 3 * i);
+    ck_assert_uint_eq(sealed_count(ends[DMZ].sealed, SEAL_OPENED), PACKETS);
+    close_sessions();
+}
+END_TEST
+
+START_TEST(test_late)
+{
+    switch_over();
+    send_packet(&ends[INNER], 1);
+    now_us += MAX_AGE_US + 1;
+    send_packet(&ends[INNER], 2);
+    ck_assert_int_eq(feed(&ends[DMZ], wire, drain(&ends[INNER], SIZE_MAX), SIZE_MAX), 0);
+    expect_row(&ends[DMZ], 2, 1);
+    ck_assert_uint_eq(ends[INNER].counts.n[VERDICT_TUNNEL_LATE], 1);
+    close_sessions();
+}
+END_TEST
+
+START_TEST(test_no_allocation)
+{
+    int bad = 0;
+
+    switch_over();
+    allocs_begin();
+    for (unsigned round = 0; round < 100; round++) {
+        for (uint32_t label = 1; label <= 10; label++)
+            send_packet(&ends[INNER], label);
+        bad += feed(&ends[DMZ], wire, drain(&ends[INNER], SIZE_MAX), SIZE_MAX) != 0;
+    }
+    ck_assert_uint_eq(allocs_end(), 0);
+    ck_assert_int_eq(bad, 0);
+    ck_assert_uint_eq(ends[DMZ].count, 1000);
+    close_sessions();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("sealed");
+    TCase *tc = tcase_create("sealed");
+
+    tcase_add_test(tc, test_switch);
+    tcase_add_loop_test(tc, test_stays_plain, 0, sizeof(plain) / sizeof(plain[0]));
+    tcase_add_loop_test(tc, test_wrong, 0, sizeof(wrong) / sizeof(wrong[0]));
+    tcase_add_test(tc, test_no_switch);
+    tcase_add_loop_test(tc, test_both_ways, 0, sizeof(cuts) / sizeof(cuts[0]));
+    tcase_add_loop_test(tc, test_segments, 0, 5);
+    tcase_add_test(tc, test_many_small);
+    tcase_add_test(tc, test_heartbeat_and_bye);
+    tcase_add_test(tc, test_control);
+    tcase_add_test(tc, test_flipped);
+    tcase_add_test(tc, test_early);
+    tcase_add_test(tc, test_late);
+    if (allocs_are_seen())
+        tcase_add_test(tc, test_no_allocation);
+    suite_add_tcase(suite, tc);
+    return unit_run(suite);
+}

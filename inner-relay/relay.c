@@ -88,8 +88,16 @@ static void on_worker_failed(void *ctx, bool rtcp_port, const struct addr *to, c
     path_failed(&core->path, rtcp_port, to, data, length, now_us);
 }
 
-static const struct media_hooks worker_hooks = {on_worker_packets, on_worker_sent,
-                                                on_worker_failed};
+static void on_worker_overflow(void *ctx, unsigned listener, bool rtcp_port, uint64_t count)
+{
+    struct worker *worker = ctx;
+    struct inner *core = worker->state;
+
+    verdict_overflow(&core->listeners[listener].counts[rtcp_port], count);
+}
+
+static const struct media_hooks worker_hooks = {on_worker_packets, on_worker_sent, on_worker_failed,
+                                                on_worker_overflow};
 
 static void on_sent(void *ctx, unsigned listener, bool rtcp_port, void *tag, int error)
 {
@@ -102,7 +110,12 @@ static void on_failed(void *ctx, bool rtcp_port, const struct addr *to, const ui
     path_failed(&relay_of(ctx)->core.path, rtcp_port, to, data, length, now_us);
 }
 
-static const struct media_hooks media_hooks = {on_packets, on_sent, on_failed};
+static void on_overflow(void *ctx, unsigned listener, bool rtcp_port, uint64_t count)
+{
+    verdict_overflow(&relay_of(ctx)->core.listeners[listener].counts[rtcp_port], count);
+}
+
+static const struct media_hooks media_hooks = {on_packets, on_sent, on_failed, on_overflow};
 
 /* ------------------------------------------------------------ between core and tunnel */
 

@@ -33,7 +33,8 @@
     X(TUNNEL_DOWN, "tunnel-down", "the tunnel was not up")                                         \
     X(TUNNEL_LATE, "tunnel-late", "waited too long for the tunnel, or the queue was full")         \
     X(UNREACHABLE, "unreachable", "the system could not send it to the receiver")                  \
-    X(SOCKET_FULL, "socket-full", "the system had no room in its send buffer")
+    X(SOCKET_FULL, "socket-full", "the system had no room in its send buffer")                     \
+    X(OVERFLOW, "overflow", "the system dropped it: the receive buffer was full (SO_RXQ_OVFL)")
 
 enum verdict {
 #define X(name, word, text) VERDICT_##name,
@@ -52,6 +53,13 @@ struct verdict_counts {
 static inline void verdict_count(struct verdict_counts *counts, enum verdict verdict)
 {
     counts->n[verdict]++;
+}
+
+/* So many that the system received and dropped; their senders are not known. */
+static inline void verdict_overflow(struct verdict_counts *counts, uint64_t count)
+{
+    counts->received += count;
+    counts->n[VERDICT_OVERFLOW] += count;
 }
 
 /* The word that relayctl prints ("auth-fail"), and its explanation. */

@@ -136,17 +136,6 @@ struct path_out worker_path_out(struct worker *worker)
     return (struct path_out){worker_send_out, worker_flush_out, worker};
 }
 
-uint64_t daemon_overflows(const struct daemon *daemon, unsigned listener, bool rtcp_port)
-{
-    uint64_t sum = 0;
-
-    if (!daemon->workers)
-        return media_overflows(daemon->media, listener, rtcp_port);
-    for (unsigned i = 0; i < workers_count(daemon->workers); i++)
-        sum += media_overflows(workers_at(daemon->workers, i)->media, listener, rtcp_port);
-    return sum;
-}
-
 static int steer(struct daemon *daemon, char *error, size_t error_size)
 {
     bool others = false;

@@ -113,8 +113,6 @@ void daemon_has_work(struct daemon *daemon);
 void daemon_wake(struct daemon *daemon);
 /* What all threads have counted is in the core's counters, until they count on. */
 void daemon_gather(struct daemon *daemon);
-/* Packets that the kernel dropped since a receive buffer of this port was full. */
-uint64_t daemon_overflows(const struct daemon *daemon, unsigned listener, bool rtcp_port);
 
 /* What a reload did: texts "[tunnel] max-age". Each list has count entries. */
 enum { DAEMON_CHANGES_MAX = 64 };

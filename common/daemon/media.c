@@ -25,7 +25,8 @@ struct port {
     bool rtcp;
     struct udp *udp;
     ev_io io;
-    bool queued; /* something waits in its send batch */
+    bool queued;        /* something waits in its send batch */
+    uint64_t overflows; /* that have been told */
 };
 
 struct media {
@@ -58,6 +59,16 @@ static void on_failed(void *ctx, const struct addr *to, const uint8_t *data, siz
     port->media->hooks->failed(port->media->ctx, port->rtcp, to, data, length, clock_now_us());
 }
 
+static void tell_overflow(struct port *port)
+{
+    uint64_t count = udp_overflows(port->udp) - port->overflows;
+
+    if (count == 0)
+        return;
+    port->overflows += count;
+    port->media->hooks->overflow(port->media->ctx, port->listener, port->rtcp, count);
+}
+
 static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 {
     struct port *port = io->data;
@@ -71,6 +82,7 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 
         count = udp_receive(port->udp, packets);
         media->received += (uint64_t)count;
+        tell_overflow(port);
         if (count > 0)
             media->hooks->packets(media->ctx, port->listener, port->rtcp, packets, (size_t)count,
                                   now_us);
@@ -207,11 +219,6 @@ uint64_t media_received(void *ctx)
     const struct media *media = ctx;
 
     return media->received;
-}
-
-uint64_t media_overflows(const struct media *media, unsigned listener, bool rtcp_port)
-{
-    return udp_overflows(media->ports[2 * listener + rtcp_port].udp);
 }
 
 void media_describe(const struct listener_settings *settings, struct path_listener *listener)

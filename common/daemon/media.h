@@ -23,6 +23,8 @@ struct media_hooks {
     /* See udp_on_failed. May be NULL. */
     void (*failed)(void *ctx, bool rtcp_port, const struct addr *to, const uint8_t *data,
                    size_t length, uint64_t now_us);
+    /* So many that the kernel dropped since the last time: its receive buffer was full. */
+    void (*overflow)(void *ctx, unsigned listener, bool rtcp_port, uint64_t count);
 };
 
 /*
@@ -46,8 +48,6 @@ void media_flush(struct media *media);
 
 /* Packets that have come. ctx: the struct media. */
 uint64_t media_received(void *ctx);
-/* Packets that the kernel dropped since its receive buffer was full. */
-uint64_t media_overflows(const struct media *media, unsigned listener, bool rtcp_port);
 /* Fills in what a listener's section says. */
 void media_describe(const struct listener_settings *settings, struct path_listener *listener);
 

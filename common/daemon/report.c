@@ -42,31 +42,28 @@ static json_t *ip(const struct addr *addr)
 
 /* ------------------------------------------------------------ status */
 
-static json_t *port(const struct daemon *daemon, const struct path_listener *listener,
-                    unsigned index, bool rtcp)
+static json_t *port(const struct path_listener *listener, bool rtcp)
 {
     const struct verdict_counts *counts = &listener->counts[rtcp];
     uint64_t accepted = counts->n[VERDICT_ACCEPTED];
 
     return json_pack("{s:o,s:o,s:o,s:o,s:o}", "received", number(counts->received), "accepted",
                      number(accepted), "dropped", number(verdict_sum(counts) - accepted), "sent",
-                     number(listener->sent[rtcp]), "overflow",
-                     number(daemon_overflows(daemon, index, rtcp)));
+                     number(listener->sent[rtcp]), "overflow", number(counts->n[VERDICT_OVERFLOW]));
 }
 
-static json_t *listeners_array(const struct daemon *daemon, const struct path_listener *listeners,
-                               size_t count)
+static json_t *listeners_array(const struct path_listener *listeners, size_t count)
 {
     json_t *array = json_array();
 
     for (unsigned i = 0; i < count; i++) {
         const struct path_listener *l = &listeners[i];
 
-        json_array_append_new(
-            array, json_pack("{s:s,s:o,s:o,s:i,s:i,s:o,s:o}", "name", l->name, "address",
-                             ip(&l->address), "advertise", ip(&l->advertise), "rtp_port",
-                             l->address.port, "rtcp_port", l->address.port + 1, "rtp",
-                             port(daemon, l, i, false), "rtcp", port(daemon, l, i, true)));
+        json_array_append_new(array,
+                              json_pack("{s:s,s:o,s:o,s:i,s:i,s:o,s:o}", "name", l->name, "address",
+                                        ip(&l->address), "advertise", ip(&l->advertise), "rtp_port",
+                                        l->address.port, "rtcp_port", l->address.port + 1, "rtp",
+                                        port(l, false), "rtcp", port(l, true)));
     }
     return array;
 }
@@ -91,7 +88,7 @@ json_t *report_status(const struct daemon *daemon, const struct path_listener *l
                      daemon->kind->name, "version", PACKAGE_VERSION, "pid", (int)getpid(), "uptime",
                      number(uptime_us / 1000000), "sas", number(sas), "max_sas", number(max_sas),
                      "memory_locked", daemon->memory_locked, "keys_locked", keys_locked, "coalesce",
-                     coalesce(&waits), "listeners", listeners_array(daemon, listeners, count));
+                     coalesce(&waits), "listeners", listeners_array(listeners, count));
 }
 
 json_t *report_peers(const struct peers *peers)

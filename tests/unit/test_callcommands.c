@@ -29,15 +29,6 @@ static struct relay relay;
 static struct daemon daemon_;
 static uint64_t now; /* of what the calls are told; commands have the clock's */
 
-/* There are no media sockets: the linker puts this in place of the daemon's. */
-uint64_t __wrap_media_overflows(const struct media *media, unsigned listener, bool rtcp_port);
-
-uint64_t __wrap_media_overflows(const struct media *media, unsigned listener, bool rtcp_port)
-{
-    (void)media;
-    return 2 * listener + rtcp_port;
-}
-
 static void setup(void)
 {
     struct call_options options = {.offer_timeout_us = 180 * SECOND,

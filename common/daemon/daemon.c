@@ -491,15 +491,19 @@ static int start_media(void *ctx, char *error, size_t error_size)
     struct daemon *daemon = ctx;
     int result = 0;
 
-    if (!daemon->workers)
-        return open_media(daemon, NULL, error, error_size);
-    for (unsigned i = 0; result == 0 && i < workers_count(daemon->workers); i++)
-        result = open_media(daemon, workers_at(daemon->workers, i), error, error_size);
-    daemon->media = workers_at(daemon->workers, 0)->media;
+    if (!daemon->workers) {
+        result = open_media(daemon, NULL, error, error_size);
+    } else {
+        for (unsigned i = 0; result == 0 && i < workers_count(daemon->workers); i++)
+            result = open_media(daemon, workers_at(daemon->workers, i), error, error_size);
+        daemon->media = workers_at(daemon->workers, 0)->media;
+        if (result == 0)
+            result = steer(daemon, error, error_size);
+        if (result < 0)
+            stop_media(daemon);
+    }
     if (result == 0)
-        result = steer(daemon, error, error_size);
-    if (result < 0)
-        stop_media(daemon);
+        media_warn_about_buffers(daemon->media);
     return result;
 }
 

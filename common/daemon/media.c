@@ -118,15 +118,18 @@ static int open_port(struct media *media, const struct listener_settings *settin
     return 0;
 }
 
-/* The kernel doubles what it is asked for, to account for its own overhead. */
-static void warn_about_buffer(const struct media *media)
+static void warn(const char *kind, const char *limit, int got)
 {
-    int got = udp_receive_buffer(media->ports[0].udp);
-
     if (got < WANTED_BUFFER_OCTETS)
-        log_warning("the kernel gives %d octets of UDP receive buffer where %d are wanted: "
-                    "raise net.core.rmem_max (sysctl.d/50-media-relay.conf)",
-                    got, WANTED_BUFFER_OCTETS);
+        log_warning("the kernel gives %d octets of UDP %s buffer where %d are wanted: raise "
+                    "net.core.%s (sysctl.d/50-media-relay.conf)",
+                    got, kind, WANTED_BUFFER_OCTETS, limit);
+}
+
+void media_warn_about_buffers(const struct media *media)
+{
+    warn("receive", "rmem_max", udp_receive_buffer(media->ports[0].udp));
+    warn("send", "wmem_max", udp_send_buffer(media->ports[0].udp));
 }
 
 int media_open(struct media **out, struct ev_loop *loop, const struct listener_settings *listeners,
@@ -148,7 +151,6 @@ int media_open(struct media **out, struct ev_loop *loop, const struct listener_s
             return result;
         }
     }
-    warn_about_buffer(media);
     *out = media;
     return 0;
 }

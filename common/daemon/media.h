@@ -37,6 +37,8 @@ int media_open(struct media **media, struct ev_loop *loop,
 /* How the ports that so many threads share are shared; prime: see struct steer. */
 int media_steer(struct media *media, unsigned threads, const struct peers *peers, bool prime,
                 char *error, size_t error_size);
+/* All sockets get the same from the kernel: once for all of them is enough. */
+void media_warn_about_buffers(const struct media *media);
 void media_start(struct media *media);
 /* Accepts NULL. */
 void media_close(struct media *media);

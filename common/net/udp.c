@@ -49,7 +49,7 @@ struct send_slot {
 struct udp {
     int fd;
     struct addr local;
-    int receive_buffer;
+    int receive_buffer, send_buffer;
     bool shared;            /* the port, with other sockets */
     uint32_t overflow_last; /* the kernel's counter has 32 bits */
     uint64_t overflows;
@@ -184,7 +184,8 @@ static int open_socket(struct udp *udp, const struct addr *local, unsigned dscp,
         return fail(error, error_size, "cannot bind UDP", local, bind_cure(errno));
     length = sizeof(name);
     if (getsockname(udp->fd, (struct sockaddr *)&name, &length) < 0 ||
-        getsockopt(udp->fd, SOL_SOCKET, SO_RCVBUF, &udp->receive_buffer, &int_length) < 0)
+        getsockopt(udp->fd, SOL_SOCKET, SO_RCVBUF, &udp->receive_buffer, &int_length) < 0 ||
+        getsockopt(udp->fd, SOL_SOCKET, SO_SNDBUF, &udp->send_buffer, &int_length) < 0)
         return fail(error, error_size, "cannot read back the UDP socket of", local, "");
     udp->local = addr_from_sockaddr((struct sockaddr *)&name);
     return 0;
@@ -278,9 +279,15 @@ const struct addr *udp_local(const struct udp *udp)
     return &udp->local;
 }
 
+/* The kernel doubles what it is asked for, to account for its own overhead, and reports that. */
 int udp_receive_buffer(const struct udp *udp)
 {
-    return udp->receive_buffer;
+    return udp->receive_buffer / 2;
+}
+
+int udp_send_buffer(const struct udp *udp)
+{
+    return udp->send_buffer / 2;
 }
 
 uint64_t udp_overflows(const struct udp *udp)

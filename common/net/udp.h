@@ -42,8 +42,9 @@ int udp_steer(struct udp *udp, const struct sock_fprog *program);
 void udp_close(struct udp *udp);
 int udp_fd(const struct udp *udp);
 const struct addr *udp_local(const struct udp *udp);
-/* What the kernel gave, in octets as getsockopt reports them. */
+/* What the kernel gave of what was asked for, in octets. */
 int udp_receive_buffer(const struct udp *udp);
+int udp_send_buffer(const struct udp *udp);
 /* Packets that the kernel dropped because the receive buffer was full (SO_RXQ_OVFL). */
 uint64_t udp_overflows(const struct udp *udp);
 

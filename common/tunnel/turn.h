@@ -18,7 +18,9 @@ enum { TURN_US = 400 };
  */
 static inline bool turn_is_over(struct ev_loop *loop)
 {
-    return ev_time() - ev_now(loop) >= TURN_US / 1e6;
+    double took_s = ev_time() - ev_now(loop);
+
+    return took_s < 0 || took_s >= TURN_US / 1e6;
 }
 
 #endif

@@ -4,6 +4,7 @@
 peer_names="rtpengine pass-through coturn openvpn stunnel"
 far=rb$$ # the network namespace of the other side
 far_there=
+policy_made=
 
 # peer_title NAME: for tables.
 peer_title() {
@@ -42,6 +43,7 @@ install_peers() {
     if [ -e "$policy" ]; then
         policy=
     else
+        policy_made=$policy # removed at the end, should this be interrupted
         printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy"
     fi
     DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends $missing \
@@ -193,14 +195,14 @@ start_stunnel() {
 
 # peer_start NAME: fails with the reason in peer_reason.
 peer_start() {
-    peer_reason=
+    peer_reason= log=
     missing=$(peer_missing "$1" | tr '\n' ' ')
     if [ -n "$missing" ]; then
         peer_reason="not installed: ${missing% }"
         return 1
     fi
     "start_$(echo "$1" | tr - _)" && return 0
-    peer_reason="does not start here: $(cat "$work/netns.log" "$log" 2>/dev/null | tail -n 1)"
+    peer_reason="does not start here: $(cat "$work/netns.log" ${log:+"$log"} 2>/dev/null | tail -n 1)"
     return 1
 }
 
@@ -209,5 +211,6 @@ peer_stop() {
 }
 
 peers_end() {
+    [ -z "$policy_made" ] || rm -f "$policy_made"
     [ -z "$far_there" ] || ip netns del "$far"
 }

@@ -46,7 +46,7 @@ suite=AES_CM_128_HMAC_SHA1_80
 # What they said stays, where one wants to look.
 finish() {
     peers_end
-    [ -z "${BENCH_KEEP:-}" ] || cp -r "$work" "$BENCH_KEEP"
+    [ -z "${BENCH_KEEP:-}" ] || cp -r "$work" "$BENCH_KEEP" || :
     stop
 }
 trap finish EXIT
@@ -297,7 +297,13 @@ one_burst() {
     pin "$dmz"
     if words=$(timeout 120 "$bench" --control "$work/inner.sock" --outside $outside --inside $inside --sinks $streams \
         --streams $streams --suite "$suite" --packets $packets_burst --burst "$dmz=$burst" --end "$inner" 2>"$work/load.log"); then
-        note "burst $1 $2 ${words##*=} $(field dmz stats lock_contended) $(field dmz stats tunnel-down)"
+        done=$(field dmz stats tunnel-down)
+        if [ "$done" = $packets_burst ]; then
+            note "burst $1 $2 ${words##*=} $(field dmz stats lock_contended) $done"
+        else
+            note "failed pair burst the kernel dropped $((packets_burst - done)) of $packets_burst packets"
+            note "reason burst the socket buffers are too small (net.core.rmem_max)"
+        fi
     else
         note "failed pair burst $(tail -n 1 "$work/load.log")"
     fi
@@ -344,6 +350,6 @@ saturated saturated-gcm 1 --packets $packets_saturated --suite AEAD_AES_128_GCM
 saturated saturated-1200 1 --packets $((packets_saturated / 4)) --size 1188
 forged
 for round in $(seq $(((rounds + 1) / 2))); do many_sas "$round"; done
-[ -z "$there" ] || all_limits
+all_limits
 two_workers
 report

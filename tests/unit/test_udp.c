@@ -83,7 +83,8 @@ START_TEST(options_are_set)
         ck_assert_int_eq(option(udp, IPPROTO_IPV6, IPV6_V6ONLY), 1);
     }
     ck_assert_int_eq(option(udp, SOL_SOCKET, SO_RXQ_OVFL), 1);
-    ck_assert_int_eq(option(udp, SOL_SOCKET, SO_RCVBUF), udp_receive_buffer(udp));
+    ck_assert_int_eq(option(udp, SOL_SOCKET, SO_RCVBUF), 2 * udp_receive_buffer(udp));
+    ck_assert_int_eq(option(udp, SOL_SOCKET, SO_SNDBUF), 2 * udp_send_buffer(udp));
     udp_close(udp);
 }
 END_TEST

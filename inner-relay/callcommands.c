@@ -9,6 +9,7 @@
 #include "inner-relay/callexplain.h"
 #include "inner-relay/callreport.h"
 #include "inner-relay/relay.h"
+#include "inner-relay/sitecommands.h"
 
 /*
  * One reply has at most so many calls; it ends earlier when so many places of the table, or m=
@@ -45,6 +46,16 @@ static bool get_positive(const json_t *request, const char *name, size_t *out, j
     return true;
 }
 
+/* One between sites says with whom, and its own state. */
+static json_t *row_of(const struct relay *relay, const struct call *call, uint64_t now_us,
+                      size_t *looks)
+{
+    json_t *row = callreport_row(relay->calls, call, now_us, looks);
+
+    sitecommands_add(row, relay->sitecalls, call->call_id);
+    return row;
+}
+
 /* "after" counts down, as that of sa-list: the places of the table that are left. */
 json_t *callcommands_list(void *ctx, const json_t *request)
 {
@@ -65,7 +76,7 @@ json_t *callcommands_list(void *ctx, const json_t *request)
         const struct call *call = calls->slot[calls->max - left--];
 
         if (call)
-            json_array_append_new(rows, callreport_row(calls, call, now_us, &looks));
+            json_array_append_new(rows, row_of(relay_of(ctx), call, now_us, &looks));
     }
     return json_pack("{s:b,s:o,s:o}", "ok", 1, "calls", rows, "next",
                      left ? number(left) : json_null());
@@ -119,6 +130,16 @@ static json_t *refuse_unknown(const struct calls *calls, const struct wanted *wa
 typedef json_t *tell_fn(struct calls *calls, const struct call *call, uint64_t now_us,
                         size_t *lines);
 
+static json_t *told(const struct relay *relay, tell_fn *tell, const struct call *call,
+                    uint64_t now_us, size_t *lines)
+{
+    json_t *row = tell(relay->calls, call, now_us, lines);
+
+    if (tell == callreport_full)
+        sitecommands_add(row, relay->sitecalls, call->call_id);
+    return row;
+}
+
 /* "more": how many calls are not in it, because there are too many. */
 static json_t *tell_each(void *ctx, const json_t *request, tell_fn *tell)
 {
@@ -137,7 +158,7 @@ static json_t *tell_each(void *ctx, const json_t *request, tell_fn *tell)
     rows = json_array();
     for (; call; call = next_wanted(calls_find_next(call), &wanted)) {
         if (json_array_size(rows) < SHOWN_CALLS && lines > 0)
-            json_array_append_new(rows, tell(calls, call, now_us, &lines));
+            json_array_append_new(rows, told(relay_of(ctx), tell, call, now_us, &lines));
         else
             more++;
     }
@@ -228,7 +249,8 @@ json_t *callcommands_end(void *ctx, const json_t *request)
                       callreport_tags(call), "sas", number(count_sas(calls, call)));
     log_info("call %llu ended: by relayctl", (unsigned long long)call->number);
     calls->counts.ended++;
-    calls_end(calls, call, clock_now_us());
+    if (!sitecommands_end(relay_of(ctx), call))
+        calls_end(calls, call, clock_now_us());
     return reply;
 }
 

@@ -28,6 +28,7 @@ struct call_request {
     size_t sdp_length;
     struct addr received_from; /* of this message; family 0: not said. The port does not count. */
     enum sa_side direction[2]; /* 0: not said; [0] of who sends this message, [1] of the other */
+    unsigned link;             /* of a new call: 1 + the number of its [dmz NAME]; 0: any */
     uint8_t family;            /* of addresses for who is shown this SDP: 4, 6, or 0: kept */
     bool replace_origin, replace_session_connection, ice_remove;
     bool assign_ssrc; /* who is inside is given its SSRCs */

@@ -12,6 +12,7 @@
 #include "inner-relay/callcommands.h"
 #include "inner-relay/facts.h"
 #include "inner-relay/relay.h"
+#include "inner-relay/sitecommands.h"
 
 /* ------------------------------------------------------------ status, stats, sa list, sa show */
 
@@ -58,6 +59,7 @@ static json_t *on_status(void *ctx, const json_t *request)
                         json_string(inner_dmz_keys_name(core->options.dmz_keys)));
     json_object_set_new(reply, "peers", report_peers(&core->peers));
     json_object_set_new(reply, "forwards", report_forwards(relay_of(ctx)->forwards, false));
+    json_object_set_new(reply, "sites", sitecommands_report(relay->sites));
     json_object_set_new(reply, "tunnels", tunnels);
     callcommands_add_status(reply, relay->calls);
     return reply;
@@ -583,6 +585,11 @@ const struct control_command relay_commands[] = {
     {"call-list", callcommands_list},
     {"call-show", callcommands_show},
     {"call-end", callcommands_end},
+    {"call-place", sitecommands_place},
+    {"call-answer", sitecommands_answer},
+    {"call-refuse", sitecommands_refuse},
+    {"call-wait", sitecommands_wait},
+    {"call-state", sitecommands_state},
     {"sa-rekey", on_sa_rekey},
     {"reload", report_reload},
     {"debug", report_debug},

@@ -112,7 +112,9 @@ static void find_call(struct offer *offer)
         offer->party = call_find_party(offer->call, request->from_tag);
         offer->other = call_find_party(offer->call, request->to_tag);
     }
-    offer->link = offer->call ? offer->call->link : choose_link(offer->calls->inner);
+    offer->link = offer->call     ? offer->call->link
+                  : request->link ? request->link - 1
+                                  : choose_link(offer->calls->inner);
     offer->signalling = request->received_from;
     offer->signalling.port = 0;
 }

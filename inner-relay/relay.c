@@ -12,6 +12,7 @@
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/base/random.h"
+#include "common/tunnel/tls.h"
 
 enum { QUEUE_OCTETS = 1024 * 1024 };
 
@@ -373,6 +374,68 @@ static int start_calls(struct daemon *daemon, char *error, size_t error_size)
     return ERR_NOMEM;
 }
 
+/* Both ends of sessions with a site; the caller's. NULLs with an error that names the section. */
+static int make_contexts(const struct inner_settings *settings, const struct site_settings *site,
+                         struct tls_context *context[2], char *error, size_t error_size)
+{
+    static const enum tls_role roles[] = {TLS_SITE_CLIENT, TLS_SITE_SERVER};
+    const char *crl = settings->tunnel.crl[0] && !site->ca[0] ? settings->tunnel.crl : NULL;
+    struct tls_files files = {.certificate = settings->tunnel.certificate,
+                              .key = settings->tunnel.key,
+                              .ca = site->ca[0] ? site->ca : settings->tunnel.ca,
+                              .crl = crl};
+    char why[256] = "";
+    int result = 0;
+
+    context[0] = context[1] = NULL;
+    for (int i = 0; i < 2 && result == 0; i++)
+        result = tls_context_new(&context[i], roles[i], &files, why, sizeof(why));
+    if (result == 0)
+        return 0;
+    tls_context_free(context[0]);
+    context[0] = context[1] = NULL;
+    snprintf(error, error_size, "[site %s] %s", site->name, why);
+    return result;
+}
+
+/* A site whose files have become bad since they were checked stays away. */
+static void configure_sites(struct daemon *daemon)
+{
+    const struct inner_settings *settings = settings_of(daemon);
+    struct sites_conf conf[INNER_SITES_MAX];
+    char error[512];
+    size_t count = 0;
+
+    for (size_t i = 0; i < settings->site_count; i++) {
+        const struct site_settings *site = &settings->sites[i];
+
+        conf[count] = (struct sites_conf){
+            .name = site->name, .dmz = site->dmz, .refuse = site->refuse, .ring_us = site->ring_us};
+        if (make_contexts(settings, site, conf[count].context, error, sizeof(error)) < 0)
+            log_error("%s", error);
+        else
+            count++;
+    }
+    if (sites_configure(relay_of(daemon)->sites, conf, count, clock_now_us()) < 0)
+        log_error("no memory for all [site NAME]");
+}
+
+static int start_sites(struct daemon *daemon, char *error, size_t error_size)
+{
+    struct relay *relay = relay_of(daemon);
+
+    relay->sites = sites_new(&relay->core);
+    if (relay->sites)
+        relay->sitecalls = sitecalls_new(relay->sites, relay->calls);
+    if (!relay->sitecalls) {
+        sites_free(relay->sites);
+        snprintf(error, error_size, "out of memory");
+        return ERR_NOMEM;
+    }
+    configure_sites(daemon);
+    return 0;
+}
+
 static int start_core(struct daemon *daemon, char *error, size_t error_size)
 {
     const struct inner_settings *settings = settings_of(daemon);
@@ -418,7 +481,8 @@ static int start_core(struct daemon *daemon, char *error, size_t error_size)
     relay->core.listener_count = settings->listener_count;
     for (size_t i = 0; i < settings->listener_count; i++)
         media_describe(&settings->listeners[i], &relay->core.listeners[i]);
-    if (start_calls(daemon, error, error_size) < 0) {
+    if (start_calls(daemon, error, error_size) < 0 || start_sites(daemon, error, error_size) < 0) {
+        ng_free(relay->ng);
         calls_free(relay->calls);
         inner_fini(&relay->core);
         free(relay);
@@ -436,6 +500,8 @@ static void stop_core(struct daemon *daemon)
 {
     statefile_close(relay_of(daemon)->statefile, !daemon->running);
     ng_free(relay_of(daemon)->ng);
+    sites_free(relay_of(daemon)->sites);
+    sitecalls_free(relay_of(daemon)->sitecalls);
     calls_free(relay_of(daemon)->calls);
     inner_fini(&relay_of(daemon)->core);
     free(daemon->state);
@@ -552,6 +618,7 @@ static void reloaded(struct daemon *daemon)
     fill_addresses(daemon, &relay->core);
     take_options(settings, &relay->core.options);
     calls_set_options(relay->calls, &calls);
+    configure_sites(daemon);
     ngsocket_set_allow(relay->ngsocket, &settings->signalling.ng_allow);
     if (relay->statefile)
         statefile_set_interval(relay->statefile, settings->state.interval_us);
@@ -569,6 +636,8 @@ static void tick(struct daemon *daemon, uint64_t now_us)
 {
     inner_tick(&relay_of(daemon)->core);
     calls_tick(relay_of(daemon)->calls);
+    sitecalls_tick(relay_of(daemon)->sitecalls, clock_wall_us(), now_us);
+    sites_tick(relay_of(daemon)->sites, now_us);
     ng_tick(relay_of(daemon)->ng, now_us);
 }
 
@@ -587,6 +656,13 @@ static int check_files(const void *conf, char *error, size_t error_size)
     for (size_t i = 0; result == 0 && i < settings->dmz_count; i++)
         result = inner_password(&settings->dmzs[i], password, error, error_size);
     wipe(password, sizeof(password));
+    for (size_t i = 0; result == 0 && i < settings->site_count; i++) {
+        struct tls_context *context[2];
+
+        result = make_contexts(settings, &settings->sites[i], context, error, error_size);
+        tls_context_free(context[0]);
+        tls_context_free(context[1]);
+    }
     return result;
 }
 

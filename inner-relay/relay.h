@@ -9,6 +9,8 @@
 #include "inner-relay/ng.h"
 #include "inner-relay/ngsocket.h"
 #include "inner-relay/settings.h"
+#include "inner-relay/sitecalls.h"
+#include "inner-relay/sites.h"
 #include "inner-relay/statefile.h"
 
 struct relay_link;
@@ -47,6 +49,8 @@ struct relay {
         *forwards[SETTINGS_FORWARDS_MAX + 1]; /* as the ini file has them; ended by NULL */
     struct statefile *statefile;              /* NULL: none is configured */
     struct calls *calls;
+    struct sites *sites;
+    struct sitecalls *sitecalls;
     struct ng *ng;
     struct ngsocket *ngsocket;
 };

@@ -1,8 +1,11 @@
 #include "inner-relay/settings.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/base/err.h"
+#include "common/daemon/confvalue.h"
 #include "common/daemon/secretfile.h"
 
 static const struct conf_section sections[] = {
@@ -12,6 +15,7 @@ static const struct conf_section sections[] = {
     SETTINGS_NAMED(inner_settings, "peer", peers, peer_count, 0, PEERS_MAX),
     SETTINGS_NAMED(inner_settings, "forward", forwards, forward_count, 0, SETTINGS_FORWARDS_MAX),
     SETTINGS_SECTION(inner_settings, "tunnel", tunnel),
+    SETTINGS_NAMED(inner_settings, "site", sites, site_count, 0, INNER_SITES_MAX),
     SETTINGS_SECTION(inner_settings, "networks", networks),
     SETTINGS_SECTION(inner_settings, "srtp", srtp),
     SETTINGS_SECTION(inner_settings, "learning", learning),
@@ -41,6 +45,11 @@ static const struct conf_key keys[] = {
     /* In the order of enum proxyline_version. */
     SETTINGS_CHOICE("forward", "proxy-protocol", forward_conf, proxy, "no|v1|v2", "no", false),
     SETTINGS_TUNNEL_KEYS,
+    SETTINGS_ROW("site", "dmz", CONF_TEXT, site_settings, dmz, 0, NAME_SIZE - 1, "", true),
+    SETTINGS_ROW("site", "ca", CONF_PATH, site_settings, ca, 0, SETTINGS_PATH_SIZE - 1, "", true),
+    SETTINGS_ROW("site", "refuse", CONF_BOOL, site_settings, refuse, 0, 0, "no", true),
+    SETTINGS_ROW("site", "ring-timeout", CONF_MSEC, site_settings, ring_us, 1000, 600000, "60s",
+                 true),
     SETTINGS_ROW("networks", "internal", CONF_NETS, networks_settings, internal, 1, 0, NULL, true),
     SETTINGS_NETWORKS_KEYS,
     SETTINGS_SRTP_KEYS,
@@ -277,10 +286,38 @@ static bool is_dmz(const void *conf, const char *name)
     return i < settings->dmz_count;
 }
 
+static int check_sites(const struct inner_settings *settings, struct conf_complaint *complaint)
+{
+    char section[sizeof(complaint->section)];
+
+    for (size_t i = 0; i < settings->site_count; i++) {
+        const struct site_settings *site = &settings->sites[i];
+
+        snprintf(section, sizeof(section), "site %s", site->name);
+        if (!confvalue_is_dns_name(site->name))
+            return settings_complain(complaint, section, "dmz",
+                                     "the section's name is no DNS name; that of the site's "
+                                     "certificate would be right");
+        if (site->dmz[0] && !is_dmz(settings, site->dmz))
+            return settings_complain(complaint, section, "dmz",
+                                     "there is no [dmz %s]; the name of one would be right",
+                                     site->dmz);
+        for (size_t j = 0; j < i; j++) {
+            if (strcasecmp(site->name, settings->sites[j].name) == 0)
+                return settings_complain(complaint, section, "dmz",
+                                         "the site has a section already; one would be right");
+        }
+    }
+    return 0;
+}
+
 static int check(const void *conf, struct conf_complaint *complaint)
 {
     const struct inner_settings *settings = conf;
     int code = check_dmzs(settings, complaint);
+
+    if (code == 0)
+        code = check_sites(settings, complaint);
 
     if (code == 0)
         code = check_proxies(settings, complaint);

@@ -9,7 +9,7 @@
 #include "inner-relay/callconf.h"
 #include "inner-relay/inner.h"
 
-enum { INNER_DMZS_MAX = 8, INNER_VIA_SIZE = 64 };
+enum { INNER_DMZS_MAX = 8, INNER_VIA_SIZE = 64, INNER_SITES_MAX = 32 };
 
 /* [dmz NAME]: a dmz-relay that a tunnel is opened to. */
 struct dmz_peer_settings {
@@ -20,6 +20,15 @@ struct dmz_peer_settings {
     char via[INNER_VIA_SIZE];
     char password_file[SETTINGS_PATH_SIZE - 20]; /* "proxy-password-file = PATH" fits a line */
     enum inner_carrier carrier;
+};
+
+/* [site NAME]: another site of a dmz-relay, for calls between sites. */
+struct site_settings {
+    char name[NAME_SIZE];        /* of the section, and of the certificate */
+    char dmz[NAME_SIZE];         /* "": the first */
+    char ca[SETTINGS_PATH_SIZE]; /* "": that of [tunnel] */
+    bool refuse;
+    uint64_t ring_us;
 };
 
 struct inner_srtp_settings {
@@ -66,6 +75,8 @@ struct inner_settings {
     size_t peer_count;
     struct peer_settings peers[PEERS_MAX];
     struct tunnel_settings tunnel;
+    size_t site_count;
+    struct site_settings sites[INNER_SITES_MAX];
     struct networks_settings networks;
     struct inner_srtp_settings srtp;
     struct inner_learning_settings learning;

@@ -226,6 +226,24 @@ enum site_state {
     SITE_STATE_CLOSED = 5,  /* the other end of the session has, or had, none */
 };
 
+/* Messages of the session of two sites; the one that has opened it places its calls there. */
+enum message_type {
+    MESSAGE_PLACE = 1,
+    MESSAGE_RINGING = 2,
+    MESSAGE_ANSWER = 3,
+    MESSAGE_REFUSE = 4,
+    MESSAGE_END = 5,
+    MESSAGE_KEEP = 6,
+    MESSAGE_KEPT = 7,
+};
+
+/* Tags of their fields. */
+enum message_tag {
+    MESSAGE_TAG_NUMBER = 1, /* u64: of the call, among those of who places it */
+    MESSAGE_TAG_SDP = 2,    /* octets */
+    MESSAGE_TAG_REASON = 3, /* text */
+};
+
 enum {
     FRAME_HEAD_OCTETS = 3,
     FRAME_LABEL_OCTETS = 4,
@@ -243,7 +261,10 @@ enum {
     STREAM_DATA_OCTETS = 4000,        /* in one STREAM-DATA */
     SITE_WINDOW_OCTETS = 32 * 1024,   /* from one site to another, that the dmz-relay may have */
     SITE_DATA_OCTETS = 3600,          /* in one SITE */
-    SITE_COST_OCTETS = 64,            /* that a frame takes of the window, beside its DATA */
+    MESSAGE_MAX_OCTETS = 24 * 1024,   /* type and fields of one message between sites */
+    MESSAGE_SDP_OCTETS = 20 * 1024,
+    MESSAGE_REASON_SIZE = 96, /* with the NUL */
+    SITE_COST_OCTETS = 64,    /* that a frame takes of the window, beside its DATA */
 
     NAME_SIZE = 64,          /* of listeners, [dmz NAME] sections; with the NUL */
     SITE_SIZE = 256,         /* of a DNS name in a certificate; with the NUL */
@@ -254,6 +275,8 @@ enum {
     PING_INTERVAL_US = 500 * 1000,
     DEAD_PEER_US = 1500 * 1000,
     HANDSHAKE_TIMEOUT_US = 3 * 1000 * 1000,
+    SITE_HANDSHAKE_US = 5 * 1000 * 1000, /* of the TLS session of two sites */
+    SITE_IDLE_US = 60 * 1000 * 1000,     /* a session without calls is closed after it */
     BACKOFF_MIN_US = 200 * 1000,
     BACKOFF_MAX_US = 10 * 1000 * 1000,
     BACKOFF_NETWORK_MAX_US = 500 * 1000,

@@ -118,6 +118,28 @@ static json_t *request_call_end(struct relayctl_options *options, const char *ar
     return relayctl_call_about("call-end", options, argument);
 }
 
+static json_t *request_call_place(struct relayctl_options *options, const char *argument)
+{
+    return relayctl_call_place(options, argument);
+}
+
+static json_t *request_call_answer(struct relayctl_options *options, const char *argument)
+{
+    return relayctl_call_answer(options, argument);
+}
+
+static json_t *request_call_refuse(struct relayctl_options *options, const char *argument)
+{
+    return relayctl_call_refuse(options, argument);
+}
+
+static json_t *request_call_wait(struct relayctl_options *options, const char *argument)
+{
+    (void)options;
+    (void)argument;
+    return plain("call-wait");
+}
+
 static json_t *request_explain(struct relayctl_options *options, const char *argument)
 {
     (void)options;
@@ -199,6 +221,30 @@ static const struct command commands[] = {
      request_call_end,
      relayctl_show_call_ended,
      "end one, with its SAs (inner-relay only)"},
+    {{"call", "place"},
+     "SITE",
+     RELAYCTL_PLACE,
+     request_call_place,
+     relayctl_show_call_placed,
+     "call another site (inner-relay only)"},
+    {{"call", "wait"},
+     NULL,
+     RELAYCTL_ALWAYS,
+     request_call_wait,
+     relayctl_show_call_rings,
+     "until another site calls (inner-relay only)"},
+    {{"call", "answer"},
+     "CALL-ID",
+     RELAYCTL_SDP,
+     request_call_answer,
+     relayctl_show_call_done,
+     "answer its call (inner-relay only)"},
+    {{"call", "refuse"},
+     "CALL-ID",
+     RELAYCTL_REASON,
+     request_call_refuse,
+     relayctl_show_call_done,
+     "refuse its call (inner-relay only)"},
     {{"explain", NULL},
      "CALL|ID...",
      RELAYCTL_ALWAYS,
@@ -222,12 +268,16 @@ static const struct command commands[] = {
 /* What complaints and the help call an option's group. */
 static const char *const group_names[] = {[RELAYCTL_ALWAYS] = "",
                                           [RELAYCTL_CALL] = "\"call show\" and \"call end\"",
+                                          [RELAYCTL_REASON] = "\"call refuse\"",
+                                          [RELAYCTL_SDP] = "\"call place\" and \"call answer\"",
+                                          [RELAYCTL_PLACE] = "\"call place\"",
                                           [RELAYCTL_KEY] = "\"sa add\" and \"sa rekey\"",
                                           [RELAYCTL_SA] = "\"sa add\""};
 
 static bool takes(const struct command *command, enum relayctl_group group)
 {
     return group == RELAYCTL_ALWAYS || group == command->takes ||
+           (group == RELAYCTL_SDP && command->takes == RELAYCTL_PLACE) ||
            (group == RELAYCTL_KEY && command->takes == RELAYCTL_SA);
 }
 
@@ -307,6 +357,9 @@ static void print_help(void)
         print_command(&commands[i]);
     print_options(RELAYCTL_ALWAYS);
     print_options(RELAYCTL_CALL);
+    print_options(RELAYCTL_REASON);
+    print_options(RELAYCTL_SDP);
+    print_options(RELAYCTL_PLACE);
     print_options(RELAYCTL_KEY);
     print_options(RELAYCTL_SA);
     printf("\nWithout -s: %s,\nor, where that is not there, %s\n", socket_inner, socket_dmz);
@@ -392,7 +445,7 @@ static const struct command *find_command(char **words, int count)
     if (strcmp(words[0], "sa") == 0 || strcmp(words[0], "call") == 0)
         relayctl_complain("%s: %s is missing%s%s", words[0],
                           words[0][0] == 's' ? "list, show, add, rekey or delete"
-                                             : "list, show or end",
+                                             : "list, show, end, place, wait, answer or refuse",
                           count > 1 ? ", not " : "", count > 1 ? words[1] : "");
     else
         relayctl_complain("there is no command \"%s\"", words[0]);
@@ -486,6 +539,11 @@ static int show(const struct command *command, const struct relayctl_options *op
     if (json_is_false(ok)) {
         complain_refusal(reply, command);
         rc = RELAYCTL_REFUSED;
+    } else if (options->value[OPTION_WAIT] &&
+               json_string_length(json_object_get(reply, "reason")) > 0) {
+        relayctl_complain("the call has ended: %s",
+                          json_string_value(json_object_get(reply, "reason")));
+        rc = RELAYCTL_REFUSED;
     } else if (command->request == request_status && !relayctl_tunnels_up(reply)) {
         rc = RELAYCTL_TUNNEL_DOWN;
     }
@@ -511,6 +569,10 @@ static int run_one(const struct command *command, const struct relayctl_options 
                                                                : NULL;
     int rc = rows ? relayctl_ask_all(fd, path, request, rows, &line)
                   : relayctl_ask(fd, path, request, &line);
+
+    if (rc == RELAYCTL_DONE &&
+        (command->request == request_call_wait || options->value[OPTION_WAIT]))
+        rc = relayctl_call_until(path, request, &line);
 
     if (rc == RELAYCTL_DONE)
         rc = show(command, options, path, line);

@@ -20,10 +20,16 @@ enum relayctl_exit {
     RELAYCTL_TUNNEL_DOWN = 4, /* status only */
 };
 
-/* What an option belongs to. A command that takes those of "sa add" takes those of a key, too. */
+/*
+ * What an option belongs to. A command that takes those of "sa add" takes those of a key, too, and
+ * one that takes those of "call place" takes those of an SDP.
+ */
 enum relayctl_group {
     RELAYCTL_ALWAYS, /* every command */
     RELAYCTL_CALL,   /* "call show" and "call end" */
+    RELAYCTL_REASON, /* "call refuse" */
+    RELAYCTL_SDP,    /* "call answer" and "call place" */
+    RELAYCTL_PLACE,  /* "call place" */
     RELAYCTL_KEY,    /* "sa rekey" and "sa add" */
     RELAYCTL_SA,     /* "sa add" */
 };
@@ -35,6 +41,9 @@ enum relayctl_group {
     X(HELP, "help", 'h', NULL, ALWAYS, "print this and exit")                                      \
     X(VERSION, "version", 'V', NULL, ALWAYS, "print the version and exit")                         \
     X(TAG, "tag", 0, "TAG", CALL, "of a party, where several calls have this Call-ID")             \
+    X(REASON, "reason", 0, "TEXT", REASON, "what the other site is told")                          \
+    X(SDP, "sdp", 0, "FILE", SDP, "SDP of who is inside, - is standard input (required)")          \
+    X(WAIT, "wait", 0, NULL, PLACE, "until it is answered; prints the SDP for who is inside")      \
     X(SIDE, "side", 0, "external|internal", SA, "where the sender is (required)")                  \
     X(TO_SIDE, "to-side", 0, "external|internal", SA, "where its packets go; else the other side") \
     X(SOURCE, "source", 0, "IP:PORT", SA, "where its RTP comes from, by its SDP")                  \
@@ -113,6 +122,17 @@ struct json_t *relayctl_explain_sas(const struct json_t *explain);
 struct json_t *relayctl_call_about(const char *command, const struct relayctl_options *options,
                                    const char *call_id);
 
+/* Between sites. sdp and wait are options. */
+struct json_t *relayctl_call_place(const struct relayctl_options *options, const char *site);
+struct json_t *relayctl_call_answer(const struct relayctl_options *options, const char *call_id);
+struct json_t *relayctl_call_refuse(const struct relayctl_options *options, const char *call_id);
+/*
+ * Asks until a call rings (what relayctl_call_wait() asks), or the one that was placed is answered
+ * or over: *reply, for the caller to free also when it fails, becomes the last one. Each time over
+ * a connection of its own, so that who waits keeps nobody out.
+ */
+int relayctl_call_until(const char *path, const struct json_t *request, char **reply);
+
 /* Each prints a reply for people. A member that is missing is shown as "-". */
 void relayctl_show_status(const struct json_t *reply, FILE *to);
 void relayctl_show_stats(const struct json_t *reply, FILE *to);
@@ -125,6 +145,9 @@ void relayctl_show_explain(const struct json_t *reply, FILE *to);
 void relayctl_show_call_list(const struct json_t *reply, FILE *to);
 void relayctl_show_calls(const struct json_t *reply, FILE *to);
 void relayctl_show_call_ended(const struct json_t *reply, FILE *to);
+void relayctl_show_call_placed(const struct json_t *reply, FILE *to);
+void relayctl_show_call_rings(const struct json_t *reply, FILE *to);
+void relayctl_show_call_done(const struct json_t *reply, FILE *to);
 void relayctl_show_reload(const struct json_t *reply, FILE *to);
 void relayctl_show_debug(const struct json_t *reply, FILE *to);
 /* True when a status reply names at least one tunnel and all are up. */

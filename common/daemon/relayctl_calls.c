@@ -1,8 +1,16 @@
 /* What belongs to "call": requests, and replies for people. */
 #include "config.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/base/random.h"
+#include "common/daemon/control.h"
 
 #include "common/daemon/relayctl.h"
 #include "common/daemon/relayctl_table.h"
@@ -294,4 +302,142 @@ void relayctl_show_call_ended(const struct json_t *reply, FILE *to)
 
     fprintf(to, "ended, SAs deleted: %s\n",
             relayctl_text_of(json_object_get(reply, "sas"), sas, sizeof(sas)));
+}
+
+/* ---------------------------------------------------------------- calls between sites */
+
+enum { SDP_SIZE = CONTROL_LINE_MAX, ASK_AGAIN_MS = 200 };
+
+/* False: it complained. */
+static bool read_sdp(const char *path, char text[SDP_SIZE], size_t *length)
+{
+    FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+
+    if (!file) {
+        relayctl_complain("--sdp: %s: %s", path, strerror(errno));
+        return false;
+    }
+    *length = fread(text, 1, SDP_SIZE, file);
+    if (file != stdin)
+        fclose(file);
+    if (*length > 0 && *length < SDP_SIZE)
+        return true;
+    relayctl_complain("--sdp: %s: %s", path,
+                      *length ? "it is too long for a request" : "it is empty or cannot be read");
+    return false;
+}
+
+/* A request with SDP, which has keys. */
+static json_t *with_sdp(const char *command, const struct relayctl_options *options,
+                        const char *name, const char *value)
+{
+    char text[SDP_SIZE];
+    json_t *request = NULL;
+    size_t length;
+
+    if (!options->value[OPTION_SDP]) {
+        relayctl_complain("--sdp is missing");
+        return NULL;
+    }
+    if (read_sdp(options->value[OPTION_SDP], text, &length)) {
+        request =
+            json_pack("{s:s, s:s, s:s%}", "command", command, name, value, "sdp", text, length);
+        if (!request)
+            relayctl_complain("the SDP, or the %s, is not UTF-8", name);
+    }
+    wipe(text, sizeof(text));
+    return request;
+}
+
+json_t *relayctl_call_place(const struct relayctl_options *options, const char *site)
+{
+    return with_sdp("call-place", options, "site", site);
+}
+
+json_t *relayctl_call_answer(const struct relayctl_options *options, const char *call_id)
+{
+    return with_sdp("call-answer", options, "call_id", call_id);
+}
+
+json_t *relayctl_call_refuse(const struct relayctl_options *options, const char *call_id)
+{
+    json_t *request = json_pack("{s:s, s:s, s:s*}", "command", "call-refuse", "call_id", call_id,
+                                "reason", options->value[OPTION_REASON]);
+
+    if (!request)
+        relayctl_complain("a Call-ID or reason that is not UTF-8 cannot be sent");
+    return request;
+}
+
+static const char *member(const json_t *reply, const char *name)
+{
+    const char *text = json_string_value(json_object_get(reply, name));
+
+    return text ? text : "";
+}
+
+/* A call that rings here, or one of ours that is answered or over; or a refusal. */
+static bool is_done(const json_t *reply)
+{
+    const char *state = member(reply, "state");
+
+    if (!json_is_true(json_object_get(reply, "ok")))
+        return true;
+    if (!json_is_string(json_object_get(reply, "call_id")))
+        return false;
+    return strcmp(member(reply, "direction"), "from") == 0 || strcmp(state, "answered") == 0 ||
+           strcmp(state, "ended") == 0;
+}
+
+static int ask_once(const char *path, const json_t *request, char **line)
+{
+    int fd = relayctl_connect(path), rc = RELAYCTL_NO_DAEMON;
+
+    free(*line);
+    *line = NULL;
+    if (fd < 0)
+        return rc;
+    rc = relayctl_ask(fd, path, request, line);
+    close(fd);
+    return rc;
+}
+
+int relayctl_call_until(const char *path, const struct json_t *request, char **line)
+{
+    const struct timespec pause = {.tv_nsec = ASK_AGAIN_MS * 1000000L};
+    json_t *reply = json_loads(*line, JSON_REJECT_DUPLICATES, NULL), *again = NULL;
+    int rc = RELAYCTL_DONE;
+
+    if (strcmp(member(request, "command"), "call-place") == 0)
+        again = json_pack("{s:s, s:O?}", "command", "call-state", "call_id",
+                          json_object_get(reply, "call_id"));
+    while (rc == RELAYCTL_DONE && reply && !is_done(reply)) {
+        nanosleep(&pause, NULL);
+        json_decref(reply);
+        rc = ask_once(path, again ? again : request, line);
+        reply = rc == RELAYCTL_DONE ? json_loads(*line, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    }
+    json_decref(reply);
+    json_decref(again);
+    return rc;
+}
+
+/* Placed, or, with --wait, answered or over. */
+void relayctl_show_call_placed(const struct json_t *reply, FILE *to)
+{
+    if (strcmp(member(reply, "state"), "answered") == 0)
+        fputs(member(reply, "sdp"), to);
+    else if (strcmp(member(reply, "state"), "ended") != 0)
+        fprintf(to, "%s\n", member(reply, "call_id"));
+}
+
+void relayctl_show_call_rings(const struct json_t *reply, FILE *to)
+{
+    fprintf(to, "call %s\nsite %s\n\n%s", member(reply, "call_id"), member(reply, "site"),
+            member(reply, "sdp"));
+}
+
+void relayctl_show_call_done(const struct json_t *reply, FILE *to)
+{
+    fprintf(to, "%s\n", member(reply, "state"));
 }

@@ -308,6 +308,29 @@ static void show_call_count(const json_t *reply, FILE *to)
     fputc('\n', to);
 }
 
+/* Other sites, of an inner-relay that has any. */
+static void show_sites(const json_t *sites, FILE *to)
+{
+    static const struct relayctl_column columns[] = {
+        {"SITE", false},   {"DMZ", false},        {"OURS", false},
+        {"THEIRS", false}, {"LAST ERROR", false}, {NULL, false},
+    };
+    static const char *const members[] = {"name", "dmz", "ours", "theirs", "last_error"};
+    struct relayctl_table table = relayctl_table_of(columns);
+    const json_t *site;
+    size_t i;
+
+    if (json_array_size(sites) == 0)
+        return;
+    fprintf(to, "\n");
+    json_array_foreach(sites, i, site)
+    {
+        for (size_t k = 0; k < sizeof(members) / sizeof(members[0]); k++)
+            relayctl_add_member(&table, site, members[k]);
+    }
+    relayctl_table_print(&table, to);
+}
+
 void relayctl_show_status(const struct json_t *reply, FILE *to)
 {
     char daemon[RELAYCTL_CELL_SIZE], version[RELAYCTL_CELL_SIZE], pid[RELAYCTL_CELL_SIZE],
@@ -330,6 +353,7 @@ void relayctl_show_status(const struct json_t *reply, FILE *to)
     show_listeners(json_object_get(reply, "listeners"), to);
     show_peers(json_object_get(reply, "peers"), to);
     show_forwards(json_object_get(reply, "forwards"), to);
+    show_sites(json_object_get(reply, "sites"), to);
 }
 
 bool relayctl_tunnels_up(const struct json_t *reply)

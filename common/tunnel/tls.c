@@ -66,7 +66,14 @@ struct usage {
 static const struct usage usages[] = {
     [TLS_CLIENT] = {XKU_SSL_CLIENT, "clientAuth", "ssl_client"},
     [TLS_SERVER] = {XKU_SSL_SERVER, "serverAuth", "ssl_server"},
+    [TLS_SITE_CLIENT] = {XKU_SSL_CLIENT, "clientAuth", "ssl_client"},
+    [TLS_SITE_SERVER] = {XKU_SSL_CLIENT, "clientAuth", "ssl_client"},
 };
+
+static bool is_server(enum tls_role role)
+{
+    return role == TLS_SERVER || role == TLS_SITE_SERVER;
+}
 
 static const struct usage *own_usage(enum tls_role role)
 {
@@ -591,9 +598,13 @@ static int load_crl(struct loader *loader)
 
 static bool set_protocol(SSL_CTX *ssl, enum tls_role role)
 {
-    /* Keys come to the server only, and OpenSSL's buffer would keep what was read last. */
-    if (role == TLS_SERVER)
+    /* No keys come to the client of a tunnel; else OpenSSL's buffer would keep what was read last.
+     */
+    if (role != TLS_CLIENT)
         SSL_CTX_set_options(ssl, SSL_OP_CLEANSE_PLAINTEXT);
+    /* OpenSSL would go by who connects. */
+    if (role == TLS_SITE_CLIENT && SSL_CTX_set_purpose(ssl, X509_PURPOSE_SSL_CLIENT) != 1)
+        return false;
     SSL_CTX_set_security_level(ssl, SECURITY_LEVEL);
     SSL_CTX_set_options(ssl, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                  SSL_OP_CIPHER_SERVER_PREFERENCE);
@@ -619,7 +630,7 @@ static int prepare(struct loader *loader, enum tls_role role)
     if (!context)
         return complain(loader, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
     context->role = role;
-    context->ssl = SSL_CTX_new(role == TLS_SERVER ? TLS_server_method() : TLS_client_method());
+    context->ssl = SSL_CTX_new(is_server(role) ? TLS_server_method() : TLS_client_method());
     if (!context->ssl || !set_protocol(context->ssl, role))
         return complain(loader, ERR_CRYPTO, "TLS 1.3 cannot be set up: %s", library_text());
     context->store = SSL_CTX_get_cert_store(context->ssl);
@@ -765,7 +776,7 @@ static enum tls_result fail_alert(struct tls *tls, int alert)
 
 static enum tls_result fail_version(struct tls *tls)
 {
-    int version = tls->role == TLS_SERVER ? SSL_client_version(tls->ssl) : TLS1_2_VERSION;
+    int version = is_server(tls->role) ? SSL_client_version(tls->ssl) : TLS1_2_VERSION;
 
     if (version >= TLS1_VERSION && version <= TLS1_2_VERSION)
         return fail(tls, "TLS 1.%d offered, 1.3 needed", version - TLS1_VERSION);
@@ -880,7 +891,7 @@ struct tls *tls_new_over(struct tls_context *context, const struct transport *tr
         return NULL;
     }
     SSL_set_bio(tls->ssl, bio, bio);
-    if (tls->role == TLS_SERVER)
+    if (is_server(tls->role))
         SSL_set_accept_state(tls->ssl);
     else
         SSL_set_connect_state(tls->ssl);

@@ -24,7 +24,11 @@ enum tls_result {
     TLS_WANT_OUTPUT /* again when the socket can be written */
 };
 
-enum tls_role { TLS_CLIENT, TLS_SERVER };
+/*
+ * In the session of two sites both are inner-relays, and have the extended key usage of one: who
+ * has stolen a dmz-relay's certificate is no site.
+ */
+enum tls_role { TLS_CLIENT, TLS_SERVER, TLS_SITE_CLIENT, TLS_SITE_SERVER };
 
 struct tls_files {
     const char *certificate; /* PEM, chain allowed */

@@ -973,7 +973,7 @@ START_TEST(test_status)
     reply = ask_about("status", 0);
     members_are(reply,
                 "ok daemon version pid uptime sas max_sas memory_locked keys_locked coalesce "
-                "srtp_engine dmz_keys tunnels listeners peers forwards calls calls_offered "
+                "srtp_engine dmz_keys tunnels listeners peers forwards sites calls calls_offered "
                 "max_calls");
     ck_assert_str_eq(text_of(reply, "daemon"), "inner-relay");
     ck_assert_str_eq(text_of(reply, "srtp_engine"), "evp");

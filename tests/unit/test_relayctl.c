@@ -93,10 +93,25 @@ static json_t *answer(void *ctx, const json_t *request)
 }
 
 static const struct control_command commands[] = {
-    {"status", answer},   {"stats", answer},     {"sa-list", answer},   {"sa-show", answer},
-    {"sa-add", answer},   {"sa-delete", answer}, {"reload", answer},    {"sa-rekey", answer},
-    {"debug", answer},    {"explain", answer},   {"call-list", answer}, {"call-show", answer},
-    {"call-end", answer}, {NULL, NULL},
+    {"status", answer},
+    {"stats", answer},
+    {"sa-list", answer},
+    {"sa-show", answer},
+    {"sa-add", answer},
+    {"sa-delete", answer},
+    {"reload", answer},
+    {"sa-rekey", answer},
+    {"debug", answer},
+    {"explain", answer},
+    {"call-list", answer},
+    {"call-show", answer},
+    {"call-end", answer},
+    {"call-place", answer},
+    {"call-answer", answer},
+    {"call-refuse", answer},
+    {"call-wait", answer},
+    {"call-state", answer},
+    {NULL, NULL},
 };
 
 static void set_up(void)
@@ -555,6 +570,13 @@ static const struct {
     {"call end one@example", "{\"command\":\"call-end\",\"call_id\":\"one@example\"}",
      "{\"ok\":true,\"number\":3,\"tags\":[\"a\"],\"sas\":2}", RELAYCTL_DONE,
      "ended, SAs deleted: 2\n"},
+    {"call refuse one@example --reason busy",
+     "{\"command\":\"call-refuse\",\"call_id\":\"one@example\",\"reason\":\"busy\"}",
+     "{\"ok\":true,\"call_id\":\"one@example\",\"state\":\"ended\"}", RELAYCTL_DONE, "ended\n"},
+    {"call wait", "{\"command\":\"call-wait\"}",
+     "{\"ok\":true,\"call_id\":\"one@example\",\"site\":\"a.example\",\"direction\":\"from\","
+     "\"state\":\"ringing\",\"reason\":null,\"sdp\":\"v=0\\r\\n\"}",
+     RELAYCTL_DONE, "call one@example\nsite a.example\n\nv=0\r\n"},
     {"call show 17 --tag a", "{\"command\":\"call-show\",\"call_id\":\"17\",\"tag\":\"a\"}",
      "{\"ok\":true,\"calls\":[{\"call_id\":\"17\",\"number\":3,\"state\":\"held\",\"dmz\":\"main\","
      "\"age\":61,\"last_signal\":2,\"lines\":2,\"sas\":1,\"waiting\":1,\"created\":1,\"parties\":["
@@ -975,11 +997,21 @@ static const struct {
     {"sa lost", "not lost"},
     {"sa show", "ID is missing"},
     {"explain", "explain: CALL|ID is missing"},
-    {"call", "call: list, show or end is missing"},
-    {"call add x", "list, show or end is missing, not add"},
+    {"call", "call: list, show, end, place, wait, answer or refuse is missing"},
+    {"call add x", "answer or refuse is missing, not add"},
     {"call show", "call show: CALL-ID is missing"},
     {"call end", "call end: CALL-ID is missing"},
     {"call list x", "one argument too many"},
+    {"call place", "call place: SITE is missing"},
+    {"call place a.example", "--sdp is missing"},
+    {"call place a.example --sdp /nonexistent/x", "--sdp: /nonexistent/x: No such file"},
+    {"call place a.example --sdp /dev/null", "it is empty"},
+    {"call answer x", "--sdp is missing"},
+    {"call answer x --sdp /dev/null --wait", "--wait belongs to \"call place\""},
+    {"call refuse", "CALL-ID is missing"},
+    {"call refuse x --sdp y", "--sdp belongs to \"call place\" and \"call answer\""},
+    {"call place x --reason y", "--reason belongs to \"call refuse\""},
+    {"call wait x", "one argument too many"},
     {"call show x y", "one argument too many"},
     {"call show x --tag", "--tag needs an argument"},
     {"call show x --tag=", "the tag is empty"},
@@ -1625,7 +1657,7 @@ START_TEST(page_has_every_command)
         name[4 + words + strcspn(line + words, " ")] = '\0';
         ck_assert_msg(strstr(page, name) != NULL, "%s\" has no paragraph in relayctl.8", name);
     }
-    ck_assert_int_eq(count, 13);
+    ck_assert_int_eq(count, 17);
     free(page);
 }
 END_TEST

@@ -192,6 +192,8 @@ static const struct {
     {"enum stream_tag {", "STREAM_TAG_", "Fields of STREAM", true},
     {"enum arrival_tag {", "ARRIVAL_TAG_", "Fields of LISTENER in STATS", true},
     {"enum site_tag {", "SITE_TAG_", "Fields of SITE and SITE-STATE", true},
+    {"enum message_type {", "MESSAGE_", "Message types", false},
+    {"enum message_tag {", "MESSAGE_TAG_", "Fields of messages", true},
 };
 
 START_TEST(test_enum)
@@ -253,6 +255,8 @@ static const struct number limits[] = {
     TIMER("BACKOFF-NETWORK-MAX", BACKOFF_NETWORK_MAX_US),
     TIMER("BACKOFF-MAX", BACKOFF_MAX_US),
     TIMER("LABEL-REST", LABEL_REST_US),
+    TIMER("SITE-HANDSHAKE", SITE_HANDSHAKE_US),
+    TIMER("SITE-IDLE", SITE_IDLE_US),
     TIMER("OLD-KEY", OLD_KEY_US),
     OCTETS("FRAME-HEAD", FRAME_HEAD_OCTETS),
     OCTETS("FRAME-LABEL", FRAME_LABEL_OCTETS),
@@ -266,6 +270,9 @@ static const struct number limits[] = {
     OCTETS("SITE-WINDOW", SITE_WINDOW_OCTETS),
     OCTETS("SITE-DATA", SITE_DATA_OCTETS),
     OCTETS("SITE-COST", SITE_COST_OCTETS),
+    OCTETS("MESSAGE-MAX", MESSAGE_MAX_OCTETS),
+    OCTETS("MESSAGE-SDP", MESSAGE_SDP_OCTETS),
+    TEXT("MESSAGE-REASON", MESSAGE_REASON_SIZE),
     TEXT("NAME", NAME_SIZE),
     TEXT("SITE", SITE_SIZE),
     TEXT("CALL-ID", CALL_ID_SIZE),

@@ -1,0 +1,170 @@
+#include "inner-relay/sitecommands.h"
+
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/err.h"
+#include "inner-relay/callreport.h"
+#include "inner-relay/relay.h"
+
+/* ------------------------------------------------------------ requests */
+
+static const char *text_of(const json_t *request, const char *name)
+{
+    const char *text = json_string_value(json_object_get(request, name));
+
+    return text ? text : "";
+}
+
+/* NULL with *refusal. */
+static struct sitecall *find_call(const struct relay *relay, const json_t *request,
+                                  json_t **refusal)
+{
+    struct sitecall *call = sitecalls_find(relay->sitecalls, text_of(request, "call_id"));
+
+    if (!call)
+        *refusal = control_refuse("call_id", "there is no call between sites with this Call-ID "
+                                             "(any more); \"relayctl call list\" shows calls");
+    return call;
+}
+
+static const char *get_sdp(const json_t *request, size_t *length, json_t **refusal)
+{
+    const json_t *sdp = json_object_get(request, "sdp");
+
+    *length = json_string_length(sdp);
+    if (*length > 0)
+        return json_string_value(sdp);
+    *refusal = control_refuse("sdp", "SDP of who is inside is needed");
+    return NULL;
+}
+
+static json_t *text_or_null(const char *text, size_t length)
+{
+    return text ? json_stringn(text, length) : json_null();
+}
+
+static json_t *describe(const struct sitecall *call)
+{
+    return json_pack("{s:b,s:o,s:s,s:s,s:s,s:o,s:o}", "ok", 1, "call_id",
+                     callreport_text(call->call_id), "site", call->site_name, "direction",
+                     call->side == SITES_OURS ? "to" : "from", "state", sitecall_state_name(call),
+                     "reason", callreport_text(call->reason), "sdp",
+                     text_or_null(call->sdp, call->sdp_length));
+}
+
+json_t *sitecommands_place(void *ctx, const json_t *request)
+{
+    struct relay *relay = relay_of(ctx);
+    struct site *site = sites_find(relay->sites, text_of(request, "site"));
+    struct call_error error = {0};
+    struct sitecall *call;
+    json_t *refusal = NULL;
+    const char *sdp;
+    size_t length;
+
+    if (!site)
+        return control_refuse("site", "the ini file has no [site NAME] of this name");
+    sdp = get_sdp(request, &length, &refusal);
+    if (!sdp)
+        return refusal;
+    call = sitecalls_place(relay->sitecalls, site, sdp, length, clock_wall_us(), clock_now_us(),
+                           &error);
+    return call ? describe(call) : control_refuse(NULL, "%s", error.text);
+}
+
+json_t *sitecommands_answer(void *ctx, const json_t *request)
+{
+    struct relay *relay = relay_of(ctx);
+    struct call_error error = {0};
+    json_t *refusal = NULL;
+    struct sitecall *call = find_call(relay, request, &refusal);
+    size_t length;
+    const char *sdp = call ? get_sdp(request, &length, &refusal) : NULL;
+
+    if (!sdp)
+        return refusal;
+    if (sitecalls_answer(relay->sitecalls, call, sdp, length, clock_wall_us(), clock_now_us(),
+                         &error) < 0)
+        return control_refuse(NULL, "%s", error.text);
+    return describe(call);
+}
+
+json_t *sitecommands_refuse(void *ctx, const json_t *request)
+{
+    struct relay *relay = relay_of(ctx);
+    struct call_error error = {0};
+    json_t *refusal = NULL;
+    struct sitecall *call = find_call(relay, request, &refusal);
+
+    if (!call)
+        return refusal;
+    if (sitecalls_refuse(relay->sitecalls, call, text_of(request, "reason"), clock_now_us(),
+                         &error) < 0)
+        return control_refuse(NULL, "%s", error.text);
+    return describe(call);
+}
+
+json_t *sitecommands_wait(void *ctx, const json_t *request)
+{
+    struct relay *relay = relay_of(ctx);
+    const struct sitecall *call;
+
+    (void)request;
+    if (sites_count(relay->sites) == 0)
+        return control_refuse(NULL, "the ini file has no [site NAME]: nobody can call");
+    call = sitecalls_next_ringing(relay->sitecalls);
+    if (!call)
+        return json_pack("{s:b,s:n}", "ok", 1, "call_id");
+    return describe(call);
+}
+
+json_t *sitecommands_state(void *ctx, const json_t *request)
+{
+    json_t *refusal = NULL;
+    const struct sitecall *call = find_call(relay_of(ctx), request, &refusal);
+
+    return call ? describe(call) : refusal;
+}
+
+/* ------------------------------------------------------------ what others show */
+
+json_t *sitecommands_report(struct sites *sites)
+{
+    json_t *rows = json_array();
+
+    for (size_t i = 0; sites && i < sites_count(sites); i++) {
+        const struct site *site = sites_at(sites, i);
+
+        json_array_append_new(rows,
+                              json_pack("{s:s,s:s,s:b,s:s,s:s,s:o}", "name", site_name(site), "dmz",
+                                        site_link(site)->name, "refuse", site_refuses(site), "ours",
+                                        site_session_state(site, SITES_OURS), "theirs",
+                                        site_session_state(site, SITES_THEIRS), "last_error",
+                                        callreport_text(site_error(site, SITES_OURS))));
+    }
+    return rows;
+}
+
+void sitecommands_add(json_t *row, struct sitecalls *sitecalls, const char *call_id)
+{
+    const struct sitecall *call = sitecalls ? sitecalls_find(sitecalls, call_id) : NULL;
+
+    if (!call)
+        return;
+    json_object_set_new(row, "site", json_string(call->site_name));
+    json_object_set_new(row, "direction", json_string(call->side == SITES_OURS ? "to" : "from"));
+    if (call->state == SITECALL_PLACED || call->state == SITECALL_RINGING)
+        json_object_set_new(row, "state", json_string(sitecall_state_name(call)));
+}
+
+bool sitecommands_end(struct relay *relay, const struct call *call)
+{
+    struct sitecall *between =
+        relay->sitecalls ? sitecalls_find(relay->sitecalls, call->call_id) : NULL;
+
+    if (!between || between->state == SITECALL_ENDED)
+        return false;
+    sitecalls_end(relay->sitecalls, between, "hung up", clock_now_us());
+    return true;
+}

@@ -16,7 +16,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { INNER = 1, UP = 2, BUSY = 4 };
+enum { INNER = 1, UP = 2, BUSY = 4, SEALS = 8 };
 
 struct run {
     unsigned flags;
@@ -46,12 +46,19 @@ static int on_hello(void *ctx, const struct hello *theirs, struct hello *reply,
     expect(!reply == !!(run->flags & INNER));
     expect(session_state(run->session) == SESSION_HELLO);
     memcpy(reason, "odd", 4);
+    if (reply && run->flags & SEALS)
+        reply->features = FEATURE_SEALED;
     return theirs->instance % 2 || theirs->features >> 63 ? -1 : 0;
 }
 
 static void on_up(void *ctx, const struct hello *theirs)
 {
-    expect_alive(ctx);
+    const struct run *run = ctx;
+
+    expect_alive(run);
+    /* One that switches is not told of before it has. */
+    expect(session_wire(run->session) != SESSION_SWITCHING);
+    expect((session_wire(run->session) == SESSION_SEALED) == session_input_is_sealed(run->session));
     expect(theirs->listener_count <= HELLO_LISTENERS_MAX);
 }
 
@@ -157,13 +164,31 @@ static void drain(struct run *run)
         expect(taken > 0);
         at += (size_t)taken;
     }
+    if (length == 0)
+        session_output_is_sent(run->session);
+    /* SWITCH is the last of what is not sealed. */
+    if (session_wire(run->session) == SESSION_SWITCHING && length > 0)
+        expect(frame.type == FRAME_SWITCH || frame.type == FRAME_SWITCH_OK);
+}
+
+static void start(struct run *run)
+{
+    static const struct hello hello = {.version_min = PROTOCOL_VERSION_MIN,
+                                       .version_max = PROTOCOL_VERSION_MAX,
+                                       .features = FEATURE_SEALED,
+                                       .worker = 1};
+
+    if (run->flags & INNER && run->flags & SEALS)
+        session_start(run->session, &hello);
 }
 
 static void come_up(struct run *run)
 {
     struct hello hello = {.version_min = PROTOCOL_VERSION_MIN,
                           .version_max = PROTOCOL_VERSION_MAX,
-                          .version = PROTOCOL_VERSION_MAX};
+                          .version = PROTOCOL_VERSION_MAX,
+                          .features = run->flags & SEALS ? FEATURE_SEALED : 0,
+                          .worker = run->flags & SEALS && !(run->flags & INNER)};
     uint8_t memory[FRAME_MAX_OCTETS], *head;
     struct writer w;
 
@@ -191,6 +216,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     run.session = session_new(run.flags & INNER ? SESSION_INNER : SESSION_DMZ, &hooks, &run, 60000,
                               8192, run.now_us);
     expect(run.session != NULL);
+    start(&run);
     if (run.flags & UP)
         come_up(&run);
     while (at < size && session_state(run.session) != SESSION_ENDED) {

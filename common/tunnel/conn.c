@@ -2,13 +2,11 @@
 #include "common/tunnel/conn.h"
 
 #include <ev.h>
-#include <linux/sockios.h>
-#include <linux/tcp.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -28,8 +26,8 @@ enum {
     SEGMENT_MAX_OCTETS = 8 * 1024,
     /* How often the kernel is asked how much a segment takes. */
     SEGMENT_INTERVAL_US = 100 * 1000,
-    /* How often the kernel is asked how much it still holds, while media waits. */
-    KERNEL_DELAY_INTERVAL_US = 10 * 1000,
+    /* How soon bulk that had to stand back is tried again. */
+    BULK_RETRY_US = 5000,
 };
 
 struct conn {
@@ -65,8 +63,8 @@ struct conn {
     unsigned read_turn;  /* of the loop, in which was read last */
     unsigned flush_turn; /* of the loop, in which the flush began */
     uint64_t flush_began_us;
-    bool read_more; /* something may lie decrypted already, and the socket would not tell */
-    uint64_t kernel_asked_us;
+    bool read_more;       /* something may lie decrypted already, and the socket would not tell */
+    struct tcp_path path; /* of out_fd */
 };
 
 static void fail(struct conn *conn, const char *reason)
@@ -155,25 +153,23 @@ static bool share_is_used(struct conn *conn, uint64_t began_us)
 
 /* ------------------------------------------------------------ writing */
 
-/*
- * What the kernel holds back is time that media has already lost. A rate that was limited by how
- * little we had to send says nothing about the path: a burst after silence would look hopeless.
+/* False: the kernel holds as much as it should, and the socket is not writable before it is less.
  */
-static void measure_kernel_delay(struct conn *conn, uint64_t now_us)
+static bool ask_path(struct conn *conn, uint64_t now_us)
 {
-    struct tcp_info info = {0};
-    socklen_t length = sizeof(info);
-    int unsent = 0;
-    uint64_t delay_us = 0;
+    struct session_path path;
 
-    if (now_us - conn->kernel_asked_us < KERNEL_DELAY_INTERVAL_US)
-        return;
-    conn->kernel_asked_us = now_us;
-    if (ioctl(conn->out_fd, SIOCOUTQNSD, &unsent) == 0 && unsent > 0 &&
-        getsockopt(conn->out_fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 &&
-        !info.tcpi_delivery_rate_app_limited && info.tcpi_delivery_rate > 0)
-        delay_us = (uint64_t)unsent * 1000000 / info.tcpi_delivery_rate;
-    session_set_kernel_delay(conn->session, delay_us);
+    if (!tcp_path_is_open(&conn->path, conn->out_fd, now_us)) {
+        conn->write_blocked = true;
+        return false;
+    }
+    path.held = conn->path.held;
+    path.room = tcp_path_room(&conn->path);
+    path.ns_per_octet = conn->path.ns_per_octet;
+    path.rtt_us = conn->path.rtt_us;
+    path.long_queue = conn->path.long_queue;
+    session_set_path(conn->session, &path);
+    return true;
 }
 
 /* False when the socket takes no more for now, or the connection failed. */
@@ -259,12 +255,20 @@ static size_t fill_output(struct conn *conn, uint64_t now_us)
 }
 
 /* Not ev_feed_event(): libev would call back at once, before it looks at any other socket. */
-static void start_more(struct conn *conn)
+static void start_more_after(struct conn *conn, uint64_t wait_us)
 {
     if (ev_is_active(&conn->more))
         return;
-    ev_timer_set(&conn->more, 0., 0.);
+    ev_timer_set(&conn->more, (double)wait_us / 1e6, 0.);
     ev_timer_start(conn->loop, &conn->more);
+}
+
+static void start_more(struct conn *conn)
+{
+    /* One that waits for bulk is too late. */
+    if (ev_timer_remaining(conn->loop, &conn->more) > 0)
+        ev_timer_stop(conn->loop, &conn->more);
+    start_more_after(conn, 0);
 }
 
 static void wait_for_more(struct conn *conn)
@@ -277,11 +281,14 @@ static void wait_for_more(struct conn *conn)
         conn->read_more = false;
         start_more(conn);
     }
+    if (session_bulk_is_held(conn->session))
+        start_more_after(conn, BULK_RETRY_US);
 }
 
 static void flush(struct conn *conn)
 {
     uint64_t now_us = clock_now_us();
+    size_t count;
 
     if (!conn->session)
         return;
@@ -296,10 +303,12 @@ static void flush(struct conn *conn)
             conn->write_more = true;
             break;
         }
-        if (session_queued(conn->session) > 0)
-            measure_kernel_delay(conn, now_us);
-        if (fill_output(conn, now_us) == 0)
+        if (!ask_path(conn, now_us))
             break;
+        count = fill_output(conn, now_us);
+        if (count == 0)
+            break;
+        tcp_path_wrote(&conn->path, count);
     }
     if (conn->failed)
         return;

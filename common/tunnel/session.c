@@ -9,12 +9,18 @@
 #include "common/base/log.h"
 #include "common/base/protocol.h"
 #include "common/base/random.h"
+#include "common/tunnel/bulk.h"
 #include "common/tunnel/frame.h"
 
 enum {
     INPUT_OCTETS = 64 * 1024,
     /* Bulk goes out in small helpings: media that comes next waits behind no more than one. */
     BULK_HELPING_OCTETS = 2 * FRAME_MAX_OCTETS,
+    /* For so long after the last packet calls are on. */
+    CALLS_ARE_ON_US = 200 * 1000,
+    /* So often a frame of bulk goes out however long media, or a queue on the path, is in its way.
+     */
+    BULK_AT_LEAST_US = 500 * 1000,
     /* What one call of session_received does, in media frames; an SA frame is as much as 8. */
     INPUT_HELPING = 32,
     SA_FRAME_COST = 8,
@@ -43,7 +49,12 @@ struct session {
 
     struct hello peer;
     uint64_t sa_version;
-    uint64_t max_age_us, kernel_delay_us;
+    uint64_t max_age_us;
+    struct session_path path;
+    uint64_t queued_us; /* when a packet was queued last; 0: never */
+    struct bulk bulk;
+    uint64_t bulk_us;  /* when bulk had its turn */
+    bool bulk_is_held; /* there may be some, and it has to wait for the path */
     uint64_t started_us, up_us, heard_us, pinged_us;
     uint64_t rtt_us;
     struct session_counters counters;
@@ -58,6 +69,7 @@ struct session *session_new(enum session_role role, const struct session_hooks *
         return NULL;
     session->role = role;
     session->max_age_us = max_age_us;
+    session->path.room = SIZE_MAX;
     session->started_us = session->heard_us = now_us;
     session->input = malloc(INPUT_OCTETS);
     session->urgent = malloc(URGENT_QUEUE_OCTETS);
@@ -290,7 +302,7 @@ uint8_t session_number(const struct session *session)
 static void come_up(struct session *session, uint64_t now_us)
 {
     session->state = SESSION_UP;
-    session->up_us = session->heard_us = session->pinged_us = now_us;
+    session->up_us = session->heard_us = session->pinged_us = session->bulk_us = now_us;
     if (!will_switch(session))
         session->hooks->up(session->ctx, &session->peer);
     else if (session->role == SESSION_INNER)
@@ -567,11 +579,13 @@ static bool output_pulled(struct session *session, struct writer *w, pull_fn *pu
     return true;
 }
 
-static uint64_t age_bound(const struct session *session)
+/* What lies before the next packet is time that it has lost already. */
+static uint64_t age_bound(const struct session *session, size_t written)
 {
-    return session->max_age_us > session->kernel_delay_us
-               ? session->max_age_us - session->kernel_delay_us
-               : 0;
+    const struct session_path *path = &session->path;
+    uint64_t delay_us = (uint64_t)(path->held + written) * path->ns_per_octet / 1000;
+
+    return session->max_age_us > delay_us ? session->max_age_us - delay_us : 0;
 }
 
 static void output_media(struct session *session, struct writer *w, uint64_t now_us)
@@ -581,12 +595,13 @@ static void output_media(struct session *session, struct writer *w, uint64_t now
 
     while ((entry = queue_peek(&session->media, &packet)) != NULL) {
         size_t need = FRAME_HEAD_OCTETS + FRAME_LABEL_OCTETS + entry->length;
+        size_t written = writer_length(w);
 
-        if (now_us > entry->queued_us + age_bound(session)) {
+        if (now_us > entry->queued_us + age_bound(session, written)) {
             drop_oldest(session, 1, VERDICT_TUNNEL_LATE);
             continue;
         }
-        if (writer_room(w) < need)
+        if (writer_room(w) < need || (written > 0 && written + need > session->path.room))
             return;
         writer_u16(w, (uint16_t)(need - 2));
         writer_u8(w, FRAME_MEDIA);
@@ -600,18 +615,44 @@ static void output_media(struct session *session, struct writer *w, uint64_t now
     }
 }
 
+static void output_bulk(struct session *session, struct writer *w, size_t octets, uint64_t now_us)
+{
+    size_t begin = writer_length(w);
+
+    if (begin < octets)
+        session->bulk_us = now_us;
+    while (writer_length(w) < octets && writer_room(w) >= FRAME_MAX_OCTETS &&
+           output_pulled(session, w, session->hooks->pull_bulk, now_us))
+        ;
+    bulk_took(&session->bulk, writer_length(w) - begin);
+}
+
+static size_t room_for_bulk(struct session *session, const struct writer *w, uint64_t now_us)
+{
+    const struct session_path *path = &session->path;
+    bool calls = session->queued_us != 0 && now_us < session->queued_us + CALLS_ARE_ON_US;
+    size_t room = bulk_room(&session->bulk, calls, path->long_queue, path->rtt_us, now_us);
+
+    session->bulk_is_held = room == 0;
+    room = room < BULK_HELPING_OCTETS ? room + writer_length(w) : BULK_HELPING_OCTETS;
+    if (room > BULK_HELPING_OCTETS)
+        room = BULK_HELPING_OCTETS;
+    return room < path->room ? room : path->room;
+}
+
 static void output_up(struct session *session, struct writer *w, size_t size, uint64_t now_us)
 {
     /* Half of each helping is kept for media, however many SAs change at once. */
     while (writer_length(w) < size / 2 && writer_room(w) >= FRAME_MAX_OCTETS &&
            output_pulled(session, w, session->hooks->pull_live, now_us))
         ;
+    /* Calls are ended by bulk, too: SIP that goes through streams. */
+    if (now_us >= session->bulk_us + BULK_AT_LEAST_US)
+        output_bulk(session, w, writer_length(w) + 1, now_us);
     output_media(session, w, now_us);
-    if (session->media.count > 0)
-        return;
-    while (writer_length(w) < BULK_HELPING_OCTETS && writer_room(w) >= FRAME_MAX_OCTETS &&
-           output_pulled(session, w, session->hooks->pull_bulk, now_us))
-        ;
+    session->bulk_is_held = false;
+    if (session->media.count == 0)
+        output_bulk(session, w, room_for_bulk(session, w, now_us), now_us);
 }
 
 size_t session_output(struct session *session, uint8_t *memory, size_t size, uint64_t now_us)
@@ -639,6 +680,7 @@ void session_media(struct session *session, uint32_t label, const uint8_t *packe
     struct queue_entry entry = {
         .queued_us = now_us, .counts = counts, .label = label, .length = (uint32_t)length};
 
+    session->queued_us = now_us;
     if (session->state != SESSION_UP) {
         verdict_count(counts, VERDICT_TUNNEL_DOWN);
         session->hooks->dropped(session->ctx, &label, 1, VERDICT_TUNNEL_DOWN);
@@ -702,9 +744,9 @@ void session_set_max_age(struct session *session, uint64_t max_age_us)
     session->max_age_us = max_age_us;
 }
 
-void session_set_kernel_delay(struct session *session, uint64_t delay_us)
+void session_set_path(struct session *session, const struct session_path *path)
 {
-    session->kernel_delay_us = delay_us;
+    session->path = *path;
 }
 
 void session_set_sa_version(struct session *session, uint64_t version)
@@ -725,6 +767,11 @@ const char *session_reason(const struct session *session)
 const struct session_counters *session_counters(const struct session *session)
 {
     return &session->counters;
+}
+
+bool session_bulk_is_held(const struct session *session)
+{
+    return session->bulk_is_held;
 }
 
 uint64_t session_rtt_us(const struct session *session)

@@ -5,7 +5,7 @@
  *
  * What goes out, in this order: urgent control (bounded: overflow ends the
  * session), live SA changes (pulled), media (bounded by age and octets), bulk
- * (pulled only when no media waits).
+ * (pulled only when no media waits, but for a frame now and then).
  */
 #ifndef COMMON_TUNNEL_SESSION_H
 #define COMMON_TUNNEL_SESSION_H
@@ -135,8 +135,18 @@ void session_control(struct session *session, uint8_t type, const void *body, si
 void session_bye(struct session *session, const char *reason);
 
 void session_set_max_age(struct session *session, uint64_t max_age_us);
-/* How long what the kernel holds will take; it is taken off the age that media may have here. */
-void session_set_kernel_delay(struct session *session, uint64_t delay_us);
+/*
+ * What is known of the way that the next output takes. The time for what lies before a packet is
+ * taken off the age that it may have.
+ */
+struct session_path {
+    size_t held;           /* octets that the kernel has not sent yet */
+    size_t room;           /* no more media than this; a packet always */
+    uint32_t ns_per_octet; /* that the path needs; 0: not known */
+    uint32_t rtt_us;       /* smoothed; 0: not known */
+    bool long_queue;       /* bulk.h */
+};
+void session_set_path(struct session *session, const struct session_path *path);
 /* The authority's version, for PING. */
 void session_set_sa_version(struct session *session, uint64_t version);
 
@@ -152,6 +162,8 @@ enum session_role session_role(const struct session *session);
 enum session_state session_state(const struct session *session);
 const char *session_reason(const struct session *session);
 const struct session_counters *session_counters(const struct session *session);
+/* There may be bulk that stands back because of the path: try again soon. */
+bool session_bulk_is_held(const struct session *session);
 /* Of the last PING; 0: none was answered yet. */
 uint64_t session_rtt_us(const struct session *session);
 size_t session_queued(const struct session *session);

@@ -2,10 +2,12 @@
 #include "common/tunnel/tcp.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "common/base/log.h"
@@ -22,7 +24,28 @@
 #endif
 
 enum {
+    /* As long as the path is not known to be what limits us. */
     NOTSENT_LOWAT_OCTETS = 32 * 1024,
+    NOTSENT_LOWAT_MAX = 256 * 1024,
+    /*
+     * Else as much as it takes in this time. In segments: the socket is writable when less than
+     * half is left, and if that were less than a segment the kernel would believe that we have too
+     * little to send, and would not see it when the path becomes slower. On a path that needs too
+     * long even for that we do with less.
+     */
+    LOWAT_US = 5000,
+    LOWAT_SEGMENTS = 4,
+    LOWAT_SLOW_US = 40 * 1000,
+    LOWAT_SLOW_SEGMENTS = 2,
+    SEGMENT_MAX = 9000,
+    ASK_INTERVAL_US = 10 * 1000,
+    /* Who had no more than the path takes for so long is not limited by it. */
+    UNLIMITED_US = 300 * 1000,
+    /* A long queue on the path: this much, or half of the shortest RTT. */
+    LONG_QUEUE_US = 20 * 1000,
+    /* A queue that has not become shorter by then is not of our making. */
+    CAP_US = 1000 * 1000,
+    NS_PER_S = 1000 * 1000 * 1000,
     USER_TIMEOUT_MS = 5000,
     /*
      * The default floor of 200 ms is all that hurts where the RTT is 1 ms, and acknowledgements
@@ -88,6 +111,150 @@ unsigned tcp_set_options(int fd, unsigned dscp)
     if (!set_number(fd, IPPROTO_IPV6, IPV6_TCLASS, tos) && !set)
         log_debug("DSCP could not be set: %s", strerror(errno));
     return refused;
+}
+
+static uint32_t lowat_of(uint64_t rate, uint32_t mss)
+{
+    uint64_t segment = mss < SEGMENT_MAX ? mss : SEGMENT_MAX;
+    uint64_t lowat = rate * LOWAT_US / 1000000;
+    uint64_t least = LOWAT_SEGMENTS * segment;
+
+    if (least > rate * LOWAT_SLOW_US / 1000000)
+        least = LOWAT_SLOW_SEGMENTS * segment;
+    if (lowat < least)
+        lowat = least;
+    return lowat < NOTSENT_LOWAT_MAX ? (uint32_t)lowat : NOTSENT_LOWAT_MAX;
+}
+
+/* The time for the queue on the path; 0 without one. */
+static uint32_t queue_of(const struct tcp_info *info)
+{
+    return info->tcpi_rtt > info->tcpi_min_rtt ? info->tcpi_rtt - info->tcpi_min_rtt : 0;
+}
+
+/*
+ * A rate that was limited by how little we had to send says nothing about the path: a burst after
+ * silence would look hopeless. But where the path is the limit the kernel takes a moment without
+ * octets of ours for that, too.
+ */
+static bool is_limited(const struct tcp_path *path, const struct tcp_info *info, uint64_t now_us)
+{
+    if (info->tcpi_delivery_rate == 0 || info->tcpi_rtt == 0)
+        return false;
+    return !info->tcpi_delivery_rate_app_limited ||
+           (path->limited && now_us - path->closed_us < UNLIMITED_US);
+}
+
+/*
+ * In octets per second. From time to time BBR makes the window very small for 0.2 s, and does not
+ * count what is delivered then.
+ */
+static uint64_t rate_of(const struct tcp_info *info)
+{
+    uint64_t rate = info->tcpi_delivery_rate;
+    uint64_t window = (uint64_t)info->tcpi_snd_cwnd * info->tcpi_snd_mss * 1000000 / info->tcpi_rtt;
+
+    return rate < window || window == 0 ? rate : window;
+}
+
+/*
+ * Both BBR and CUBIC fill the path until there is a queue, of an RTT or of as much as the path has
+ * room for: media would wait there. With less than the path takes, the queue becomes shorter; at
+ * half of what is long the kernel may do as it likes again. delivery rate: what the path takes as
+ * long as there is a queue.
+ */
+static void judge_cap(struct tcp_path *path, const struct tcp_info *info, uint32_t long_us,
+                      uint64_t now_us)
+{
+    bool over = now_us - path->capped_us >= CAP_US;
+    uint64_t cap = path->cap;
+
+    if (path->cap && (over || queue_of(info) < long_us / 2))
+        cap = 0;
+    else if (!path->cap && over && path->limited && path->long_queue)
+        cap = info->tcpi_delivery_rate - info->tcpi_delivery_rate / 8;
+    if (cap != path->cap)
+        path->capped_us = queue_of(info) < long_us / 2 ? 0 : now_us;
+    path->cap = cap;
+}
+
+void tcp_path_judge(struct tcp_path *path, const struct tcp_info *info, uint64_t now_us)
+{
+    uint32_t half_us = info->tcpi_min_rtt / 2;
+    uint32_t long_us = half_us > LONG_QUEUE_US ? half_us : LONG_QUEUE_US;
+    uint64_t rate;
+
+    path->rtt_us = info->tcpi_rtt;
+    path->long_queue = queue_of(info) > long_us;
+    path->limited = is_limited(path, info, now_us);
+    path->lowat = NOTSENT_LOWAT_OCTETS;
+    path->ns_per_octet = 0;
+    if (path->limited) {
+        rate = rate_of(info);
+        path->lowat = lowat_of(rate, info->tcpi_snd_mss);
+        path->ns_per_octet = (uint32_t)(NS_PER_S / rate);
+    }
+    judge_cap(path, info, long_us, now_us);
+}
+
+static void set_cap(int fd, uint64_t cap)
+{
+    unsigned long rate = cap ? (unsigned long)cap : ~0ul;
+
+    (void)setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, sizeof(rate));
+}
+
+static void ask(struct tcp_path *path, int fd, uint64_t now_us)
+{
+    struct tcp_info info = {0};
+    socklen_t length = sizeof(info);
+    uint32_t before = path->lowat;
+    uint64_t cap = path->cap;
+
+    path->asked_us = now_us;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0) {
+        path->lowat = NOTSENT_LOWAT_OCTETS;
+        return;
+    }
+    tcp_path_judge(path, &info, now_us);
+    if (path->cap != cap)
+        set_cap(fd, path->cap);
+    /* Small changes are not worth a call, and the kernel's figure is what counts. */
+    if (path->lowat > before - before / 4 && path->lowat < before + before / 4)
+        path->lowat = before;
+    else if (!set_number(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, (int)path->lowat))
+        path->lowat = before ? before : NOTSENT_LOWAT_OCTETS;
+}
+
+/* The kernel's own rule for a writable socket: half of lowat. */
+static bool is_open(const struct tcp_path *path)
+{
+    return path->held * 2 < path->lowat;
+}
+
+bool tcp_path_is_open(struct tcp_path *path, int fd, uint64_t now_us)
+{
+    int unsent = 0;
+
+    if (path->lowat == 0 || now_us - path->asked_us >= ASK_INTERVAL_US)
+        ask(path, fd, now_us);
+    /* What was handed over can only have become less. */
+    if (is_open(path) && !path->limited)
+        return true;
+    path->held = ioctl(fd, SIOCOUTQNSD, &unsent) == 0 && unsent > 0 ? (size_t)unsent : 0;
+    if (!is_open(path))
+        path->closed_us = now_us;
+    return is_open(path);
+}
+
+size_t tcp_path_room(const struct tcp_path *path)
+{
+    return path->held < path->lowat ? path->lowat - path->held : 0;
+}
+
+void tcp_path_wrote(struct tcp_path *path, size_t octets)
+{
+    path->held += octets;
 }
 
 void tcp_congestion(int fd, char *out, size_t size)

@@ -726,11 +726,13 @@ static const struct {
 
 START_TEST(test_age)
 {
+    struct session_path path = {.room = SIZE_MAX, .ns_per_octet = 2000};
     struct end inner, dmz;
 
     pair_up(&inner, &dmz);
     session_set_max_age(inner.session, ages[_i].max_age_us);
-    session_set_kernel_delay(inner.session, ages[_i].kernel_us);
+    path.held = (size_t)ages[_i].kernel_us / 2;
+    session_set_path(inner.session, &path);
     media(&inner, 1, 10, START_US);
     exchange(&inner, &dmz, SIZE_MAX, START_US + ages[_i].age_us);
     ck_assert_uint_eq(dmz.media, ages[_i].sent);
@@ -874,6 +876,110 @@ START_TEST(test_media_is_not_starved)
     length = session_output(inner.session, memory, sizeof(memory), START_US);
     ck_assert_uint_gt(length, 0);
     ck_assert_uint_le(length, 3 * FRAME_MAX_OCTETS);
+    close_end(&inner);
+    close_end(&dmz);
+}
+END_TEST
+
+/*
+ * Of ten packets of 1,000 octets that are all as old, so many go at once, and so many are too late,
+ * because of what is before them in the kernel and in the same output. A frame is 1,007 octets.
+ */
+static const struct {
+    struct session_path path;
+    uint64_t age_us;
+    unsigned sent, late;
+} outputs[] = {
+    {{0, SIZE_MAX, 0, 0, false}, MAX_AGE_US, 10, 0},
+    {{0, 10070, 0, 0, false}, 0, 10, 0},
+    {{0, 10069, 0, 0, false}, 0, 9, 0},
+    {{0, 2014, 0, 0, false}, 0, 2, 0},
+    {{0, 2013, 0, 0, false}, 0, 1, 0},
+    {{0, 1, 0, 0, false}, 0, 1, 0},
+    {{0, 0, 0, 0, false}, 0, 1, 0},
+    /* 10 us for an octet: 10 ms for a frame. */
+    {{0, SIZE_MAX, 10000, 0, false}, 0, 10, 0},
+    {{0, SIZE_MAX, 10000, 0, false}, MAX_AGE_US, 1, 9},
+    {{0, SIZE_MAX, 10000, 0, false}, 30000, 3, 7},
+    {{1000, SIZE_MAX, 10000, 0, false}, 30000, 2, 8},
+    {{3001, SIZE_MAX, 10000, 0, false}, 30000, 0, 10},
+    {{0, 1007, 10000, 0, false}, 30000, 1, 0},
+};
+
+START_TEST(test_path)
+{
+    struct end inner, dmz;
+    uint8_t memory[OUTPUT_OCTETS];
+    char types[64];
+
+    pair_up(&inner, &dmz);
+    session_set_path(inner.session, &outputs[_i].path);
+    for (uint32_t i = 0; i < 10; i++)
+        media(&inner, i, 1000, START_US);
+    types_of(memory,
+             session_output(inner.session, memory, sizeof(memory), START_US + outputs[_i].age_us),
+             types, sizeof(types));
+    ck_assert_uint_eq(strlen(types), outputs[_i].sent);
+    ck_assert_uint_eq(inner.counts.n[VERDICT_TUNNEL_LATE], outputs[_i].late);
+    /* The oldest are those that were dropped. */
+    ck_assert_uint_eq(session_queued(inner.session), 10 - outputs[_i].sent - outputs[_i].late);
+    close_end(&inner);
+    close_end(&dmz);
+}
+END_TEST
+
+/*
+ * How many frames of bulk go beside calls, after one that went with the last packet; and whether
+ * more of them wait for the path.
+ */
+static const struct {
+    bool long_queue;
+    size_t room;
+    uint64_t since_media_us, since_bulk_us; /* since_media_us 0: none at all */
+    unsigned waiting;                       /* packets that no room is left for */
+    unsigned pulled;
+    bool held;
+} bulks[] = {
+    {false, SIZE_MAX, 0, 2000, 0, 100, false},
+    {true, SIZE_MAX, 0, 2000, 0, 100, false},
+    {true, SIZE_MAX, 1000, 2000, 0, 0, true},
+    {true, SIZE_MAX, 2000, 3000, 0, 0, true},
+    {true, SIZE_MAX, 199999, 200999, 0, 59, false}, /* 8,000 octets a second */
+    {true, SIZE_MAX, 200000, 201000, 0, 100, false},
+    /* Room for two frames of 27 octets, and one that begins there. */
+    {false, 54, 0, 1000, 0, 2, false},
+    {false, 55, 0, 1000, 0, 3, false},
+    /* However much media there is, some bulk goes. */
+    {false, 1, 0, 499999, 3, 0, false},
+    {false, 1, 0, 500000, 3, 1, false},
+};
+
+START_TEST(test_bulk)
+{
+    struct session_path path = {.room = bulks[_i].room, .long_queue = bulks[_i].long_queue};
+    uint64_t now_us = START_US + 10000000;
+    uint8_t memory[OUTPUT_OCTETS];
+    struct end inner, dmz;
+
+    pair_up(&inner, &dmz);
+    (void)session_output(inner.session, memory, sizeof(memory), now_us - bulks[_i].since_bulk_us);
+    if (bulks[_i].since_media_us) {
+        media(&inner, 1, 10, now_us - bulks[_i].since_media_us);
+        session_set_path(inner.session,
+                         &(struct session_path){.room = SIZE_MAX, .long_queue = true});
+        inner.bulk_due = 1;
+        (void)session_output(inner.session, memory, sizeof(memory),
+                             now_us - bulks[_i].since_media_us);
+    }
+    session_set_path(inner.session, &path);
+    for (unsigned i = 0; i < bulks[_i].waiting; i++)
+        media(&inner, 1, 10, now_us);
+    ck_assert_uint_eq(inner.bulk_due, 0);
+    inner.bulk_due = 100;
+    inner.bulk_pulled = 0;
+    (void)session_output(inner.session, memory, sizeof(memory), now_us);
+    ck_assert_uint_eq(inner.bulk_pulled, bulks[_i].pulled);
+    ck_assert_int_eq(session_bulk_is_held(inner.session), bulks[_i].held);
     close_end(&inner);
     close_end(&dmz);
 }
@@ -1120,6 +1226,8 @@ int main(void)
     tcase_add_test(tc, test_full_queue_drops_the_oldest);
     tcase_add_loop_test(tc, test_freed_with_packets, 0, 20);
     tcase_add_test(tc, test_tiny_queue);
+    tcase_add_loop_test(tc, test_path, 0, sizeof(outputs) / sizeof(outputs[0]));
+    tcase_add_loop_test(tc, test_bulk, 0, sizeof(bulks) / sizeof(bulks[0]));
     tcase_add_test(tc, test_order);
     tcase_add_test(tc, test_media_is_not_starved);
     tcase_add_loop_test(tc, test_small_outputs, 0, 6);

@@ -1,7 +1,8 @@
 #include "common/tunnel/tcp.h"
 
+#include <linux/tcp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -66,6 +67,202 @@ START_TEST(test_refused)
 }
 END_TEST
 
+/* What the kernel tells, and what follows. rate in octets per second. */
+static const struct {
+    uint64_t rate;
+    uint32_t mss, rtt_us, min_rtt_us;
+    bool ours; /* the rate was what we had to send */
+    uint32_t cwnd;
+    uint32_t lowat, ns_per_octet;
+    bool long_queue;
+} paths[] = {
+    /* Nothing is known, or we are what limits it. */
+    {0, 1448, 0, 0, false, 100000, 32 * 1024, 0, false},
+    {1000, 1448, 40000, 40000, true, 100000, 32 * 1024, 0, false},
+    {100000000, 1448, 40000, 40000, true, 100000, 32 * 1024, 0, false},
+    /* 5 ms of it, at least four segments, at most 256 KiB. */
+    {2000000, 1448, 40000, 40000, false, 100000, 10000, 500, false},
+    {1000000, 1448, 40000, 40000, false, 100000, 5792, 1000, false},
+    {500000, 1448, 40000, 40000, false, 100000, 5792, 2000, false},
+    {144800, 1448, 40000, 40000, false, 100000, 5792, 6906, false},
+    {1000000000, 1448, 100, 100, false, 100000, 256 * 1024, 1, false},
+    {5000000000, 1448, 100, 100, false, 100000, 256 * 1024, 0, false},
+    /* Loopback's segments are none of a network. */
+    {10000000, 65483, 100, 100, false, 100000, 50000, 100, false},
+    {1000000, 65483, 100, 100, false, 100000, 36000, 1000, false},
+    /* Four segments would be more than 40 ms. */
+    {144799, 1448, 40000, 40000, false, 100000, 2896, 6906, false},
+    {8000, 1448, 40000, 40000, false, 100000, 2896, 125000, false},
+    /* 20 ms, or half of the shortest RTT. */
+    {1000000, 1448, 60000, 40000, false, 100000, 5792, 1000, false},
+    {1000000, 1448, 60001, 40000, false, 100000, 5792, 1000, true},
+    {1000000, 1448, 20100, 100, false, 100000, 5792, 1000, false},
+    {1000000, 1448, 20101, 100, false, 100000, 5792, 1000, true},
+    {1000000, 1448, 300000, 200000, false, 100000, 5792, 1000, false},
+    {1000000, 1448, 300001, 200000, false, 100000, 5792, 1000, true},
+    {0, 1448, 60001, 40000, true, 100000, 32 * 1024, 0, true},
+    /* A window that allows less than what was delivered. */
+    {1000000, 1448, 40000, 40000, false, 28, 5792, 1000, false},
+    {1000000, 1448, 40000, 40000, false, 20, 5792, 1381, false},
+    {1000000, 1448, 80000, 40000, false, 4, 2896, 13812, true},
+};
+
+START_TEST(test_judge)
+{
+    struct tcp_info info = {
+        .tcpi_delivery_rate = paths[_i].rate,
+        .tcpi_snd_mss = paths[_i].mss,
+        .tcpi_rtt = paths[_i].rtt_us,
+        .tcpi_min_rtt = paths[_i].min_rtt_us,
+        .tcpi_delivery_rate_app_limited = paths[_i].ours,
+        .tcpi_snd_cwnd = paths[_i].cwnd,
+    };
+    struct tcp_path path = {.held = 7, .asked_us = 8};
+
+    tcp_path_judge(&path, &info, 5000000);
+    ck_assert_uint_eq(path.lowat, paths[_i].lowat);
+    ck_assert_uint_eq(path.ns_per_octet, paths[_i].ns_per_octet);
+    ck_assert_int_eq(path.limited, path.ns_per_octet > 0 || path.lowat == 256 * 1024);
+    ck_assert_int_eq(path.long_queue, paths[_i].long_queue);
+    ck_assert_uint_eq(path.held, 7);
+}
+END_TEST
+
+/*
+ * A path of 1,000,000 octets per second and 40 ms, at times: its RTT, whether the last rate was
+ * what we had to send, and whether the socket had enough just then. What follows: is the path the
+ * limit, and the cap of the pacing rate.
+ */
+static const struct {
+    uint64_t now_us;
+    uint32_t rtt_us;
+    bool ours, closed, limited;
+    uint64_t cap;
+} course[] = {
+    {10000000, 40000, true, false, false, 0},
+    {10010000, 70000, true, true, false, 0}, /* a burst after silence */
+    {10020000, 45000, false, true, true, 0},
+    {10030000, 60000, false, true, true, 0},
+    {10040000, 60001, false, true, true, 875000},
+    {10050000, 55000, true, true, true, 875000},
+    {10060000, 50000, true, false, true, 875000},
+    {10070000, 49999, true, false, true, 0}, /* at once again when it is long again */
+    {10080000, 61000, false, true, true, 875000},
+    {11079999, 61000, false, true, true, 875000},
+    {11080000, 61000, false, true, true, 0}, /* not of our making: for as long, none */
+    {12079999, 61000, false, true, true, 0},
+    {12080000, 61000, false, true, true, 875000},
+    {12090000, 41000, true, true, true, 0},
+    {12389999, 41000, true, false, true, 0},
+    {12390000, 41000, true, false, false, 0}, /* less than it takes for 0.3 s */
+    {12400000, 99000, true, true, false, 0},
+};
+
+START_TEST(test_course)
+{
+    struct tcp_info info = {
+        .tcpi_delivery_rate = 1000000,
+        .tcpi_snd_mss = 1448,
+        .tcpi_min_rtt = 40000,
+        .tcpi_snd_cwnd = 1000,
+    };
+    struct tcp_path path = {.held = 0};
+
+    for (size_t i = 0; i < sizeof(course) / sizeof(course[0]); i++) {
+        info.tcpi_rtt = course[i].rtt_us;
+        info.tcpi_delivery_rate_app_limited = course[i].ours;
+        if (course[i].closed)
+            path.closed_us = course[i].now_us;
+        tcp_path_judge(&path, &info, course[i].now_us);
+        ck_assert_msg(path.limited == course[i].limited && path.cap == course[i].cap,
+                      "row %zu: %d %llu", i, path.limited, (unsigned long long)path.cap);
+    }
+}
+END_TEST
+
+START_TEST(test_room)
+{
+    struct tcp_path path = {.lowat = 1000, .held = 300};
+
+    ck_assert_uint_eq(tcp_path_room(&path), 700);
+    tcp_path_wrote(&path, 699);
+    ck_assert_uint_eq(tcp_path_room(&path), 1);
+    tcp_path_wrote(&path, 2);
+    ck_assert_uint_eq(tcp_path_room(&path), 0);
+}
+END_TEST
+
+static void connect_pair(int fds[2])
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof(address);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, length), 0);
+    ck_assert_int_eq(listen(listener, 1), 0);
+    ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&address, &length), 0);
+    fds[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    (void)connect(fds[0], (struct sockaddr *)&address, length);
+    fds[1] = accept(listener, NULL, NULL);
+    ck_assert_int_ge(fds[1], 0);
+    close(listener);
+}
+
+static bool is_writable(int fd)
+{
+    struct pollfd poller = {.fd = fd, .events = POLLOUT};
+
+    return poll(&poller, 1, 0) == 1;
+}
+
+/* Nobody reads: what the path takes is soon in the kernel, and then it is closed. */
+START_TEST(test_open)
+{
+    static const char octets[1000];
+    struct tcp_path path = {.held = 0};
+    uint64_t now_us = 1;
+    int fds[2];
+
+    connect_pair(fds);
+    (void)tcp_set_options(fds[0], 0);
+    for (unsigned i = 0; tcp_path_is_open(&path, fds[0], now_us); i++, now_us += 100) {
+        ck_assert_uint_lt(i, 1000000);
+        ck_assert_int_eq(send(fds[0], octets, sizeof(octets), 0), sizeof(octets));
+        tcp_path_wrote(&path, sizeof(octets));
+    }
+    /* As much as it holds is what it was asked for, and the next packet. */
+    ck_assert_uint_ge(2 * path.held, path.lowat);
+    ck_assert_uint_lt(path.held, path.lowat / 2 + 2 * sizeof(octets));
+    ck_assert(!is_writable(fds[0]));
+    for (bool done = false; !done; now_us += 10000) {
+        char rest[65536];
+
+        ck_assert_uint_lt(now_us, 1000000000);
+        done = recv(fds[1], rest, sizeof(rest), MSG_DONTWAIT) < 0 && is_writable(fds[0]);
+    }
+    ck_assert(tcp_path_is_open(&path, fds[0], now_us));
+    close(fds[0]);
+    close(fds[1]);
+}
+END_TEST
+
+/* What is no TCP holds nothing back. */
+START_TEST(test_open_no_tcp)
+{
+    struct tcp_path path = {.held = 0};
+    int fds[2];
+
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    for (unsigned i = 0; i < 100; i++) {
+        ck_assert(tcp_path_is_open(&path, fds[0], i));
+        ck_assert_uint_gt(tcp_path_room(&path), 16 * 1024 - 1);
+        tcp_path_wrote(&path, 10000);
+    }
+    close(fds[0]);
+    close(fds[1]);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("tcp");
@@ -73,6 +270,11 @@ int main(void)
 
     tcase_add_loop_test(tcase, test_options, 0, sizeof(families) / sizeof(families[0]));
     tcase_add_test(tcase, test_refused);
+    tcase_add_loop_test(tcase, test_judge, 0, sizeof(paths) / sizeof(paths[0]));
+    tcase_add_test(tcase, test_course);
+    tcase_add_test(tcase, test_room);
+    tcase_add_test(tcase, test_open);
+    tcase_add_test(tcase, test_open_no_tcp);
     suite_add_tcase(suite, tcase);
     return unit_run(suite);
 }

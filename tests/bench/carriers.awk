@@ -45,6 +45,8 @@ $1 == "cpu" {
         keep("cpu ratio " $2, $3, values["cpu " $2, $3] / values["cpu stream", $3])
 }
 
+$1 == "first" { keep("first " $2, $3, $4 / 1000) }
+
 # ---------------------------------------------------------------- figures
 
 function sort(list, count,    i, j, swap) {
@@ -110,12 +112,13 @@ function print_text(    i, j, row, wide) {
 function print_cpu(    i, name) {
     if (carriers == 0) return
     print ""
-    print "| carrier of the pair | CPU time per packet, both daemons, " sprintf("%.0f", med("cpu rate " carrier[1])) " packets/s | against stream |"
-    print "|---|---|---|"
+    print "| carrier of the pair | CPU time per packet, both daemons, " sprintf("%.0f", med("cpu rate " carrier[1])) " packets/s | against stream | first packet after a start |"
+    print "|---|---|---|---|"
     for (i = 1; i <= carriers; i++) {
         name = carrier[i]
-        printf "| %s | %.2f us | %s |\n", name, med("cpu " name), \
-            med("cpu ratio " name) == "" ? "-" : sprintf("%.2f", med("cpu ratio " name))
+        printf "| %s | %.2f us | %s | %s |\n", name, med("cpu " name), \
+            med("cpu ratio " name) == "" ? "-" : sprintf("%.2f", med("cpu ratio " name)), \
+            med("first " name) == "" ? "-" : sprintf("%.0f ms, %.1f RTT", med("first " name), med("first " name) / setting["rtt"])
     }
 }
 

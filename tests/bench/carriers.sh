@@ -126,9 +126,10 @@ carry_udp() {
     load="--direct --back --outside 10.98.0.2:20000 --inside 10.98.0.1:21000 --sources 1 --sinks 1"
 }
 
-# carry_pair CARRIER [ADDRESS]: the inner-relay at the near end; the dmz-relay listens at this address.
+# carry_pair CARRIER [ADDRESS [STATE-FILE]]: the inner-relay at the near end; the dmz-relay listens at this
+# address.
 carry_pair() {
-    write_configs ""
+    write_configs "${3:-}"
     sed -i "s/^listen = .*/listen = ${2:-10.98.0.2}:46000/" "$work/dmz.ini"
     sed -i "s/^address = 127.0.3.1:46000/address = ${2:-10.98.0.2}:46000/" "$work/inner.ini"
     sed -i "/^\[dmz main\]/a carrier = $1" "$work/inner.ini"
@@ -258,6 +259,35 @@ cpu() {
     end_row
 }
 
+# first CARRIER ROUND: how long after the start of an inner-relay that has an SA from its state file the
+# first packet of a sender outside comes to the receiver inside. The dmz-relay has been there all the time.
+first() {
+    row_pids= pair_pids= key=$(openssl rand -base64 30)
+    rm -f "$work/state"
+    congestion own
+    carry_pair "$1" 10.98.0.2 "$work/state"
+    "$ctl" -s "$work/inner.sock" sa add --side external --source 127.16.0.1:6000 --suite $suite --key "$key" \
+        --ssrc 1 --to 127.32.0.1:6000 >"$work/add.log" 2>&1 || fail "sa add: $(cat "$work/add.log")"
+    inner=${row_pids##* }
+    soon test -e "$work/state" || fail "no state file"
+    kill -KILL "$inner" # after a clean stop there is no state file
+    wait "$inner" 2>/dev/null || :
+    spawn_at "$near" rtprecv "$tools/rtprecv" --listen 127.32.0.1:6000 --count 1 --ready "$work/listens"
+    receiver=$pid
+    soon test -e "$work/listens" || fail "rtprecv does not listen"
+    rm -f "$work/listens"
+    spawn_at "$far" rtpsend "$tools/rtpsend" --from 127.16.0.1:6000 --to 127.0.1.1:40000 --key "$key" --ssrc 1 \
+        --rate 500 --count 0
+    soon no_site || fail "the dmz-relay did not see the inner-relay end"
+    from=$(date +%s%N)
+    BENCH_CHRT="$chrt ip netns exec $near" start inner inner-relay
+    row_pids="$row_pids $pid"
+    wait "$receiver" || :
+    note "first $1 $2 $((($(date +%s%N) - from) / 1000))"
+    end_row
+}
+no_site() { "$ctl" -s "$work/dmz.sock" status >/dev/null 2>&1; [ $? = 4 ]; }
+
 takes() { "$BENCH_BUILDDIR/inner-relay/inner-relay" -t -c "$1" >"$work/try.log" 2>&1; }
 # The carriers that the pair takes; stream is there without a setting, too.
 find_carriers() {
@@ -311,8 +341,11 @@ for round in $(seq "$rounds"); do
     done
 done
 for round in $(seq $cpu_rounds); do
-    say "CPU time: round $round of $cpu_rounds"
-    for carrier in $carriers; do cpu "$carrier" "$round"; done
+    say "CPU time, first packet: round $round of $cpu_rounds"
+    for carrier in $carriers; do
+        cpu "$carrier" "$round"
+        first "$carrier" "$round"
+    done
 done
 link
 note "link $(cat "$work/link.reply")"

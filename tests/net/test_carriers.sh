@@ -23,4 +23,5 @@ is "the link lost some where it was to, and none else" "$(awk '$1 == "cell" {
     print $5, (substr($0, RSTART + 10, RLENGTH - 10) > 0) }' "$W/carriers.results" | sort -u | paste -sd ' ')" "0 0 2 1"
 like "the table has a row" "$(cat "$W/carriers.md")" '^\| plain UDP \| [*]?[0-9]'
 is "the plot is drawn" "$(grep -c '</svg>' "$W/carriers.svg")" 1
+like "make calls it by that name" "$(make -s -C "$NET_BUILD" -n bench-carriers 2>&1)" 'bench/carriers\.sh'
 done_testing

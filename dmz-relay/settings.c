@@ -73,8 +73,13 @@ uint64_t dmz_callers(const struct dmz_settings *settings, unsigned site)
 
         if (find_site(settings, one->name) != (int)site)
             continue;
-        for (size_t k = 0; k < one->call_from.count; k++)
-            callers |= UINT64_C(1) << find_site(settings, one->call_from.name[k]);
+        for (size_t k = 0; k < one->call_from.count; k++) {
+            int caller = find_site(settings, one->call_from.name[k]);
+
+            /* After a reload it may be one that comes with the next restart. */
+            if (caller >= 0)
+                callers |= UINT64_C(1) << caller;
+        }
     }
     return callers;
 }

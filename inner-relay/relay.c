@@ -409,6 +409,10 @@ static void configure_sites(struct daemon *daemon)
     for (size_t i = 0; i < settings->site_count; i++) {
         const struct site_settings *site = &settings->sites[i];
 
+        if (!inner_find_link(&relay_of(daemon)->core, site->dmz)) {
+            log_error("[site %s] dmz: [dmz %s] comes with a restart only", site->name, site->dmz);
+            continue;
+        }
         conf[count] = (struct sites_conf){
             .name = site->name, .dmz = site->dmz, .refuse = site->refuse, .ring_us = site->ring_us};
         if (make_contexts(settings, site, conf[count].context, error, sizeof(error)) < 0)

@@ -335,14 +335,17 @@ void sitecalls_end(struct sitecalls *sitecalls, struct sitecall *call, const cha
 
 /* ------------------------------------------------------------ what the other site does */
 
-static unsigned count_ringing(const struct sitecalls *sitecalls, const struct site *site)
+static bool is_room(const struct sitecalls *sitecalls, const struct site *site)
 {
-    unsigned count = 0;
+    unsigned count = 0, ringing = 0;
 
-    for (const struct sitecall *call = sitecalls->first; call; call = call->next)
-        count +=
-            call->site == site && call->side == SITES_THEIRS && call->state == SITECALL_RINGING;
-    return count;
+    for (const struct sitecall *call = sitecalls->first; call; call = call->next) {
+        bool theirs = call->site == site && call->side == SITES_THEIRS;
+
+        count += theirs;
+        ringing += theirs && call->state == SITECALL_RINGING;
+    }
+    return count < SITECALLS_OF_SITE && ringing < SITECALLS_RINGING_MAX;
 }
 
 static void refuse_placed(struct site *site, uint64_t number, const char *reason, uint64_t now_us)
@@ -384,8 +387,8 @@ static void on_place(struct sitecalls *sitecalls, struct site *site,
         why = "there was a call of this number already";
     else if (site_refuses(site))
         why = "the other site takes no calls of this one";
-    else if (count_ringing(sitecalls, site) >= SITECALLS_RINGING_MAX)
-        why = "too many calls of this site ring there";
+    else if (!is_room(sitecalls, site))
+        why = "there are too many calls of this site";
     if (why) {
         refuse_placed(site, message->number, why, now_us);
         return;

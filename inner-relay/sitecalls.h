@@ -15,7 +15,8 @@
 
 struct sitecalls;
 
-enum { SITECALLS_MAX = 1024, SITECALLS_RINGING_MAX = 32 /* of one site */ };
+/* Of one site at most so many that it has placed, and of these so many that ring. */
+enum { SITECALLS_MAX = 1024, SITECALLS_OF_SITE = 512, SITECALLS_RINGING_MAX = 32 };
 
 enum sitecall_state {
     SITECALL_PLACED,  /* ours: the other site has not said anything yet */

@@ -16,8 +16,9 @@
 
 /* Sessions that a site opens: each is a handshake. The first of a burst are free. */
 #define OPENS_PER_SECOND 4
-/* A session that calls want is opened again after so long. */
-#define RETRY_US (UINT64_C(3) * 1000 * 1000)
+/* A session that calls want is opened again after so long, each time after twice as long. */
+#define RETRY_US     (UINT64_C(3) * 1000 * 1000)
+#define RETRY_MAX_US (UINT64_C(60) * 1000 * 1000)
 
 struct session_of {
     struct site *site;
@@ -25,7 +26,6 @@ struct session_of {
     uint64_t number;
     struct sitelink *link;
     bool began;   /* the first octets have gone out */
-    bool up;      /* the hook was called */
     bool leaving; /* its last octets, and its end, are to be sent */
     uint64_t began_us, active_us;
 };
@@ -40,9 +40,9 @@ struct site {
     uint32_t room; /* in the window to it */
     bool busy;     /* it may have something to send */
     struct session_of *session[2];
-    uint64_t retry_us;
-    unsigned opens; /* in this second */
-    bool stray;     /* the end of a session that is not there is to be said */
+    uint64_t retry_us, pause_us; /* ours is opened again, not before; and after so long once more */
+    unsigned opens;              /* in this second */
+    bool stray;                  /* the end of a session that is not there is to be said */
     uint64_t stray_number;
     uint8_t stray_kind;
     char error[2][160];
@@ -74,7 +74,6 @@ static void on_up(void *ctx)
     struct session_of *session = ctx;
     struct sites *sites = session->site->sites;
 
-    session->up = true;
     log_info("site %s: a session is up, opened by %s", session->site->name,
              session->side == SITES_OURS ? "us" : "it");
     sites->hooks->up(sites->ctx, session->site, session->side, session->active_us);
@@ -560,6 +559,26 @@ static void open_session(struct site *site, uint64_t now_us)
         give(session, NULL, 0, now_us);
 }
 
+/* What is wanted still, and ended. One that has stayed begins the pauses anew. */
+static void open_again(struct site *site, uint64_t now_us)
+{
+    const struct session_of *session = site->session[SITES_OURS];
+
+    if (session) {
+        if (now_us - session->began_us >= SITE_HANDSHAKE_US && sitelink_is_up(session->link))
+            site->pause_us = 0;
+        site->retry_us = now_us + (site->pause_us ? site->pause_us : RETRY_US);
+        return;
+    }
+    if (now_us < site->retry_us || !site_link(site)->sites || !is_wanted(site, SITES_OURS))
+        return;
+    site->pause_us = site->pause_us ? 2 * site->pause_us : RETRY_US;
+    if (site->pause_us > RETRY_MAX_US)
+        site->pause_us = RETRY_MAX_US;
+    site->retry_us = now_us + site->pause_us;
+    open_session(site, now_us);
+}
+
 void sites_tick(struct sites *sites, uint64_t now_us)
 {
     sites->strangers = 0;
@@ -571,13 +590,7 @@ void sites_tick(struct sites *sites, uint64_t now_us)
             if (site->session[side])
                 tick_session(site->session[side], now_us);
         }
-        if (site->session[SITES_OURS]) {
-            site->retry_us = now_us + RETRY_US;
-        } else if (now_us >= site->retry_us && site_link(site)->sites &&
-                   is_wanted(site, SITES_OURS)) {
-            site->retry_us = now_us + RETRY_US;
-            open_session(site, now_us);
-        }
+        open_again(site, now_us);
     }
 }
 

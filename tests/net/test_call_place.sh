@@ -217,6 +217,9 @@ place b --wait
 check "a site that is not connected cannot be called" grep -q 'not connected' "$W/place.err"
 
 is "the dmz-relay sent no media anywhere but into tunnels" "$(fw_count dmz-a strangers)" 0
-only_outward b "$RELAY" $TUNNEL
+for c in a b; do
+    is "nat-$c: nothing was opened inwards" "$(fw_count nat-$c inward)" 0
+    is "nat-$c: nothing was refused, and no packet was invalid" "$(fw_count nat-$c refused)+$(invalid nat-$c)" 0+0
+done
 is "and to no inner-relay anything that failed" "$(verdict inner-b auth-fail)" 0
 done_testing

@@ -362,7 +362,7 @@ START_TEST(test_hang_up_without_tunnel)
     run(10 * PAIR_SECOND);
     ck_assert_int_eq((_i == A ? in : out)->state, SITECALL_ANSWERED);
     pair->site[_i].reconnect = true;
-    run(8 * PAIR_SECOND);
+    run(20 * PAIR_SECOND);
     expect_over(_i == A ? in : out, "");
     expect_sas(0);
 }

@@ -54,6 +54,9 @@ START_TEST(test_callers)
     ck_assert_uint_eq(dmz_callers(s, 0), 6);
     ck_assert_uint_eq(dmz_callers(s, 1), 0);
     ck_assert_uint_eq(dmz_callers(s, 2), 1);
+    /* After a reload: [site] is live, and sites is not. */
+    s->tunnel.sites.count = 2;
+    ck_assert_uint_eq(dmz_callers(s, 0), 2);
     free(s);
 }
 END_TEST

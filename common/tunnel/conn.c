@@ -605,6 +605,7 @@ struct conn *conn_new_over(struct ev_loop *loop, const struct transport *transpo
     conn->refused = tcp_set_options(conn->fd, dscp);
     if (conn->out_fd != conn->fd)
         conn->refused |= tcp_set_options(conn->out_fd, dscp);
+    conn->path.bbr = !(conn->refused & 1u << TCP_OPTION_BBR);
     start_watchers(conn);
     return conn;
 }

@@ -45,6 +45,9 @@ enum {
     LONG_QUEUE_US = 20 * 1000,
     /* A queue that has not become shorter by then is not of our making. */
     CAP_US = 1000 * 1000,
+    /* BBR's PROBE_RTT comes 10 s after the last; we are asked every 10 ms as long as there is
+       media. */
+    RENEW_US = 7 * 1000 * 1000,
     NS_PER_S = 1000 * 1000 * 1000,
     USER_TIMEOUT_MS = 5000,
     /*
@@ -204,6 +207,29 @@ static void set_cap(int fd, uint64_t cap)
     (void)setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, sizeof(rate));
 }
 
+/*
+ * Every 10 s BBR makes its window four segments for 0.2 s, to see the RTT without its own queue:
+ * media waits and grows old. Who begins anew takes the shortest RTT that TCP has seen. Only where
+ * there is no queue, and we are not limited: else BBR would fill the path to find its rate, and
+ * where the path has become longer it is to find that out.
+ */
+bool tcp_path_wants_renewal(const struct tcp_path *path, const struct tcp_info *info,
+                            uint64_t now_us)
+{
+    return path->bbr && now_us - path->renewed_us >= RENEW_US && !path->limited &&
+           !path->long_queue && info->tcpi_ca_state == TCP_CA_Open;
+}
+
+/* An algorithm that runs already is not set anew: another one has to be in between. */
+static void renew(int fd)
+{
+    static const char reno[] = "reno";
+
+    if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, reno, sizeof(reno) - 1) == 0 &&
+        !set_option(fd, TCP_OPTION_BBR))
+        log_warning("the kernel does not set bbr any more: the tunnel runs with reno");
+}
+
 static void ask(struct tcp_path *path, int fd, uint64_t now_us)
 {
     struct tcp_info info = {0};
@@ -219,6 +245,12 @@ static void ask(struct tcp_path *path, int fd, uint64_t now_us)
     tcp_path_judge(path, &info, now_us);
     if (path->cap != cap)
         set_cap(fd, path->cap);
+    if (path->renewed_us == 0)
+        path->renewed_us = now_us;
+    if (tcp_path_wants_renewal(path, &info, now_us)) {
+        renew(fd);
+        path->renewed_us = now_us;
+    }
     /* Small changes are not worth a call, and the kernel's figure is what counts. */
     if (path->lowat > before - before / 4 && path->lowat < before + before / 4)
         path->lowat = before;

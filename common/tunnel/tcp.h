@@ -33,12 +33,14 @@ unsigned tcp_set_options(int fd, unsigned dscp);
 struct tcp_path {
     uint64_t asked_us;     /* when the kernel was asked about the path */
     uint64_t closed_us;    /* when the socket had enough */
+    uint64_t renewed_us;   /* when BBR began anew */
     uint64_t capped_us;    /* when cap was set, or lifted */
     uint64_t cap;          /* of the pacing rate, to shorten the queue; 0: none */
     size_t held;           /* octets that it has not sent yet: so many at most */
     uint32_t lowat;        /* what it may hold: TCP_NOTSENT_LOWAT of the socket */
     uint32_t ns_per_octet; /* of the path, where that is what limits us; else 0 */
     uint32_t rtt_us;       /* smoothed */
+    bool bbr;              /* it runs because we asked for it: the owner says so */
     bool limited;          /* is it? */
     bool long_queue;       /* on the path: the RTT is far above its minimum */
 };
@@ -46,6 +48,9 @@ struct tcp_path {
 struct tcp_info;
 /* Draws the conclusions of what the kernel tells: all but asked_us, closed_us and held. */
 void tcp_path_judge(struct tcp_path *path, const struct tcp_info *info, uint64_t now_us);
+/* Is it time for BBR to begin anew? tcp_path_judge() was called before. */
+bool tcp_path_wants_renewal(const struct tcp_path *path, const struct tcp_info *info,
+                            uint64_t now_us);
 /*
  * May octets be handed over now? If not, the socket is writable as soon as they may. path->held and
  * all else is as it should be when this says so.

@@ -180,18 +180,6 @@ START_TEST(test_course)
 }
 END_TEST
 
-START_TEST(test_room)
-{
-    struct tcp_path path = {.lowat = 1000, .held = 300};
-
-    ck_assert_uint_eq(tcp_path_room(&path), 700);
-    tcp_path_wrote(&path, 699);
-    ck_assert_uint_eq(tcp_path_room(&path), 1);
-    tcp_path_wrote(&path, 2);
-    ck_assert_uint_eq(tcp_path_room(&path), 0);
-}
-END_TEST
-
 static void connect_pair(int fds[2])
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -207,6 +195,68 @@ static void connect_pair(int fds[2])
     ck_assert_int_ge(fds[1], 0);
     close(listener);
 }
+
+static const struct {
+    bool bbr, limited, long_queue;
+    uint8_t state;
+    uint64_t since_us;
+    bool wants;
+} renewals[] = {
+    {true, false, false, TCP_CA_Open, 7000000, true},
+    {true, false, false, TCP_CA_Open, 6999999, false},
+    {false, false, false, TCP_CA_Open, 7000000, false},
+    {true, true, false, TCP_CA_Open, 7000000, false},
+    {true, false, true, TCP_CA_Open, 7000000, false},
+    {true, false, false, TCP_CA_Recovery, 9000000, false},
+    {true, false, false, TCP_CA_Disorder, 9000000, false},
+};
+
+START_TEST(test_renewal)
+{
+    struct tcp_info info = {.tcpi_ca_state = renewals[_i].state};
+    struct tcp_path path = {.bbr = renewals[_i].bbr,
+                            .limited = renewals[_i].limited,
+                            .long_queue = renewals[_i].long_queue,
+                            .renewed_us = 1000};
+
+    ck_assert_int_eq(tcp_path_wants_renewal(&path, &info, 1000 + renewals[_i].since_us),
+                     renewals[_i].wants);
+}
+END_TEST
+
+/* The kernel runs the same algorithm afterwards, and the connection goes on. */
+START_TEST(test_renewed)
+{
+    struct tcp_path path = {.bbr = true};
+    char congestion[32], octet;
+    int fds[2];
+
+    connect_pair(fds);
+    path.bbr = !(tcp_set_options(fds[0], 0) & 1u << TCP_OPTION_BBR);
+    for (unsigned i = 1; i < 5; i++) {
+        ck_assert(tcp_path_is_open(&path, fds[0], i * 7000000));
+        ck_assert_uint_eq(path.renewed_us, path.bbr ? i * 7000000 : 7000000);
+        tcp_congestion(fds[0], congestion, sizeof(congestion));
+        ck_assert_int_eq(strcmp(congestion, "bbr") == 0, path.bbr);
+        ck_assert_int_eq(send(fds[0], "x", 1, 0), 1);
+        ck_assert_int_eq(recv(fds[1], &octet, 1, 0), 1);
+    }
+    close(fds[0]);
+    close(fds[1]);
+}
+END_TEST
+
+START_TEST(test_room)
+{
+    struct tcp_path path = {.lowat = 1000, .held = 300};
+
+    ck_assert_uint_eq(tcp_path_room(&path), 700);
+    tcp_path_wrote(&path, 699);
+    ck_assert_uint_eq(tcp_path_room(&path), 1);
+    tcp_path_wrote(&path, 2);
+    ck_assert_uint_eq(tcp_path_room(&path), 0);
+}
+END_TEST
 
 static bool is_writable(int fd)
 {
@@ -272,6 +322,8 @@ int main(void)
     tcase_add_test(tcase, test_refused);
     tcase_add_loop_test(tcase, test_judge, 0, sizeof(paths) / sizeof(paths[0]));
     tcase_add_test(tcase, test_course);
+    tcase_add_loop_test(tcase, test_renewal, 0, sizeof(renewals) / sizeof(renewals[0]));
+    tcase_add_test(tcase, test_renewed);
     tcase_add_test(tcase, test_room);
     tcase_add_test(tcase, test_open);
     tcase_add_test(tcase, test_open_no_tcp);

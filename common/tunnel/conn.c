@@ -422,7 +422,8 @@ static void read_input(struct conn *conn)
             return;
         if (tls_drained(conn->tls) && !is_pending(conn))
             return;
-    } while (!conn->failed && !share_is_used(conn, began_us));
+        /* In its next loop, which is another thread's, it reads on. */
+    } while (!conn->failed && !conn->next_loop && !share_is_used(conn, began_us));
     conn->read_more = true;
 }
 

@@ -59,8 +59,8 @@ void conn_recheck(struct conn *conn, struct tls_context *context);
 
 /*
  * From the end of the callback that this is called from on, the connection is that loop's, and its
- * hooks are called there; hooks and ctx are taken over at once. Under the locks of all (HACKING.md,
- * "Threads"): the other loop is to be woken.
+ * hooks are called there; hooks and ctx are taken over at once, and nothing more is read before.
+ * Under the locks of all (HACKING.md, "Threads"): the other loop is to be woken.
  */
 void conn_move(struct conn *conn, struct ev_loop *loop, const struct conn_hooks *hooks, void *ctx);
 

@@ -497,6 +497,15 @@ static void drop_input(struct session *session, size_t octets)
     session->input_length = left;
 }
 
+/*
+ * The connection may have become another thread's with this frame: what follows is for that one to
+ * take.
+ */
+static bool is_for_another(const struct session *session, const struct frame *frame)
+{
+    return frame->type == FRAME_HELLO && session->peer.worker > 0;
+}
+
 int session_received(struct session *session, size_t count, uint64_t now_us)
 {
     struct run run = {.count = 0};
@@ -525,6 +534,8 @@ int session_received(struct session *session, size_t count, uint64_t now_us)
             wipe(session->input + at - taken, (size_t)taken);
         if (session->input_sealed != sealed && at < session->input_length)
             return protocol_error(session, "a frame behind SWITCH that is not sealed");
+        if (is_for_another(session, &frame))
+            done = INPUT_HELPING;
     }
     end_run(session, &run, now_us);
     if (session->state == SESSION_ENDED)

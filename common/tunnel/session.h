@@ -105,7 +105,8 @@ void session_start(struct session *session, const struct hello *hello);
 uint8_t *session_space(struct session *session, size_t *size);
 /*
  * count octets were written there. Takes a helping of frames, so that the caller can look at the
- * clock in between. 0, or negative when the session has ended.
+ * clock in between; one ends with HELLO of a connection that carries media alone, which up() may
+ * have given to another thread. 0, or negative when the session has ended.
  */
 int session_received(struct session *session, size_t count, uint64_t now_us);
 /* Frames may be left of what was received: call session_received with 0 octets before more is read.

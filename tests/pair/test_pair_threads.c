@@ -539,6 +539,44 @@ START_TEST(test_hello)
 }
 END_TEST
 
+/* Octets that came in one record with HELLO of a connection are taken by its thread. */
+static void check_waits(unsigned thread, const uint8_t *octets, size_t length)
+{
+    const struct dmz_link *link = world->link[thread];
+    const struct dmz_site *site = &world->dmz[thread]->sites[0];
+
+    give_octets(link->session, octets, length);
+    ck_assert_ptr_eq(link->dmz, world->dmz[thread]);
+    ck_assert_uint_eq(site->counts.received, 0);
+    ck_assert(session_pending(link->session));
+    gate_leave_all(&world->out.main);
+    gate_enter(&world->out.pass[thread]);
+    ck_assert_int_eq(session_received(link->session, 0, world->pair->now_us), 0);
+    gate_leave(&world->out.pass[thread]);
+    ck_assert_uint_eq(site->counts.received, 1);
+}
+
+/* The main thread, which has the locks of all, parses HELLO and nothing that follows it. */
+START_TEST(test_hello_and_media)
+{
+    static const uint8_t media[] = {0, 5 + 12, FRAME_MEDIA, 0, 0, 0, 99, 0x80, 0, 0, 1};
+    struct inner_media *theirs = &world->media[1];
+    uint8_t *octets = world->octets[1];
+    size_t length;
+
+    cut_media(1);
+    ck_assert_ptr_nonnull(
+        inner_media_open(theirs, &world->pair->site[0].inner->links[0], world->pair->now_us));
+    world->link[1] = dmz_link_new(world->pair->dmz, "site-a.example", world->pair->now_us);
+    ck_assert_ptr_nonnull(world->link[1]);
+    length = drain(theirs->session, octets);
+    memset(octets + length, 0, 2 + 5 + 12);
+    memcpy(octets + length, media, sizeof(media));
+    gate_enter_all(&world->out.main);
+    check_waits(1, octets, length + 2 + 5 + 12);
+}
+END_TEST
+
 /* SAs come over the connection of control alone; which of them, is no matter. */
 START_TEST(test_media_alone)
 {
@@ -569,6 +607,7 @@ int main(void)
     tcase_add_test(tc, test_both_at_once);
     tcase_add_test(tc, test_cut);
     tcase_add_loop_test(tc, test_hello, 0, sizeof(hellos) / sizeof(hellos[0]));
+    tcase_add_test(tc, test_hello_and_media);
     tcase_add_loop_test(tc, test_media_alone, 0, 9);
     suite_add_tcase(suite, tc);
     result = unit_run(suite);

@@ -20,6 +20,7 @@
 #include "common/carrier/seal.h"
 #include "common/tunnel/acceptor.h"
 #include "common/tunnel/connector.h"
+#include "common/tunnel/frame.h"
 #include "common/tunnel/sealed.h"
 #include "common/tunnel/tcp.h"
 #include "tests/unit/pki.h"
@@ -825,6 +826,54 @@ START_TEST(test_silence_after_tls)
 }
 END_TEST
 
+/* HELLO of a connection that carries media alone, and so many changes behind it. */
+static size_t make_hello(uint8_t *octets, size_t size, uint32_t changes)
+{
+    static const struct hello hello = {.version_min = 1, .version_max = 1, .epoch = 1, .worker = 1};
+    struct writer w;
+    uint8_t *head;
+
+    writer_init(&w, octets, size);
+    head = frame_begin(&w, FRAME_HELLO);
+    hello_put(&w, &hello);
+    frame_end(&w, head);
+    for (uint32_t i = 0; i < changes; i++) {
+        head = frame_begin(&w, FRAME_SA_DELETE);
+        writer_u32(&w, i);
+        frame_end(&w, head);
+    }
+    ck_assert(!w.failed);
+    return writer_length(&w);
+}
+
+/* What comes in one record with HELLO is not read in the loop that the connection leaves. */
+START_TEST(test_move_with_more)
+{
+    struct end *dmz = &ends[DMZ];
+    struct ev_loop *first = dmz->loop;
+    uint8_t octets[4096];
+    size_t count, length = make_hello(octets, sizeof(octets), 100);
+    struct raw raw;
+
+    dmz->move_to = ev_loop_new(EVFLAG_AUTO);
+    ck_assert_ptr_nonnull(dmz->move_to);
+    raw_open(&raw);
+    raw_shake(&raw);
+    ck_assert_int_eq(tls_write(raw.tls, octets, length, &count), TLS_SUCCESS);
+    PUMP_UNTIL(PUMP_DMZ, dmz->up);
+    acceptor_release(acceptor, dmz->conn);
+    for (unsigned i = 0; i < 5; i++)
+        pump(PUMP_DMZ);
+    ck_assert_uint_eq(dmz->changes_got, 0);
+    dmz->loop = dmz->move_to;
+    PUMP_UNTIL(PUMP_DMZ, dmz->changes_got == 100);
+    raw_close(&raw);
+    PUMP_UNTIL(PUMP_DMZ, dmz->closed == 1);
+    dmz->loop = first;
+    ev_loop_destroy(dmz->move_to);
+}
+END_TEST
+
 static const struct {
     const char *hex, *reason;
 } garbage[] = {
@@ -1367,6 +1416,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup_acceptor, teardown_acceptor);
     tcase_add_test(tc, test_silence_after_connect);
     tcase_add_loop_test(tc, test_silence_after_tls, 0, 2);
+    tcase_add_test(tc, test_move_with_more);
     tcase_add_loop_test(tc, test_garbage_after_tls, 0, ROWS(garbage));
     tcase_add_loop_test(tc, test_garbage_before_tls, 0, ROWS(noise));
     tcase_add_loop_test(tc, test_cut_short, 0, 2);

@@ -471,6 +471,33 @@ static const struct {
     {"BYE that cannot be read", "0002 05 00", "BYE"},
 };
 
+/* What follows HELLO of a connection that carries media alone is for its thread to take. */
+START_TEST(test_hello_of_media)
+{
+    struct hello theirs = hello;
+    struct end inner, dmz;
+    uint8_t *space;
+    size_t size, length;
+
+    theirs.worker = (uint8_t)_i;
+    open_end(&inner, SESSION_INNER);
+    open_end(&dmz, SESSION_DMZ);
+    session_start(inner.session, &theirs);
+    space = session_space(dmz.session, &size);
+    length = session_output(inner.session, space, size, START_US);
+    length += make_frame(space + length, FRAME_MEDIA);
+    ck_assert_int_eq(session_received(dmz.session, length, START_US), 0);
+    ck_assert_uint_eq(dmz.ups, 1);
+    ck_assert_uint_eq(dmz.media, theirs.worker == 0);
+    ck_assert_int_eq(session_pending(dmz.session), theirs.worker > 0);
+    ck_assert_int_eq(session_received(dmz.session, 0, START_US), 0);
+    ck_assert_uint_eq(dmz.media, 1);
+    ck_assert(!session_pending(dmz.session));
+    close_end(&inner);
+    close_end(&dmz);
+}
+END_TEST
+
 START_TEST(test_broken)
 {
     struct end inner, dmz;
@@ -1212,6 +1239,7 @@ int main(void)
     tcase_add_loop_test(tc, test_frames_before_hello, 0, 2);
     tcase_add_loop_test(tc, test_frames_when_up, 0, 2);
     tcase_add_loop_test(tc, test_helpings, 0, 2);
+    tcase_add_loop_test(tc, test_hello_of_media, 0, 2);
     tcase_add_loop_test(tc, test_broken, 0, sizeof(broken) / sizeof(broken[0]));
     tcase_add_test(tc, test_control_error_ends);
     tcase_add_test(tc, test_bye);

@@ -465,15 +465,20 @@ static int start_workers(void *ctx, char *error, size_t error_size)
     return result;
 }
 
+/* The first one's sockets share their ports once they have them: they are nobody else's then. */
 static int open_media(struct daemon *daemon, struct worker *worker, char *error, size_t error_size)
 {
     const struct daemon_shared *shared = &daemon->shared;
+    int result;
 
     if (!worker)
         return media_open(&daemon->media, daemon->loop, shared->listeners, shared->listener_count,
                           false, daemon->kind->media_hooks, daemon, error, error_size);
-    return media_open(&worker->media, worker->loop, shared->listeners, shared->listener_count, true,
-                      daemon->kind->worker_hooks, worker, error, error_size);
+    result = media_open(&worker->media, worker->loop, shared->listeners, shared->listener_count,
+                        worker->number > 0, daemon->kind->worker_hooks, worker, error, error_size);
+    if (result == 0 && worker->number == 0)
+        result = media_share(worker->media, error, error_size);
+    return result;
 }
 
 static void stop_media(void *ctx)

@@ -155,6 +155,22 @@ int media_open(struct media **out, struct ev_loop *loop, const struct listener_s
     return 0;
 }
 
+int media_share(struct media *media, char *error, size_t error_size)
+{
+    char text[ADDR_TEXT_SIZE];
+
+    for (size_t i = 0; i < media->port_count; i++) {
+        struct udp *udp = media->ports[i].udp;
+
+        if (udp_share(udp) == 0)
+            continue;
+        snprintf(error, error_size, "cannot set SO_REUSEPORT on %s: %s",
+                 addr_format(udp_local(udp), text, sizeof(text)), strerror(errno));
+        return ERR_SYSTEM;
+    }
+    return 0;
+}
+
 static int steer_port(struct port *port, struct steer *steer, char *error, size_t error_size)
 {
     struct sock_filter code[STEER_MAX];

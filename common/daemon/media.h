@@ -29,11 +29,14 @@ struct media_hooks {
 
 /*
  * Opens two sockets per listener; nothing is read before media_start. shared: another thread has
- * sockets of the same ports. Negative with a sentence in error.
+ * sockets of the same ports, which media_share() has opened to others. Negative with a sentence in
+ * error: one that is not shared is refused a port that any other socket has.
  */
 int media_open(struct media **media, struct ev_loop *loop,
                const struct listener_settings *listeners, size_t count, bool shared,
                const struct media_hooks *hooks, void *ctx, char *error, size_t error_size);
+/* Other threads may open sockets of the same ports. Negative with a sentence in error. */
+int media_share(struct media *media, char *error, size_t error_size);
 /* How the ports that so many threads share are shared; prime: see struct steer. */
 int media_steer(struct media *media, unsigned threads, const struct peers *peers, bool prime,
                 char *error, size_t error_size);

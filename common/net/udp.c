@@ -253,6 +253,13 @@ int udp_open_shared(struct udp **udp, const struct addr *local, unsigned dscp, c
     return open_udp(udp, local, dscp, true, error, error_size);
 }
 
+int udp_share(struct udp *udp)
+{
+    static const int on = 1;
+
+    return setsockopt(udp->fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0 ? ERR_SYSTEM : 0;
+}
+
 int udp_steer(struct udp *udp, const struct sock_fprog *program)
 {
     return setsockopt(udp->fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, program, sizeof(*program)) < 0

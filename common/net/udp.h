@@ -32,10 +32,15 @@ struct udp_packet {
  */
 int udp_open(struct udp **udp, const struct addr *local, unsigned dscp, char *error,
              size_t error_size);
-/* The same, and other sockets of this user may be bound to the same port, all of them in this way.
+/*
+ * The same for one more socket of a port: the others of it are this user's, and all of them have
+ * been opened in this way or shared. Whoever else of this user opens one so gets a part of the
+ * datagrams: the first is to be opened with udp_open, which fails when the port is anybody's.
  */
 int udp_open_shared(struct udp **udp, const struct addr *local, unsigned dscp, char *error,
                     size_t error_size);
+/* From now on other sockets may be opened with udp_open_shared. Negative: errno says. */
+int udp_share(struct udp *udp);
 /* Which of the sockets that share the port gets a datagram, from now on; negative: errno says. */
 int udp_steer(struct udp *udp, const struct sock_fprog *program);
 /* Accepts NULL. What is still queued is not sent and not reported. */

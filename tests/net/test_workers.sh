@@ -61,6 +61,13 @@ through="dmz/rtp/accepted=$rtp inner/rtp/accepted=$rtp dmz/tunnel/accepted=$rtp 
 
 check "3 and 2 threads: three connections beside the one of control" wait_for 5 equals 4 connections
 check "the dmz-relay has four threads" test "$(threads dmz dmz-a)" -ge 4
+# Threads share their ports with each other, and with nobody else: not with a second daemon of the same user.
+sed 's|inner-relay\.sock|second.sock|' "$W/hosts/inner-a/etc/media-relay/inner-relay.ini" \
+    >"$W/hosts/inner-a/etc/media-relay/second.ini"
+start second inner-a "$lib/host" "$W/hosts/inner-a" setpriv "--reuid=$NET_USER" "--regid=$NET_GROUP" --clear-groups \
+    --no-new-privs --inh-caps=-all --bounding-set=-all -- "${PROGRAM[inner]}" -f -c /etc/media-relay/second.ini
+check "a second daemon with the same ports does not start" wait_for 10 gone "${PID[second]}"
+like "and says which port is taken" "$(cat "$W/second.log")" ":$MEDIA: Address already in use"
 receive got lan-a "$PHONE:7000" --ports 2 --key "$key" --count $((N + 2)) --wait 20
 moves "all packets, both ways" "$with_rtcp" -- all 1 --rtcp-every $((N / 2))
 check "they arrive" finish_of got 10

@@ -317,6 +317,29 @@ START_TEST(test_port_in_use)
 }
 END_TEST
 
+/* Threads share ports, and whoever begins finds them taken all the same. */
+START_TEST(test_shared_ports)
+{
+    struct media *second = NULL, *other = NULL;
+    char error[256] = "";
+
+    open_media();
+    ck_assert_int_lt(
+        media_open(&second, loop, settings, LISTENERS, true, &hooks, &seen, error, sizeof(error)),
+        0);
+    ck_assert_int_eq(media_share(media, error, sizeof(error)), 0);
+    ck_assert_msg(media_open(&second, loop, settings, LISTENERS, true, &hooks, &seen, error,
+                             sizeof(error)) == 0,
+                  "%s", error);
+    ck_assert_int_lt(
+        media_open(&other, loop, settings, LISTENERS, false, &hooks, &seen, error, sizeof(error)),
+        0);
+    ck_assert_ptr_null(other);
+    ck_assert_msg(strstr(error, strerror(EADDRINUSE)), "%s", error);
+    media_close(second);
+}
+END_TEST
+
 START_TEST(test_describe)
 {
     struct path_listener listener;
@@ -345,6 +368,7 @@ int main(void)
     tcase_add_loop_test(tc, test_send, 0, PLACES);
     tcase_add_test(tc, test_send_failure);
     tcase_add_loop_test(tc, test_port_in_use, 0, PLACES);
+    tcase_add_test(tc, test_shared_ports);
     tcase_add_test(tc, test_describe);
     return unit_run(suite);
 }

@@ -50,8 +50,10 @@ static void setup(const char *ip, bool prime, const struct addr *peer)
         ck_assert_int_eq(peers_add(&peers, "peer", peer), 0);
     }
     for (unsigned i = 0; i < SOCKETS; i++) {
-        sockets[i] = open_at(ip, true);
+        sockets[i] = open_at(ip, i > 0);
         local = *udp_local(sockets[i]);
+        if (i == 0)
+            ck_assert_int_eq(udp_share(sockets[0]), 0);
     }
     steer.family = local.family;
     program.len = (unsigned short)steer_make(&steer, code);

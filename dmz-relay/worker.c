@@ -82,18 +82,34 @@ int dmz_media_hello(const struct dmz_link *link, const struct hello *theirs,
     return ERR_INVALID;
 }
 
+/*
+ * Of one number there is one: the older one is dead, whether we know it yet or not. So there are
+ * never more than there is room for.
+ */
+static void list_link(struct dmz_site *site, struct dmz_link *link)
+{
+    for (unsigned i = 0; i < site->media_count; i++) {
+        struct dmz_link *old = site->media[i];
+
+        if (old->media != link->media)
+            continue;
+        site->media[i] = link;
+        old->dmz->hooks.close_link(old->dmz->hooks.ctx, old, "a newer one of its number came");
+        return;
+    }
+    site->media[site->media_count++] = link;
+}
+
 void dmz_media_up(struct dmz_link *link, const struct hello *theirs)
 {
     struct dmz *main = link->dmz;
     struct dmz *dmz =
         main->worker_count > 0 ? main->workers[(theirs->worker - 1) % main->worker_count] : main;
-    struct dmz_site *site = &dmz->sites[link->site];
 
     link->media = theirs->worker;
     link->dmz = dmz;
     main->hooks.move_link(main->hooks.ctx, link);
-    if (site->media_count < WORKERS_MAX)
-        site->media[site->media_count++] = link;
+    list_link(&dmz->sites[link->site], link);
 }
 
 void dmz_media_closed(struct dmz_link *link)

@@ -51,6 +51,8 @@ static struct world {
     struct dmz *dmz[THREADS];
     struct inner *inner[THREADS];
     struct dmz_link *link[THREADS];
+    struct dmz_link *closed[THREADS]; /* that close_link() was asked to, the last ones */
+    unsigned closed_count;
     struct inner_media media[THREADS];
     struct pair_sender *sender[SENDERS];
     struct addr from[SENDERS];
@@ -107,11 +109,11 @@ static void outlet_send(void *ctx, unsigned listener, bool rtcp_port, const stru
 
 /* ------------------------------------------------------------ connections of media */
 
-static void no_close(void *ctx, struct dmz_link *link, const char *reason)
+static void note_close(void *ctx, struct dmz_link *link, const char *reason)
 {
     (void)ctx;
-    (void)link;
     (void)reason;
+    world->closed[world->closed_count++ % THREADS] = link;
 }
 
 static void no_kick(void *ctx, struct dmz_link *link)
@@ -215,7 +217,7 @@ static void start_cores(unsigned t)
 {
     struct path_out out = {outlet_send, outlet_flush, &world->out.outlet[t]};
     struct path_out in = {outlet_send, outlet_flush, &world->in.outlet[t]};
-    struct dmz_hooks hooks = {no_close, no_kick, no_wake, NULL, NULL};
+    struct dmz_hooks hooks = {note_close, no_kick, no_wake, NULL, NULL};
     struct inner_hooks inner_hooks = {.kick = no_inner_kick, .wake = no_wake};
 
     world->dmz[t] = calloc(1, sizeof(*world->dmz[t]));
@@ -577,6 +579,31 @@ START_TEST(test_hello_and_media)
 }
 END_TEST
 
+/* However many come with one number, one of them is there: the one that came last. */
+START_TEST(test_same_number)
+{
+    enum { MORE = WORKERS_MAX + 8 };
+    const struct dmz_site *site = &world->dmz[1]->sites[0];
+
+    for (unsigned i = 0; i < MORE; i++) {
+        struct session *theirs = world->media[1].session;
+        struct dmz_link *old = world->link[1];
+        struct session *ours = old->session;
+
+        inner_media_closed(&world->media[1]);
+        session_free(theirs);
+        connect_media(1);
+        ck_assert_uint_eq(site->media_count, 1);
+        ck_assert_ptr_eq(site->media[0], world->link[1]);
+        ck_assert_uint_eq(world->closed_count, i + 1);
+        ck_assert_ptr_eq(world->closed[i % THREADS], old);
+        dmz_link_closed(old, "as close_link() does", world->pair->now_us);
+        session_free(ours);
+        ck_assert_uint_eq(site->media_count, 1);
+    }
+}
+END_TEST
+
 /* SAs come over the connection of control alone; which of them, is no matter. */
 START_TEST(test_media_alone)
 {
@@ -608,6 +635,7 @@ int main(void)
     tcase_add_test(tc, test_cut);
     tcase_add_loop_test(tc, test_hello, 0, sizeof(hellos) / sizeof(hellos[0]));
     tcase_add_test(tc, test_hello_and_media);
+    tcase_add_test(tc, test_same_number);
     tcase_add_loop_test(tc, test_media_alone, 0, 9);
     suite_add_tcase(suite, tc);
     result = unit_run(suite);

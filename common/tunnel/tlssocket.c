@@ -146,15 +146,14 @@ ssize_t tls_socket_receive(struct tls_socket *socket, void *memory, size_t size)
 /* A segment that was not taken whole ends the call: what is left of it goes first the next time. */
 static ssize_t send_segments(struct tls_socket *socket, const struct iovec *segments, size_t count)
 {
-    struct mmsghdr messages[TLS_SOCKET_SEGMENTS] = {0};
+    struct mmsghdr messages[TLS_SOCKET_SEGMENTS];
     ssize_t sum = 0;
     int sent;
 
     count = count < TLS_SOCKET_SEGMENTS ? count : TLS_SOCKET_SEGMENTS;
-    for (size_t i = 0; i < count; i++) {
-        messages[i].msg_hdr.msg_iov = (struct iovec *)(uintptr_t)&segments[i];
-        messages[i].msg_hdr.msg_iovlen = 1;
-    }
+    for (size_t i = 0; i < count; i++)
+        messages[i].msg_hdr =
+            (struct msghdr){.msg_iov = (struct iovec *)(uintptr_t)&segments[i], .msg_iovlen = 1};
     do
         sent = sendmmsg(socket->out, messages, (unsigned)count, MSG_NOSIGNAL | MSG_EOR);
     while (sent < 0 && errno == EINTR);

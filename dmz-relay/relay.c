@@ -13,6 +13,7 @@
 #include "common/base/log.h"
 #include "common/daemon/activation.h"
 #include "common/sa/table.h"
+#include "common/tunnel/rawreader.h"
 
 enum { QUEUE_OCTETS = 1024 * 1024 };
 
@@ -138,6 +139,7 @@ static struct session *on_secured(void *ctx, struct conn *conn, const char *name
         return NULL;
     }
     link->conn = conn;
+    conn_read_early(conn, ((struct daemon *)ctx)->reader);
     return link->session;
 }
 
@@ -389,6 +391,13 @@ static int start_acceptor(struct daemon *daemon, char *error, size_t error_size)
                         error, error_size);
 }
 
+/* Everything that sites send comes to one port. */
+static int open_raw(struct daemon *daemon, char *error, size_t error_size)
+{
+    return rawreader_new(&daemon->reader, daemon->loop, &settings_of(daemon)->tunnel.listen.port, 1,
+                         error, error_size);
+}
+
 static int start_tunnel(struct daemon *daemon, char *error, size_t error_size)
 {
     int result = relay_forwards_start(daemon, error, error_size);
@@ -467,6 +476,7 @@ const struct daemon_kind relay_kind = {
     .stop_worker = stop_worker,
     .gather = gather,
     .peers = peers_of,
+    .open_raw = open_raw,
     .start_tunnel = start_tunnel,
     .stop_tunnel = stop_tunnel,
     .reloaded = reloaded,

@@ -12,6 +12,8 @@
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/base/random.h"
+#include "common/tunnel/localports.h"
+#include "common/tunnel/rawreader.h"
 #include "common/tunnel/tls.h"
 
 enum { QUEUE_OCTETS = 1024 * 1024 };
@@ -182,6 +184,7 @@ static struct session *on_media_secured(void *ctx, struct conn *conn, const char
 
     (void)name;
     media->core.conn = conn;
+    conn_read_early(conn, media->link->daemon->reader);
     if (!session)
         *reason = "out of memory";
     return session;
@@ -226,6 +229,7 @@ static void tend_media(struct relay_media *media)
     if (!media->wanted || media->connector)
         return;
     settings.label = media->label;
+    settings.ports = daemon->ports;
     media->made_for = media->instance;
     media->connector = connector_new(media->worker ? media->worker->loop : daemon->loop,
                                      daemon->tls, &settings, &media_conn_hooks, media);
@@ -573,6 +577,23 @@ static int start_link(struct daemon *daemon, unsigned number, char *error, size_
     return ERR_NOMEM;
 }
 
+static int open_raw(struct daemon *daemon, char *error, size_t error_size)
+{
+    const struct inner_settings *settings = settings_of(daemon);
+    bool wanted = false;
+    int result;
+
+    for (size_t i = 0; i < settings->dmz_count; i++)
+        wanted = wanted || settings->dmzs[i].carrier == CARRIER_UNORDERED;
+    if (!wanted)
+        return 0;
+    result = localports_new(&daemon->ports, error, error_size);
+    if (result < 0)
+        return result;
+    return rawreader_new(&daemon->reader, daemon->loop, localports_list(daemon->ports), LOCALPORTS,
+                         error, error_size);
+}
+
 static int start_tunnel(struct daemon *daemon, char *error, size_t error_size)
 {
     const struct inner_settings *settings = settings_of(daemon);
@@ -701,6 +722,7 @@ const struct daemon_kind relay_kind = {
     .stop_worker = stop_worker,
     .gather = gather,
     .peers = peers_of,
+    .open_raw = open_raw,
     .start_tunnel = start_tunnel,
     .stop_tunnel = stop_tunnel,
     .reloaded = reloaded,

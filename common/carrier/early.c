@@ -4,6 +4,17 @@
 
 #include "common/carrier/segment.h"
 
+const char *early_count_name(enum early_count which)
+{
+    static const char *const names[] = {
+#define X(name, word, text) word,
+        EARLY_COUNT_LIST(X)
+#undef X
+    };
+
+    return names[which];
+}
+
 void early_init(struct early *early)
 {
     memset(early, 0, sizeof(*early));
@@ -106,6 +117,10 @@ void early_segment(struct early_walk *walk, struct early *early, uint32_t sequen
 {
     *walk = (struct early_walk){.early = early, .at = data, .left = length, .sequence = sequence};
     early->counts[EARLY_SEGMENTS]++;
+    if (early->anchored && !segment_is_after(sequence + (uint32_t)length, early->sequence)) {
+        early->counts[EARLY_LATE]++;
+        walk->left = 0;
+    }
 }
 
 static void pass(struct early_walk *walk, size_t octets)

@@ -22,6 +22,7 @@
 
 #define EARLY_COUNT_LIST(X)                                                                        \
     X(SEGMENTS, "segments", "with data, of this connection")                                       \
+    X(LATE, "late", "segments of what the kernel's order had passed already")                      \
     X(OPENED, "opened", "frames that were opened before the kernel's order reached them")          \
     X(COPIES, "copies", "frames that had come before")                                             \
     X(FORGED, "forged", "what looked like a frame and is none")                                    \
@@ -35,6 +36,9 @@ enum early_count {
 #undef X
         EARLY_COUNTS
 };
+
+/* The word for a counter: "late". */
+const char *early_count_name(enum early_count which);
 
 enum { EARLY_RANGES = 128, EARLY_STARTS = 16, EARLY_RECENT = 64 };
 

@@ -196,6 +196,8 @@ static int fail(char *error, size_t size, const char *what)
              forbidden ? "; CAP_NET_RAW (AmbientCapabilities= and CapabilityBoundingSet= in the "
                          "systemd unit) would be right"
                        : "");
+    if (number == EAFNOSUPPORT || number == EPROTONOSUPPORT)
+        return ERR_UNSUPPORTED;
     return forbidden ? ERR_FORBIDDEN : ERR_SYSTEM;
 }
 

@@ -50,7 +50,8 @@ size_t rawsocket_filter(const struct rawsocket_filter *filter,
 
 /*
  * Opens, sets filter, buffers (8 MiB asked for) and lock. On failure the result is negative and
- * error says what failed and what would be right: ERR_FORBIDDEN without CAP_NET_RAW.
+ * error says what failed and what would be right: ERR_FORBIDDEN without CAP_NET_RAW,
+ * ERR_UNSUPPORTED where this host does not have the IP version.
  */
 int rawsocket_open(struct rawsocket **raw, const struct rawsocket_filter *filter, char *error,
                    size_t error_size);

@@ -20,6 +20,8 @@
 #include "common/daemon/privilege.h"
 #include "common/sa/target.h"
 #include "common/srtp/srtp.h"
+#include "common/tunnel/localports.h"
+#include "common/tunnel/rawreader.h"
 #include "common/tunnel/turn.h"
 
 enum { ERROR_SIZE = 512, OPEN_FILES = 65536, CRL_WARN_PERCENT = 25, CERTIFICATE_WARN_DAYS = 14 };
@@ -304,8 +306,7 @@ static int start_user(void *ctx, char *error, size_t error_size)
         return result;
     if (privilege_raise_files(OPEN_FILES, error, error_size) < 0)
         return ERR_SYSTEM;
-    result = privilege_drop_raw(error, error_size); /* nothing needs it yet */
-    return result < 0 ? result : privilege_harden(error, error_size);
+    return privilege_harden(error, error_size);
 }
 
 /* Keys in the swap space would outlive their call: worse than without, but no reason to stay down.
@@ -367,6 +368,34 @@ static void stop_loop(void *ctx)
     ev_async_stop(daemon->loop, &daemon->wake);
     turns_stop(&daemon->turns);
     ev_loop_destroy(daemon->loop);
+}
+
+/*
+ * Without the raw socket everything works, but in the kernel's order. The privilege goes in any
+ * case, and before anything comes from the network.
+ */
+static int start_raw(void *ctx, char *error, size_t error_size)
+{
+    struct daemon *daemon = ctx;
+    char why[ERROR_SIZE] = "";
+
+    if (daemon->shared.tunnel->raw_socket && daemon->shared.daemon->workers > 1)
+        log_warning("[tunnel] raw-socket: with [daemon] workers above 1 sealed frames are read in "
+                    "their order");
+    else if (daemon->shared.tunnel->raw_socket &&
+             daemon->kind->open_raw(daemon, why, sizeof(why)) < 0)
+        log_warning("[tunnel] raw-socket: %s; sealed frames are read in their order", why);
+    return privilege_drop_raw(error, error_size);
+}
+
+static void stop_raw(void *ctx)
+{
+    struct daemon *daemon = ctx;
+
+    rawreader_free(daemon->reader);
+    localports_free(daemon->ports);
+    daemon->reader = NULL;
+    daemon->ports = NULL;
 }
 
 static int start_certificates(void *ctx, char *error, size_t error_size)
@@ -598,6 +627,7 @@ static const struct step step_table[] = {
     {"memory", start_memory, NULL},
     {"folder of the control socket", start_folder, NULL},
     {"event loop", start_loop, stop_loop},
+    {"raw socket", start_raw, stop_raw},
     {"certificates", start_certificates, stop_certificates},
     {"SRTP", start_srtp, stop_srtp},
     {"tables", start_core, stop_core},

@@ -23,6 +23,8 @@
 #include "common/tunnel/tls.h"
 
 struct daemon;
+struct localports;
+struct rawreader;
 struct seal_store;
 struct srtp_engine;
 struct target_rules;
@@ -62,6 +64,11 @@ struct daemon_kind {
     void (*gather)(struct daemon *daemon);
     /* Who speaks RTP', and may others do so, too? */
     const struct peers *(*peers)(const struct daemon *daemon, bool *others);
+    /*
+     * Makes daemon->reader for the local ports of connections of media, or leaves it NULL where
+     * none is wanted. Negative with a sentence in error.
+     */
+    int (*open_raw)(struct daemon *daemon, char *error, size_t error_size);
     /* After the media sockets are open. */
     int (*start_tunnel)(struct daemon *daemon, char *error, size_t error_size);
     void (*stop_tunnel)(struct daemon *daemon);
@@ -92,8 +99,10 @@ struct daemon {
     struct srtp_engine *engine;
     struct seal_store *seals; /* for keys of sealed frames */
     struct tls_context *tls;
-    struct media *media;     /* where there are workers: of the first one */
-    struct workers *workers; /* NULL: the main thread is the only one */
+    struct localports *ports; /* of the inner-relay's connections of media; NULL: any */
+    struct rawreader *reader; /* NULL: sealed frames are read in the kernel's order */
+    struct media *media;      /* where there are workers: of the first one */
+    struct workers *workers;  /* NULL: the main thread is the only one */
     struct control *control;
     struct notify notify;
     int report; /* to the process that waits for the start-up */

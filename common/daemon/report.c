@@ -185,13 +185,39 @@ static json_t *sealed_object(const struct report_tunnel *tunnel)
     return object;
 }
 
+/* What came of segments that were read before the kernel's order; NULL: none are. */
+static json_t *early_object(const struct report_tunnel *tunnel)
+{
+    uint64_t sum[EARLY_COUNTS] = {0}, discarded = 0;
+    json_t *object = NULL;
+
+    for (unsigned i = 0; i < tunnel->media_count; i++) {
+        const struct sealed *sealed = conn_sealed(tunnel->media[i]);
+
+        if (!sealed || !conn_reads_early(tunnel->media[i]))
+            continue;
+        for (enum early_count c = 0; c < EARLY_COUNTS; c++)
+            sum[c] += sealed_early_count(sealed, c);
+        discarded += sealed_discarded(sealed);
+        if (!object)
+            object = json_object();
+    }
+    for (enum early_count c = 0; object && c < EARLY_COUNTS; c++)
+        json_object_set_new(object, early_count_name(c), number(sum[c]));
+    if (object)
+        json_object_set_new(object, "discarded", number(discarded));
+    return object;
+}
+
 static void add_carrier(json_t *row, const struct report_tunnel *tunnel)
 {
-    json_t *sealed = sealed_object(tunnel);
+    json_t *sealed = sealed_object(tunnel), *early;
 
     json_object_set_new(row, "carrier",
                         tunnel->conn ? json_string(sealed ? "unordered" : "stream") : json_null());
     json_object_set_new(row, "sealed", sealed ? sealed : json_null());
+    early = early_object(tunnel);
+    json_object_set_new(row, "early", early ? early : json_null());
 }
 
 /* Of the control connection: those of the media ones are set on the same machine by the same user.

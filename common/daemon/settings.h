@@ -61,6 +61,7 @@ struct tunnel_settings {
     char crl[SETTINGS_PATH_SIZE]; /* "": none */
     uint64_t max_age_us;
     unsigned dscp;
+    bool raw_socket;
 };
 
 /* [networks]; internal is the inner-relay's only. */
@@ -162,7 +163,9 @@ struct daemon_settings {
         SETTINGS_PATH("tunnel", "crl", tunnel_settings, crl, ""),                                  \
         SETTINGS_ROW("tunnel", "max-age", CONF_MSEC, tunnel_settings, max_age_us, 10, 1000,        \
                      "60ms", true),                                                                \
-        SETTINGS_ROW("tunnel", "dscp", CONF_DSCP, tunnel_settings, dscp, 0, 63, "ef", false)
+        SETTINGS_ROW("tunnel", "dscp", CONF_DSCP, tunnel_settings, dscp, 0, 63, "ef", false),      \
+        SETTINGS_ROW("tunnel", "raw-socket", CONF_BOOL, tunnel_settings, raw_socket, 0, 0, "no",   \
+                     false)
 
 #define SETTINGS_NETWORKS_KEYS                                                                     \
     SETTINGS_ROW("networks", "external", CONF_NETS, networks_settings, external, 0, 0, "", true),  \

@@ -14,6 +14,8 @@
 #include "common/base/log.h"
 #include "common/base/protocol.h"
 #include "common/base/random.h"
+#include "common/carrier/segment.h"
+#include "common/tunnel/rawreader.h"
 #include "common/tunnel/sealed.h"
 #include "common/tunnel/tcp.h"
 #include "common/tunnel/turn.h"
@@ -23,7 +25,7 @@ enum {
     SHARE_US = 150,
     REASON_SIZE = 256,
     /* Of sealed frames that are not TCP segments: HTTP is around them, or a segment is as large. */
-    SEGMENT_MAX_OCTETS = 8 * 1024,
+    SEALED_SEGMENT_OCTETS = 8 * 1024,
     /* How often the kernel is asked how much a segment takes. */
     SEGMENT_INTERVAL_US = 100 * 1000,
     /* How soon bulk that had to stand back is tried again. */
@@ -55,8 +57,11 @@ struct conn {
 
     uint8_t output[RECORD_MAX_OCTETS]; /* immutable from tls_write's first refusal to its success */
     size_t output_length, output_sent;
-    struct sealed *sealed; /* NULL: what comes is TLS's */
-    bool seals;            /* what goes is sealed, too */
+    struct sealed *sealed;    /* NULL: what comes is TLS's */
+    bool seals;               /* what goes is sealed, too */
+    struct rawreader *reader; /* NULL: frames are read in the kernel's order alone */
+    bool reads_early;
+    struct rawreader_client client;
     uint64_t segment_asked_us;
     bool write_blocked;
     bool write_more;     /* the session has more, but the turn was over */
@@ -74,8 +79,16 @@ static void fail(struct conn *conn, const char *reason)
     conn->failed = true;
 }
 
+static void stop_early(struct conn *conn)
+{
+    if (conn->reads_early)
+        rawreader_remove(conn->reader, &conn->client);
+    conn->reads_early = false;
+}
+
 static void destroy(struct conn *conn)
 {
+    stop_early(conn);
     ev_io_stop(conn->loop, &conn->io);
     ev_io_stop(conn->loop, &conn->out_io);
     ev_timer_stop(conn->loop, &conn->timer);
@@ -100,6 +113,7 @@ static void move(struct conn *conn)
 {
     bool writes = ev_is_active(&conn->out_io);
 
+    stop_early(conn);
     ev_io_stop(conn->loop, &conn->io);
     ev_io_stop(conn->loop, &conn->out_io);
     ev_timer_stop(conn->loop, &conn->timer);
@@ -217,7 +231,7 @@ static bool write_output(struct conn *conn)
 
 static void set_segment(struct conn *conn, uint64_t now_us)
 {
-    int octets = SEGMENT_MAX_OCTETS;
+    int octets = SEALED_SEGMENT_OCTETS;
     socklen_t length = sizeof(octets);
 
     if (now_us - conn->segment_asked_us < SEGMENT_INTERVAL_US)
@@ -227,7 +241,7 @@ static void set_segment(struct conn *conn, uint64_t now_us)
         (getsockopt(conn->out_fd, IPPROTO_TCP, TCP_MAXSEG, &octets, &length) < 0 || octets <= 0))
         return;
     sealed_set_segment(conn->sealed,
-                       octets < SEGMENT_MAX_OCTETS ? (size_t)octets : SEGMENT_MAX_OCTETS);
+                       octets < SEALED_SEGMENT_OCTETS ? (size_t)octets : SEGMENT_MAX_OCTETS);
 }
 
 static size_t fill_sealed(struct conn *conn, uint64_t now_us)
@@ -337,6 +351,17 @@ void conn_flush_soon(struct conn *conn)
 
 /* ------------------------------------------------------------ reading */
 
+static void take(struct conn *conn, size_t count);
+
+static uint16_t local_port(int fd)
+{
+    struct sockaddr_storage name = {0};
+    socklen_t length = sizeof(name);
+
+    (void)getsockname(fd, (struct sockaddr *)&name, &length);
+    return addr_from_sockaddr((struct sockaddr *)&name).port;
+}
+
 /* The secret of one direction; 0: from the inner-relay. */
 static bool export_secret(struct conn *conn, uint8_t direction, uint8_t secret[SEAL_SECRET_OCTETS])
 {
@@ -344,6 +369,42 @@ static bool export_secret(struct conn *conn, uint8_t direction, uint8_t secret[S
 
     return tls_export(conn->tls, "EXPORTER-media-relay-sealed", context, sizeof(context), secret,
                       SEAL_SECRET_OCTETS);
+}
+
+static void on_segment(void *ctx, struct segment *segment)
+{
+    struct conn *conn = ctx;
+
+    conn->busy = true;
+    if (conn->failed || session_congested(conn->session))
+        return; /* the kernel's order has it, too */
+    while (session_pending(conn->session) && !conn->failed)
+        take(conn, 0);
+    if (!conn->failed &&
+        sealed_segment(conn->sealed, conn->session, segment->sequence,
+                       (uint8_t *)(uintptr_t)segment->data, segment->length, clock_now_us()) < 0)
+        fail(conn, session_reason(conn->session));
+}
+
+static void end_turn(struct conn *conn);
+
+static void on_segments_drained(void *ctx)
+{
+    end_turn(ctx);
+}
+
+static const struct rawreader_hooks early_hooks = {on_segment, on_segments_drained};
+
+/* Where an HTTP proxy stands in between, segments are the proxy's: it cuts them as it likes. */
+static void start_early(struct conn *conn)
+{
+    if (!conn->reader || conn->way != HTTPPROXY_DIRECT || conn->next_loop ||
+        rawreader_loop(conn->reader) != conn->loop)
+        return;
+    conn->client = (struct rawreader_client){
+        .peer = conn->peer, .local_port = local_port(conn->fd), .hooks = &early_hooks, .ctx = conn};
+    rawreader_add(conn->reader, &conn->client);
+    conn->reads_early = true;
 }
 
 static void start_sealed(struct conn *conn)
@@ -359,6 +420,8 @@ static void start_sealed(struct conn *conn)
     wipe(secret, sizeof(secret));
     if (!conn->sealed)
         fail(conn, "keys for sealed frames cannot be made");
+    else
+        start_early(conn);
 }
 
 static void take(struct conn *conn, size_t count)
@@ -378,6 +441,26 @@ static void take_sealed(struct conn *conn, size_t count)
 static bool is_pending(const struct conn *conn)
 {
     return session_pending(conn->session) || (conn->sealed && sealed_pending(conn->sealed));
+}
+
+/*
+ * What was opened early is in the kernel's order, too. It is not read again; if there is more
+ * behind it, the socket says so in the next turn. False: there is nothing of that kind.
+ */
+static bool discard(struct conn *conn)
+{
+    size_t skip = conn->reads_early && !tls_raw_ahead(conn->tls) ? sealed_skip(conn->sealed) : 0;
+    size_t count = 0;
+    enum tls_result result;
+
+    if (skip == 0)
+        return false;
+    result = tls_raw_discard(conn->tls, skip, &count);
+    if (result == TLS_SUCCESS)
+        sealed_skipped(conn->sealed, count);
+    else if (result != TLS_WANT_INPUT)
+        fail(conn, result == TLS_FAILED ? tls_error(conn->tls) : "closed by the other side");
+    return true;
 }
 
 /* False when there is nothing to read now. */
@@ -418,7 +501,7 @@ static void read_input(struct conn *conn)
             take(conn, 0);
         else if (is_pending(conn))
             take_sealed(conn, 0);
-        else if (!read_once(conn))
+        else if (discard(conn) || !read_once(conn))
             return;
         if (tls_drained(conn->tls) && !is_pending(conn))
             return;
@@ -479,6 +562,19 @@ static void secure(struct conn *conn)
     read_input(conn);
 }
 
+static void end_turn(struct conn *conn)
+{
+    if (conn->session) {
+        conn->hooks->drained(conn->ctx);
+        if (!conn->failed)
+            flush(conn);
+        set_timer(conn);
+    }
+    if (conn->failed)
+        send_last_words(conn);
+    leave(conn);
+}
+
 static void on_io(struct ev_loop *loop, ev_io *io, int events)
 {
     struct conn *conn = io->data;
@@ -490,15 +586,7 @@ static void on_io(struct ev_loop *loop, ev_io *io, int events)
     } else if (events & EV_READ) {
         read_input(conn);
     }
-    if (conn->session) {
-        conn->hooks->drained(conn->ctx);
-        if (!conn->failed)
-            flush(conn);
-        set_timer(conn);
-    }
-    if (conn->failed)
-        send_last_words(conn);
-    leave(conn);
+    end_turn(conn);
 }
 
 /*
@@ -663,6 +751,16 @@ const char *conn_state(const struct conn *conn)
     if (!conn->session)
         return "handshake";
     return conn_is_up(conn) ? "up" : "hello";
+}
+
+void conn_read_early(struct conn *conn, struct rawreader *reader)
+{
+    conn->reader = reader;
+}
+
+bool conn_reads_early(const struct conn *conn)
+{
+    return conn->reads_early;
 }
 
 const struct sealed *conn_sealed(const struct conn *conn)

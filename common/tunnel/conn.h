@@ -15,6 +15,7 @@
 #include "common/tunnel/transport.h"
 
 struct ev_loop;
+struct rawreader;
 struct sealed;
 struct conn;
 
@@ -73,6 +74,12 @@ struct session *conn_session(const struct conn *conn);
 /* "handshake", "hello", "up". */
 const char *conn_state(const struct conn *conn);
 bool conn_is_up(const struct conn *conn);
+/*
+ * Sealed frames of this connection may be read early, in that loop; to be said before it switches.
+ * reader, which may be NULL, must outlive it.
+ */
+void conn_read_early(struct conn *conn, struct rawreader *reader);
+bool conn_reads_early(const struct conn *conn);
 /* What opens its frames since it has switched; NULL: it has not. */
 const struct sealed *conn_sealed(const struct conn *conn);
 /* The congestion control algorithm that the kernel runs; at most size octets. */

@@ -15,6 +15,7 @@
 #include "common/base/random.h"
 #include "common/tunnel/backoff.h"
 #include "common/tunnel/httpdial.h"
+#include "common/tunnel/localports.h"
 #include "common/tunnel/resolver.h"
 
 enum connector_state_id { WAITING, RESOLVING, CONNECTING, CONNECTED };
@@ -190,7 +191,8 @@ static void attempt_failed(struct connector *connector, int error)
     char why[256], text[ADDR_TEXT_SIZE];
 
     ev_io_stop(connector->loop, &connector->io);
-    close(connector->fd);
+    if (connector->fd >= 0)
+        close(connector->fd);
     connector->fd = -1;
     snprintf(why, sizeof(why), "cannot connect to %s: %s",
              addr_format(&connector->addrs[connector->addr_next], text, sizeof(text)),
@@ -280,23 +282,46 @@ static void dial(struct connector *connector)
         try_later(connector, "out of memory");
 }
 
-static void attempt(struct connector *connector)
+/*
+ * A socket on its way there, or -1, errno says why. From each of the ports of ours that may have a
+ * connection to the same place that ended a moment ago, then from any.
+ */
+static int start_to_connect(struct connector *connector, const struct addr *to)
 {
+    struct localports *ports = connector->settings.ports;
     struct sockaddr_storage storage;
-    const struct addr *to = &connector->addrs[connector->addr_next];
     socklen_t length = addr_to_sockaddr(to, &storage);
 
-    connector->state = CONNECTING;
-    connector->fd = socket(storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (connector->fd < 0) {
-        try_later(connector, strerror(errno));
-        return;
+    for (unsigned try = ports ? 0 : LOCALPORTS; try <= LOCALPORTS; try++) {
+        int fd = socket(storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), saved;
+
+        if (fd < 0)
+            return -1;
+        if (try < LOCALPORTS && localports_bind(ports, fd, storage.ss_family) < 0)
+            log_debug("dmz %s: a local port of ours cannot be had: %s", connector->settings.label,
+                      strerror(errno));
+        if (connect(fd, (struct sockaddr *)&storage, length) == 0 || errno == EINPROGRESS)
+            return fd;
+        saved = errno;
+        close(fd);
+        errno = saved;
+        if (saved != EADDRNOTAVAIL)
+            break;
     }
-    ev_io_set(&connector->io, connector->fd, EV_WRITE);
-    if (connect(connector->fd, (struct sockaddr *)&storage, length) < 0 && errno != EINPROGRESS) {
+    return -1;
+}
+
+static void attempt(struct connector *connector)
+{
+    const struct addr *to = &connector->addrs[connector->addr_next];
+
+    connector->state = CONNECTING;
+    connector->fd = start_to_connect(connector, to);
+    if (connector->fd < 0) {
         attempt_failed(connector, errno);
         return;
     }
+    ev_io_set(&connector->io, connector->fd, EV_WRITE);
     ev_io_start(connector->loop, &connector->io);
     ev_timer_set(&connector->timer, CONNECT_TIMEOUT_US / 1e6, 0.);
     ev_timer_start(connector->loop, &connector->timer);

@@ -12,6 +12,7 @@
 #include "common/tunnel/conn.h"
 
 struct connector;
+struct localports;
 
 struct connector_settings {
     const char *label; /* for log lines: the NAME of [dmz NAME]; must outlive the connector */
@@ -21,6 +22,7 @@ struct connector_settings {
     unsigned dscp;
     const struct httpproxy *proxy; /* NULL, or without a host: none; must outlive the connector */
     const char *password;          /* for the proxy; NULL: none */
+    struct localports *ports;      /* to connect from, without a proxy; NULL: any */
 };
 
 /* hooks and ctx are those of each connection. Starts at once. NULL without memory. */

@@ -20,6 +20,9 @@ enum {
 
 struct sealed {
     struct seal *seal;
+    struct early early;
+    uint64_t offset; /* in the connection's octets, of input_at */
+    uint64_t discarded;
     size_t input_at, input_length;
     bool pending;
     size_t segment; /* octets */
@@ -41,6 +44,7 @@ struct sealed *sealed_new(struct seal *seal)
         return NULL;
     }
     sealed->seal = seal;
+    early_init(&sealed->early);
     sealed->segment = SEGMENT_OCTETS;
     return sealed;
 }
@@ -70,16 +74,19 @@ uint8_t *sealed_space(struct sealed *sealed, size_t *size)
 
 /*
  * As a plain frame, which a sealed one of media is but for its length; the label of others is left
- * out. Returns how many octets it has, 0: it is passed by. out has room for the frame's octets.
+ * out. *octets is how many it has, 0: it is passed by. out has room for the frame's octets.
  */
-static size_t open_one(struct sealed *sealed, const uint8_t *frame, size_t length, uint8_t *out)
+static enum seal_verdict open_one(struct sealed *sealed, const uint8_t *frame, size_t length,
+                                  uint8_t *out, size_t *octets)
 {
     uint8_t *text = out + LENGTH_OCTETS;
     struct seal_opened opened;
+    enum seal_verdict verdict = seal_open(sealed->seal, frame, length, text, &opened);
     size_t inside;
 
-    if (seal_open(sealed->seal, frame, length, text, &opened) != SEAL_OPENED)
-        return 0;
+    *octets = 0;
+    if (verdict != SEAL_OPENED)
+        return verdict;
     inside = SEAL_INSIDE_OCTETS + opened.length;
     if (opened.type != FRAME_MEDIA) {
         memmove(text + 1, opened.packet, opened.length);
@@ -87,7 +94,8 @@ static size_t open_one(struct sealed *sealed, const uint8_t *frame, size_t lengt
     }
     out[0] = (uint8_t)(inside >> 8);
     out[1] = (uint8_t)inside;
-    return LENGTH_OCTETS + inside;
+    *octets = LENGTH_OCTETS + inside;
+    return verdict;
 }
 
 static int end(struct session *session, const char *reason)
@@ -100,6 +108,19 @@ static int end(struct session *session, const char *reason)
 static int no_frame(struct session *session)
 {
     return end(session, "protocol error: what came is no sealed frame");
+}
+
+/* Opens the frame at input_at, in the connection's order. Returns the octets of the plain one. */
+static size_t take_one(struct sealed *sealed, size_t length, uint8_t *out)
+{
+    const uint8_t *frame = sealed->input + sealed->input_at;
+    size_t octets;
+
+    if (open_one(sealed, frame, length, out, &octets) != SEAL_FORGED)
+        early_kernel_frame(&sealed->early, sealed->offset, seal_counter_of(frame));
+    sealed->input_at += length;
+    sealed->offset += length;
+    return octets;
 }
 
 int sealed_received(struct sealed *sealed, struct session *session, size_t count, uint64_t now_us)
@@ -118,9 +139,9 @@ int sealed_received(struct sealed *sealed, struct session *session, size_t count
         whole = seal_length(frame, left);
         if (whole <= 0 || (size_t)whole > left || room - used < (size_t)whole)
             break;
-        used += open_one(sealed, frame, (size_t)whole, space + used);
-        sealed->input_at += (size_t)whole;
+        used += take_one(sealed, (size_t)whole, space + used);
     }
+    early_advance(&sealed->early, sealed->offset);
     sealed->pending = opened == INPUT_HELPING;
     if (used > 0 && session_received(session, used, now_us) < 0)
         return ERR_CLOSED;
@@ -132,16 +153,83 @@ bool sealed_pending(const struct sealed *sealed)
     return sealed->pending;
 }
 
-int sealed_early(struct sealed *sealed, struct session *session, const uint8_t *frame,
-                 size_t length, uint64_t now_us)
-{
-    size_t room, used;
-    uint8_t *space = session_space(session, &room);
+/* ------------------------------------------------------------ what comes early */
 
-    if (length > SEAL_FRAME_MAX_OCTETS || room < length)
+/* Frames as far as there is room and a helping goes. Returns the octets of the plain ones. */
+static size_t open_early(struct sealed *sealed, struct early_walk *walk, uint8_t *space,
+                         size_t room, bool *more)
+{
+    size_t used = 0;
+
+    *more = true;
+    for (unsigned i = 0; i < INPUT_HELPING && room - used >= SEAL_FRAME_MAX_OCTETS; i++) {
+        size_t length, octets;
+        const uint8_t *frame = early_next(walk, &length);
+        uint64_t counter;
+
+        if (!frame) {
+            *more = false;
+            break;
+        }
+        counter = seal_counter_of(frame);
+        early_judge(walk, open_one(sealed, frame, length, space + used, &octets), counter);
+        used += octets;
+    }
+    return used;
+}
+
+static int finish_session(struct session *session, uint64_t now_us)
+{
+    while (session_pending(session)) {
+        if (session_received(session, 0, now_us) < 0)
+            return ERR_CLOSED;
+    }
+    return 0;
+}
+
+int sealed_segment(struct sealed *sealed, struct session *session, uint32_t sequence, uint8_t *data,
+                   size_t length, uint64_t now_us)
+{
+    struct early_walk walk;
+    bool more = true;
+
+    early_segment(&walk, &sealed->early, sequence, data, length);
+    while (more) {
+        size_t room, used;
+        uint8_t *space = session_space(session, &room);
+
+        if (room < SEAL_FRAME_MAX_OCTETS)
+            return 0; /* a frame of the session is not complete: the kernel's order has the rest */
+        used = open_early(sealed, &walk, space, room, &more);
+        if (used > 0 &&
+            (session_received(session, used, now_us) < 0 || finish_session(session, now_us) < 0))
+            return ERR_CLOSED;
+    }
+    return 0;
+}
+
+size_t sealed_skip(const struct sealed *sealed)
+{
+    if (sealed->input_at < sealed->input_length)
         return 0;
-    used = open_one(sealed, frame, length, space);
-    return used > 0 ? session_received(session, used, now_us) : 0;
+    return early_skip(&sealed->early, sealed->offset);
+}
+
+void sealed_skipped(struct sealed *sealed, size_t count)
+{
+    sealed->offset += count;
+    sealed->discarded += count;
+    early_advance(&sealed->early, sealed->offset);
+}
+
+uint64_t sealed_discarded(const struct sealed *sealed)
+{
+    return sealed->discarded;
+}
+
+uint64_t sealed_early_count(const struct sealed *sealed, enum early_count which)
+{
+    return sealed->early.counts[which];
 }
 
 /* ------------------------------------------------------------ what goes */

@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "common/carrier/early.h"
 #include "common/carrier/seal.h"
 
 struct session;
@@ -39,11 +40,23 @@ int sealed_received(struct sealed *sealed, struct session *session, size_t count
 /* Whole frames may be left: call sealed_received with 0 octets before more is read. */
 bool sealed_pending(const struct sealed *sealed);
 /*
- * One whole frame that came by another way than in the order of the connection. When that has it,
- * too, the second is passed by. The session must have nothing pending.
+ * The octets of a TCP segment of the connection, before the kernel has put it in order. Its whole
+ * frames are opened and told to the session; that the kernel's order has them, too, is known then.
+ * data may be written to. The session must have nothing pending. 0, or negative: the session has
+ * ended.
  */
-int sealed_early(struct sealed *sealed, struct session *session, const uint8_t *frame,
-                 size_t length, uint64_t now_us);
+int sealed_segment(struct sealed *sealed, struct session *session, uint32_t sequence, uint8_t *data,
+                   size_t length, uint64_t now_us);
+/*
+ * How many octets of the connection need not be read, because their frames have been opened
+ * early: they can be discarded. 0: none, or the beginning of a frame waits for its end.
+ */
+size_t sealed_skip(const struct sealed *sealed);
+/* So many of them, one at least, have been discarded. */
+void sealed_skipped(struct sealed *sealed, size_t count);
+/* How many octets were discarded in all. */
+uint64_t sealed_discarded(const struct sealed *sealed);
+uint64_t sealed_early_count(const struct sealed *sealed, enum early_count which);
 
 /* ------------------------------------------------------------ what goes */
 

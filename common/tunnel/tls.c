@@ -980,6 +980,19 @@ enum tls_result tls_raw_read(struct tls *tls, void *buffer, size_t size, size_t 
     return raw_outcome(tls, tls_socket_receive(&tls->socket, buffer, size), TLS_WANT_INPUT, count);
 }
 
+bool tls_raw_ahead(const struct tls *tls)
+{
+    return tls->socket.chunked_in || tls->socket.at < tls->socket.length;
+}
+
+enum tls_result tls_raw_discard(struct tls *tls, size_t size, size_t *count)
+{
+    *count = 0;
+    if (tls->failed)
+        return TLS_FAILED;
+    return raw_outcome(tls, tls_socket_discard(&tls->socket, size), TLS_WANT_INPUT, count);
+}
+
 enum tls_result tls_raw_write(struct tls *tls, const struct iovec *segments, size_t segment_count,
                               size_t *count)
 {

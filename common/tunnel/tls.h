@@ -98,6 +98,13 @@ size_t tls_key_octets(const struct tls *tls);
  * left to write. *count octets, at least one with TLS_SUCCESS.
  */
 enum tls_result tls_raw_read(struct tls *tls, void *buffer, size_t size, size_t *count);
+/*
+ * Discards size octets at most, *count of them, without a copy: where TLS has left, there is no
+ * HTTP, and tls_raw_ahead() is false.
+ */
+enum tls_result tls_raw_discard(struct tls *tls, size_t size, size_t *count);
+/* Octets were read ahead, or are inside HTTP. */
+bool tls_raw_ahead(const struct tls *tls);
 enum tls_result tls_raw_write(struct tls *tls, const struct iovec *segments, size_t segment_count,
                               size_t *count);
 /* Sends close_notify as far as the socket takes it; does not wait for the peer's. */

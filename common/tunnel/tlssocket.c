@@ -143,6 +143,18 @@ ssize_t tls_socket_receive(struct tls_socket *socket, void *memory, size_t size)
     return (ssize_t)take_ahead(socket, memory, size);
 }
 
+ssize_t tls_socket_discard(struct tls_socket *socket, size_t size)
+{
+    ssize_t result;
+
+    do
+        result = recv(socket->in, NULL, size, MSG_TRUNC);
+    while (result < 0 && errno == EINTR);
+    socket->dry = result > 0 && (size_t)result < size;
+    socket->error = result < 0 ? errno : 0;
+    return result;
+}
+
 /* A segment that was not taken whole ends the call: what is left of it goes first the next time. */
 static ssize_t send_segments(struct tls_socket *socket, const struct iovec *segments, size_t count)
 {

@@ -42,6 +42,8 @@ bool tls_socket_drained(const struct tls_socket *socket);
  */
 enum { TLS_SOCKET_SEGMENTS = 64 };
 ssize_t tls_socket_receive(struct tls_socket *socket, void *memory, size_t size);
+/* The same with size octets that nobody wants, without a copy. No HTTP, and nothing lies ahead. */
+ssize_t tls_socket_discard(struct tls_socket *socket, size_t size);
 ssize_t tls_socket_send(struct tls_socket *socket, const struct iovec *segments, size_t count);
 void tls_socket_fini(struct tls_socket *socket);
 

@@ -175,8 +175,12 @@ start_user() {
     local name=$1 space=$2
     shift 2
     start "$name" "$space" setpriv "--reuid=$NET_USER" "--regid=$NET_GROUP" --clear-groups \
-        --no-new-privs --inh-caps=-all --bounding-set=-all -- "$@"
+        --no-new-privs "${NET_CAPS[@]}" -- "$@"
 }
+# What is left of root to those, and to the daemons: nothing; or CAP_NET_RAW, as the unit file says it.
+NO_CAPS=(--inh-caps=-all --bounding-set=-all)
+RAW_CAPS=(--inh-caps=-all,+net_raw --ambient-caps=-all,+net_raw --bounding-set=-all,+net_raw)
+NET_CAPS=("${NO_CAPS[@]}")
 
 # A zombie is gone, too: bash may take note of a child's end much later.
 gone() {

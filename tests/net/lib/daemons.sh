@@ -127,8 +127,10 @@ set_workers() {
     sed -i "/^\[daemon\]$/a workers = $count" "$1"
 }
 
-# set_carrier FILE PROGRAM: NET_CARRIER=unordered is the carrier of every inner-relay of a test.
+# set_carrier FILE PROGRAM: NET_CARRIER=unordered is the carrier of every inner-relay of a test; NET_RAW=yes has
+# all daemons read it early (with RAW_CAPS).
 set_carrier() {
+    [ -z "${NET_RAW-}" ] || sed -i "/^raw-socket = /d; /^\[tunnel\]\$/a raw-socket = $NET_RAW" "$1"
     case $2 in
     *inner-relay)
         [ -z "${NET_CARRIER-}" ] || sed -i "/^carrier = /d; /^\[dmz /a carrier = $NET_CARRIER" "$1"

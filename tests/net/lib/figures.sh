@@ -315,7 +315,7 @@ launch_example() {
     # As a link: the name of a socket may not be long.
     ln -sfn "$W/hosts/$host/run/media-relay/$program.sock" "$RUN/$name.sock"
     start "$name" "$host" "$lib/host" "$W/hosts/$host" setpriv "--reuid=$NET_USER" \
-        "--regid=$NET_GROUP" --clear-groups --no-new-privs --inh-caps=-all --bounding-set=-all -- \
+        "--regid=$NET_GROUP" --clear-groups --no-new-privs "${NET_CAPS[@]}" -- \
         "${PROGRAM[$name]}" -f -v -c "/etc/media-relay/$program.ini"
     wait_for 10 up_or_gone "$name"
     answers "$name" || bail "$name did not start"

@@ -68,7 +68,7 @@ s.sendall(sys.stdin.buffer.read())
 sys.stdout.write(s.makefile().readline())' "$RUN/inner-$1.sock"; }
 # rings COMPANY: "call wait" there says that CALL rings; its SDP is in rings.sdp.
 rings() {
-    timeout 5 "$NET_CTL" -s "$RUN/inner-$1.sock" --json call wait >"$W/rings.json" || return 1
+    timeout 10 "$NET_CTL" -s "$RUN/inner-$1.sock" --json call wait >"$W/rings.json" || return 1
     jq -j .sdp "$W/rings.json" >"$W/rings.sdp"
     [ "$(jq -r .call_id "$W/rings.json")" = "$CALL" ]
 }
@@ -89,7 +89,7 @@ is "it comes from the site" "$(jq -r .site "$W/waited.json")" "${SITE[a]}"
 like "the Call-ID names who placed it" "$CALL" "^[0-9a-f]{16}@${SITE[a]}\$"
 is "the phone there is to send to its inner-relay" "$(jq -r .sdp "$W/waited.json" | tr -d '\r' | grep -E '^(c|m)=' | xargs)" \
     "c=IN IP4 ${INNER[b]} m=audio $MEDIA RTP/SAVP 0"
-for c in a b; do check "it rings at site $c" wait_for 3 state_is $c ringing; done
+for c in a b; do check "it rings at site $c" wait_for 10 state_is $c ringing; done
 check "it is answered" ctl inner-b call answer "$CALL" --sdp "$W/answer.sdp"
 check "who has placed it gets the answer" wait "$placer"
 is "with the address of its own inner-relay" "$(jq -r .sdp "$W/placed.json" | tr -d '\r' | grep -E '^(c|m)=' | xargs)" \
@@ -100,7 +100,9 @@ for c in a b; do
     is "site $c: two SAs" "$(status_of inner-$c .sas)" 2
     is "site $c: with whom" "$(ctl_json inner-$c call list | jq -r '.calls[0].site')" "${SITE[$(other $c)]}"
 done
-check "four at the dmz-relay" wait_for 3 sas_at dmz 4
+like "call show says so, too" "$(ctl inner-a call show "$CALL" | grep -E '^(other site|direction)' | xargs)" \
+    "^other site ${SITE[b]} direction to\$"
+check "four at the dmz-relay" wait_for 10 sas_at dmz 4
 
 # A sender and a receiver cannot share a port here, and media goes back to where it came from last. The SSRCs
 # are learned, so that the dmz-relay drops the first packets.
@@ -140,8 +142,8 @@ else
     check "the dmz-relay has what it verifies with" test "$(found dmz)" -gt 0
 fi
 check "site a hangs up" ctl inner-a call end "$CALL"
-for c in a b; do check "and it is over at site $c" wait_for 3 over $c ''; done
-check "no SA is left" wait_for 3 no_sas
+for c in a b; do check "and it is over at site $c" wait_for 10 over $c ''; done
+check "no SA is left" wait_for 10 no_sas
 
 # ---------------------------------------------------------------- audio and video, octet for octet
 
@@ -152,8 +154,8 @@ check "site b places a call with video" place b
 check "it rings at site a" rings a
 is "with both lines" "$(grep -c '^m=' "$W/rings.sdp")" 2
 check "it is answered" ctl inner-a call answer "$CALL" --sdp "$W/answer.sdp"
-check "at site b, too" wait_for 3 state_is b answered
-check "eight SAs at the dmz-relay" wait_for 3 sas_at dmz 8
+check "at site b, too" wait_for 10 state_is b answered
+check "eight SAs at the dmz-relay" wait_for 10 sas_at dmz 8
 ssrc=100
 for row in "a b audio 6000 $key_a" "b a audio 6000 $key_b" "a b video 6002 $video_a" "b a video 6002 $video_b"; do
     read -r from to kind port key <<<"$row"
@@ -166,8 +168,8 @@ for row in "a b audio 6000 $key_a" "b a audio 6000 $key_b" "a b video 6002 $vide
     check "octet for octet" same_datagrams "$W/$name.sent" "$W/got-$name.got"
 done
 check "who was called hangs up" ctl inner-a call end "$CALL"
-for c in a b; do check "and it is over at site $c" wait_for 3 over $c ''; done
-check "no SA is left" wait_for 3 no_sas
+for c in a b; do check "and it is over at site $c" wait_for 10 over $c ''; done
+check "no SA is left" wait_for 10 no_sas
 
 # ---------------------------------------------------------------- not answered
 
@@ -175,24 +177,24 @@ sdp a 9000 "$key_a" >"$W/place.sdp"
 check "a call that will be refused" place a
 check "rings" rings b
 check "it is refused" ctl inner-b call refuse "$CALL" --reason "in a meeting"
-check "the caller is told why" wait_for 3 over a 'refused by the other site: in a meeting'
+check "the caller is told why" wait_for 10 over a 'refused by the other site: in a meeting'
 refuse "it cannot be answered any more" ctl inner-b call answer "$CALL" --sdp "$W/answer.sdp"
 
 check "a call that is ended while it rings" place a
 check "rings" rings b
 check "the caller hangs up" ctl inner-a call end "$CALL"
-check "it is over there" wait_for 3 over b 'ended by the other site'
+check "it is over there" wait_for 10 over b 'ended by the other site'
 
 # again COMPANY NAME=VALUE: its ini file, read again.
 again() {
     sed -i "s/^${2%%=*}= *.*/${2%%=*}=${2#*=}/" "$W/hosts/inner-$1/etc/media-relay/inner-relay.ini"
     ctl inner-"$1" reload >/dev/null || bail "reload of site $1"
 }
-again b "ring-timeout =2s"
+again b "ring-timeout =3s"
 check "a call that nobody answers" place a
 check "rings" rings b
-check "for ring-timeout, and the caller is told" wait_for 6 over a 'nobody has answered'
-check "both are done with it" wait_for 3 over b 'nobody has answered'
+check "for ring-timeout, and the caller is told" wait_for 15 over a 'nobody has answered'
+check "both are done with it" wait_for 10 over b 'nobody has answered'
 
 sed -i '/^\[site/a refuse = yes' "$W/hosts/inner-b/etc/media-relay/inner-relay.ini"
 ctl inner-b reload >/dev/null || bail "reload of site b"
@@ -208,7 +210,7 @@ sed -i '/^\[site branch/,/^$/d' "$W/hosts/dmz-a/etc/media-relay/dmz-relay.ini"
 ctl dmz reload >/dev/null || bail "reload of the dmz-relay"
 place a --wait
 check "the dmz-relay refuses what its policy does not allow" grep -q 'no call-from that allows it' "$W/place.err"
-check "no SA is left of all these" wait_for 3 no_sas
+check "no SA is left of all these" wait_for 10 no_sas
 refuse "a site without a section cannot be called" ctl inner-a call place nobody.example.com --sdp "$W/place.sdp"
 
 sdp b 9000 "$key_b" >"$W/place.sdp"

@@ -25,7 +25,7 @@
 
 enum {
     /* As long as the path is not known to be what limits us. */
-    NOTSENT_LOWAT_OCTETS = 32 * 1024,
+    NOTSENT_LOWAT_OCTETS = 16 * 1024,
     NOTSENT_LOWAT_MAX = 256 * 1024,
     /*
      * Else as much as it takes in this time. In segments: the socket is writable when less than
@@ -45,6 +45,8 @@ enum {
     LONG_QUEUE_US = 20 * 1000,
     /* A queue that has not become shorter by then is not of our making. */
     CAP_US = 1000 * 1000,
+    /* In which the queue should be gone; the rate is cut by an eighth at least, by half at most. */
+    DRAIN_US = 500 * 1000,
     /* BBR's PROBE_RTT comes 10 s after the last; we are asked every 10 ms as long as there is
        media. */
     RENEW_US = 7 * 1000 * 1000,
@@ -160,6 +162,17 @@ static uint64_t rate_of(const struct tcp_info *info)
     return rate < window || window == 0 ? rate : window;
 }
 
+static uint64_t cut_of(const struct tcp_info *info)
+{
+    uint64_t queue_us = queue_of(info);
+
+    if (queue_us < DRAIN_US / 8)
+        queue_us = DRAIN_US / 8;
+    if (queue_us > DRAIN_US / 2)
+        queue_us = DRAIN_US / 2;
+    return info->tcpi_delivery_rate * queue_us / DRAIN_US;
+}
+
 /*
  * Both BBR and CUBIC fill the path until there is a queue, of an RTT or of as much as the path has
  * room for: media would wait there. With less than the path takes, the queue becomes shorter; at
@@ -175,7 +188,7 @@ static void judge_cap(struct tcp_path *path, const struct tcp_info *info, uint32
     if (path->cap && (over || queue_of(info) < long_us / 2))
         cap = 0;
     else if (!path->cap && over && path->limited && path->long_queue)
-        cap = info->tcpi_delivery_rate - info->tcpi_delivery_rate / 8;
+        cap = info->tcpi_delivery_rate - cut_of(info);
     if (cap != path->cap)
         path->capped_us = queue_of(info) < long_us / 2 ? 0 : now_us;
     path->cap = cap;

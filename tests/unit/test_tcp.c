@@ -44,7 +44,7 @@ START_TEST(test_options)
                                  1u << TCP_OPTION_USER_TIMEOUT),
                       0);
     ck_assert_int_eq(number_of(fd, IPPROTO_TCP, TCP_NODELAY), 1);
-    ck_assert_int_eq(number_of(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT), 32 * 1024);
+    ck_assert_int_eq(number_of(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT), 16 * 1024);
     ck_assert_int_eq(number_of(fd, families[_i].level, families[_i].name), 46 << 2);
     close(fd);
 }
@@ -77,9 +77,9 @@ static const struct {
     bool long_queue;
 } paths[] = {
     /* Nothing is known, or we are what limits it. */
-    {0, 1448, 0, 0, false, 100000, 32 * 1024, 0, false},
-    {1000, 1448, 40000, 40000, true, 100000, 32 * 1024, 0, false},
-    {100000000, 1448, 40000, 40000, true, 100000, 32 * 1024, 0, false},
+    {0, 1448, 0, 0, false, 100000, 16 * 1024, 0, false},
+    {1000, 1448, 40000, 40000, true, 100000, 16 * 1024, 0, false},
+    {100000000, 1448, 40000, 40000, true, 100000, 16 * 1024, 0, false},
     /* 5 ms of it, at least four segments, at most 256 KiB. */
     {2000000, 1448, 40000, 40000, false, 100000, 10000, 500, false},
     {1000000, 1448, 40000, 40000, false, 100000, 5792, 1000, false},
@@ -100,7 +100,7 @@ static const struct {
     {1000000, 1448, 20101, 100, false, 100000, 5792, 1000, true},
     {1000000, 1448, 300000, 200000, false, 100000, 5792, 1000, false},
     {1000000, 1448, 300001, 200000, false, 100000, 5792, 1000, true},
-    {0, 1448, 60001, 40000, true, 100000, 32 * 1024, 0, true},
+    {0, 1448, 60001, 40000, true, 100000, 16 * 1024, 0, true},
     /* A window that allows less than what was delivered. */
     {1000000, 1448, 40000, 40000, false, 28, 5792, 1000, false},
     {1000000, 1448, 40000, 40000, false, 20, 5792, 1381, false},
@@ -156,6 +156,10 @@ static const struct {
     {12389999, 41000, true, false, true, 0},
     {12390000, 41000, true, false, false, 0}, /* less than it takes for 0.3 s */
     {12400000, 99000, true, true, false, 0},
+    /* As much less as makes it go away in 0.5 s, but half of the rate. */
+    {14000000, 165000, false, true, true, 750000},
+    {14010000, 40000, false, true, true, 0},
+    {14020000, 900000, false, true, true, 500000},
 };
 
 START_TEST(test_course)
@@ -305,7 +309,7 @@ START_TEST(test_open_no_tcp)
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
     for (unsigned i = 0; i < 100; i++) {
         ck_assert(tcp_path_is_open(&path, fds[0], i));
-        ck_assert_uint_gt(tcp_path_room(&path), 16 * 1024 - 1);
+        ck_assert_uint_gt(tcp_path_room(&path), 8 * 1024 - 1);
         tcp_path_wrote(&path, 10000);
     }
     close(fds[0]);

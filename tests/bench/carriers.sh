@@ -134,6 +134,7 @@ carry_pair() {
     sed -i "s/^address = 127.0.3.1:46000/address = ${2:-10.98.0.2}:46000/" "$work/inner.ini"
     sed -i "/^\[dmz main\]/a carrier = $1" "$work/inner.ini"
     takes "$work/inner.ini" || sed -i '/^carrier = /d' "$work/inner.ini"
+    [ "$1" = stream ] || sed -i '/^\[tunnel\]/a raw-socket = yes' "$work/dmz.ini" "$work/inner.ini"
     rm -f "$work"/*.sock
     for end in "dmz $far" "inner $near"; do
         set -- $end

@@ -172,6 +172,7 @@ bool dmz_work(struct dmz *dmz, uint64_t now_us)
 
     /* Packets that wait to be sent hold their SA. */
     dmz->out.flush(dmz->out.ctx);
+    dmz_adopt(dmz);
     for (size_t i = 0; i < dmz->site_count && left > 0; i++)
         left -= replica_sweep(&dmz->sites[i].replica, left);
     if (table_work(dmz->table))

@@ -41,6 +41,7 @@ struct dmz_site {
     struct dmz_link *link;               /* the one that carries control and is up; NULL: none is */
     struct dmz_link *media[WORKERS_MAX]; /* this thread's that carry media alone and are up */
     unsigned media_count;
+    struct queue left; /* what waited in the last of them when it ended: see dmz_adopt() */
     struct replica replica;
     struct streams streams;       /* of the link that is up; forwards are added by the owner */
     bool stats_due;               /* STATS, before the next round of SA-REPORTs */
@@ -96,6 +97,7 @@ struct dmz {
     struct dmz *main; /* the core that this one works for; NULL: none, it has all sites' replicas */
     struct dmz *workers[WORKERS_MAX]; /* that work for this one */
     unsigned worker_count;
+    bool left; /* a site of this worker has something left */
 };
 
 /*
@@ -137,12 +139,18 @@ struct session *dmz_worker_borrow(struct dmz *worker, unsigned site,
 /*
  * A connection that carries media alone: may it come up? It goes with the one that carries control
  * and has its epoch and instance. Then it comes up at the core of the thread that it is for, and is
- * gone, with its packets counted.
+ * gone: the main thread has work then.
  */
 int dmz_media_hello(const struct dmz_link *link, const struct hello *theirs,
                     char reason[BYE_REASON_SIZE]);
 void dmz_media_up(struct dmz_link *link, const struct hello *theirs);
 void dmz_media_closed(struct dmz_link *link);
+/*
+ * What waited in a connection of media that ended goes on over another one of its core; where
+ * there is none, the main thread, which has the locks of all, gives it to any other one of the
+ * site. dmz_work() calls this.
+ */
+void dmz_adopt(struct dmz *dmz);
 /* All of a site end: the one that carries control is gone. */
 void dmz_media_end(struct dmz *dmz, unsigned site, const char *reason);
 /* Calls for each of them. */

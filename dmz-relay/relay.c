@@ -220,11 +220,13 @@ static void on_media_drained(void *ctx)
 static void on_media_closed(void *ctx, struct conn *conn, const char *reason)
 {
     struct dmz_link *link = ctx;
+    const struct worker *worker = worker_of(link->dmz);
 
     (void)conn;
     log_info("site %s, media connection %u: %s", link->dmz->sites[link->site].name, link->media,
              reason);
     dmz_media_closed(link);
+    daemon_wake(worker ? worker->daemon : link->dmz->hooks.ctx); /* what waited is to go on */
 }
 
 static const struct conn_hooks media_conn_hooks = {NULL, on_media_drained, on_media_closed};
@@ -415,6 +417,7 @@ static void stop_tunnel(struct daemon *daemon)
 
     acceptor_free(relay_of(daemon)->acceptor, reason);
     dmz_media_each(&relay_of(daemon)->core, stop_link, reason);
+    dmz_adopt(&relay_of(daemon)->core);
     relay_forwards_stop(daemon);
 }
 

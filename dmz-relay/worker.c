@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/err.h"
+#include "common/sa/table.h"
 #include "dmz-relay/dmz.h"
 
 void dmz_worker_init(struct dmz *worker, struct dmz *main, const struct path_out *out,
@@ -112,15 +113,82 @@ void dmz_media_up(struct dmz_link *link, const struct hello *theirs)
     list_link(&dmz->sites[link->site], link);
 }
 
-void dmz_media_closed(struct dmz_link *link)
+static void unlist_link(struct dmz_site *site, const struct dmz_link *link)
 {
-    struct dmz_site *site = &link->dmz->sites[link->site];
-
     for (unsigned i = 0; i < site->media_count; i++) {
         if (site->media[i] != link)
             continue;
         site->media[i] = site->media[--site->media_count];
         return;
+    }
+}
+
+/* Where packets of a connection that has ended go on: another thread's under the locks of all. */
+static struct session *heir(struct dmz *dmz, unsigned number, struct verdict_counts **counts)
+{
+    const struct dmz_site *site = &dmz->sites[number];
+    struct dmz_link *link = site->media_count > 0 ? site->media[0] : site->link;
+
+    if (!link)
+        return dmz->main ? dmz_worker_borrow(dmz, number, counts) : NULL;
+    dmz->hooks.kick(dmz->hooks.ctx, link);
+    if (dmz->main)
+        dmz->hooks.wake(dmz->hooks.ctx);
+    return link->session;
+}
+
+static void hand_on(struct dmz *dmz, unsigned site, struct queue *queue)
+{
+    const struct queue_entry *entry;
+    const uint8_t *packet;
+
+    while ((entry = queue_peek(queue, &packet)) != NULL) {
+        struct verdict_counts *counts = entry->counts;
+        struct session *to = heir(dmz, site, &counts);
+
+        entry->counts->queued--;
+        if (to) {
+            session_media(to, entry->label, packet, entry->length, counts, entry->queued_us);
+        } else {
+            verdict_count(counts, VERDICT_TUNNEL_DOWN);
+            table_count_verdicts(dmz->table, site, &entry->label, 1, VERDICT_TUNNEL_DOWN,
+                                 dmz->path.pass);
+        }
+        queue_pop(queue);
+    }
+    queue_fini(queue);
+}
+
+void dmz_media_closed(struct dmz_link *link)
+{
+    struct dmz *dmz = link->dmz;
+    struct dmz_site *site = &dmz->sites[link->site];
+    struct queue queue;
+
+    unlist_link(site, link);
+    /* Without control all of them end. */
+    if (session_queued(link->session) == 0 ||
+        !(dmz->main ? dmz->main : dmz)->sites[link->site].link)
+        return;
+    if (site->media_count > 0 || !dmz->main) {
+        session_take_queue(link->session, &queue);
+        hand_on(dmz, link->site, &queue);
+    } else if (!site->left.memory) {
+        session_take_queue(link->session, &site->left);
+        dmz->left = true;
+    }
+}
+
+void dmz_adopt(struct dmz *dmz)
+{
+    for (unsigned i = 0; i < dmz->worker_count; i++) {
+        struct dmz *worker = dmz->workers[i];
+
+        for (unsigned s = 0; worker->left && s < worker->site_count; s++) {
+            if (worker->sites[s].left.memory)
+                hand_on(worker, s, &worker->sites[s].left);
+        }
+        worker->left = false;
     }
 }
 

@@ -234,6 +234,7 @@ bool inner_work(struct inner *inner, uint64_t now_us)
 {
     bool more;
 
+    inner_adopt(inner);
     age(inner, now_us);
     more = inner->aging.left > 0;
     for (size_t i = 0; i < inner->link_count; i++) {

@@ -51,6 +51,7 @@ struct inner_link {
     enum inner_carrier carrier;             /* that is wanted; the owner fills it in */
     struct inner_media *media[WORKERS_MAX]; /* this thread's that are up */
     unsigned media_count;
+    struct queue left; /* what waited in the last of them when it ended: see inner_adopt() */
     struct verdict_counts counts; /* of frames that came through the tunnel */
     struct hello peer;            /* what the dmz-relay last said of itself */
     uint64_t instance;
@@ -127,6 +128,7 @@ struct inner {
     struct inner *main; /* the core that this one works for; NULL: none, it has the authorities */
     struct inner *workers[WORKERS_MAX]; /* that work for this one */
     unsigned worker_count;
+    bool left; /* a link of this worker has something left */
 };
 
 /*
@@ -189,11 +191,18 @@ struct session *inner_worker_borrow(struct inner *worker, unsigned number,
                                     struct verdict_counts **counts);
 /*
  * The session of a new connection that carries media alone, beside the one of main that carries
- * control, with HELLO queued. NULL without memory. inner_media_closed(): its owner frees it next.
+ * control, with HELLO queued. NULL without memory. inner_media_closed(): its owner frees it next,
+ * and the main thread has work.
  */
 struct session *inner_media_open(struct inner_media *media, const struct inner_link *main,
                                  uint64_t now_us);
 void inner_media_closed(struct inner_media *media);
+/*
+ * What waited in a connection of media that ended goes on over another one of its core; where
+ * there is none, the main thread, which has the locks of all, gives it to any other one of the
+ * link. inner_work() calls this.
+ */
+void inner_adopt(struct inner *inner);
 /* What the workers have counted is the main one's from now on. */
 void inner_gather(struct inner *inner);
 

@@ -200,6 +200,15 @@ static void on_media_drained(void *ctx)
         daemon_wake(media->link->daemon);
 }
 
+/* The hook of the core kicks the connection of control. */
+static void flush_media_soon(const struct inner_link *link)
+{
+    for (unsigned m = 0; m < link->media_count; m++) {
+        if (session_queued(link->media[m]->session) > 0)
+            conn_flush_soon(link->media[m]->conn);
+    }
+}
+
 static void on_media_closed(void *ctx, struct conn *conn, const char *reason)
 {
     struct relay_media *media = ctx;
@@ -207,6 +216,8 @@ static void on_media_closed(void *ctx, struct conn *conn, const char *reason)
     (void)conn;
     (void)reason; /* the connector logs it */
     inner_media_closed(&media->core);
+    flush_media_soon(media->core.link);
+    daemon_wake(media->link->daemon); /* what waited is to go on */
 }
 
 static const struct conn_hooks media_conn_hooks = {on_media_secured, on_media_drained,
@@ -543,12 +554,14 @@ static void stop_tunnel(struct daemon *daemon)
     ngsocket_close(relay->ngsocket);
     relay->ngsocket = NULL;
     for (size_t i = 0; i < relay->core.link_count; i++) {
-        for (unsigned m = 0; m < WORKERS_MAX; m++)
-            end_media(&relay->links[i].media[m], "the inner-relay stops");
+        /* Control first: then what waits in the others is not handed on from one to the next. */
         connector_free(relay->links[i].connector, "the inner-relay stops");
         relay->links[i].connector = NULL;
+        for (unsigned m = 0; m < WORKERS_MAX; m++)
+            end_media(&relay->links[i].media[m], "the inner-relay stops");
         wipe(relay->links[i].password, sizeof(relay->links[i].password));
     }
+    inner_adopt(&relay->core);
     relay_forwards_stop(daemon);
 }
 

@@ -165,16 +165,90 @@ struct session *inner_media_open(struct inner_media *media, const struct inner_l
     return media->session;
 }
 
-void inner_media_closed(struct inner_media *media)
+static void unlist_media(struct inner_link *link, const struct inner_media *media)
 {
-    struct inner_link *link = media->link;
-
-    media->session = NULL;
     for (unsigned i = 0; i < link->media_count; i++) {
         if (link->media[i] != media)
             continue;
         link->media[i] = link->media[--link->media_count];
         return;
+    }
+}
+
+/* Where packets of a connection that has ended go on: another thread's under the locks of all. */
+static struct session *heir(struct inner *inner, unsigned number, struct verdict_counts **counts)
+{
+    struct inner_link *link = &inner->links[number];
+    struct session *session = link->media_count > 0 ? link->media[0]->session : link->session;
+
+    if (!session)
+        return inner->main ? inner_worker_borrow(inner, number, counts) : NULL;
+    inner->hooks.kick(inner->hooks.ctx, link);
+    if (inner->main)
+        inner->hooks.wake(inner->hooks.ctx);
+    return session;
+}
+
+static void hand_on(struct inner *inner, unsigned link, struct queue *queue)
+{
+    const struct queue_entry *entry;
+    const uint8_t *packet;
+
+    while ((entry = queue_peek(queue, &packet)) != NULL) {
+        struct verdict_counts *counts = entry->counts;
+        struct session *to = heir(inner, link, &counts);
+
+        entry->counts->queued--;
+        if (to) {
+            session_media(to, entry->label, packet, entry->length, counts, entry->queued_us);
+        } else {
+            verdict_count(counts, VERDICT_TUNNEL_DOWN);
+            table_count_verdicts(inner->table, link, &entry->label, 1, VERDICT_TUNNEL_DOWN,
+                                 inner->path.pass);
+        }
+        queue_pop(queue);
+    }
+    queue_fini(queue);
+}
+
+static bool has_control(const struct inner_link *link)
+{
+    const struct inner *inner = link->inner->main ? link->inner->main : link->inner;
+    const struct session *control = inner->links[link->number].session;
+
+    return control && session_state(control) == SESSION_UP;
+}
+
+void inner_media_closed(struct inner_media *media)
+{
+    struct inner_link *link = media->link;
+    struct session *session = media->session;
+    struct queue queue;
+
+    media->session = NULL;
+    unlist_media(link, media);
+    /* Without control all of them end. */
+    if (!session || session_queued(session) == 0 || !has_control(link))
+        return;
+    if (link->media_count > 0 || !link->inner->main) {
+        session_take_queue(session, &queue);
+        hand_on(link->inner, link->number, &queue);
+    } else if (!link->left.memory) {
+        session_take_queue(session, &link->left);
+        link->inner->left = true;
+    }
+}
+
+void inner_adopt(struct inner *inner)
+{
+    for (unsigned i = 0; i < inner->worker_count; i++) {
+        struct inner *worker = inner->workers[i];
+
+        for (unsigned n = 0; worker->left && n < worker->link_count; n++) {
+            if (worker->links[n].left.memory)
+                hand_on(worker, n, &worker->links[n].left);
+        }
+        worker->left = false;
     }
 }
 

@@ -101,6 +101,12 @@ static void drop_oldest(struct session *session, size_t most, enum verdict verdi
     session->counters.late += verdict == VERDICT_TUNNEL_LATE ? count : 0;
 }
 
+void session_take_queue(struct session *session, struct queue *queue)
+{
+    *queue = session->media;
+    memset(&session->media, 0, sizeof(session->media));
+}
+
 void session_free(struct session *session)
 {
     if (!session)

@@ -87,6 +87,8 @@ struct session;
  */
 struct session *session_new(enum session_role role, const struct session_hooks *hooks, void *ctx,
                             uint64_t max_age_us, size_t queue_octets, uint64_t now_us);
+/* What waits in one that is over, to be given to another one, or counted, and freed. */
+void session_take_queue(struct session *session, struct queue *queue);
 /* Packets that still wait are counted as tunnel-down. Accepts NULL. */
 void session_free(struct session *session);
 /* The time that HELLO may take counts from here: the connection's first moment. */

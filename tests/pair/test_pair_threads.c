@@ -173,20 +173,25 @@ static size_t drain(struct session *from, uint8_t *octets)
     return length;
 }
 
-static void connect_media(unsigned thread)
+static void open_media(unsigned thread)
 {
     struct inner *inner = world->pair->site[0].inner;
     struct inner_media *media = &world->media[thread];
     uint8_t *octets = world->octets[thread];
 
-    *media = (struct inner_media){.link = &world->inner[thread]->links[0],
-                                  .number = (uint8_t)(thread + 1)};
     ck_assert_ptr_nonnull(inner_media_open(media, &inner->links[0], world->pair->now_us));
     world->link[thread] = dmz_link_new(world->pair->dmz, "site-a.example", world->pair->now_us);
     ck_assert_ptr_nonnull(world->link[thread]);
     feed(world->link[thread]->session, octets, drain(media->session, octets));
     feed(media->session, octets, drain(world->link[thread]->session, octets));
     ck_assert_uint_eq(session_state(media->session), SESSION_UP);
+}
+
+static void connect_media(unsigned thread)
+{
+    world->media[thread] = (struct inner_media){.link = &world->inner[thread]->links[0],
+                                                .number = (uint8_t)(thread + 1)};
+    open_media(thread);
     ck_assert_ptr_eq(world->link[thread]->dmz, world->dmz[thread]);
 }
 
@@ -267,6 +272,8 @@ static void setup(void)
     world->packets = world->rounds * PER_ROUND;
     world->pair = pair_new(1);
     world->pair->dmz->hooks.move_link = move_link;
+    world->pair->dmz->hooks.wake = no_wake;
+    world->pair->site[0].inner->hooks.wake = no_wake;
     ck_assert_int_eq(srtp_engine_threads(sample_engine(), THREADS + 1), 0);
     start_side(&world->out);
     start_side(&world->in);
@@ -496,6 +503,88 @@ START_TEST(test_cut)
 }
 END_TEST
 
+/* What waits in a connection that breaks goes on over the next best one, and is counted there. */
+static const struct {
+    const char *name;
+    bool second;       /* the thread has another one */
+    bool other_thread; /* another thread has one */
+    bool control;      /* the one of control is still up */
+    enum verdict verdict;
+} breaks[] = {
+    {"another one of the thread", true, true, true, VERDICT_ACCEPTED},
+    {"one of another thread", false, true, true, VERDICT_ACCEPTED},
+    {"the one of control", false, false, true, VERDICT_ACCEPTED},
+    {"none", false, false, false, VERDICT_TUNNEL_DOWN},
+};
+
+/* Connection 1 becomes the thread's of connection 0, which it then has two of. */
+static void connect_second(void)
+{
+    cut_media(1);
+    world->media[1] = (struct inner_media){.link = &world->inner[0]->links[0], .number = 3};
+    open_media(1);
+    ck_assert_ptr_eq(world->link[1]->dmz, world->dmz[0]);
+    ck_assert_uint_eq(world->dmz[0]->sites[0].media_count, 2);
+}
+
+/* All senders' first packets wait in the connections of thread 0. */
+static void give_all(void)
+{
+    gate_enter(&world->out.pass[0]);
+    gate_enter(&world->in.pass[0]);
+    for (unsigned s = 0; s < SENDERS; s++)
+        give(0, s, 0, false);
+    gate_leave(&world->in.pass[0]);
+    gate_leave(&world->out.pass[0]);
+}
+
+static uint64_t waiting(void)
+{
+    return session_queued(world->link[0]->session) + session_queued(world->media[0].session);
+}
+
+START_TEST(test_left_behind)
+{
+    uint64_t half = (uint64_t)SENDERS / 2 * PER_ROUND;
+    struct inner *inner = world->pair->site[0].inner;
+
+    if (breaks[_i].second)
+        connect_second();
+    else if (!breaks[_i].other_thread)
+        cut_media(1);
+    give_all();
+    if (breaks[_i].second)
+        ck_assert_uint_gt(waiting(), 0);
+    else
+        ck_assert_uint_eq(waiting(), 2 * half);
+    gate_enter(&world->out.pass[0]);
+    gate_enter(&world->in.pass[0]);
+    cut_media(0);
+    gate_leave(&world->in.pass[0]);
+    gate_leave(&world->out.pass[0]);
+    gate_enter_all(&world->out.main);
+    gate_enter_all(&world->in.main);
+    if (!breaks[_i].control)
+        pair_reset(pair_tunnel(world->pair, 0));
+    dmz_adopt(world->pair->dmz);
+    inner_adopt(inner);
+    pair_run(world->pair, PAIR_MS);
+    gate_leave_all(&world->in.main);
+    gate_leave_all(&world->out.main);
+    settle();
+    for (unsigned i = 0; i < THREADS; i++) {
+        outlet_flush(&world->out.outlet[i]);
+        outlet_flush(&world->in.outlet[i]);
+    }
+    dmz_gather(world->pair->dmz);
+    inner_gather(inner);
+    ck_assert_uint_eq(pair_dmz_verdict(world->pair, breaks[_i].verdict), half);
+    ck_assert_uint_eq(pair_inner_verdict(world->pair, 0, breaks[_i].verdict), half);
+    ck_assert_uint_eq(world->pair->dmz->listeners[0].counts[0].queued, 0);
+    ck_assert_uint_eq(inner->listeners[0].counts[0].queued, 0);
+}
+END_TEST
+
 /* A connection of media that goes with no connection of control, and what it may not carry. */
 static const struct {
     const char *name;
@@ -633,6 +722,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, test_both_at_once);
     tcase_add_test(tc, test_cut);
+    tcase_add_loop_test(tc, test_left_behind, 0, sizeof(breaks) / sizeof(breaks[0]));
     tcase_add_loop_test(tc, test_hello, 0, sizeof(hellos) / sizeof(hellos[0]));
     tcase_add_test(tc, test_hello_and_media);
     tcase_add_test(tc, test_same_number);

@@ -322,7 +322,10 @@ static void flush(struct conn *conn)
         count = fill_output(conn, now_us);
         if (count == 0)
             break;
-        tcp_path_wrote(&conn->path, count);
+        if (conn->seals)
+            tcp_path_wrote_segments(&conn->path, count, sealed_segment_count(conn->sealed));
+        else
+            tcp_path_wrote(&conn->path, count);
     }
     if (conn->failed)
         return;

@@ -313,6 +313,11 @@ size_t sealed_segments(const struct sealed *sealed, struct iovec segments[SEALED
     return count;
 }
 
+size_t sealed_segment_count(const struct sealed *sealed)
+{
+    return sealed->count;
+}
+
 void sealed_sent(struct sealed *sealed, size_t octets)
 {
     sealed->output_sent += octets;

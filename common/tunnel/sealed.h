@@ -69,6 +69,8 @@ void sealed_set_segment(struct sealed *sealed, size_t octets);
 int sealed_fill(struct sealed *sealed, struct session *session, uint64_t now_us);
 /* What waits, one element for each segment; of at most SEALED_SEGMENTS_MAX how many. */
 size_t sealed_segments(const struct sealed *sealed, struct iovec segments[SEALED_SEGMENTS_MAX]);
+/* How many segments the last sealed_fill() made. */
+size_t sealed_segment_count(const struct sealed *sealed);
 /* So many octets of them have been sent. */
 void sealed_sent(struct sealed *sealed, size_t octets);
 

@@ -173,6 +173,15 @@ static uint64_t cut_of(const struct tcp_info *info)
     return info->tcpi_delivery_rate * queue_us / DRAIN_US;
 }
 
+/* Of a rate or window that counts segments: octets. */
+static uint64_t filled(const struct tcp_path *path, const struct tcp_info *info, uint64_t octets)
+{
+    if (path->segment == 0 || path->segment >= info->tcpi_snd_mss)
+        return octets;
+    octets = octets * path->segment / info->tcpi_snd_mss;
+    return octets > 0 ? octets : 1;
+}
+
 /*
  * Both BBR and CUBIC fill the path until there is a queue, of an RTT or of as much as the path has
  * room for: media would wait there. With less than the path takes, the queue becomes shorter; at
@@ -188,7 +197,7 @@ static void judge_cap(struct tcp_path *path, const struct tcp_info *info, uint32
     if (path->cap && (over || queue_of(info) < long_us / 2))
         cap = 0;
     else if (!path->cap && over && path->limited && path->long_queue)
-        cap = info->tcpi_delivery_rate - cut_of(info);
+        cap = filled(path, info, info->tcpi_delivery_rate - cut_of(info));
     if (cap != path->cap)
         path->capped_us = queue_of(info) < long_us / 2 ? 0 : now_us;
     path->cap = cap;
@@ -206,7 +215,7 @@ void tcp_path_judge(struct tcp_path *path, const struct tcp_info *info, uint64_t
     path->lowat = NOTSENT_LOWAT_OCTETS;
     path->ns_per_octet = 0;
     if (path->limited) {
-        rate = rate_of(info);
+        rate = filled(path, info, rate_of(info));
         path->lowat = lowat_of(rate, info->tcpi_snd_mss);
         path->ns_per_octet = (uint32_t)(NS_PER_S / rate);
     }
@@ -300,6 +309,15 @@ size_t tcp_path_room(const struct tcp_path *path)
 void tcp_path_wrote(struct tcp_path *path, size_t octets)
 {
     path->held += octets;
+}
+
+void tcp_path_wrote_segments(struct tcp_path *path, size_t octets, size_t segments)
+{
+    uint32_t mean = segments > 0 ? (uint32_t)(octets / segments) : 0;
+
+    tcp_path_wrote(path, octets);
+    if (mean > 0)
+        path->segment = path->segment > 0 ? (7 * path->segment + mean) / 8 : mean;
 }
 
 void tcp_congestion(int fd, char *out, size_t size)

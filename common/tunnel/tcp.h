@@ -40,6 +40,7 @@ struct tcp_path {
     uint32_t lowat;        /* what it may hold: TCP_NOTSENT_LOWAT of the socket */
     uint32_t ns_per_octet; /* of the path, where that is what limits us; else 0 */
     uint32_t rtt_us;       /* smoothed */
+    uint32_t segment;      /* octets of the segments that were written as such; 0: full ones */
     bool bbr;              /* it runs because we asked for it: the owner says so */
     bool limited;          /* is it? */
     bool long_queue;       /* on the path: the RTT is far above its minimum */
@@ -59,6 +60,11 @@ bool tcp_path_is_open(struct tcp_path *path, int fd, uint64_t now_us);
 /* How many; 0 when not open. */
 size_t tcp_path_room(const struct tcp_path *path);
 void tcp_path_wrote(struct tcp_path *path, size_t octets);
+/*
+ * The same, where each segment is written by itself: the kernel counts segments, as if all of them
+ * were full, and so do its rates.
+ */
+void tcp_path_wrote_segments(struct tcp_path *path, size_t octets, size_t segments);
 
 /* The congestion control algorithm that the kernel runs, or "unknown"; at most size octets. */
 void tcp_congestion(int fd, char *out, size_t size);

@@ -184,6 +184,39 @@ START_TEST(test_course)
 }
 END_TEST
 
+/* The kernel counts segments as if they were full. */
+START_TEST(test_small_segments)
+{
+    struct tcp_info info = {
+        .tcpi_delivery_rate = 1448000,
+        .tcpi_snd_mss = 1448,
+        .tcpi_rtt = 400000,
+        .tcpi_min_rtt = 40000,
+        .tcpi_snd_cwnd = 10000,
+    };
+    struct tcp_path path = {.held = 0};
+    uint64_t cap;
+
+    tcp_path_judge(&path, &info, 5000000);
+    ck_assert_uint_eq(path.ns_per_octet, 1000000000 / 1448000);
+    ck_assert_uint_gt(path.cap, 0);
+    cap = path.cap;
+    path = (struct tcp_path){.held = 0};
+    tcp_path_wrote_segments(&path, 4 * (size_t)214, 4);
+    ck_assert_uint_eq(path.held, 4 * 214);
+    ck_assert_uint_eq(path.segment, 214);
+    tcp_path_judge(&path, &info, 5000000);
+    ck_assert_uint_eq(path.ns_per_octet, 1000000000 / 214000);
+    ck_assert_uint_eq(path.cap, cap * 214 / 1448);
+    /* Full ones after them are as before, in the mean of some. */
+    for (int i = 0; i < 100; i++)
+        tcp_path_wrote_segments(&path, 1448, 1);
+    ck_assert_uint_ge(path.segment, 1440);
+    tcp_path_wrote_segments(&path, 0, 0);
+    ck_assert_uint_ge(path.segment, 1440);
+}
+END_TEST
+
 static void connect_pair(int fds[2])
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -327,6 +360,7 @@ int main(void)
     tcase_add_loop_test(tcase, test_judge, 0, sizeof(paths) / sizeof(paths[0]));
     tcase_add_test(tcase, test_course);
     tcase_add_loop_test(tcase, test_renewal, 0, sizeof(renewals) / sizeof(renewals[0]));
+    tcase_add_test(tcase, test_small_segments);
     tcase_add_test(tcase, test_renewed);
     tcase_add_test(tcase, test_room);
     tcase_add_test(tcase, test_open);

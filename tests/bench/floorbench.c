@@ -481,8 +481,8 @@ static double sleep_and_wake(int socket)
 static void wakes(double *rest_ns, double *sender_ns, double *receiver_ns)
 {
     int sockets[2];
-    pthread_t thread;
-    clockid_t clock;
+    pthread_t thread = {0};
+    clockid_t clock = CLOCK_REALTIME;
     double began;
 
     must(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sockets) == 0 &&

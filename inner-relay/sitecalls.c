@@ -502,8 +502,6 @@ static int on_message(void *ctx, struct site *site, enum sites_side side, uint8_
     struct site_message message;
     int result = sitemessage_get(type, body, &message);
 
-    if (result == ERR_UNSUPPORTED)
-        return 0;
     if (result < 0)
         return result;
     return (side == SITES_THEIRS ? from_caller : from_called)(ctx, site, type, &message, now_us);
@@ -580,7 +578,7 @@ struct sitecalls *sitecalls_new(struct sites *sites, struct calls *calls)
         return NULL;
     sitecalls->sites = sites;
     sitecalls->calls = calls;
-    sites_set_hooks(sites, &hooks, sitecalls);
+    sites_add_hooks(sites, &hooks, sitecalls);
     return sitecalls;
 }
 

@@ -48,10 +48,15 @@ struct site {
     char error[2][160];
 };
 
-struct sites {
-    struct inner *inner;
+struct sites_user {
     const struct sites_hooks *hooks;
     void *ctx;
+};
+
+struct sites {
+    struct inner *inner;
+    struct sites_user user[SITES_USERS_MAX];
+    unsigned user_count;
     size_t count;
     struct site *site[SITES_MAX];
     unsigned turn;
@@ -76,15 +81,30 @@ static void on_up(void *ctx)
 
     log_info("site %s: a session is up, opened by %s", session->site->name,
              session->side == SITES_OURS ? "us" : "it");
-    sites->hooks->up(sites->ctx, session->site, session->side, session->active_us);
+    for (unsigned i = 0; i < sites->user_count; i++) {
+        struct sites_user *user = &sites->user[i];
+
+        if (user->hooks->up)
+            user->hooks->up(user->ctx, session->site, session->side, session->active_us);
+    }
 }
 
+/* One that is for nobody is of a later version, and passed over. */
 static int on_message(void *ctx, uint8_t type, struct reader *body, uint64_t now_us)
 {
     struct session_of *session = ctx;
     struct sites *sites = session->site->sites;
+    int result = ERR_UNSUPPORTED;
 
-    return sites->hooks->message(sites->ctx, session->site, session->side, type, body, now_us);
+    for (unsigned i = 0; result == ERR_UNSUPPORTED && i < sites->user_count; i++) {
+        struct sites_user *user = &sites->user[i];
+        struct reader copy = *body;
+
+        if (user->hooks->message)
+            result =
+                user->hooks->message(user->ctx, session->site, session->side, type, &copy, now_us);
+    }
+    return result == ERR_UNSUPPORTED ? 0 : result;
 }
 
 static const struct sitelink_hooks link_hooks = {on_up, on_message};
@@ -115,8 +135,10 @@ static void end_session(struct session_of *session, const char *why, bool told)
         free_session(session);
     else
         kick(site);
-    if (first)
-        sites->hooks->down(sites->ctx, site, side, site->error[side]);
+    for (unsigned i = 0; first && i < sites->user_count; i++) {
+        if (sites->user[i].hooks->down)
+            sites->user[i].hooks->down(sites->user[i].ctx, site, side, site->error[side]);
+    }
 }
 
 static struct session_of *new_session(struct site *site, enum sites_side side, uint64_t number,
@@ -379,10 +401,10 @@ struct sites *sites_new(struct inner *inner)
     return sites;
 }
 
-void sites_set_hooks(struct sites *sites, const struct sites_hooks *hooks, void *ctx)
+void sites_add_hooks(struct sites *sites, const struct sites_hooks *hooks, void *ctx)
 {
-    sites->hooks = hooks;
-    sites->ctx = ctx;
+    if (sites->user_count < SITES_USERS_MAX)
+        sites->user[sites->user_count++] = (struct sites_user){hooks, ctx};
 }
 
 static void free_site(struct site *site)
@@ -495,7 +517,10 @@ static void remove_site(struct sites *sites, size_t number)
 {
     struct site *site = sites->site[number];
 
-    sites->hooks->gone(sites->ctx, site);
+    for (unsigned i = 0; i < sites->user_count; i++) {
+        if (sites->user[i].hooks->gone)
+            sites->user[i].hooks->gone(sites->user[i].ctx, site);
+    }
     sites->site[number] = sites->site[--sites->count];
     sites->turn = 0;
     free_site(site);
@@ -529,7 +554,15 @@ int sites_configure(struct sites *sites, const struct sites_conf *conf, size_t c
 
 static bool is_wanted(const struct site *site, enum sites_side side)
 {
-    return site->sites->hooks->wanted(site->sites->ctx, site, side);
+    const struct sites *sites = site->sites;
+    bool wanted = false;
+
+    for (unsigned i = 0; !wanted && i < sites->user_count; i++) {
+        const struct sites_user *user = &sites->user[i];
+
+        wanted = user->hooks->wanted && user->hooks->wanted(user->ctx, site, side);
+    }
+    return wanted;
 }
 
 static void tick_session(struct session_of *session, uint64_t now_us)

@@ -31,23 +31,27 @@ struct sites_conf {
     uint64_t ring_us;
 };
 
+/* Of one who uses the sessions; each may be NULL. */
 struct sites_hooks {
     /* The session is up: what was queued leaves. */
     void (*up)(void *ctx, struct site *site, enum sites_side side, uint64_t now_us);
     /* It is over, or, of ours, could not be; why is a sentence. */
     void (*down)(void *ctx, struct site *site, enum sites_side side, const char *why);
-    /* A message came; negative: no honest site sends it. */
+    /* A message came. ERR_UNSUPPORTED: it is not for this one; negative: no honest site sends it.
+     */
     int (*message)(void *ctx, struct site *site, enum sites_side side, uint8_t type,
                    struct reader *body, uint64_t now_us);
-    /* Are there calls of this side, so that the session is to stay, or to be opened again? */
+    /* Does it need the session, so that this is to stay, or to be opened again? */
     bool (*wanted)(void *ctx, const struct site *site, enum sites_side side);
     /* It stands no longer in the ini file, and is freed next. */
     void (*gone)(void *ctx, struct site *site);
 };
 
-/* Takes inner->sites. hooks may be NULL for a while. NULL without memory. */
+/* Takes inner->sites. NULL without memory. */
 struct sites *sites_new(struct inner *inner);
-void sites_set_hooks(struct sites *sites, const struct sites_hooks *hooks, void *ctx);
+/* One more of SITES_USERS_MAX who use the sessions. hooks must outlive it, ctx sites_free(). */
+enum { SITES_USERS_MAX = 4 };
+void sites_add_hooks(struct sites *sites, const struct sites_hooks *hooks, void *ctx);
 /* Before inner_fini(). Accepts NULL. */
 void sites_free(struct sites *sites);
 /*

@@ -139,7 +139,6 @@ static struct session *on_secured(void *ctx, struct conn *conn, const char *name
         return NULL;
     }
     link->conn = conn;
-    conn_read_early(conn, ((struct daemon *)ctx)->reader);
     return link->session;
 }
 
@@ -238,6 +237,7 @@ static void move_link(void *ctx, struct dmz_link *link)
 
     acceptor_release(relay_of(daemon)->acceptor, link->conn);
     conn_move(link->conn, worker ? worker->loop : daemon->loop, &media_conn_hooks, link);
+    conn_read_early(link->conn, daemon->readers[worker ? worker->number : 0]);
     if (worker)
         worker_wake(worker);
     log_info("site %s, media connection %u: up", link->dmz->sites[link->site].name, link->media);
@@ -393,10 +393,13 @@ static int start_acceptor(struct daemon *daemon, char *error, size_t error_size)
                         error, error_size);
 }
 
-/* Everything that sites send comes to one port. */
-static int open_raw(struct daemon *daemon, char *error, size_t error_size)
+/*
+ * Everything that sites send comes to one port, and who comes from where nobody knows before: each
+ * thread sees what is for the others, too.
+ */
+static int open_raw(struct daemon *daemon, unsigned thread, char *error, size_t error_size)
 {
-    return rawreader_new(&daemon->reader, daemon->loop, &settings_of(daemon)->tunnel.listen.port, 1,
+    return rawreader_new(&daemon->readers[thread], &settings_of(daemon)->tunnel.listen.port, 1,
                          error, error_size);
 }
 

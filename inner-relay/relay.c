@@ -175,6 +175,11 @@ static void wake(void *ctx)
 /* ------------------------------------------------------------ connections that carry media alone
  */
 
+static unsigned thread_of(const struct relay_media *media)
+{
+    return media->worker ? media->worker->number : 0;
+}
+
 static struct session *on_media_secured(void *ctx, struct conn *conn, const char *name,
                                         const char **reason)
 {
@@ -184,7 +189,7 @@ static struct session *on_media_secured(void *ctx, struct conn *conn, const char
 
     (void)name;
     media->core.conn = conn;
-    conn_read_early(conn, media->link->daemon->reader);
+    conn_read_early(conn, media->link->daemon->readers[thread_of(media)]);
     if (!session)
         *reason = "out of memory";
     return session;
@@ -240,7 +245,7 @@ static void tend_media(struct relay_media *media)
     if (!media->wanted || media->connector)
         return;
     settings.label = media->label;
-    settings.ports = daemon->ports;
+    settings.ports = daemon->ports[thread_of(media)];
     media->made_for = media->instance;
     media->connector = connector_new(media->worker ? media->worker->loop : daemon->loop,
                                      daemon->tls, &settings, &media_conn_hooks, media);
@@ -590,7 +595,7 @@ static int start_link(struct daemon *daemon, unsigned number, char *error, size_
     return ERR_NOMEM;
 }
 
-static int open_raw(struct daemon *daemon, char *error, size_t error_size)
+static int open_raw(struct daemon *daemon, unsigned thread, char *error, size_t error_size)
 {
     const struct inner_settings *settings = settings_of(daemon);
     bool wanted = false;
@@ -600,11 +605,11 @@ static int open_raw(struct daemon *daemon, char *error, size_t error_size)
         wanted = wanted || settings->dmzs[i].carrier == CARRIER_UNORDERED;
     if (!wanted)
         return 0;
-    result = localports_new(&daemon->ports, error, error_size);
+    result = localports_new(&daemon->ports[thread], error, error_size);
     if (result < 0)
         return result;
-    return rawreader_new(&daemon->reader, daemon->loop, localports_list(daemon->ports), LOCALPORTS,
-                         error, error_size);
+    return rawreader_new(&daemon->readers[thread], localports_list(daemon->ports[thread]),
+                         LOCALPORTS, error, error_size);
 }
 
 static int start_tunnel(struct daemon *daemon, char *error, size_t error_size)

@@ -370,6 +370,26 @@ static void stop_loop(void *ctx)
     ev_loop_destroy(daemon->loop);
 }
 
+/* While the loops are there. */
+static void stop_readers(struct daemon *daemon)
+{
+    for (unsigned i = 0; i < WORKERS_MAX; i++) {
+        rawreader_free(daemon->readers[i]);
+        daemon->readers[i] = NULL;
+    }
+}
+
+static void stop_raw(void *ctx)
+{
+    struct daemon *daemon = ctx;
+
+    stop_readers(daemon);
+    for (unsigned i = 0; i < WORKERS_MAX; i++) {
+        localports_free(daemon->ports[i]);
+        daemon->ports[i] = NULL;
+    }
+}
+
 /*
  * Without the raw socket everything works, but in the kernel's order. The privilege goes in any
  * case, and before anything comes from the network.
@@ -377,25 +397,19 @@ static void stop_loop(void *ctx)
 static int start_raw(void *ctx, char *error, size_t error_size)
 {
     struct daemon *daemon = ctx;
+    unsigned threads = daemon->shared.tunnel->raw_socket ? daemon->shared.daemon->workers : 0;
     char why[ERROR_SIZE] = "";
+    int result = 0;
 
-    if (daemon->shared.tunnel->raw_socket && daemon->shared.daemon->workers > 1)
-        log_warning("[tunnel] raw-socket: with [daemon] workers above 1 sealed frames are read in "
-                    "their order");
-    else if (daemon->shared.tunnel->raw_socket &&
-             daemon->kind->open_raw(daemon, why, sizeof(why)) < 0)
+    for (unsigned i = 0; result == 0 && i < threads; i++)
+        result = daemon->kind->open_raw(daemon, i, why, sizeof(why));
+    if (result < 0) {
+        stop_raw(daemon);
         log_warning("[tunnel] raw-socket: %s; sealed frames are read in their order", why);
+    }
+    if (threads == 1 && daemon->readers[0])
+        rawreader_start(daemon->readers[0], daemon->loop);
     return privilege_drop_raw(error, error_size);
-}
-
-static void stop_raw(void *ctx)
-{
-    struct daemon *daemon = ctx;
-
-    rawreader_free(daemon->reader);
-    localports_free(daemon->ports);
-    daemon->reader = NULL;
-    daemon->ports = NULL;
 }
 
 static int start_certificates(void *ctx, char *error, size_t error_size)
@@ -472,10 +486,22 @@ static void stop_workers(void *ctx)
 {
     struct daemon *daemon = ctx;
 
+    if (daemon->workers)
+        stop_readers(daemon);
     for (unsigned i = 0; daemon->workers && i < workers_count(daemon->workers); i++)
         daemon->kind->stop_worker(workers_at(daemon->workers, i));
     workers_free(daemon->workers);
     daemon->workers = NULL;
+}
+
+static int start_worker(struct daemon *daemon, struct worker *worker, char *error,
+                        size_t error_size)
+{
+    struct rawreader *reader = daemon->readers[worker->number];
+
+    if (reader)
+        rawreader_start(reader, worker->loop);
+    return daemon->kind->start_worker(worker, error, error_size);
 }
 
 static int start_workers(void *ctx, char *error, size_t error_size)
@@ -488,7 +514,7 @@ static int start_workers(void *ctx, char *error, size_t error_size)
         return 0;
     result = workers_new(&daemon->workers, daemon, count, error, error_size);
     for (unsigned i = 0; result == 0 && i < count; i++)
-        result = daemon->kind->start_worker(workers_at(daemon->workers, i), error, error_size);
+        result = start_worker(daemon, workers_at(daemon->workers, i), error, error_size);
     if (result < 0)
         stop_workers(daemon);
     return result;

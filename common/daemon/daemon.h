@@ -65,10 +65,10 @@ struct daemon_kind {
     /* Who speaks RTP', and may others do so, too? */
     const struct peers *(*peers)(const struct daemon *daemon, bool *others);
     /*
-     * Makes daemon->reader for the local ports of connections of media, or leaves it NULL where
-     * none is wanted. Negative with a sentence in error.
+     * Makes daemon->readers[thread] for the local ports of its connections of media, or leaves it
+     * NULL where none is wanted. Negative with a sentence in error.
      */
-    int (*open_raw)(struct daemon *daemon, char *error, size_t error_size);
+    int (*open_raw)(struct daemon *daemon, unsigned thread, char *error, size_t error_size);
     /* After the media sockets are open. */
     int (*start_tunnel)(struct daemon *daemon, char *error, size_t error_size);
     void (*stop_tunnel)(struct daemon *daemon);
@@ -99,10 +99,12 @@ struct daemon {
     struct srtp_engine *engine;
     struct seal_store *seals; /* for keys of sealed frames */
     struct tls_context *tls;
-    struct localports *ports; /* of the inner-relay's connections of media; NULL: any */
-    struct rawreader *reader; /* NULL: sealed frames are read in the kernel's order */
-    struct media *media;      /* where there are workers: of the first one */
-    struct workers *workers;  /* NULL: the main thread is the only one */
+    /* Of the inner-relay's connections of media, for each thread; NULL: any. */
+    struct localports *ports[WORKERS_MAX];
+    /* For each thread that has such connections; NULL: frames are read in the kernel's order. */
+    struct rawreader *readers[WORKERS_MAX];
+    struct media *media;     /* where there are workers: of the first one */
+    struct workers *workers; /* NULL: the main thread is the only one */
     struct control *control;
     struct notify notify;
     int report; /* to the process that waits for the start-up */

@@ -106,6 +106,7 @@ static void destroy(struct conn *conn)
     free(conn);
 }
 
+static void start_early(struct conn *conn);
 static void start_more(struct conn *conn);
 static void set_timer(struct conn *conn);
 
@@ -121,6 +122,7 @@ static void move(struct conn *conn)
     conn->loop = conn->next_loop;
     conn->next_loop = NULL;
     conn->read_turn = conn->flush_turn = ev_iteration(conn->loop) - 1;
+    start_early(conn);
     ev_io_start(conn->loop, &conn->io);
     if (writes)
         ev_io_start(conn->loop, &conn->out_io);
@@ -401,8 +403,8 @@ static const struct rawreader_hooks early_hooks = {on_segment, on_segments_drain
 /* Where an HTTP proxy stands in between, segments are the proxy's: it cuts them as it likes. */
 static void start_early(struct conn *conn)
 {
-    if (!conn->reader || conn->way != HTTPPROXY_DIRECT || conn->next_loop ||
-        rawreader_loop(conn->reader) != conn->loop)
+    if (!conn->sealed || conn->reads_early || !conn->reader || conn->way != HTTPPROXY_DIRECT ||
+        conn->next_loop || rawreader_loop(conn->reader) != conn->loop)
         return;
     conn->client = (struct rawreader_client){
         .peer = conn->peer, .local_port = local_port(conn->fd), .hooks = &early_hooks, .ctx = conn};
@@ -758,7 +760,9 @@ const char *conn_state(const struct conn *conn)
 
 void conn_read_early(struct conn *conn, struct rawreader *reader)
 {
+    stop_early(conn);
     conn->reader = reader;
+    start_early(conn);
 }
 
 bool conn_reads_early(const struct conn *conn)

@@ -75,8 +75,8 @@ struct session *conn_session(const struct conn *conn);
 const char *conn_state(const struct conn *conn);
 bool conn_is_up(const struct conn *conn);
 /*
- * Sealed frames of this connection may be read early, in that loop; to be said before it switches.
- * reader, which may be NULL, must outlive it.
+ * Sealed frames of this connection are read early once it has switched and is in the reader's
+ * loop. reader, which may be NULL, must outlive it.
  */
 void conn_read_early(struct conn *conn, struct rawreader *reader);
 bool conn_reads_early(const struct conn *conn);

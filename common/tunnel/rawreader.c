@@ -123,7 +123,6 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 static int open_source(struct source *source, const struct rawsocket_filter *filter, char *error,
                        size_t error_size)
 {
-    struct ev_loop *loop = source->reader->loop;
     int result = rawsocket_open(&source->raw, filter, error, error_size);
 
     if (result == ERR_UNSUPPORTED)
@@ -134,12 +133,11 @@ static int open_source(struct source *source, const struct rawsocket_filter *fil
     source->io.data = source;
     /* Before the connections themselves: what they have is opened already then. */
     ev_set_priority(&source->io, 1);
-    ev_io_start(loop, &source->io);
     return 0;
 }
 
-int rawreader_new(struct rawreader **reader, struct ev_loop *loop, const uint16_t *ports,
-                  size_t count, char *error, size_t error_size)
+int rawreader_new(struct rawreader **reader, const uint16_t *ports, size_t count, char *error,
+                  size_t error_size)
 {
     struct rawsocket_filter filter = {.data_only = true, .port_count = count};
     struct rawreader *r = calloc(1, sizeof(*r));
@@ -151,7 +149,6 @@ int rawreader_new(struct rawreader **reader, struct ev_loop *loop, const uint16_
         free(r);
         return ERR_NOMEM;
     }
-    r->loop = loop;
     for (size_t i = 0; i < count; i++)
         filter.ports[i] = (struct rawsocket_ports){ports[i], ports[i]};
     for (size_t i = 0; result == 0 && i < FAMILIES; i++) {
@@ -167,12 +164,21 @@ int rawreader_new(struct rawreader **reader, struct ev_loop *loop, const uint16_
     return 0;
 }
 
+void rawreader_start(struct rawreader *reader, struct ev_loop *loop)
+{
+    reader->loop = loop;
+    for (size_t i = 0; i < FAMILIES; i++) {
+        if (reader->sources[i].raw)
+            ev_io_start(loop, &reader->sources[i].io);
+    }
+}
+
 void rawreader_free(struct rawreader *reader)
 {
     if (!reader)
         return;
     for (size_t i = 0; i < FAMILIES; i++) {
-        if (reader->sources[i].raw)
+        if (reader->sources[i].raw && reader->loop)
             ev_io_stop(reader->loop, &reader->sources[i].io);
         rawsocket_close(reader->sources[i].raw);
     }

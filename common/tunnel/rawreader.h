@@ -40,11 +40,13 @@ struct rawreader_counts {
  * Opens a raw socket for each IP version that this host has, for segments with data to these local
  * ports (rawsocket.h). Negative with a sentence in error; ERR_FORBIDDEN without CAP_NET_RAW.
  */
-int rawreader_new(struct rawreader **reader, struct ev_loop *loop, const uint16_t *ports,
-                  size_t count, char *error, size_t error_size);
+int rawreader_new(struct rawreader **reader, const uint16_t *ports, size_t count, char *error,
+                  size_t error_size);
+/* Reads from now on; once. Callbacks come in this loop alone, which must outlive the reader. */
+void rawreader_start(struct rawreader *reader, struct ev_loop *loop);
 /* All clients must have gone. Accepts NULL. */
 void rawreader_free(struct rawreader *reader);
-/* Callbacks come in this loop alone. */
+/* NULL: it was not started. */
 struct ev_loop *rawreader_loop(const struct rawreader *reader);
 /* The client is the caller's, and stays where it is until it is removed. */
 void rawreader_add(struct rawreader *reader, struct rawreader_client *client);

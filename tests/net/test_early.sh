@@ -22,9 +22,9 @@ early() { ctl_json "$1" status | jq -r ".tunnels[0].early | if . == null then \"
 sealed() { ctl_json "$1" status | jq -r ".tunnels[0].sealed.$2"; }
 carrier() { ctl_json "$1" status | jq -r '.tunnels[0].carrier'; }
 on_carrier() { wait_for 5 equals "$1" carrier inner && wait_for 5 equals "$1" carrier dmz; }
-# The capabilities that a daemon has left.
+# The capabilities that a daemon has left, in any of its threads.
 capabilities() {
-    sed -n 's/^Cap\(Inh\|Prm\|Eff\|Amb\):\t//p' "/proc/${PID[$1]}/status" | sort -u
+    sed -n 's/^Cap\(Inh\|Prm\|Eff\|Amb\):\t//p' /proc/"${PID[$1]}"/task/*/status | sort -u
 }
 
 start_both() {
@@ -89,6 +89,19 @@ is "connection tracking calls nothing invalid" "$(invalid fwi-a)" 0
 
 stop inner TERM || :
 stop dmz TERM || :
+NET_WORKERS=2/2
+start_both
+is "with two threads nobody has a capability" "$(capabilities inner) $(capabilities dmz)" \
+    "0000000000000000 0000000000000000"
+check "and with 2 % lost all packets come" both 6000
+check "in the threads, too, packets overtook lost ones inside ($(overtakes "$W/got.got"))" \
+    test "$(overtakes "$W/got.got")" -gt 0
+check "and outside ($(overtakes "$W/back.got"))" test "$(overtakes "$W/back.got")" -gt 0
+is "no frame is forged" "$(sealed inner forged) $(sealed dmz forged)" "0 0"
+
+stop inner TERM || :
+stop dmz TERM || :
+NET_WORKERS=1/1
 NET_CAPS=("${NO_CAPS[@]}")
 link $CABLE loss=0 >"$W/reply"
 start_both
@@ -96,6 +109,6 @@ check "without the privilege the inner-relay says so" grep -q 'raw-socket: .*CAP
 check "and the dmz-relay" grep -q 'raw-socket: .*CAP_NET_RAW.*in their order' "$W/dmz.log"
 is "nothing is read early" "$(early inner opened) $(early dmz opened)" "none none"
 link $CABLE loss=2 >"$W/reply"
-check "the same wire carries all packets" both 6000
+check "the same wire carries all packets" both 8000
 is "in their order" "$(overtakes "$W/got.got") $(overtakes "$W/back.got")" "0 0"
 done_testing

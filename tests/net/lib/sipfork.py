@@ -6,6 +6,7 @@ sipfork.py call FROM TO PORT USER SDP   calls the user by TCP, with the SDP of t
 sipfork.py phone ADDRESS PORT SDP       a phone (UDP) that answers, whatever else happens; ends with the BYE.
 """
 
+import os
 import socket
 import sys
 
@@ -61,9 +62,9 @@ def call(source, to, port, user, sdp):
     stream = conn.makefile("rb")
 
     def send(method, uri, to_header, number, more, body=""):
-        via = "SIP/2.0/TCP %s:4444;branch=z9hG4bK%s%d;rport" % (source, method, number)
+        via = "SIP/2.0/TCP %s:4444;branch=z9hG4bK%s%d-%d;rport" % (source, method, os.getpid(), number)
         headers = [("via", via), ("max-forwards", "70"), ("from", "<sip:caller@example.org>;tag=caller"), ("to", to_header)]
-        headers += [("call-id", "fork@" + source), ("cseq", "%d %s" % (1 if method == "ACK" else number, method))]
+        headers += [("call-id", "fork-%d@%s" % (os.getpid(), source)), ("cseq", "%d %s" % (1 if method == "ACK" else number, method))]
         headers += [("contact", "<sip:caller@%s:4444;transport=tcp>" % source)]
         conn.sendall(message("%s %s SIP/2.0" % (method, uri), headers + more, body))
 

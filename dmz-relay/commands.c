@@ -18,7 +18,7 @@ static void collect(struct dmz_link *link, void *ctx)
         collected->row->media[collected->row->media_count++] = link->conn;
 }
 
-static json_t *tunnel_row(struct dmz *core, unsigned number)
+static json_t *tunnel_row(const struct daemon *daemon, struct dmz *core, unsigned number)
 {
     const struct dmz_site *site = &core->sites[number];
     struct report_tunnel row = {.name = site->name,
@@ -29,7 +29,8 @@ static json_t *tunnel_row(struct dmz *core, unsigned number)
                                 .changed_us = site->changed_us,
                                 .connects = site->connects,
                                 .sas = table_count_owner(core->table, number),
-                                .conn = site->link ? site->link->conn : NULL};
+                                .conn = site->link ? site->link->conn : NULL,
+                                .raw_reason = daemon->raw_reason};
     struct collected collected = {number, &row};
 
     if (site->link && site->replica.syncing)
@@ -50,7 +51,7 @@ static json_t *on_status(void *ctx, const json_t *request)
     reply = report_status(ctx, core->listeners, core->listener_count, table_count(core->table),
                           table_max(core->table));
     for (unsigned i = 0; i < core->site_count; i++)
-        json_array_append_new(tunnels, tunnel_row(core, i));
+        json_array_append_new(tunnels, tunnel_row(ctx, core, i));
     json_object_set_new(reply, "srtp_engine", json_string(core->options.engine_name));
     json_object_set_new(reply, "peers", report_peers(&core->peers));
     json_object_set_new(reply, "forwards", report_forwards(relay_of(ctx)->forwards, false));

@@ -22,8 +22,33 @@ static void collect(const struct inner_link *link, struct report_tunnel *row)
         row->media[row->media_count++] = link->media[i]->conn;
 }
 
+static void say_media(const struct relay_link *link, char *out, size_t size)
+{
+    const struct connector *media = link->media[0].connector;
+    const char *error = media ? connector_last_error(media) : "";
+
+    snprintf(out, size, "the connection of media is not up%s%s", error[0] ? ": " : "", error);
+}
+
+/* Why media goes by stream where something else is asked for; "" where it does not. */
+static void say_reason(const struct relay *relay, unsigned number, bool media, char *out,
+                       size_t size)
+{
+    const struct inner_link *link = &relay->core.links[number];
+    bool up = link->session && session_state(link->session) == SESSION_UP;
+
+    out[0] = '\0';
+    if (link->carrier == CARRIER_STREAM || !up)
+        return;
+    if (!(link->peer.features & FEATURE_SEALED))
+        snprintf(out, size, "the dmz-relay is of a version that knows no sealed frames");
+    else if (!media)
+        say_media(&relay->links[number], out, size);
+}
+
 static json_t *tunnel_row(const struct relay *relay, unsigned number)
 {
+    char reason[256];
     const struct inner_link *link = &relay->core.links[number];
     const struct connector *connector = relay->links[number].connector;
     struct report_tunnel row = {.name = link->name,
@@ -39,6 +64,9 @@ static json_t *tunnel_row(const struct relay *relay, unsigned number)
     collect(link, &row);
     for (unsigned i = 0; i < relay->core.worker_count; i++)
         collect(&relay->core.workers[i]->links[number], &row);
+    say_reason(relay, number, row.media_count > 0, reason, sizeof(reason));
+    row.carrier_reason = reason;
+    row.raw_reason = relay->links[number].daemon->raw_reason;
     return report_tunnel(&row);
 }
 

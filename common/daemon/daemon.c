@@ -401,10 +401,13 @@ static int start_raw(void *ctx, char *error, size_t error_size)
     char why[ERROR_SIZE] = "";
     int result = 0;
 
+    if (threads == 0)
+        snprintf(daemon->raw_reason, sizeof(daemon->raw_reason), "[tunnel] raw-socket = no");
     for (unsigned i = 0; result == 0 && i < threads; i++)
         result = daemon->kind->open_raw(daemon, i, why, sizeof(why));
     if (result < 0) {
         stop_raw(daemon);
+        snprintf(daemon->raw_reason, sizeof(daemon->raw_reason), "%s", why);
         log_warning("[tunnel] raw-socket: %s; sealed frames are read in their order", why);
     }
     if (threads == 1 && daemon->readers[0])

@@ -103,6 +103,7 @@ struct daemon {
     struct localports *ports[WORKERS_MAX];
     /* For each thread that has such connections; NULL: frames are read in the kernel's order. */
     struct rawreader *readers[WORKERS_MAX];
+    char raw_reason[256];    /* why there are none; "" with [tunnel] raw-socket = yes that works */
     struct media *media;     /* where there are workers: of the first one */
     struct workers *workers; /* NULL: the main thread is the only one */
     struct control *control;

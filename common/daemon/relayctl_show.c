@@ -92,6 +92,24 @@ static void show_media(const json_t *tunnels, FILE *to)
     }
 }
 
+static void show_reasons(const json_t *tunnels, FILE *to)
+{
+    char name[RELAYCTL_CELL_SIZE], carrier[RELAYCTL_CELL_SIZE], reason[4 * RELAYCTL_CELL_SIZE];
+    const json_t *tunnel;
+    size_t i;
+
+    json_array_foreach(tunnels, i, tunnel)
+    {
+        const json_t *text = json_object_get(tunnel, "carrier_reason");
+
+        if (json_is_string(text))
+            fprintf(to, "tunnel %s, carrier %s: %s\n",
+                    relayctl_text_of(json_object_get(tunnel, "name"), name, sizeof(name)),
+                    relayctl_text_of(json_object_get(tunnel, "carrier"), carrier, sizeof(carrier)),
+                    relayctl_text_of(text, reason, sizeof(reason)));
+    }
+}
+
 /* What was not as it should be; copies are, where frames come by two ways. */
 static void show_sealed(const json_t *tunnels, FILE *to)
 {
@@ -156,6 +174,7 @@ static void show_tunnels(const json_t *tunnels, FILE *to)
     fprintf(to, "\n");
     json_array_foreach(tunnels, i, tunnel) add_tunnel(&table, tunnel);
     relayctl_table_print(&table, to);
+    show_reasons(tunnels, to);
     show_sealed(tunnels, to);
     show_media(tunnels, to);
     show_refused(tunnels, to);

@@ -209,6 +209,22 @@ static json_t *early_object(const struct report_tunnel *tunnel)
     return object;
 }
 
+/* Sealed frames are read in the kernel's order: why? */
+static json_t *order_reason(const struct report_tunnel *tunnel)
+{
+    bool direct = conn_way(tunnel->media[0]) == HTTPPROXY_DIRECT;
+    const char *why = direct ? tunnel->raw_reason : "they come through an HTTP proxy";
+
+    return why && why[0] ? json_sprintf("frames are read in their order: %s", why) : json_null();
+}
+
+static json_t *carrier_reason(const struct report_tunnel *tunnel, bool sealed, bool early)
+{
+    if (tunnel->carrier_reason && tunnel->carrier_reason[0])
+        return json_string(tunnel->carrier_reason);
+    return sealed && !early ? order_reason(tunnel) : json_null();
+}
+
 static void add_carrier(json_t *row, const struct report_tunnel *tunnel)
 {
     json_t *sealed = sealed_object(tunnel), *early;
@@ -218,6 +234,7 @@ static void add_carrier(json_t *row, const struct report_tunnel *tunnel)
     json_object_set_new(row, "sealed", sealed ? sealed : json_null());
     early = early_object(tunnel);
     json_object_set_new(row, "early", early ? early : json_null());
+    json_object_set_new(row, "carrier_reason", carrier_reason(tunnel, sealed, early));
 }
 
 /* Of the control connection: those of the media ones are set on the same machine by the same user.

@@ -36,6 +36,9 @@ struct report_tunnel {
     const struct conn *conn;
     const struct conn *media[WORKERS_MAX]; /* connections that carry media alone and are up */
     unsigned media_count;
+    /* Why not the carrier that is asked for; and why frames are not read early. NULL or "": no
+     * reason. */
+    const char *carrier_reason, *raw_reason;
 };
 json_t *report_tunnel(const struct report_tunnel *tunnel);
 

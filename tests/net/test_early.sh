@@ -64,6 +64,7 @@ overtakes() {
 
 NET_CAPS=("${RAW_CAPS[@]}")
 start_both
+is "no reason to say" "$(status_of inner '.tunnels[0].carrier_reason')" null
 is "the inner-relay has given its capability up" "$(capabilities inner)" 0000000000000000
 is "the dmz-relay, too" "$(capabilities dmz)" 0000000000000000
 check "without loss all packets come" both 0
@@ -107,6 +108,9 @@ link $CABLE loss=0 >"$W/reply"
 start_both
 check "without the privilege the inner-relay says so" grep -q 'raw-socket: .*CAP_NET_RAW.*in their order' "$W/inner.log"
 check "and the dmz-relay" grep -q 'raw-socket: .*CAP_NET_RAW.*in their order' "$W/dmz.log"
+for name in inner dmz; do
+    check "$name: status does so, too" grep -q 'order: .*CAP_NET_RAW' <<<"$(status_of $name '.tunnels[0].carrier_reason')"
+done
 is "nothing is read early" "$(early inner opened) $(early dmz opened)" "none none"
 link $CABLE loss=2 >"$W/reply"
 check "the same wire carries all packets" both 8000

@@ -19,6 +19,7 @@ key=$(new_key $SUITE)
 
 connections() { in_ns dmz-a ss -Htn state established "sport = :$TUNNEL" | wc -l; }
 carrier() { ctl_json "$1" status | jq -r '.tunnels[0].carrier'; }
+reason() { status_of "$1" '.tunnels[0].carrier_reason'; }
 sealed() { ctl_json "$1" status | jq -r ".tunnels[0].sealed.$2"; }
 on_carrier() { wait_for 5 equals "$1" carrier inner && wait_for 5 equals "$1" carrier dmz; }
 
@@ -86,9 +87,11 @@ END
 }
 cut_media || bail "nft"
 check "its connection is cut: by stream" on_carrier stream
+check "status says why ($(reason inner))" grep -q '^the connection of media is not up' <<<"$(reason inner)"
 moves "and packets go on" "$through" -- both 400
 in_ns fwi-a nft delete table inet cut
 check "it comes back" on_carrier unordered
+is "and frames are read in their order" "$(reason inner)" "frames are read in their order: [tunnel] raw-socket = no"
 moves "with all packets" "$through" -- both 600
 
 stop inner TERM || :

@@ -259,7 +259,7 @@ static void check_request(const char *expected)
     "\"congestion\":\"cubic\",\"tcp_refused\":[\"bbr\",\"TCP_RTO_MIN_US\"],"                       \
     "\"frames_in\":50,\"frames_out\":60,\"octets_in\":999,\"octets_out\":12345678,\"late\":3,"     \
     "\"srtp_engine\":\"evp\",\"media_connections\":2,\"carrier\":\"unordered\",\"sealed\":{"       \
-    "\"opened\":9,\"replayed\":1,\"forged\":7}},"                                                  \
+    "\"opened\":9,\"replayed\":1,\"forged\":7},\"carrier_reason\":\"no raw socket\"},"             \
     "{\"name\":\"second\",\"peer\":\"[2001:db8::1]:7000\",\"state\":\"" state "\",\"since\":59,"   \
     "\"rtt_ms\":null,\"connects\":0,\"last_error\":\"connection refused\",\"sync\":\"none\","      \
     "\"queued\":0,\"sas\":0,\"via\":null,\"congestion\":null,\"tcp_refused\":[],\"frames_in\":0,"  \
@@ -329,6 +329,7 @@ static const struct {
      "   999 B          60     12.3 MB         2  http  unordered  cubic       evp\n"
      "second  [2001:db8::1]:7000  up          59 s       -  none      0       0     0          0   "
      "     0 B           0         0 B         0  -     -          -           -\n"
+     "tunnel main, carrier unordered: no raw socket\n"
      "tunnel main: 7 sealed frames were forged\n"
      "tunnel main: 2 connections of media beside that of control\n"
      "tunnel main: the kernel refuses bbr, TCP_RTO_MIN_US\n"

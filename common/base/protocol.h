@@ -39,6 +39,8 @@ enum frame_type {
     FRAME_SWITCH_OK = 19,
     FRAME_SITE = 24, /* 20 to 23 are kept for carriers */
     FRAME_SITE_STATE = 25,
+    FRAME_MEET = 26,
+    FRAME_MEET_END = 27,
     FRAME_MEDIA = 0x80,
 };
 
@@ -57,6 +59,7 @@ enum {
     FEATURE_WORKERS = 1u << 7,     /* takes connections that carry media alone */
     FEATURE_SEALED = 1u << 8,      /* takes SWITCH, and sealed frames after it */
     FEATURE_SITES = 1u << 9,       /* takes SITE frames */
+    FEATURE_MEET = 1u << 12,       /* takes connections where two sites meet, and MEET frames */
 };
 
 /* Tags of the fields of HELLO, HELLO-ACK, PING, PONG, BYE, SYNC-BEGIN, SYNC-END. */
@@ -79,6 +82,7 @@ enum hello_tag {
     TAG_ENGINE = 16,     /* text: what verifies SRTP, for display */
     TAG_WORKER = 17,     /* u8, in HELLO: this connection carries media alone, and is this one */
     TAG_WORKERS = 18,    /* u8, in HELLO-ACK: so many threads wait for connections */
+    TAG_MEET = 22,       /* u64, in HELLO: this connection is for the meeting of this number */
 };
 
 enum listener_tag {
@@ -226,6 +230,23 @@ enum site_state {
     SITE_STATE_CLOSED = 5,  /* the other end of the session has, or had, none */
 };
 
+/* Tags of MEET and MEET-END. */
+enum meet_tag {
+    MEET_TAG_NUMBER = 1,     /* u64, of the meeting */
+    MEET_TAG_SITE = 2,       /* text: the other site */
+    MEET_TAG_OWN = 3,        /* address: where this site's connection comes from */
+    MEET_TAG_MAPPED = 4,     /* address: where the other site's connection comes from */
+    MEET_TAG_SEQUENCE = 5,   /* u32: of the next octet to the other site */
+    MEET_TAG_ACK = 6,        /* u32: of the next octet from the other site */
+    MEET_TAG_SCALE = 7,      /* u8: of the window that the dmz-relay says */
+    MEET_TAG_PEER_SCALE = 8, /* u8: of the window that the other site says */
+    MEET_TAG_WINDOW = 9,     /* u32: of the other site, in octets */
+    MEET_TAG_MSS = 10,       /* u16: octets without options in a segment to the other site */
+    MEET_TAG_TIMESTAMP = 11, /* u32: the dmz-relay's clock; absent: no timestamps */
+    MEET_TAG_ECHO = 12,      /* u32: the newest timestamp of the other site */
+    MEET_TAG_REASON = 13,    /* text, in MEET-END */
+};
+
 /* Messages of the session of two sites; the one that has opened it places its calls there. */
 enum message_type {
     MESSAGE_PLACE = 1,
@@ -235,6 +256,9 @@ enum message_type {
     MESSAGE_END = 5,
     MESSAGE_KEEP = 6,
     MESSAGE_KEPT = 7,
+    MESSAGE_MEET = 16,
+    MESSAGE_MEET_END = 17,
+    MESSAGE_LABELS = 18,
 };
 
 /* Tags of their fields. */
@@ -242,6 +266,7 @@ enum message_tag {
     MESSAGE_TAG_NUMBER = 1, /* u64: of the call, among those of who places it */
     MESSAGE_TAG_SDP = 2,    /* octets */
     MESSAGE_TAG_REASON = 3, /* text */
+    MESSAGE_TAG_LABEL = 8,  /* u64: 2^32 times the m= line, plus the label of its SA; may repeat */
 };
 
 enum {
@@ -277,6 +302,8 @@ enum {
     HANDSHAKE_TIMEOUT_US = 3 * 1000 * 1000,
     SITE_HANDSHAKE_US = 5 * 1000 * 1000, /* of the TLS session of two sites */
     SITE_IDLE_US = 60 * 1000 * 1000,     /* a session without calls is closed after it */
+    DIRECT_PING_US = 15 * 1000,          /* on the direct path of two sites */
+    DIRECT_PROOF_US = 250 * 1000,        /* it has worked for so long: it is good for media alone */
     BACKOFF_MIN_US = 200 * 1000,
     BACKOFF_MAX_US = 10 * 1000 * 1000,
     BACKOFF_NETWORK_MAX_US = 500 * 1000,

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/base/protocol.h"
 #include "common/base/random.h"
@@ -61,6 +62,7 @@ struct conn {
     bool seals;               /* what goes is sealed, too */
     struct rawreader *reader; /* NULL: frames are read in the kernel's order alone */
     bool reads_early;
+    bool left; /* the socket is somebody else's */
     struct rawreader_client client;
     uint64_t segment_asked_us;
     bool write_blocked;
@@ -142,7 +144,7 @@ static void leave(struct conn *conn)
 
 static void watch(struct conn *conn, ev_io *io, int fd, int events)
 {
-    if ((io->events & (EV_READ | EV_WRITE)) == events && ev_is_active(io))
+    if (conn->left || ((io->events & (EV_READ | EV_WRITE)) == events && ev_is_active(io)))
         return;
     ev_io_stop(conn->loop, io);
     if (events == 0)
@@ -273,7 +275,7 @@ static size_t fill_output(struct conn *conn, uint64_t now_us)
 /* Not ev_feed_event(): libev would call back at once, before it looks at any other socket. */
 static void start_more_after(struct conn *conn, uint64_t wait_us)
 {
-    if (ev_is_active(&conn->more))
+    if (conn->left || ev_is_active(&conn->more))
         return;
     ev_timer_set(&conn->more, (double)wait_us / 1e6, 0.);
     ev_timer_start(conn->loop, &conn->more);
@@ -306,7 +308,7 @@ static void flush(struct conn *conn)
     uint64_t now_us = clock_now_us();
     size_t count;
 
-    if (!conn->session)
+    if (!conn->session || conn->left)
         return;
     conn->write_blocked = conn->write_more = false;
     /* Each batch of media flushes: all of them in one turn share what one has. */
@@ -367,13 +369,17 @@ static uint16_t local_port(int fd)
     return addr_from_sockaddr((struct sockaddr *)&name).port;
 }
 
+/* No two that seal frames have the same keys. */
+static const char LABEL_SEALED[] = "EXPORTER-media-relay-sealed";
+static const char LABEL_LEFT[] = "EXPORTER-media-relay-meet";
+
 /* The secret of one direction; 0: from the inner-relay. */
-static bool export_secret(struct conn *conn, uint8_t direction, uint8_t secret[SEAL_SECRET_OCTETS])
+static bool export_secret(struct conn *conn, const char *label, uint8_t direction,
+                          uint8_t secret[SEAL_SECRET_OCTETS])
 {
     uint8_t context[] = {direction, session_number(conn->session)};
 
-    return tls_export(conn->tls, "EXPORTER-media-relay-sealed", context, sizeof(context), secret,
-                      SEAL_SECRET_OCTETS);
+    return tls_export(conn->tls, label, context, sizeof(context), secret, SEAL_SECRET_OCTETS);
 }
 
 static void on_segment(void *ctx, struct segment *segment)
@@ -418,7 +424,8 @@ static void start_sealed(struct conn *conn)
     unsigned out = session_role(conn->session) == SESSION_DMZ;
     struct seal *seal;
 
-    if (export_secret(conn, 0, secret[0]) && export_secret(conn, 1, secret[1]) &&
+    if (export_secret(conn, LABEL_SEALED, 0, secret[0]) &&
+        export_secret(conn, LABEL_SEALED, 1, secret[1]) &&
         seal_new(&seal, session_seals(conn->session), tls_key_octets(conn->tls), secret[out],
                  secret[1 - out]) == 0)
         conn->sealed = sealed_new(seal);
@@ -518,7 +525,8 @@ static void read_input(struct conn *conn)
 /* A BYE that explains the failure goes out if the socket takes it at once. */
 static void send_last_words(struct conn *conn)
 {
-    if (!conn->session || conn->output_length > 0 || (conn->seals && conn->write_blocked))
+    if (!conn->session || conn->left || conn->output_length > 0 ||
+        (conn->seals && conn->write_blocked))
         return;
     session_bye(conn->session, conn->reason);
     if (fill_output(conn, clock_now_us()) > 0)
@@ -531,6 +539,8 @@ static void set_timer(struct conn *conn)
     uint64_t now_us = clock_now_us();
     uint64_t deadline = session_deadline(conn->session);
 
+    if (conn->left)
+        return;
     /* Stopping one that has fired and not been called yet would take its turn away. */
     if ((ev_is_active(&conn->timer) || ev_is_pending(&conn->timer)) && conn->armed_us <= deadline)
         return;
@@ -721,6 +731,21 @@ void conn_move(struct conn *conn, struct ev_loop *loop, const struct conn_hooks 
     conn->hooks = hooks;
     conn->ctx = ctx;
     conn->next_loop = loop == conn->loop ? NULL : loop;
+}
+
+int conn_leave(struct conn *conn, uint8_t secret[2][CONN_SECRET_OCTETS], size_t *key_octets)
+{
+    if (conn->busy || conn->failed || !conn->seals || conn->way != HTTPPROXY_DIRECT ||
+        !export_secret(conn, LABEL_LEFT, 0, secret[0]) ||
+        !export_secret(conn, LABEL_LEFT, 1, secret[1]))
+        return ERR_INVALID;
+    *key_octets = tls_key_octets(conn->tls);
+    stop_early(conn);
+    ev_io_stop(conn->loop, &conn->io);
+    ev_timer_stop(conn->loop, &conn->timer);
+    ev_timer_stop(conn->loop, &conn->more);
+    conn->left = true;
+    return conn->fd;
 }
 
 void conn_recheck(struct conn *conn, struct tls_context *context)

@@ -19,6 +19,8 @@ struct rawreader;
 struct sealed;
 struct conn;
 
+enum { CONN_SECRET_OCTETS = 32 };
+
 struct conn_hooks {
     /*
      * TLS is up and the peer bears this name of the list. Returns the session, which is the
@@ -64,6 +66,14 @@ void conn_recheck(struct conn *conn, struct tls_context *context);
  * Under the locks of all (HACKING.md, "Threads"): the other loop is to be woken.
  */
 void conn_move(struct conn *conn, struct ev_loop *loop, const struct conn_hooks *hooks, void *ctx);
+
+/*
+ * Of one that has switched, outside of its hooks: the socket, which is returned, is the caller's to
+ * read and write until conn_close(), which then says nothing. The session says and hears nothing
+ * any more, and has no time limit. secret: of frames from the inner-relay, and from the dmz-relay,
+ * with keys of *key_octets (seal.h). Negative: it has not switched, is over, or there is HTTP.
+ */
+int conn_leave(struct conn *conn, uint8_t secret[2][CONN_SECRET_OCTETS], size_t *key_octets);
 
 /* Who the socket is connected with: an HTTP proxy, where there is one. */
 const struct addr *conn_peer(const struct conn *conn);

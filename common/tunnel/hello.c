@@ -17,6 +17,8 @@ void hello_put(struct writer *w, const struct hello *hello)
     tlv_put_text(w, TAG_ENGINE, hello->engine);
     if (hello->worker > 0)
         tlv_put_u8(w, TAG_WORKER | TLV_CRITICAL, hello->worker);
+    if (hello->meet > 0)
+        tlv_put_u64(w, TAG_MEET | TLV_CRITICAL, hello->meet);
 }
 
 static void put_listener(struct writer *w, const struct hello_listener *listener)
@@ -112,6 +114,8 @@ static bool get_field(const struct tlv *field, struct hello *hello)
     case TAG_WORKERS:
         return tlv_get_u8(field, &hello->workers) && hello->workers > 0 &&
                hello->workers <= WORKERS_MAX;
+    case TAG_MEET:
+        return tlv_get_u64(field, &hello->meet) && hello->meet > 0;
     case TAG_LISTENER:
         return get_listener(field, hello);
     default:
@@ -133,7 +137,8 @@ static int get_all(struct reader *r, struct hello *hello)
 
 int hello_get(struct reader *r, struct hello *hello)
 {
-    if (get_all(r, hello) < 0 || hello->version_min == 0 || hello->version_min > hello->version_max)
+    if (get_all(r, hello) < 0 || hello->version_min == 0 ||
+        hello->version_min > hello->version_max || (hello->meet > 0 && hello->worker == 0))
         return ERR_PROTOCOL;
     if (hello->version_min > PROTOCOL_VERSION_MAX || hello->version_max < PROTOCOL_VERSION_MIN)
         return ERR_UNSUPPORTED;

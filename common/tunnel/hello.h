@@ -29,6 +29,7 @@ struct hello {
     uint64_t sa_version;
     uint32_t capacity, quota; /* HELLO-ACK */
     uint8_t worker;  /* HELLO: 0: it carries control, else the number of a media connection */
+    uint64_t meet;   /* HELLO of a media connection: two sites meet there; 0: it is for media */
     uint8_t workers; /* HELLO-ACK: threads; 0: it did not say */
     char software[NAME_SIZE];
     char engine[NAME_SIZE];

@@ -190,6 +190,11 @@ struct ev_loop *rawreader_loop(const struct rawreader *reader)
     return reader->loop;
 }
 
+struct rawsocket *rawreader_socket(const struct rawreader *reader, uint8_t family)
+{
+    return reader->sources[family == 6].raw;
+}
+
 struct rawreader_counts rawreader_counts(const struct rawreader *reader)
 {
     struct rawreader_counts sum = {.foreign = reader->foreign};

@@ -13,6 +13,7 @@
 
 struct ev_loop;
 struct rawreader;
+struct rawsocket;
 struct segment;
 
 struct rawreader_hooks {
@@ -51,6 +52,8 @@ struct ev_loop *rawreader_loop(const struct rawreader *reader);
 /* The client is the caller's, and stays where it is until it is removed. */
 void rawreader_add(struct rawreader *reader, struct rawreader_client *client);
 void rawreader_remove(struct rawreader *reader, struct rawreader_client *client);
+/* To send by; NULL where this host does not have the IP version (4 or 6). */
+struct rawsocket *rawreader_socket(const struct rawreader *reader, uint8_t family);
 struct rawreader_counts rawreader_counts(const struct rawreader *reader);
 
 #endif

@@ -429,7 +429,9 @@ static bool may_come(const struct session *session, uint8_t type)
     case FRAME_SA_NAK:
     case FRAME_SA_REPORT:
     case FRAME_STATS:
+    case FRAME_MEET:
         return session->role == SESSION_INNER;
+    case FRAME_MEET_END:
     case FRAME_STREAM_OPEN:
     case FRAME_STREAM_DATA:
     case FRAME_STREAM_CREDIT:

@@ -118,6 +118,7 @@ static struct hello full_hello(void)
                           .capacity = 20000,
                           .quota = UINT32_MAX,
                           .worker = WORKERS_MAX,
+                          .meet = UINT64_MAX,
                           .workers = 1,
                           .listener_count = HELLO_LISTENERS_MAX};
 
@@ -156,6 +157,7 @@ START_TEST(test_hello)
     ck_assert_str_eq(back.software, hello.software);
     ck_assert_str_eq(back.engine, hello.engine);
     ck_assert_uint_eq(back.worker, hello.worker);
+    ck_assert_uint_eq(back.meet, hello.meet);
     /* The other side's fields. */
     ck_assert_uint_eq(back.workers, 0);
     ck_assert_uint_eq(back.version, 0);

@@ -24,6 +24,7 @@
 #include "common/tunnel/arrivals.h"
 #include "common/tunnel/frame.h"
 #include "common/tunnel/hello.h"
+#include "common/tunnel/meetwire.h"
 #include "common/tunnel/sitewire.h"
 #include "common/tunnel/streamwire.h"
 #include "tests/unit/unit.h"
@@ -192,6 +193,7 @@ static const struct {
     {"enum stream_tag {", "STREAM_TAG_", "Fields of STREAM", true},
     {"enum arrival_tag {", "ARRIVAL_TAG_", "Fields of LISTENER in STATS", true},
     {"enum site_tag {", "SITE_TAG_", "Fields of SITE and SITE-STATE", true},
+    {"enum meet_tag {", "MEET_TAG_", "Fields of MEET and MEET-END", true},
     {"enum message_type {", "MESSAGE_", "Message types", false},
     {"enum message_tag {", "MESSAGE_TAG_", "Fields of messages", true},
 };
@@ -257,6 +259,8 @@ static const struct number limits[] = {
     TIMER("LABEL-REST", LABEL_REST_US),
     TIMER("SITE-HANDSHAKE", SITE_HANDSHAKE_US),
     TIMER("SITE-IDLE", SITE_IDLE_US),
+    TIMER("DIRECT-PING", DIRECT_PING_US),
+    TIMER("DIRECT-PROOF", DIRECT_PROOF_US),
     TIMER("OLD-KEY", OLD_KEY_US),
     OCTETS("FRAME-HEAD", FRAME_HEAD_OCTETS),
     OCTETS("FRAME-LABEL", FRAME_LABEL_OCTETS),
@@ -297,6 +301,7 @@ static const struct number values[] = {
     {"FEATURE-WORKERS", FEATURE_WORKERS, "", "FEATURE_WORKERS"},
     {"FEATURE-SEALED", FEATURE_SEALED, "", "FEATURE_SEALED"},
     {"FEATURE-SITES", FEATURE_SITES, "", "FEATURE_SITES"},
+    {"FEATURE-MEET", FEATURE_MEET, "", "FEATURE_MEET"},
     {"KIND-OPEN", SITE_KIND_OPEN, "", "SITE_KIND_OPEN"},
     {"KIND-FORTH", SITE_KIND_FORTH, "", "SITE_KIND_FORTH"},
     {"KIND-BACK", SITE_KIND_BACK, "", "SITE_KIND_BACK"},
@@ -471,6 +476,7 @@ static void put_hello(struct writer *w, bool full)
 
     fill_hello(&hello);
     hello.worker = full;
+    hello.meet = full;
     hello_put(w, &hello);
 }
 
@@ -677,6 +683,24 @@ static void put_site_state(struct writer *w, bool full)
     sitewire_put(w, FRAME_SITE_STATE, &frame);
 }
 
+static void put_meet(struct writer *w, bool full)
+{
+    struct meet_frame frame = {.number = 1, .site = "hq.example.com", .handed_over = full};
+
+    ck_assert_int_eq(addr_parse("192.0.2.1:7000", &frame.own), 0);
+    frame.mapped = frame.own;
+    frame.start.timestamps = true;
+    meetwire_put(w, FRAME_MEET, &frame);
+}
+
+static void put_meet_end(struct writer *w, bool full)
+{
+    struct meet_frame frame = {.number = 1, .reason = "no"};
+
+    frame.reason[0] = full ? 'n' : '\0';
+    meetwire_put(w, FRAME_MEET_END, &frame);
+}
+
 static const struct {
     const char *frame;
     const char *label; /* in front of the fields */
@@ -707,6 +731,8 @@ static const struct {
     {"SITE", "Fields: ", 12, put_site},
     {"SITE-STATE", "Fields, with CREDIT: ", 12, put_site_credit},
     {"SITE-STATE", "Fields, others: ", 12, put_site_state},
+    {"MEET", "Fields: ", 13, put_meet},
+    {"MEET-END", "Fields: ", 13, put_meet_end},
 };
 
 static const char *tag_name(const struct list *tags, unsigned tag)

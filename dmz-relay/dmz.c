@@ -91,11 +91,28 @@ static void on_exchange_tell(void *ctx, unsigned site, const uint8_t *body, size
 
 static const struct exchange_hooks exchange_hooks = {on_exchange_kick, on_exchange_tell};
 
+static bool on_passes_may(void *ctx, unsigned a, unsigned b)
+{
+    return exchange_may_meet(((struct dmz *)ctx)->exchange, a, b);
+}
+
+static void on_passes_tell(void *ctx, unsigned site, const uint8_t *body, size_t length)
+{
+    struct dmz *dmz = ctx;
+
+    if (!dmz->sites[site].link)
+        return;
+    session_control(dmz->sites[site].link->session, FRAME_PASS_STATE, body, length);
+    on_exchange_kick(dmz, site);
+}
+
 static const struct replica_hooks replica_hooks = {nak, listener_refusal, yield};
 
 int dmz_init(struct dmz *dmz, const struct dmz_options *options, const char *const *names,
              const struct path_out *out, const struct dmz_hooks *hooks)
 {
+    struct passes_hooks passes_hooks = {on_passes_may, on_passes_tell, dmz};
+
     memset(dmz, 0, sizeof(*dmz));
     dmz->options = *options;
     dmz->out = *out;
@@ -114,6 +131,7 @@ int dmz_init(struct dmz *dmz, const struct dmz_options *options, const char *con
         site->replica.several_sites = names[1] != NULL;
         streams_init(&site->streams, false, &streams_hooks, site);
     }
+    passes_init(&dmz->passes, names, dmz->site_count, &passes_hooks);
     dmz->exchange = exchange_new(names, dmz->site_count, &exchange_hooks, dmz);
     return dmz->exchange ? 0 : ERR_NOMEM;
 }

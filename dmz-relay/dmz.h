@@ -18,6 +18,7 @@
 #include "common/tunnel/session.h"
 #include "common/tunnel/streams.h"
 #include "dmz-relay/exchange.h"
+#include "dmz-relay/passes.h"
 
 enum { DMZ_SITES_MAX = EXCHANGE_SITES_MAX, DMZ_LISTENERS_MAX = 8 };
 
@@ -92,6 +93,7 @@ struct dmz {
     struct dmz_site sites[DMZ_SITES_MAX];
     size_t site_count;
     struct exchange *exchange; /* between them; of the main core */
+    struct passes passes;      /* as a packet forwarder; of the main core */
     struct path_out out;
     struct dmz_hooks hooks;
     struct dmz *main; /* the core that this one works for; NULL: none, it has all sites' replicas */

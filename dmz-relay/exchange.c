@@ -100,6 +100,11 @@ void exchange_set_policy(struct exchange *exchange, unsigned site, uint64_t call
     exchange->place[site].callers = callers & ~bit(site);
 }
 
+bool exchange_may_meet(const struct exchange *exchange, unsigned a, unsigned b)
+{
+    return (exchange->place[a].callers & bit(b)) || (exchange->place[b].callers & bit(a));
+}
+
 const struct exchange_counts *exchange_counts(const struct exchange *exchange)
 {
     return &exchange->counts;

@@ -37,6 +37,9 @@ void exchange_free(struct exchange *exchange);
 /* Which sites, a bit each, may open sessions with this one; at first nobody. */
 void exchange_set_policy(struct exchange *exchange, unsigned site, uint64_t callers);
 
+/* May one of them open sessions with the other? */
+bool exchange_may_meet(const struct exchange *exchange, unsigned a, unsigned b);
+
 /* A tunnel of the site is up. features: the inner-relay's FEATURE_ bits. */
 void exchange_up(struct exchange *exchange, unsigned site, uint64_t features);
 /* It is gone: what was on its way is dropped, and those that it has talked with are told. */

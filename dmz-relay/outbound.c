@@ -113,21 +113,87 @@ void outbound_turn(void *ctx, const struct path_found *found, uint64_t now_us)
     hand_over(dmz, found, to, (unsigned)own, now_us);
 }
 
+/* The connection of the site for what goes there by way of this one. */
+static struct session *way_to(struct dmz *dmz, unsigned site, const struct session_packet *packet,
+                              struct verdict_counts **counts)
+{
+    const struct dmz_site *to = &dmz->sites[site];
+    /* Behind its first octet it has a label that is not ours: packets of one keep their order. */
+    uint32_t spread = packet->length > 4 ? packet->data[3] * 256u + packet->data[4] : 0;
+
+    if (to->media_count > 0)
+        return to->media[spread % to->media_count]->session;
+    if (!dmz->main)
+        return to->link ? to->link->session : NULL;
+    path_widen(&dmz->path);
+    return dmz_worker_borrow(dmz, site, counts);
+}
+
+static const struct passes *passes_of(const struct dmz *dmz)
+{
+    return dmz->main ? &dmz->main->passes : &dmz->passes;
+}
+
+/* A packet from one site to another one that no SA is known of. */
+static void pass(struct dmz_site *site, struct dmz *dmz, const struct session_packet *packet,
+                 uint64_t now_us)
+{
+    struct verdict_counts *counts = &site->counts;
+    unsigned from = site_number(dmz, site);
+    struct session *session = NULL;
+    bool open = passes_open(passes_of(dmz), from, packet->label);
+
+    site->counts.received++;
+    if (open)
+        session = way_to(dmz, packet->label, packet, &counts);
+    if (session)
+        session_media(session, from, packet->data, packet->length, counts, now_us);
+    else
+        verdict_count(counts, open ? VERDICT_TUNNEL_DOWN : VERDICT_NO_SA);
+}
+
+static bool is_passing(uint64_t wants, const struct session_packet *packet)
+{
+    return packet->label < PASS_NUMBERS && (wants >> packet->label & 1);
+}
+
+/* How many in front go to other sites, or how many do not. */
+static size_t count_passing(uint64_t wants, bool passing, const struct session_packet *packets,
+                            size_t count)
+{
+    size_t done = 0;
+
+    while (done < count && is_passing(wants, &packets[done]) == passing)
+        done++;
+    return done;
+}
+
+/* Those in front, with SAs or not, at most as far as what was found of them is right. */
+static size_t take_some(struct dmz_site *site, struct dmz *dmz,
+                        const struct session_packet *packets, size_t count, uint64_t now_us)
+{
+    uint64_t wants = passes_of(dmz)->wants[site_number(dmz, site)];
+    size_t passing = count_passing(wants, true, packets, count), done = 0;
+    bool shared = gate_is_shared(dmz->path.pass);
+    struct path_found found[PATH_GROUP];
+
+    for (size_t i = 0; i < passing; i++)
+        pass(site, dmz, &packets[i], now_us);
+    if (passing > 0)
+        return passing;
+    count = count_passing(wants, false, packets, count);
+    path_find_labels(dmz->table, site_number(dmz, site), packets, count, found);
+    do
+        take(site, dmz, &found[done++], now_us);
+    while (done < count && gate_is_shared(dmz->path.pass) == shared);
+    return done;
+}
+
 void outbound_frames(struct dmz_site *site, struct dmz *dmz, const struct session_packet *packets,
                      size_t count, uint64_t now_us)
 {
-    struct path_found found[PATH_GROUP];
-
-    for (size_t at = 0; at < count;) {
-        bool shared = gate_is_shared(dmz->path.pass);
-        size_t done = 0;
-
-        path_find_labels(dmz->table, site_number(dmz, site), packets + at, count - at, found);
-        do
-            take(site, dmz, &found[done++], now_us);
-        while (at + done < count && gate_is_shared(dmz->path.pass) == shared);
-        at += done;
-    }
+    for (size_t at = 0; at < count;)
+        at += take_some(site, dmz, packets + at, count - at, now_us);
     path_narrow(&dmz->path);
 }
 

@@ -287,6 +287,7 @@ static void fill_policy(const struct dmz_settings *settings, struct dmz *core)
 {
     for (unsigned i = 0; i < core->site_count; i++)
         exchange_set_policy(core->exchange, i, dmz_callers(settings, i));
+    passes_review(&core->passes);
 }
 
 static int start_core(struct daemon *daemon, char *error, size_t error_size)

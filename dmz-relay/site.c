@@ -26,7 +26,7 @@ static bool is_newer(const struct hello *theirs, const struct dmz_link *held)
 static void fill_reply(const struct dmz *dmz, const struct dmz_site *site, struct hello *reply)
 {
     reply->features = FEATURE_DELTA | FEATURE_REKEY | FEATURE_REPORT | FEATURE_HAIRPIN |
-                      FEATURE_STREAMS | FEATURE_WORKERS | FEATURE_SITES |
+                      FEATURE_STREAMS | FEATURE_WORKERS | FEATURE_SITES | FEATURE_PASSES |
                       (dmz->options.seals ? FEATURE_SEALED : 0) | dmz->options.features;
     reply->workers = (uint8_t)(dmz->worker_count > 0 ? dmz->worker_count : 1);
     reply->epoch = site->replica.epoch;
@@ -115,6 +115,8 @@ static int on_control(void *ctx, uint8_t type, struct reader *body, uint64_t now
         return streams_frame(&site_of(link)->streams, type, body, now_us);
     if (type == FRAME_SITE || type == FRAME_SITE_STATE)
         return exchange_frame(link->dmz->exchange, link->site, type, body);
+    if (type == FRAME_PASS)
+        return passes_frame(&link->dmz->passes, link->site, body);
     link->spoke = true;
     /* Packets that wait to be sent hold their SA, and it may go now. */
     link->dmz->out.flush(link->dmz->out.ctx);
@@ -281,6 +283,7 @@ void dmz_link_closed(struct dmz_link *link, const char *reason, uint64_t now_us)
     reporter_disconnected(&site->replica);
     streams_down(&site->streams);
     exchange_down(link->dmz->exchange, link->site);
+    passes_down(&link->dmz->passes, link->site);
     dmz_media_end(link->dmz, link->site, "the connection that carries control has ended");
     site->stats_due = false;
     log_warning("site %s is down: %s", site->name, reason);

@@ -42,6 +42,10 @@ static struct verdict_counts *same_place(struct dmz *there, struct dmz *here,
                 return &there->listeners[i].counts[rtcp];
         }
     }
+    for (size_t i = 0; i < here->site_count; i++) {
+        if (counts == &here->sites[i].counts)
+            return &there->sites[i].counts;
+    }
     return &there->own;
 }
 

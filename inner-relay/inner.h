@@ -24,6 +24,7 @@ enum { INNER_LINKS_MAX = 8, INNER_LISTENERS_MAX = 8 };
 
 struct inner;
 struct inner_link;
+struct pass_frame;
 struct table;
 
 /* How media travels between the pair; in the order in which inner-relay.ini(5) names them. */
@@ -91,6 +92,14 @@ struct inner_sites {
     void *ctx;
 };
 
+/* What a packet forwarder says of the sites that packets are exchanged with. */
+struct inner_passes {
+    /* A PASS-STATE came. NULL: nobody asks. */
+    void (*state)(void *ctx, struct inner_link *link, const struct pass_frame *frame,
+                  uint64_t now_us);
+    void *ctx;
+};
+
 struct inner_options {
     struct srtp_engine *engine;
     size_t max_sas;
@@ -125,6 +134,7 @@ struct inner {
     struct path_out out;
     struct inner_hooks hooks;
     struct inner_sites sites; /* filled in by the caller, too */
+    struct inner_passes passes;
     struct inner *main; /* the core that this one works for; NULL: none, it has the authorities */
     struct inner *workers[WORKERS_MAX]; /* that work for this one */
     unsigned worker_count;

@@ -6,6 +6,7 @@
 #include "common/base/log.h"
 #include "common/sa/far.h"
 #include "common/sa/table.h"
+#include "common/tunnel/passwire.h"
 #include "inner-relay/inner.h"
 
 /* Indexed by the views of a replica. */
@@ -124,6 +125,18 @@ static int take_site(struct inner_link *link, uint8_t type, struct reader *body,
     return link->sites ? sites->frame(sites->ctx, link, type, body, now_us) : ERR_PROTOCOL;
 }
 
+static int take_pass(struct inner_link *link, struct reader *body, uint64_t now_us)
+{
+    const struct inner_passes *passes = &link->inner->passes;
+    struct pass_frame frame;
+
+    if (passwire_get(FRAME_PASS_STATE, body, &frame) < 0)
+        return ERR_PROTOCOL;
+    if (passes->state)
+        passes->state(passes->ctx, link, &frame, now_us);
+    return 0;
+}
+
 static int on_control(void *ctx, uint8_t type, struct reader *body, uint64_t now_us)
 {
     struct inner_link *link = ctx;
@@ -132,6 +145,8 @@ static int on_control(void *ctx, uint8_t type, struct reader *body, uint64_t now
     case FRAME_SITE:
     case FRAME_SITE_STATE:
         return take_site(link, type, body, now_us);
+    case FRAME_PASS_STATE:
+        return take_pass(link, body, now_us);
     case FRAME_SA_REPORT:
         return take_report(link, body, now_us);
     case FRAME_STATS:

@@ -41,6 +41,8 @@ enum frame_type {
     FRAME_SITE_STATE = 25,
     FRAME_MEET = 26,
     FRAME_MEET_END = 27,
+    FRAME_PASS = 32, /* 26 to 31 are kept for direct carriers */
+    FRAME_PASS_STATE = 33,
     FRAME_MEDIA = 0x80,
 };
 
@@ -60,6 +62,7 @@ enum {
     FEATURE_SEALED = 1u << 8,      /* takes SWITCH, and sealed frames after it */
     FEATURE_SITES = 1u << 9,       /* takes SITE frames */
     FEATURE_MEET = 1u << 12,       /* takes connections where two sites meet, and MEET frames */
+    FEATURE_PASSES = 1u << 13,     /* a packet forwarder: takes PASS */
 };
 
 /* Tags of the fields of HELLO, HELLO-ACK, PING, PONG, BYE, SYNC-BEGIN, SYNC-END. */
@@ -247,6 +250,21 @@ enum meet_tag {
     MEET_TAG_REASON = 13,    /* text, in MEET-END */
 };
 
+/* Tags of PASS and PASS-STATE. */
+enum pass_tag {
+    PASS_TAG_SITE = 1,   /* text: the other site */
+    PASS_TAG_WANT = 2,   /* u8, 0 or 1: packets are to go there and to come from there */
+    PASS_TAG_STATE = 3,  /* u8, enum pass_state */
+    PASS_TAG_NUMBER = 4, /* u8: the label of media frames to the other site, and from it */
+};
+
+enum pass_state {
+    PASS_STATE_OPEN = 1,    /* both sites want it: packets pass */
+    PASS_STATE_WAITING = 2, /* the other one does not, or not yet, or is not there */
+    PASS_STATE_REFUSED = 3, /* neither of them may call the other one */
+    PASS_STATE_UNKNOWN = 4, /* the packet forwarder has no site of this name */
+};
+
 /* Messages of the session of two sites; the one that has opened it places its calls there. */
 enum message_type {
     MESSAGE_PLACE = 1,
@@ -290,6 +308,7 @@ enum {
     MESSAGE_SDP_OCTETS = 20 * 1024,
     MESSAGE_REASON_SIZE = 96, /* with the NUL */
     SITE_COST_OCTETS = 64,    /* that a frame takes of the window, beside its DATA */
+    PASS_NUMBERS = 64,        /* labels below it are sites, where media is to pass */
 
     NAME_SIZE = 64,          /* of listeners, [dmz NAME] sections; with the NUL */
     SITE_SIZE = 256,         /* of a DNS name in a certificate; with the NUL */

@@ -425,11 +425,13 @@ static bool may_come(const struct session *session, uint8_t type)
     case FRAME_SYNC_END:
     case FRAME_SA_PUT:
     case FRAME_SA_DELETE:
+    case FRAME_PASS:
         return session->role == SESSION_DMZ;
     case FRAME_SA_NAK:
     case FRAME_SA_REPORT:
     case FRAME_STATS:
     case FRAME_MEET:
+    case FRAME_PASS_STATE:
         return session->role == SESSION_INNER;
     case FRAME_MEET_END:
     case FRAME_STREAM_OPEN:

@@ -1,7 +1,9 @@
 /* Two sites on one dmz-relay, and two connections of one site. */
+#include <stdio.h>
 #include <string.h>
 
 #include "common/sa/table.h"
+#include "common/tunnel/passwire.h"
 #include "tests/pair/pair.h"
 #include "tests/unit/sample.h"
 #include "tests/unit/unit.h"
@@ -111,6 +113,63 @@ START_TEST(test_foreign_label)
     ck_assert_uint_eq(pair->out.count, 0);
     ck_assert_uint_eq(pair->dmz->sites[1].counts.n[VERDICT_NO_SA], 1);
     pair_expect_one_way(in);
+    pair_sender_free(in);
+    pair_free(pair);
+}
+END_TEST
+
+static void put_pass(struct pair *pair, unsigned site, const char *other, bool want)
+{
+    struct pass_frame frame = {.want = want};
+    uint8_t memory[SITE_SIZE + 64];
+    struct writer w;
+
+    snprintf(frame.site, sizeof(frame.site), "%s", other);
+    writer_init(&w, memory, sizeof(memory));
+    passwire_put(&w, FRAME_PASS, &frame);
+    pair_inject(pair_tunnel(pair, site), false, FRAME_PASS, memory, writer_length(&w));
+    pair_run(pair, 50 * PAIR_MS);
+}
+
+static uint64_t strangers(const struct pair *pair, unsigned site)
+{
+    return pair->site[site].inner->links[0].counts.n[VERDICT_NO_SA];
+}
+
+/* A packet forwarder passes what both want, and nothing else; SAs of the same tunnel go on. */
+START_TEST(test_passes)
+{
+    struct pair *pair = pair_new(2);
+    struct pair_sender *in = add_sender(pair, 0, SA_SIDE_INTERNAL, 7);
+
+    (void)pair_run_until_synced(pair);
+    for (unsigned i = 0; i < DMZ_SITES_MAX; i++)
+        exchange_set_policy(pair->dmz->exchange, i % 2, i % 2 ? 1 : 0);
+    for (unsigned step = 0; step < 4; step++) {
+        static const struct {
+            unsigned site;
+            bool want, open;
+        } steps[] = {{0, true, false}, {1, true, true}, {1, false, false}, {1, true, true}};
+        uint64_t before = strangers(pair, 1), accepted = pair->dmz->sites[0].counts.n[0];
+
+        put_pass(pair, steps[step].site, pair->site[!steps[step].site].name, steps[step].want);
+        pair_make_rtp(in);
+        for (unsigned n = 0; n < 3; n++)
+            pair_inject_media(pair_tunnel(pair, 0), false, 1, in->packet, in->length);
+        pair_run(pair, 50 * PAIR_MS);
+        ck_assert_uint_eq(strangers(pair, 1) - before, steps[step].open ? 3 : 0);
+        ck_assert_uint_eq(pair->dmz->sites[0].counts.n[VERDICT_ACCEPTED] - accepted,
+                          steps[step].open ? 3 : 0);
+        pair_expect_one_way(in);
+        ck_assert_uint_eq(strangers(pair, 0), 0);
+    }
+    pair_inject_media(pair_tunnel(pair, 0), false, 1, in->packet, in->length);
+    pair_inject_media(pair_tunnel(pair, 0), false, in->request.ssrc[0], in->packet, in->length);
+    pair_inject_media(pair_tunnel(pair, 0), false, 1, in->packet, in->length);
+    pair_run(pair, 50 * PAIR_MS);
+    pair_check_sums(pair);
+    pair_reset(pair_tunnel(pair, 1));
+    ck_assert(!passes_open(&pair->dmz->passes, 0, 1));
     pair_sender_free(in);
     pair_free(pair);
 }
@@ -308,6 +367,7 @@ int main(void)
     tcase_add_test(tc, test_two_sites);
     tcase_add_test(tc, test_foreign_source);
     tcase_add_test(tc, test_foreign_label);
+    tcase_add_test(tc, test_passes);
     tcase_add_test(tc, test_quota);
     tcase_add_loop_test(tc, test_second_connection, 0, sizeof(seconds) / sizeof(seconds[0]));
     tcase_add_test(tc, test_reconnect_before_the_old_one_is_dead);

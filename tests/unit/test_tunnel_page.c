@@ -25,6 +25,7 @@
 #include "common/tunnel/frame.h"
 #include "common/tunnel/hello.h"
 #include "common/tunnel/meetwire.h"
+#include "common/tunnel/passwire.h"
 #include "common/tunnel/sitewire.h"
 #include "common/tunnel/streamwire.h"
 #include "tests/unit/unit.h"
@@ -194,6 +195,7 @@ static const struct {
     {"enum arrival_tag {", "ARRIVAL_TAG_", "Fields of LISTENER in STATS", true},
     {"enum site_tag {", "SITE_TAG_", "Fields of SITE and SITE-STATE", true},
     {"enum meet_tag {", "MEET_TAG_", "Fields of MEET and MEET-END", true},
+    {"enum pass_tag {", "PASS_TAG_", "Fields of PASS and PASS-STATE", true},
     {"enum message_type {", "MESSAGE_", "Message types", false},
     {"enum message_tag {", "MESSAGE_TAG_", "Fields of messages", true},
 };
@@ -285,6 +287,7 @@ static const struct number limits[] = {
     {"SSRCS", SA_SSRC_MAX, "", "SA_SSRC_MAX"},
     {"LISTENERS", HELLO_LISTENERS_MAX, "", NULL},
     {"WORKERS", WORKERS_MAX, "", "WORKERS_MAX"},
+    {"PASS-NUMBERS", PASS_NUMBERS, "", "PASS_NUMBERS"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -302,6 +305,11 @@ static const struct number values[] = {
     {"FEATURE-SEALED", FEATURE_SEALED, "", "FEATURE_SEALED"},
     {"FEATURE-SITES", FEATURE_SITES, "", "FEATURE_SITES"},
     {"FEATURE-MEET", FEATURE_MEET, "", "FEATURE_MEET"},
+    {"FEATURE-PASSES", FEATURE_PASSES, "", "FEATURE_PASSES"},
+    {"PASS-OPEN", PASS_STATE_OPEN, "", "PASS_STATE_OPEN"},
+    {"PASS-WAITING", PASS_STATE_WAITING, "", "PASS_STATE_WAITING"},
+    {"PASS-REFUSED", PASS_STATE_REFUSED, "", "PASS_STATE_REFUSED"},
+    {"PASS-UNKNOWN", PASS_STATE_UNKNOWN, "", "PASS_STATE_UNKNOWN"},
     {"KIND-OPEN", SITE_KIND_OPEN, "", "SITE_KIND_OPEN"},
     {"KIND-FORTH", SITE_KIND_FORTH, "", "SITE_KIND_FORTH"},
     {"KIND-BACK", SITE_KIND_BACK, "", "SITE_KIND_BACK"},
@@ -701,6 +709,30 @@ static void put_meet_end(struct writer *w, bool full)
     meetwire_put(w, FRAME_MEET_END, &frame);
 }
 
+static void put_pass(struct writer *w, bool full)
+{
+    struct pass_frame frame = {.site = "hq.example.com", .want = true};
+
+    (void)full;
+    passwire_put(w, FRAME_PASS, &frame);
+}
+
+static void put_pass_open(struct writer *w, bool full)
+{
+    struct pass_frame frame = {.site = "hq.example.com", .state = PASS_STATE_OPEN, .number = 1};
+
+    (void)full;
+    passwire_put(w, FRAME_PASS_STATE, &frame);
+}
+
+static void put_pass_state(struct writer *w, bool full)
+{
+    struct pass_frame frame = {.site = "hq.example.com", .state = PASS_STATE_WAITING};
+
+    (void)full;
+    passwire_put(w, FRAME_PASS_STATE, &frame);
+}
+
 static const struct {
     const char *frame;
     const char *label; /* in front of the fields */
@@ -733,6 +765,9 @@ static const struct {
     {"SITE-STATE", "Fields, others: ", 12, put_site_state},
     {"MEET", "Fields: ", 13, put_meet},
     {"MEET-END", "Fields: ", 13, put_meet_end},
+    {"PASS", "Fields: ", 14, put_pass},
+    {"PASS-STATE", "Fields, with NUMBER: ", 14, put_pass_open},
+    {"PASS-STATE", "Fields, others: ", 14, put_pass_state},
 };
 
 static const char *tag_name(const struct list *tags, unsigned tag)

@@ -52,7 +52,7 @@ static json_t *row_of(const struct relay *relay, const struct call *call, uint64
 {
     json_t *row = callreport_row(relay->calls, call, now_us, looks);
 
-    sitecommands_add(row, relay->sitecalls, call->call_id);
+    sitecommands_add(row, relay, call);
     return row;
 }
 
@@ -136,7 +136,7 @@ static json_t *told(const struct relay *relay, tell_fn *tell, const struct call 
     json_t *row = tell(relay->calls, call, now_us, lines);
 
     if (tell == callreport_full)
-        sitecommands_add(row, relay->sitecalls, call->call_id);
+        sitecommands_add(row, relay, call);
     return row;
 }
 

@@ -215,8 +215,11 @@ static void age(struct inner *inner, uint64_t now_us)
     struct sa *sa;
 
     while (looks-- > 0 && deletions > 0 && (sa = table_walk_next(inner->table, &inner->aging))) {
-        if (!is_over(inner, sa, now_us))
+        if (!is_over(inner, sa, now_us)) {
+            if (inner->media.seen)
+                inner->media.seen(inner->media.ctx, sa);
             continue;
+        }
         log_info("SA %llu deleted: no media for %u s", (unsigned long long)sa->id,
                  sa->media_timeout_s);
         inner_delete(inner, sa, now_us);

@@ -100,6 +100,12 @@ struct inner_passes {
     void *ctx;
 };
 
+/* Who looks at all SAs: each comes once in a round of inner_work(). */
+struct inner_seen {
+    void (*seen)(void *ctx, const struct sa *sa); /* NULL: nobody */
+    void *ctx;
+};
+
 struct inner_options {
     struct srtp_engine *engine;
     size_t max_sas;
@@ -133,8 +139,9 @@ struct inner {
     struct table_walk aging;  /* looks for SAs that have been silent for too long */
     struct path_out out;
     struct inner_hooks hooks;
-    struct inner_sites sites; /* filled in by the caller, too */
+    struct inner_sites sites; /* filled in by the caller, too, as the next two */
     struct inner_passes passes;
+    struct inner_seen media;
     struct inner *main; /* the core that this one works for; NULL: none, it has the authorities */
     struct inner *workers[WORKERS_MAX]; /* that work for this one */
     unsigned worker_count;

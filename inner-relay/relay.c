@@ -449,10 +449,14 @@ static int start_sites(struct daemon *daemon, char *error, size_t error_size)
     struct relay *relay = relay_of(daemon);
 
     relay->sites = sites_new(&relay->core);
-    if (relay->sites)
+    if (relay->sites) {
         relay->sitecalls = sitecalls_new(relay->sites, relay->calls);
-    if (!relay->sitecalls) {
+        relay->sitemedia = sitemedia_new(&relay->core, relay->sites);
+    }
+    if (!relay->sitecalls || !relay->sitemedia) {
         sites_free(relay->sites);
+        sitecalls_free(relay->sitecalls);
+        sitemedia_free(relay->sitemedia);
         snprintf(error, error_size, "out of memory");
         return ERR_NOMEM;
     }
@@ -526,6 +530,7 @@ static void stop_core(struct daemon *daemon)
     ng_free(relay_of(daemon)->ng);
     sites_free(relay_of(daemon)->sites);
     sitecalls_free(relay_of(daemon)->sitecalls);
+    sitemedia_free(relay_of(daemon)->sitemedia);
     calls_free(relay_of(daemon)->calls);
     inner_fini(&relay_of(daemon)->core);
     free(daemon->state);
@@ -681,13 +686,16 @@ static void tick(struct daemon *daemon, uint64_t now_us)
     calls_tick(relay_of(daemon)->calls);
     sitecalls_tick(relay_of(daemon)->sitecalls, clock_wall_us(), now_us);
     sites_tick(relay_of(daemon)->sites, now_us);
+    sitemedia_tick(relay_of(daemon)->sitemedia);
     ng_tick(relay_of(daemon)->ng, now_us);
 }
 
 static bool work(struct daemon *daemon, uint64_t now_us)
 {
     return inner_work(&relay_of(daemon)->core, now_us) ||
-           calls_work(relay_of(daemon)->calls, now_us) || ng_work(relay_of(daemon)->ng, now_us);
+           calls_work(relay_of(daemon)->calls, now_us) ||
+           sitemedia_work(relay_of(daemon)->sitemedia, now_us) ||
+           ng_work(relay_of(daemon)->ng, now_us);
 }
 
 static int check_files(const void *conf, char *error, size_t error_size)

@@ -10,6 +10,7 @@
 #include "inner-relay/ngsocket.h"
 #include "inner-relay/settings.h"
 #include "inner-relay/sitecalls.h"
+#include "inner-relay/sitemedia.h"
 #include "inner-relay/sites.h"
 #include "inner-relay/statefile.h"
 
@@ -51,6 +52,7 @@ struct relay {
     struct calls *calls;
     struct sites *sites;
     struct sitecalls *sitecalls;
+    struct sitemedia *sitemedia;
     struct ng *ng;
     struct ngsocket *ngsocket;
 };

@@ -500,7 +500,7 @@ static int on_message(void *ctx, struct site *site, enum sites_side side, uint8_
                       struct reader *body, uint64_t now_us)
 {
     struct site_message message;
-    int result = sitemessage_get(type, body, &message);
+    int result = type <= MESSAGE_KEPT ? sitemessage_get(type, body, &message) : ERR_UNSUPPORTED;
 
     if (result < 0)
         return result;

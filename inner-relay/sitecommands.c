@@ -129,33 +129,59 @@ json_t *sitecommands_state(void *ctx, const json_t *request)
 
 /* ------------------------------------------------------------ what others show */
 
-json_t *sitecommands_report(struct sites *sites)
+json_t *sitecommands_report(const struct relay *relay)
 {
+    const struct sitemedia *sitemedia = relay->sitemedia;
+    struct sites *sites = relay->sites;
     json_t *rows = json_array();
 
     for (size_t i = 0; sites && i < sites_count(sites); i++) {
         const struct site *site = sites_at(sites, i);
+        size_t sas = sitemedia ? sitemedia_count(sitemedia, site) : 0;
 
-        json_array_append_new(rows,
-                              json_pack("{s:s,s:s,s:b,s:s,s:s,s:o}", "name", site_name(site), "dmz",
-                                        site_link(site)->name, "refuse", site_refuses(site), "ours",
-                                        site_session_state(site, SITES_OURS), "theirs",
-                                        site_session_state(site, SITES_THEIRS), "last_error",
-                                        callreport_text(site_error(site, SITES_OURS))));
+        json_array_append_new(
+            rows, json_pack("{s:s,s:s,s:b,s:s,s:s,s:I,s:o}", "name", site_name(site), "dmz",
+                            site_link(site)->name, "refuse", site_refuses(site), "ours",
+                            site_session_state(site, SITES_OURS), "theirs",
+                            site_session_state(site, SITES_THEIRS), "sas", (json_int_t)sas,
+                            "last_error", callreport_text(site_error(site, SITES_OURS))));
     }
     return rows;
 }
 
-void sitecommands_add(json_t *row, struct sitecalls *sitecalls, const char *call_id)
+/* Where its media goes to, or comes from; NULL: not to a site that is known. */
+static const struct site *site_of(const struct relay *relay, const struct call *call)
 {
-    const struct sitecall *call = sitecalls ? sitecalls_find(sitecalls, call_id) : NULL;
+    const struct site *site = NULL;
 
-    if (!call)
+    if (!relay->sitemedia || sitemedia_held(relay->sitemedia) == 0)
+        return NULL;
+    for (unsigned p = 0; p < call->party_count && !site; p++) {
+        const struct call_party *party = call->party[p];
+
+        for (unsigned i = 0; i < party->line_count && !site; i++) {
+            const struct sa *sa = table_by_id(relay->core.table, call->link, party->line[i].sa);
+
+            site = sa ? sitemedia_find(relay->sitemedia, sa, NULL) : NULL;
+        }
+    }
+    return site;
+}
+
+void sitecommands_add(json_t *row, const struct relay *relay, const struct call *call)
+{
+    const struct sitecall *placed =
+        relay->sitecalls ? sitecalls_find(relay->sitecalls, call->call_id) : NULL;
+    const struct site *site = placed ? NULL : site_of(relay, call);
+
+    if (site)
+        json_object_set_new(row, "site", json_string(site_name(site)));
+    if (!placed)
         return;
-    json_object_set_new(row, "site", json_string(call->site_name));
-    json_object_set_new(row, "direction", json_string(call->side == SITES_OURS ? "to" : "from"));
-    if (call->state == SITECALL_PLACED || call->state == SITECALL_RINGING)
-        json_object_set_new(row, "state", json_string(sitecall_state_name(call)));
+    json_object_set_new(row, "site", json_string(placed->site_name));
+    json_object_set_new(row, "direction", json_string(placed->side == SITES_OURS ? "to" : "from"));
+    if (placed->state == SITECALL_PLACED || placed->state == SITECALL_RINGING)
+        json_object_set_new(row, "state", json_string(sitecall_state_name(placed)));
 }
 
 bool sitecommands_end(struct relay *relay, const struct call *call)

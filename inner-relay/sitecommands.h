@@ -8,8 +8,6 @@
 
 struct call;
 struct relay;
-struct sitecalls;
-struct sites;
 
 /* "call-place": site, sdp; "call-answer": call_id, sdp; "call-refuse": call_id, reason. */
 json_t *sitecommands_place(void *ctx, const json_t *request);
@@ -21,9 +19,9 @@ json_t *sitecommands_wait(void *ctx, const json_t *request);
 json_t *sitecommands_state(void *ctx, const json_t *request);
 
 /* For "status": the sites and their sessions. */
-json_t *sitecommands_report(struct sites *sites);
-/* Adds to a call what it is between sites; nothing where it is none. sitecalls may be NULL. */
-void sitecommands_add(json_t *row, struct sitecalls *sitecalls, const char *call_id);
+json_t *sitecommands_report(const struct relay *relay);
+/* Adds to a call what it is between sites; nothing where it is none. */
+void sitecommands_add(json_t *row, const struct relay *relay, const struct call *call);
 /* Ends it, and tells the other site. False: it is no call between sites. */
 bool sitecommands_end(struct relay *relay, const struct call *call);
 

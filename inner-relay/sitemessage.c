@@ -18,6 +18,8 @@ static const struct {
     [MESSAGE_END] = {BIT(NUMBER), BIT(REASON)},
     [MESSAGE_KEEP] = {BIT(NUMBER), 0},
     [MESSAGE_KEPT] = {0, 0},
+    [MESSAGE_TAKES] = {BIT(MEDIA) | BIT(PROOF) | BIT(TAKEN_AS), 0},
+    [MESSAGE_GIVES] = {BIT(MEDIA) | BIT(PROOF), 0},
 };
 
 void sitemessage_put(struct writer *w, uint8_t type, const struct site_message *message)
@@ -30,6 +32,12 @@ void sitemessage_put(struct writer *w, uint8_t type, const struct site_message *
         tlv_put_bytes(w, MESSAGE_TAG_SDP | TLV_CRITICAL, message->sdp, message->sdp_length);
     if ((has & BIT(REASON)) && message->reason[0])
         tlv_put_text(w, MESSAGE_TAG_REASON, message->reason);
+    if (has & BIT(MEDIA))
+        tlv_put_bytes(w, MESSAGE_TAG_MEDIA | TLV_CRITICAL, message->media, sizeof(message->media));
+    if (has & BIT(PROOF))
+        tlv_put_bytes(w, MESSAGE_TAG_PROOF | TLV_CRITICAL, message->proof, sizeof(message->proof));
+    if (has & BIT(TAKEN_AS))
+        tlv_put_u32(w, MESSAGE_TAG_TAKEN_AS | TLV_CRITICAL, message->label);
 }
 
 static bool get_sdp(const struct tlv *field, struct site_message *message)
@@ -41,6 +49,14 @@ static bool get_sdp(const struct tlv *field, struct site_message *message)
     return message->sdp_length >= 1 && message->sdp_length <= MESSAGE_SDP_OCTETS;
 }
 
+static bool get_octets(const struct tlv *field, uint8_t out[MESSAGE_MEDIA_OCTETS])
+{
+    size_t length;
+
+    return tlv_get_bytes(field, out, MESSAGE_MEDIA_OCTETS, &length) &&
+           length == MESSAGE_MEDIA_OCTETS;
+}
+
 static bool get_field(const struct tlv *field, struct site_message *message)
 {
     switch (field->tag) {
@@ -48,6 +64,12 @@ static bool get_field(const struct tlv *field, struct site_message *message)
         return tlv_get_u64(field, &message->number);
     case MESSAGE_TAG_SDP:
         return get_sdp(field, message);
+    case MESSAGE_TAG_MEDIA:
+        return get_octets(field, message->media);
+    case MESSAGE_TAG_PROOF:
+        return get_octets(field, message->proof);
+    case MESSAGE_TAG_TAKEN_AS:
+        return tlv_get_u32(field, &message->label);
     default: /* MESSAGE_TAG_REASON */
         return tlv_get_text(field, message->reason, sizeof(message->reason)) && message->reason[0];
     }
@@ -59,11 +81,11 @@ int sitemessage_get(uint8_t type, struct reader *r, struct site_message *message
     struct tlv field;
 
     *message = (struct site_message){.number = 0};
-    if (type < MESSAGE_PLACE || type > MESSAGE_KEPT)
+    if (type < MESSAGE_PLACE || type > MESSAGE_GIVES)
         return ERR_UNSUPPORTED;
     may = fields[type].must | fields[type].may;
     while (tlv_next(r, &field)) {
-        bool known = field.tag >= MESSAGE_TAG_NUMBER && field.tag <= MESSAGE_TAG_REASON;
+        bool known = field.tag >= MESSAGE_TAG_NUMBER && field.tag <= MESSAGE_TAG_TAKEN_AS;
 
         if (!known && !field.critical)
             continue;

@@ -11,10 +11,12 @@
 
 /* Each type has its fields; others are left 0. */
 struct site_message {
-    uint64_t number;                  /* all but KEPT */
+    uint64_t number;                  /* all but KEPT, TAKES and GIVES */
     const char *sdp;                  /* PLACE, ANSWER; points into what was read */
     size_t sdp_length;                /* 1 to MESSAGE_SDP_OCTETS */
     char reason[MESSAGE_REASON_SIZE]; /* REFUSE, END; "": not said */
+    uint32_t label;                   /* TAKES */
+    uint8_t media[MESSAGE_MEDIA_OCTETS], proof[MESSAGE_MEDIA_OCTETS]; /* TAKES, GIVES */
 };
 
 void sitemessage_put(struct writer *w, uint8_t type, const struct site_message *message);

@@ -274,6 +274,8 @@ enum message_type {
     MESSAGE_END = 5,
     MESSAGE_KEEP = 6,
     MESSAGE_KEPT = 7,
+    MESSAGE_TAKES = 8,
+    MESSAGE_GIVES = 9,
     MESSAGE_MEET = 16,
     MESSAGE_MEET_END = 17,
     MESSAGE_LABELS = 18,
@@ -281,10 +283,13 @@ enum message_type {
 
 /* Tags of their fields. */
 enum message_tag {
-    MESSAGE_TAG_NUMBER = 1, /* u64: of the call, among those of who places it */
-    MESSAGE_TAG_SDP = 2,    /* octets */
-    MESSAGE_TAG_REASON = 3, /* text */
-    MESSAGE_TAG_LABEL = 8,  /* u64: 2^32 times the m= line, plus the label of its SA; may repeat */
+    MESSAGE_TAG_NUMBER = 1,   /* u64: of the call, among those of who places it */
+    MESSAGE_TAG_SDP = 2,      /* octets */
+    MESSAGE_TAG_REASON = 3,   /* text */
+    MESSAGE_TAG_MEDIA = 4,    /* octets */
+    MESSAGE_TAG_PROOF = 5,    /* octets */
+    MESSAGE_TAG_TAKEN_AS = 6, /* u32: the label of the SA that takes it */
+    MESSAGE_TAG_LABEL = 8, /* u64: 2^32 times the m= line, plus the label of its SA; may repeat */
 };
 
 enum {
@@ -306,9 +311,10 @@ enum {
     SITE_DATA_OCTETS = 3600,          /* in one SITE */
     MESSAGE_MAX_OCTETS = 24 * 1024,   /* type and fields of one message between sites */
     MESSAGE_SDP_OCTETS = 20 * 1024,
-    MESSAGE_REASON_SIZE = 96, /* with the NUL */
-    SITE_COST_OCTETS = 64,    /* that a frame takes of the window, beside its DATA */
-    PASS_NUMBERS = 64,        /* labels below it are sites, where media is to pass */
+    MESSAGE_REASON_SIZE = 96,  /* with the NUL */
+    MESSAGE_MEDIA_OCTETS = 16, /* of MEDIA, and of PROOF */
+    SITE_COST_OCTETS = 64,     /* that a frame takes of the window, beside its DATA */
+    PASS_NUMBERS = 64,         /* labels below it are sites, where media is to pass */
 
     NAME_SIZE = 64,          /* of listeners, [dmz NAME] sections; with the NUL */
     SITE_SIZE = 256,         /* of a DNS name in a certificate; with the NUL */

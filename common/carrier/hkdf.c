@@ -60,3 +60,20 @@ void hkdf_expand_label(const uint8_t secret[HKDF_SECRET_OCTETS], const char *lab
     memcpy(out, block, length < sizeof(block) ? length : sizeof(block));
     wipe(block, sizeof(block));
 }
+
+void hkdf_mac(const uint8_t secret[HKDF_SECRET_OCTETS], const uint8_t *message, size_t length,
+              uint8_t tag[HKDF_SECRET_OCTETS])
+{
+    uint8_t block[SHA256_DIGEST_LENGTH];
+
+    hmac(secret, message, length, block);
+    memcpy(tag, block, sizeof(block));
+    wipe(block, sizeof(block));
+}
+
+void hkdf_extract(const uint8_t *material, size_t length, uint8_t secret[HKDF_SECRET_OCTETS])
+{
+    static const uint8_t salt[HKDF_SECRET_OCTETS];
+
+    hkdf_mac(salt, material, length, secret);
+}

@@ -16,5 +16,10 @@ enum { HKDF_SECRET_OCTETS = 32, HKDF_LABEL_MAX = 32 };
  */
 void hkdf_expand_label(const uint8_t secret[HKDF_SECRET_OCTETS], const char *label, uint8_t *out,
                        size_t length);
+/* HKDF-Extract (RFC 5869 section 2.2) without salt. */
+void hkdf_extract(const uint8_t *material, size_t length, uint8_t secret[HKDF_SECRET_OCTETS]);
+/* HMAC-SHA256 under a secret; tag may be the secret. */
+void hkdf_mac(const uint8_t secret[HKDF_SECRET_OCTETS], const uint8_t *message, size_t length,
+              uint8_t tag[HKDF_SECRET_OCTETS]);
 
 #endif

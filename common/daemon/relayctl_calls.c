@@ -151,10 +151,10 @@ static void show_head(const json_t *call, FILE *to)
     show_member(to, call, "call_id", "call");
     show_member(to, call, "number", "number");
     show_member(to, call, "state", "state");
-    if (json_object_get(call, "site")) {
+    if (json_object_get(call, "site"))
         show_member(to, call, "site", "other site");
+    if (json_object_get(call, "direction"))
         show_member(to, call, "direction", "direction");
-    }
     show_member(to, call, "dmz", "dmz-relay");
     show_field(to, "age", age_text(call, "age", age, sizeof(age)));
     snprintf(text, sizeof(text), "%s ago", age_text(call, "last_signal", age, sizeof(age)));

@@ -29,7 +29,9 @@ static void expect_same(uint8_t type, const struct site_message *first)
     reader_init(&r, memory, writer_length(&w));
     expect(sitemessage_get(type, &r, &second) == 0);
     expect(second.number == first->number && strcmp(second.reason, first->reason) == 0);
-    expect(second.sdp_length == first->sdp_length);
+    expect(second.sdp_length == first->sdp_length && second.label == first->label);
+    expect(memcmp(second.media, first->media, sizeof(first->media)) == 0);
+    expect(memcmp(second.proof, first->proof, sizeof(first->proof)) == 0);
     expect(second.sdp_length == 0 || memcmp(second.sdp, first->sdp, second.sdp_length) == 0);
 }
 

@@ -43,6 +43,13 @@ SIP_DOMAIN=${DOMAIN[b]}
 phone erin lan-b "${LAN[b]}" "${INNER[b]}:$SIP_INSIDE;transport=udp" 880
 phones_registered bob erin
 
+# known LETTER: its inner-relay knows that its one call is with the other site.
+declare -A SITE=([a]=hq.example.com [b]=branch.example.com)
+other() { [ "$1" = a ] && echo b || echo a; }
+known() {
+    [ "$(ctl_json inner-"$1" call list | jq -r '.calls[0].site')" = "${SITE[$(other "$1")]}" ] &&
+        [ "$(status_of inner-"$1" '.sites[0].sas')" = 2 ]
+}
 no_sas() { for d in dmz inner-a inner-b; do sas_at $d 0 || return 1; done; }
 
 for row in "bob erin@${DOMAIN[b]} erin" "erin bob@${DOMAIN[a]} erin"; do
@@ -53,6 +60,7 @@ for row in "bob erin@${DOMAIN[b]} erin" "erin bob@${DOMAIN[a]} erin"; do
         check "media both ways at site $c" flows $c 100
     done
     is "four SAs at the dmz-relay" "$(status_of dmz .sas)" 4
+    for c in a b; do check "site $c knows which site it is with" wait_for 20 known $c; done
     tell "$ends" hangup >>"$W/tell.out"
     check "$ends hangs up: no SA is left" wait_for 10 no_sas
     check "bob hears erin" wait_for 10 heard bob 880 1.5

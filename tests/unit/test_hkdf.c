@@ -83,6 +83,32 @@ START_TEST(test_in_place)
 }
 END_TEST
 
+/* RFC 5869 A.3 */
+START_TEST(test_extract)
+{
+    uint8_t material[22], wanted[HKDF_SECRET_OCTETS], got[HKDF_SECRET_OCTETS];
+
+    memset(material, 0x0b, sizeof(material));
+    (void)unit_hex("19ef24a32c717b167f33a91d6f648bdf96596776afdb6377ac434c1c293ccb04", wanted,
+                   sizeof(wanted));
+    hkdf_extract(material, sizeof(material), got);
+    ck_assert_mem_eq(got, wanted, sizeof(wanted));
+}
+END_TEST
+
+/* RFC 4231 section 4.3: HMAC fills up a shorter key with zeros, too. */
+START_TEST(test_mac)
+{
+    static const uint8_t text[] = "what do ya want for nothing?";
+    uint8_t secret[HKDF_SECRET_OCTETS] = "Jefe", wanted[HKDF_SECRET_OCTETS];
+
+    (void)unit_hex("5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843", wanted,
+                   sizeof(wanted));
+    hkdf_mac(secret, text, sizeof(text) - 1, secret);
+    ck_assert_mem_eq(secret, wanted, sizeof(wanted));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("hkdf");
@@ -91,6 +117,8 @@ int main(void)
     tcase_add_loop_test(tc, test_vectors, 0, sizeof(vectors) / sizeof(vectors[0]));
     tcase_add_test(tc, test_as_openssl_does);
     tcase_add_test(tc, test_in_place);
+    tcase_add_test(tc, test_extract);
+    tcase_add_test(tc, test_mac);
     suite_add_tcase(suite, tc);
     return unit_run(suite);
 }

@@ -10,10 +10,16 @@ static const struct {
     uint8_t type;
     struct site_message message;
 } rows[] = {
-    {MESSAGE_PLACE, {7, "v=0", 3, ""}},  {MESSAGE_RINGING, {UINT64_MAX, NULL, 0, ""}},
-    {MESSAGE_ANSWER, {7, "v=0", 3, ""}}, {MESSAGE_REFUSE, {7, NULL, 0, "busy"}},
-    {MESSAGE_REFUSE, {7, NULL, 0, ""}},  {MESSAGE_END, {7, NULL, 0, "hung up"}},
-    {MESSAGE_KEEP, {7, NULL, 0, ""}},    {MESSAGE_KEPT, {0, NULL, 0, ""}},
+    {MESSAGE_PLACE, {.number = 7, .sdp = "v=0", .sdp_length = 3}},
+    {MESSAGE_RINGING, {.number = UINT64_MAX}},
+    {MESSAGE_ANSWER, {.number = 7, .sdp = "v=0", .sdp_length = 3}},
+    {MESSAGE_REFUSE, {.number = 7, .reason = "busy"}},
+    {MESSAGE_REFUSE, {.number = 7}},
+    {MESSAGE_END, {.number = 7, .reason = "hung up"}},
+    {MESSAGE_KEEP, {.number = 7}},
+    {MESSAGE_KEPT, {.number = 0}},
+    {MESSAGE_TAKES, {.label = 77, .media = {1, 2}, .proof = {3, 4}}},
+    {MESSAGE_GIVES, {.media = {1, 2}, .proof = {3, 4}}},
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
@@ -44,6 +50,9 @@ START_TEST(test_round)
     ck_assert_int_eq(get(rows[_i].type, memory, length, &after), 0);
     ck_assert_uint_eq(after.number, rows[_i].message.number);
     ck_assert_str_eq(after.reason, rows[_i].message.reason);
+    ck_assert_uint_eq(after.label, rows[_i].message.label);
+    ck_assert_mem_eq(after.media, rows[_i].message.media, sizeof(after.media));
+    ck_assert_mem_eq(after.proof, rows[_i].message.proof, sizeof(after.proof));
     ck_assert_uint_eq(after.sdp_length, rows[_i].message.sdp_length);
     if (after.sdp_length > 0)
         ck_assert_mem_eq(after.sdp, rows[_i].message.sdp, after.sdp_length);
@@ -89,7 +98,15 @@ static const struct {
     {MESSAGE_KEPT, "80010008 0000000000000007", ERR_PROTOCOL},
     {MESSAGE_KEPT, "80090001 00", ERR_PROTOCOL},
     {MESSAGE_KEPT, "00090001 00", 0}, /* of a later version */
-    {8, "", ERR_UNSUPPORTED},
+    {MESSAGE_TAKES,
+     "80040010 000102030405060708090a0b0c0d0e0f 80050010 000102030405060708090a0b0c0d0e0f",
+     ERR_PROTOCOL},
+    {MESSAGE_GIVES,
+     "80040010 000102030405060708090a0b0c0d0e0f 8005000f 000102030405060708090a0b0c0d0e",
+     ERR_PROTOCOL},
+    {MESSAGE_GIVES,
+     "80040010 000102030405060708090a0b0c0d0e0f 80050010 000102030405060708090a0b0c0d0e0f", 0},
+    {10, "", ERR_UNSUPPORTED},
     {0, "", ERR_UNSUPPORTED},
 };
 

@@ -139,6 +139,7 @@ static struct session *on_secured(void *ctx, struct conn *conn, const char *name
         return NULL;
     }
     link->conn = conn;
+    session_set_raw(link->session, ((struct daemon *)ctx)->readers[0] && conn_is_direct(conn));
     return link->session;
 }
 

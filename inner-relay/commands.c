@@ -30,6 +30,26 @@ static void say_media(const struct relay_link *link, char *out, size_t size)
     snprintf(out, size, "the connection of media is not up%s%s", error[0] ? ": " : "", error);
 }
 
+/* Why a connection of media that is up was not taken over; "" where it was. */
+static void say_not_raw(const struct relay *relay, unsigned number, char *out, size_t size)
+{
+    const struct inner_media *media = &relay->links[number].media[0].core;
+    const char *refused = media->session ? session_take_refused(media->session) : "";
+
+    if (!media->session || session_take(media->session) == SESSION_TAKE_DONE)
+        return;
+    if (refused[0])
+        snprintf(out, size, "the connection was not taken over: %s", refused);
+    else if (!conn_is_direct(media->conn))
+        snprintf(out, size, "an HTTP proxy cannot be passed by raw segments");
+    else if (!media->may_raw && relay->links[number].media[0].not_raw_until_us)
+        snprintf(out, size, "raw segments did not get through; this is tried again once a minute");
+    else if (!media->may_raw)
+        snprintf(out, size, "there is no raw socket here ([tunnel] raw-socket, CAP_NET_RAW)");
+    else
+        snprintf(out, size, "the dmz-relay has no raw socket ([tunnel] raw-socket, CAP_NET_RAW)");
+}
+
 /* Why media goes by stream where something else is asked for; "" where it does not. */
 static void say_reason(const struct relay *relay, unsigned number, bool media, char *out,
                        size_t size)
@@ -44,6 +64,8 @@ static void say_reason(const struct relay *relay, unsigned number, bool media, c
         snprintf(out, size, "the dmz-relay is of a version that knows no sealed frames");
     else if (!media)
         say_media(&relay->links[number], out, size);
+    else if (link->carrier == CARRIER_RAW)
+        say_not_raw(relay, number, out, size);
 }
 
 static json_t *tunnel_row(const struct relay *relay, unsigned number)

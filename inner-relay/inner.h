@@ -31,12 +31,14 @@ struct table;
 enum inner_carrier {
     CARRIER_STREAM,    /* in TLS */
     CARRIER_UNORDERED, /* in sealed frames, on connections of their own */
+    CARRIER_RAW,       /* the same, taken over from the kernel */
 };
 
 /* A connection that carries media alone, of one thread. */
 struct inner_media {
     struct inner_link *link; /* of that thread's core */
     uint8_t number;          /* 1 to WORKERS_MAX */
+    bool may_raw;            /* nothing here is in the way of its being taken over */
     struct session *session; /* NULL: no connection; owned by the connection */
     void *conn;              /* the daemon's */
 };

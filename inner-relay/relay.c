@@ -175,6 +175,9 @@ static void wake(void *ctx)
 /* ------------------------------------------------------------ connections that carry media alone
  */
 
+/* So long after one could not be taken over it is not tried again. */
+enum { NOT_RAW_US = 60 * 1000 * 1000 };
+
 static unsigned thread_of(const struct relay_media *media)
 {
     return media->worker ? media->worker->number : 0;
@@ -184,12 +187,15 @@ static struct session *on_media_secured(void *ctx, struct conn *conn, const char
                                         const char **reason)
 {
     struct relay_media *media = ctx;
-    struct session *session =
-        inner_media_open(&media->core, core_link(media->link), clock_now_us());
+    struct rawreader *reader = media->link->daemon->readers[thread_of(media)];
+    uint64_t now_us = clock_now_us();
+    struct session *session;
 
     (void)name;
+    media->core.may_raw = reader && conn_is_direct(conn) && now_us >= media->not_raw_until_us;
+    session = inner_media_open(&media->core, core_link(media->link), now_us);
     media->core.conn = conn;
-    conn_read_early(conn, media->link->daemon->readers[thread_of(media)]);
+    conn_read_early(conn, reader);
     if (!session)
         *reason = "out of memory";
     return session;
@@ -218,8 +224,9 @@ static void on_media_closed(void *ctx, struct conn *conn, const char *reason)
 {
     struct relay_media *media = ctx;
 
-    (void)conn;
     (void)reason; /* the connector logs it */
+    if (session_take_has_failed(conn_session(conn)))
+        media->not_raw_until_us = clock_now_us() + NOT_RAW_US;
     inner_media_closed(&media->core);
     flush_media_soon(media->core.link);
     daemon_wake(media->link->daemon); /* what waited is to go on */
@@ -607,7 +614,7 @@ static int open_raw(struct daemon *daemon, unsigned thread, char *error, size_t 
     int result;
 
     for (size_t i = 0; i < settings->dmz_count; i++)
-        wanted = wanted || settings->dmzs[i].carrier == CARRIER_UNORDERED;
+        wanted = wanted || settings->dmzs[i].carrier != CARRIER_STREAM;
     if (!wanted)
         return 0;
     result = localports_new(&daemon->ports[thread], error, error_size);

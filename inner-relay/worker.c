@@ -144,11 +144,12 @@ struct session *inner_media_open(struct inner_media *media, const struct inner_l
                                  uint64_t now_us)
 {
     const struct inner_options *options = &main->inner->options;
-    bool seals = main->carrier == CARRIER_UNORDERED && options->seals;
+    bool seals = main->carrier != CARRIER_STREAM && options->seals;
+    bool raw = seals && main->carrier == CARRIER_RAW && media->may_raw;
     struct hello hello = {.version_min = PROTOCOL_VERSION_MIN,
                           .version_max = PROTOCOL_VERSION_MAX,
-                          .features =
-                              FEATURE_WORKERS | (seals ? FEATURE_SEALED : 0) | options->features,
+                          .features = FEATURE_WORKERS | (seals ? FEATURE_SEALED : 0) |
+                                      (raw ? FEATURE_RAW : 0) | options->features,
                           .epoch = main->authority.epoch,
                           .sa_version = main->authority.version,
                           .instance = main->instance,

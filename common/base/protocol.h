@@ -37,7 +37,9 @@ enum frame_type {
     FRAME_STREAM_RESET = 17,
     FRAME_SWITCH = 18,
     FRAME_SWITCH_OK = 19,
-    FRAME_SITE = 24, /* 20 to 23 are kept for carriers */
+    FRAME_TAKE = 20,
+    FRAME_TAKE_OK = 21,
+    FRAME_SITE = 24, /* 22 and 23 are kept for carriers */
     FRAME_SITE_STATE = 25,
     FRAME_MEET = 26,
     FRAME_MEET_END = 27,
@@ -63,6 +65,7 @@ enum {
     FEATURE_SITES = 1u << 9,       /* takes SITE frames */
     FEATURE_MEET = 1u << 12,       /* takes connections where two sites meet, and MEET frames */
     FEATURE_PASSES = 1u << 13,     /* a packet forwarder: takes PASS */
+    FEATURE_RAW = 1u << 14,        /* takes TAKE, and the connection over */
 };
 
 /* Tags of the fields of HELLO, HELLO-ACK, PING, PONG, BYE, SYNC-BEGIN, SYNC-END. */

@@ -147,7 +147,7 @@ static bool jump(struct early_walk *walk)
 static void end_inside(struct early_walk *walk, size_t length)
 {
     walk->early->counts[EARLY_PARTIAL]++;
-    if (length > 0)
+    if (length > 0 && !walk->early->alone)
         add_start(walk->early, walk->sequence + (uint32_t)length);
     walk->left = 0;
 }
@@ -178,6 +178,8 @@ static void note_opened(struct early_walk *walk, uint64_t counter)
     struct early_range range;
 
     early->counts[EARLY_OPENED]++;
+    if (early->alone)
+        return;
     if (!early->anchored)
         add_recent(early, walk->sequence, counter);
     else if (place(early, walk->sequence, walk->length, &range))
@@ -214,6 +216,20 @@ void early_kernel_frame(struct early *early, uint64_t offset, uint64_t counter)
         early->position = offset;
         early->sequence = early->recent[i].sequence;
     }
+}
+
+void early_is_alone(struct early *early)
+{
+    early->alone = true;
+    early->anchored = false;
+    early->start_count = early->recent_count = 0;
+    early->range_count = 0;
+}
+
+bool early_place(const struct early *early, uint32_t *sequence)
+{
+    *sequence = early->sequence;
+    return early->anchored;
 }
 
 void early_advance(struct early *early, uint64_t offset)

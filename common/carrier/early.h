@@ -59,6 +59,7 @@ struct early {
     /* Until one frame came both ways: the newest that were opened. */
     struct early_recent recent[EARLY_RECENT];
     uint8_t recent_count, recent_next;
+    bool alone; /* there is no kernel's order any more */
     bool anchored;
     uint32_t sequence; /* of position */
     uint64_t position; /* how far the kernel's stream was read */
@@ -97,6 +98,10 @@ void early_judge(struct early_walk *walk, enum seal_verdict verdict, uint64_t co
  * or a copy of one that was).
  */
 void early_kernel_frame(struct early *early, uint64_t offset, uint64_t counter);
+/* The connection was taken over from the kernel: nothing of its order is kept any more. */
+void early_is_alone(struct early *early);
+/* Up to which sequence number the kernel's stream was read; false: it is not known. */
+bool early_place(const struct early *early, uint32_t *sequence);
 /* The kernel's stream was read, or discarded, as far as this. */
 void early_advance(struct early *early, uint64_t offset);
 /*

@@ -15,6 +15,7 @@
 #include "common/base/err.h"
 #include "common/base/reader.h"
 #include "common/carrier/segment.h"
+#include "common/carrier/track.h"
 
 enum {
     BUFFER_OCTETS = 8 * 1024 * 1024,
@@ -29,6 +30,7 @@ enum {
     /* From the TCP header on. */
     TCP_DESTINATION = 2,
     TCP_OFFSET = 12,
+    TCP_WINDOW = 14,
     ACCEPT = 0x40000,
 };
 
@@ -158,9 +160,11 @@ static void put_remotes(struct code *code, const struct rawsocket_filter *filter
     land(code, jumps, filter->remote_count);
 }
 
-/* More octets than both headers have. */
+/* More octets than both headers have, or the window of raw sockets. */
 static void put_data(struct code *code)
 {
+    put(code, BPF_LD | BPF_H | BPF_IND, TCP_WINDOW);
+    put_branch(code, BPF_JEQ | BPF_K, TRACK_WINDOW, 8, 0);
     put(code, BPF_LD | BPF_B | BPF_IND, TCP_OFFSET);
     put(code, BPF_ALU | BPF_RSH | BPF_K, 4);
     put(code, BPF_ALU | BPF_LSH | BPF_K, 2);

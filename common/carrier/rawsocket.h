@@ -31,7 +31,8 @@ struct rawsocket_ports {
 
 struct rawsocket_filter {
     uint8_t family; /* 4 or 6 */
-    bool data_only; /* without segments that hold no data */
+    /* Without segments that hold no data, unless their window is one that only track.h says. */
+    bool data_only;
     size_t port_count, remote_count;
     struct rawsocket_ports ports[RAWSOCKET_PORTS_MAX]; /* local ones; at least one */
     struct addr_net remotes[RAWSOCKET_REMOTES_MAX];    /* of this family; none: anybody */

@@ -364,6 +364,13 @@ enum seal_verdict seal_open(struct seal *seal, const uint8_t *frame, size_t leng
     return SEAL_OPENED;
 }
 
+bool seal_is_genuine(struct seal *seal, const uint8_t *frame, size_t length, uint8_t *text)
+{
+    int whole = seal_length(frame, length);
+
+    return whole > 0 && (size_t)whole == length && decrypt(seal, frame, length, text);
+}
+
 uint64_t seal_count(const struct seal *seal, enum seal_verdict verdict)
 {
     return seal->count[verdict];

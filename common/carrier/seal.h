@@ -13,6 +13,7 @@
 #ifndef COMMON_CARRIER_SEAL_H
 #define COMMON_CARRIER_SEAL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -101,6 +102,12 @@ uint64_t seal_counter_of(const uint8_t *frame);
  */
 enum seal_verdict seal_open(struct seal *seal, const uint8_t *frame, size_t length, uint8_t *text,
                             struct seal_opened *opened);
+
+/*
+ * Is one whole frame that came before, or came too late, genuine all the same? Its tag is tried,
+ * with what keys there are; the frame is left as it is, text is spoiled. Nothing is counted.
+ */
+bool seal_is_genuine(struct seal *seal, const uint8_t *frame, size_t length, uint8_t *text);
 
 /* How many frames had this verdict. */
 uint64_t seal_count(const struct seal *seal, enum seal_verdict verdict);

@@ -16,6 +16,17 @@ enum {
 
 static const uint64_t MILLION = 1000000;
 
+const char *track_count_name(enum track_count which)
+{
+    static const char *const names[] = {
+#define X(name, word, text) word,
+        TRACK_COUNT_LIST(X)
+#undef X
+    };
+
+    return names[which];
+}
+
 void track_init(struct track *track, const struct track_start *start, uint64_t now_us)
 {
     memset(track, 0, sizeof(*track));

@@ -48,6 +48,9 @@ enum track_count {
         TRACK_COUNTS
 };
 
+/* The word for a counter: "genuine". */
+const char *track_count_name(enum track_count which);
+
 /* What the kernel's connection was when it was taken over. */
 struct track_start {
     uint32_t send_next;    /* all before it was acknowledged */

@@ -379,6 +379,11 @@ static void stop_readers(struct daemon *daemon)
     }
 }
 
+static void end_raw(void *ctx)
+{
+    stop_readers(ctx);
+}
+
 static void stop_raw(void *ctx)
 {
     struct daemon *daemon = ctx;
@@ -665,6 +670,8 @@ static const struct step step_table[] = {
     /* Before the tunnel: a second daemon on this socket must not take the site over and then fail.
      */
     {"control socket", start_control, stop_control},
+    /* What ends with the tunnel says so by itself, while there are keys. */
+    {"raw sockets' connections", NULL, end_raw},
     {"tunnel", start_tunnel, stop_tunnel},
     {"pid file", start_pid_file, stop_pid_file},
     {"readiness notice", start_notify, stop_notify},

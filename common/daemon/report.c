@@ -14,6 +14,7 @@
 #include "common/srtp/srtp.h"
 #include "common/tunnel/forward.h"
 #include "common/tunnel/sealed.h"
+#include "common/tunnel/takeover.h"
 #include "common/tunnel/tcp.h"
 
 static json_t *number(uint64_t value)
@@ -166,6 +167,13 @@ static void add_counters(json_t *row, const struct session *session,
     json_object_set_new(row, "late", number(sum.late));
 }
 
+static void add_to(json_t *object, const char *key, uint64_t more)
+{
+    json_int_t sum = json_integer_value(json_object_get(object, key));
+
+    json_object_set_new(object, key, json_integer(sum + (json_int_t)more));
+}
+
 /* What became of sealed frames, of all connections that carry any; NULL: none does. */
 static json_t *sealed_object(const struct report_tunnel *tunnel)
 {
@@ -225,12 +233,49 @@ static json_t *carrier_reason(const struct report_tunnel *tunnel, bool sealed, b
     return sealed && !early ? order_reason(tunnel) : json_null();
 }
 
+static void add_raw(json_t *object, const struct takeover *takeover)
+{
+    const struct track *track = takeover_track(takeover);
+
+    add_to(object, "connections", 1);
+    add_to(object, "rewinds", track->rewinds);
+    add_to(object, "stops", track->stops);
+    add_to(object, "refused", track->refused);
+    add_to(object, "too_long", takeover_too_long(takeover));
+    for (enum track_count c = 0; c < TRACK_COUNTS; c++)
+        add_to(object, track_count_name(c), track->counts[c]);
+}
+
+/* Of all connections that were taken over; NULL: none was. */
+static json_t *raw_object(const struct report_tunnel *tunnel)
+{
+    json_t *object = NULL;
+
+    for (unsigned i = 0; i < tunnel->media_count; i++) {
+        const struct takeover *takeover = conn_taken(tunnel->media[i]);
+
+        if (takeover && !object)
+            object = json_object();
+        if (takeover)
+            add_raw(object, takeover);
+    }
+    return object;
+}
+
+static const char *carrier_name(const struct report_tunnel *tunnel, bool sealed)
+{
+    if (!sealed)
+        return "stream";
+    return conn_taken(tunnel->media[0]) ? "raw" : "unordered";
+}
+
 static void add_carrier(json_t *row, const struct report_tunnel *tunnel)
 {
-    json_t *sealed = sealed_object(tunnel), *early;
+    json_t *sealed = sealed_object(tunnel), *early, *raw = raw_object(tunnel);
 
     json_object_set_new(row, "carrier",
-                        tunnel->conn ? json_string(sealed ? "unordered" : "stream") : json_null());
+                        tunnel->conn ? json_string(carrier_name(tunnel, sealed)) : json_null());
+    json_object_set_new(row, "raw", raw ? raw : json_null());
     json_object_set_new(row, "sealed", sealed ? sealed : json_null());
     early = early_object(tunnel);
     json_object_set_new(row, "early", early ? early : json_null());

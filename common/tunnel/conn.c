@@ -18,6 +18,7 @@
 #include "common/carrier/segment.h"
 #include "common/tunnel/rawreader.h"
 #include "common/tunnel/sealed.h"
+#include "common/tunnel/takeover.h"
 #include "common/tunnel/tcp.h"
 #include "common/tunnel/turn.h"
 
@@ -29,6 +30,13 @@ enum {
     SEALED_SEGMENT_OCTETS = 8 * 1024,
     /* How often the kernel is asked how much a segment takes. */
     SEGMENT_INTERVAL_US = 100 * 1000,
+    /* While the connection is taken over: how often what is waited for is looked at, */
+    TAKE_STEP_US = 5 * 1000,
+    /* how often the other side is told, and how long we wait for what must be there already. */
+    TAKE_AGAIN_US = 50 * 1000,
+    TAKE_PATIENCE_US = 500 * 1000,
+    /* A raw socket's acknowledgements need not be more exact than this. */
+    RAW_LEAST_US = 1000,
     /* How soon bulk that had to stand back is tried again. */
     BULK_RETRY_US = 5000,
 };
@@ -64,6 +72,10 @@ struct conn {
     bool reads_early;
     bool left; /* the socket is somebody else's */
     struct rawreader_client client;
+    struct takeover *takeover; /* NULL: nothing of that kind was asked for */
+    bool raw;                  /* the kernel has nothing to do with it any more */
+    ev_timer raw_timer;
+    uint64_t take_us; /* when the last step of it was made */
     uint64_t segment_asked_us;
     bool write_blocked;
     bool write_more;     /* the session has more, but the turn was over */
@@ -88,6 +100,18 @@ static void stop_early(struct conn *conn)
     conn->reads_early = false;
 }
 
+/* One that was taken over says goodbye by itself. */
+static void end_carrier(struct conn *conn)
+{
+    if (conn->raw) {
+        takeover_leave(conn->takeover, conn->sealed, conn->reason, clock_now_us());
+        return;
+    }
+    takeover_free(conn->takeover);
+    sealed_free(conn->sealed);
+    close(conn->fd);
+}
+
 static void destroy(struct conn *conn)
 {
     stop_early(conn);
@@ -95,13 +119,13 @@ static void destroy(struct conn *conn)
     ev_io_stop(conn->loop, &conn->out_io);
     ev_timer_stop(conn->loop, &conn->timer);
     ev_timer_stop(conn->loop, &conn->more);
+    ev_timer_stop(conn->loop, &conn->raw_timer);
     conn->hooks->closed(conn->ctx, conn, conn->reason);
     if (conn->tls && conn->session && !conn->sealed)
         tls_close(conn->tls);
-    sealed_free(conn->sealed);
+    end_carrier(conn);
     tls_free(conn->tls);
     session_free(conn->session);
-    close(conn->fd);
     if (conn->out_fd != conn->fd)
         close(conn->out_fd);
     wipe(conn->output, sizeof(conn->output)); /* it may hold an SA-PUT, with its key */
@@ -109,14 +133,16 @@ static void destroy(struct conn *conn)
 }
 
 static void start_early(struct conn *conn);
+static void set_raw_timer(struct conn *conn, uint64_t wait_us);
 static void start_more(struct conn *conn);
 static void set_timer(struct conn *conn);
 
 static void move(struct conn *conn)
 {
-    bool writes = ev_is_active(&conn->out_io);
+    bool writes = ev_is_active(&conn->out_io), steps = ev_is_active(&conn->raw_timer);
 
     stop_early(conn);
+    ev_timer_stop(conn->loop, &conn->raw_timer);
     ev_io_stop(conn->loop, &conn->io);
     ev_io_stop(conn->loop, &conn->out_io);
     ev_timer_stop(conn->loop, &conn->timer);
@@ -125,6 +151,8 @@ static void move(struct conn *conn)
     conn->next_loop = NULL;
     conn->read_turn = conn->flush_turn = ev_iteration(conn->loop) - 1;
     start_early(conn);
+    if (steps)
+        set_raw_timer(conn, TAKE_STEP_US);
     ev_io_start(conn->loop, &conn->io);
     if (writes)
         ev_io_start(conn->loop, &conn->out_io);
@@ -171,12 +199,23 @@ static bool share_is_used(struct conn *conn, uint64_t began_us)
 
 /* ------------------------------------------------------------ writing */
 
+/* Nothing waits in a raw socket. */
+static bool set_raw_path(struct conn *conn)
+{
+    static const struct session_path path = {.room = SIZE_MAX};
+
+    session_set_path(conn->session, &path);
+    return true;
+}
+
 /* False: the kernel holds as much as it should, and the socket is not writable before it is less.
  */
 static bool ask_path(struct conn *conn, uint64_t now_us)
 {
     struct session_path path;
 
+    if (conn->raw)
+        return set_raw_path(conn);
     if (!tcp_path_is_open(&conn->path, conn->out_fd, now_us)) {
         conn->write_blocked = true;
         return false;
@@ -202,10 +241,30 @@ static bool was_written(struct conn *conn, enum tls_result result)
     return false;
 }
 
+/* False: the rest has to wait, and the timer will go on. */
+static bool write_raw(struct conn *conn)
+{
+    struct iovec segments[SEALED_SEGMENTS_MAX];
+    size_t count = sealed_segments(conn->sealed, segments), sent = 0;
+    uint64_t now_us = clock_now_us();
+
+    for (size_t i = 0; i < count && !conn->write_blocked; i++) {
+        if (takeover_send(conn->takeover, segments[i].iov_base, segments[i].iov_len, now_us) < 0)
+            conn->write_blocked = true;
+        else
+            sent += segments[i].iov_len;
+    }
+    sealed_sent(conn->sealed, sent);
+    return !conn->write_blocked;
+}
+
 static bool write_sealed(struct conn *conn)
 {
     struct iovec segments[SEALED_SEGMENTS_MAX];
     size_t count, octets;
+
+    if (conn->raw)
+        return write_raw(conn);
 
     while ((count = sealed_segments(conn->sealed, segments)) > 0) {
         if (!was_written(conn, tls_raw_write(conn->tls, segments, count, &octets)))
@@ -238,7 +297,7 @@ static void set_segment(struct conn *conn, uint64_t now_us)
     int octets = SEALED_SEGMENT_OCTETS;
     socklen_t length = sizeof(octets);
 
-    if (now_us - conn->segment_asked_us < SEGMENT_INTERVAL_US)
+    if (conn->raw || now_us - conn->segment_asked_us < SEGMENT_INTERVAL_US)
         return;
     conn->segment_asked_us = now_us;
     if (conn->out_fd == conn->fd &&
@@ -293,6 +352,13 @@ static void wait_for_more(struct conn *conn)
 {
     bool congested = conn->write_blocked && session_congested(conn->session);
 
+    if (conn->raw) {
+        want(conn, 0);
+        if (conn->write_more || conn->read_more)
+            start_more(conn);
+        conn->read_more = false;
+        return;
+    }
     want(conn,
          (congested ? 0 : EV_READ) | (conn->write_blocked || conn->write_more ? EV_WRITE : 0));
     if (conn->read_more && !congested) {
@@ -331,6 +397,8 @@ static void flush(struct conn *conn)
         else
             tcp_path_wrote(&conn->path, count);
     }
+    if (conn->raw)
+        takeover_flush(conn->takeover, clock_now_us());
     if (conn->failed)
         return;
     if (session_state(conn->session) == SESSION_ENDED)
@@ -360,13 +428,13 @@ void conn_flush_soon(struct conn *conn)
 
 static void take(struct conn *conn, size_t count);
 
-static uint16_t local_port(int fd)
+static struct addr local_name(int fd)
 {
     struct sockaddr_storage name = {0};
     socklen_t length = sizeof(name);
 
     (void)getsockname(fd, (struct sockaddr *)&name, &length);
-    return addr_from_sockaddr((struct sockaddr *)&name).port;
+    return addr_from_sockaddr((struct sockaddr *)&name);
 }
 
 /* No two that seal frames have the same keys. */
@@ -382,19 +450,33 @@ static bool export_secret(struct conn *conn, const char *label, uint8_t directio
     return tls_export(conn->tls, label, context, sizeof(context), secret, SEAL_SECRET_OCTETS);
 }
 
+/* Returns an enum sealed_kind. */
+static int open_segment(struct conn *conn, struct segment *segment)
+{
+    int kind = sealed_segment(conn->sealed, conn->session, segment->sequence,
+                              (uint8_t *)(uintptr_t)segment->data, segment->length, clock_now_us());
+
+    if (kind < 0)
+        fail(conn, session_reason(conn->session));
+    return kind;
+}
+
 static void on_segment(void *ctx, struct segment *segment)
 {
     struct conn *conn = ctx;
+    int kind = SEALED_NOTHING;
 
     conn->busy = true;
     if (conn->failed || session_congested(conn->session))
         return; /* the kernel's order has it, too */
     while (session_pending(conn->session) && !conn->failed)
         take(conn, 0);
-    if (!conn->failed &&
-        sealed_segment(conn->sealed, conn->session, segment->sequence,
-                       (uint8_t *)(uintptr_t)segment->data, segment->length, clock_now_us()) < 0)
-        fail(conn, session_reason(conn->session));
+    if (!conn->failed && segment->length > 0)
+        kind = open_segment(conn, segment);
+    if (conn->raw)
+        takeover_received(conn->takeover, segment, kind == SEALED_NEW, clock_now_us());
+    else if (conn->takeover && kind > SEALED_NOTHING)
+        takeover_saw(conn->takeover, segment);
 }
 
 static void end_turn(struct conn *conn);
@@ -404,7 +486,24 @@ static void on_segments_drained(void *ctx)
     end_turn(ctx);
 }
 
-static const struct rawreader_hooks early_hooks = {on_segment, on_segments_drained};
+static const struct rawreader_hooks early_hooks = {on_segment, on_segments_drained, NULL};
+
+/* What comes from now on says which numbers the connection has. */
+static void prepare_takeover(struct conn *conn)
+{
+    struct addr local;
+
+    if (!session_may_be_taken(conn->session) || conn->takeover)
+        return;
+    local = local_name(conn->fd);
+    conn->takeover = takeover_new(conn->reader, conn->fd, &local, &conn->peer);
+    if (!conn->takeover) {
+        fail(conn, "out of memory");
+        return;
+    }
+    sealed_check_copies(conn->sealed, true);
+    set_raw_timer(conn, TAKE_STEP_US);
+}
 
 /* Where an HTTP proxy stands in between, segments are the proxy's: it cuts them as it likes. */
 static void start_early(struct conn *conn)
@@ -412,10 +511,13 @@ static void start_early(struct conn *conn)
     if (!conn->sealed || conn->reads_early || !conn->reader || conn->way != HTTPPROXY_DIRECT ||
         conn->next_loop || rawreader_loop(conn->reader) != conn->loop)
         return;
-    conn->client = (struct rawreader_client){
-        .peer = conn->peer, .local_port = local_port(conn->fd), .hooks = &early_hooks, .ctx = conn};
+    conn->client = (struct rawreader_client){.peer = conn->peer,
+                                             .local_port = local_name(conn->fd).port,
+                                             .hooks = &early_hooks,
+                                             .ctx = conn};
     rawreader_add(conn->reader, &conn->client);
     conn->reads_early = true;
+    prepare_takeover(conn);
 }
 
 static void start_sealed(struct conn *conn)
@@ -513,6 +615,8 @@ static void read_input(struct conn *conn)
             take(conn, 0);
         else if (is_pending(conn))
             take_sealed(conn, 0);
+        else if (conn->raw)
+            return;
         else if (discard(conn) || !read_once(conn))
             return;
         if (tls_drained(conn->tls) && !is_pending(conn))
@@ -525,7 +629,7 @@ static void read_input(struct conn *conn)
 /* A BYE that explains the failure goes out if the socket takes it at once. */
 static void send_last_words(struct conn *conn)
 {
-    if (!conn->session || conn->left || conn->output_length > 0 ||
+    if (!conn->session || conn->left || conn->output_length > 0 || conn->raw ||
         (conn->seals && conn->write_blocked))
         return;
     session_bye(conn->session, conn->reason);
@@ -577,10 +681,120 @@ static void secure(struct conn *conn)
     read_input(conn);
 }
 
+/* ------------------------------------------------------------ from the kernel to a raw socket */
+
+static void set_raw_timer(struct conn *conn, uint64_t wait_us)
+{
+    ev_timer_stop(conn->loop, &conn->raw_timer);
+    ev_timer_set(&conn->raw_timer, (double)wait_us / 1e6, 0.);
+    ev_timer_start(conn->loop, &conn->raw_timer);
+}
+
+/*
+ * The raw socket must have seen whatever was read in the kernel's order, or its numbers are not the
+ * newest; and that must have been read as far as it has seen, where the other side says no more.
+ */
+static bool numbers_are_known(const struct conn *conn, bool all)
+{
+    uint32_t end, place;
+
+    return takeover_has_seen(conn->takeover, &end) && sealed_place(conn->sealed, &place) &&
+           (place == end || (!all && segment_is_after(end, place)));
+}
+
+static void prepare_take(struct conn *conn, uint64_t now_us)
+{
+    const char *refused = NULL;
+
+    if (!numbers_are_known(conn, true) || takeover_note(conn->takeover) < 0) {
+        if (now_us - conn->take_us < TAKE_PATIENCE_US)
+            return;
+        refused = "its segments were not seen by the raw socket";
+    }
+    if (refused && session_role(conn->session) == SESSION_INNER)
+        fail(conn, refused);
+    else
+        session_take_prepared(conn->session, refused);
+}
+
+static void take_over(struct conn *conn, uint64_t now_us)
+{
+    int result =
+        numbers_are_known(conn, false) ? takeover_begin(conn->takeover, now_us) : ERR_AGAIN;
+
+    if (result == ERR_AGAIN)
+        return;
+    if (result < 0) {
+        fail(conn, "the kernel does not let go of the connection");
+        return;
+    }
+    conn->raw = true;
+    sealed_is_alone(conn->sealed);
+    sealed_set_segment(conn->sealed, takeover_room(conn->takeover));
+    session_taken(conn->session);
+}
+
+static void take_again(struct conn *conn, uint64_t now_us)
+{
+    if (now_us - conn->take_us < TAKE_AGAIN_US)
+        return;
+    conn->take_us = now_us;
+    session_take_again(conn->session);
+}
+
+static void step_take(struct conn *conn)
+{
+    uint64_t now_us = clock_now_us();
+    enum session_take take;
+
+    do {
+        take = session_take(conn->session);
+        if (take == SESSION_TAKE_PREPARE)
+            prepare_take(conn, now_us);
+        else if (take == SESSION_TAKE_OVER)
+            take_over(conn, now_us);
+        else if (take == SESSION_TAKE_PROVING)
+            take_again(conn, now_us);
+        else
+            conn->take_us = now_us;
+    } while (take != session_take(conn->session) && !conn->failed);
+    if (take == SESSION_TAKE_NONE || take == SESSION_TAKE_DONE)
+        sealed_check_copies(conn->sealed, false);
+}
+
+/* When its timer has something to do next. */
+static uint64_t raw_wait_us(const struct conn *conn)
+{
+    uint64_t now_us = clock_now_us(), wake_us;
+
+    if (!conn->raw || conn->write_blocked || session_take(conn->session) != SESSION_TAKE_DONE)
+        return TAKE_STEP_US;
+    wake_us = takeover_wake_us(conn->takeover);
+    return wake_us > now_us + RAW_LEAST_US ? wake_us - now_us : RAW_LEAST_US;
+}
+
+static void on_raw_timer(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct conn *conn = timer->data;
+
+    (void)loop;
+    (void)events;
+    conn->busy = true;
+    step_take(conn);
+    if (!conn->failed)
+        flush(conn);
+    if (session_take(conn->session) != SESSION_TAKE_NONE)
+        set_raw_timer(conn, raw_wait_us(conn));
+    set_timer(conn);
+    leave(conn);
+}
+
 static void end_turn(struct conn *conn)
 {
     if (conn->session) {
         conn->hooks->drained(conn->ctx);
+        if (conn->takeover && !conn->failed)
+            step_take(conn);
         if (!conn->failed)
             flush(conn);
         set_timer(conn);
@@ -678,6 +892,8 @@ static void start_watchers(struct conn *conn)
     ev_io_init(&conn->out_io, on_out, conn->out_fd, EV_WRITE);
     ev_timer_init(&conn->timer, on_timer, (double)left_us / 1e6, 0.);
     ev_timer_init(&conn->more, on_more, 0., 0.);
+    ev_timer_init(&conn->raw_timer, on_raw_timer, 0., 0.);
+    conn->raw_timer.data = conn;
     conn->io.data = conn->out_io.data = conn->timer.data = conn->more.data = conn;
     want(conn, EV_READ | EV_WRITE);
     ev_timer_start(conn->loop, &conn->timer);
@@ -744,6 +960,7 @@ int conn_leave(struct conn *conn, uint8_t secret[2][CONN_SECRET_OCTETS], size_t 
     ev_io_stop(conn->loop, &conn->io);
     ev_timer_stop(conn->loop, &conn->timer);
     ev_timer_stop(conn->loop, &conn->more);
+    ev_timer_stop(conn->loop, &conn->raw_timer);
     conn->left = true;
     return conn->fd;
 }
@@ -793,6 +1010,16 @@ void conn_read_early(struct conn *conn, struct rawreader *reader)
 bool conn_reads_early(const struct conn *conn)
 {
     return conn->reads_early;
+}
+
+bool conn_is_direct(const struct conn *conn)
+{
+    return conn->way == HTTPPROXY_DIRECT && conn->fd == conn->out_fd;
+}
+
+const struct takeover *conn_taken(const struct conn *conn)
+{
+    return conn->raw ? conn->takeover : NULL;
 }
 
 const struct sealed *conn_sealed(const struct conn *conn)

@@ -17,6 +17,7 @@
 struct ev_loop;
 struct rawreader;
 struct sealed;
+struct takeover;
 struct conn;
 
 enum { CONN_SECRET_OCTETS = 32 };
@@ -90,6 +91,10 @@ bool conn_is_up(const struct conn *conn);
  */
 void conn_read_early(struct conn *conn, struct rawreader *reader);
 bool conn_reads_early(const struct conn *conn);
+/* Is it one that could be taken over by a raw socket: TCP without anybody in between? */
+bool conn_is_direct(const struct conn *conn);
+/* NULL: it was not taken over (takeover.h). */
+const struct takeover *conn_taken(const struct conn *conn);
 /* What opens its frames since it has switched; NULL: it has not. */
 const struct sealed *conn_sealed(const struct conn *conn);
 /* The congestion control algorithm that the kernel runs; at most size octets. */

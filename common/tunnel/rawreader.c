@@ -1,16 +1,24 @@
 #include "common/tunnel/rawreader.h"
 
 #include <ev.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/carrier/rawsocket.h"
 #include "common/carrier/segment.h"
 #include "common/tunnel/turn.h"
 
-enum { FAMILIES = 2, BUCKETS = 64 };
+enum {
+    FAMILIES = 2,
+    BUCKETS = 64,
+    /* What connections that end have when the daemon does. */
+    LINGER_US = 1000 * 1000,
+    LINGER_STEP_MS = 10,
+};
 
 struct source {
     struct rawreader *reader;
@@ -173,10 +181,47 @@ void rawreader_start(struct rawreader *reader, struct ev_loop *loop)
     }
 }
 
+/* Is anybody left of those who have a last word to say? */
+static bool hurry(struct rawreader *reader, bool at_once)
+{
+    bool left = false;
+
+    for (unsigned i = 0; i < BUCKETS; i++) {
+        struct rawreader_client *next;
+
+        for (struct rawreader_client *client = reader->buckets[i]; client; client = next) {
+            next = client->next;
+            if (!client->hooks->hurry)
+                continue;
+            left = !at_once;
+            client->hooks->hurry(client->ctx, at_once);
+        }
+    }
+    return left;
+}
+
+static void linger(struct rawreader *reader)
+{
+    struct pollfd wait[FAMILIES];
+    uint64_t until_us = clock_now_us() + LINGER_US;
+
+    while (hurry(reader, clock_now_us() >= until_us)) {
+        for (size_t i = 0; i < FAMILIES; i++) {
+            struct rawsocket *raw = reader->sources[i].raw;
+
+            wait[i] = (struct pollfd){.fd = raw ? rawsocket_fd(raw) : -1, .events = POLLIN};
+            if (raw)
+                (void)take_batch(reader, raw);
+        }
+        (void)poll(wait, FAMILIES, LINGER_STEP_MS);
+    }
+}
+
 void rawreader_free(struct rawreader *reader)
 {
     if (!reader)
         return;
+    linger(reader);
     for (size_t i = 0; i < FAMILIES; i++) {
         if (reader->sources[i].raw && reader->loop)
             ev_io_stop(reader->loop, &reader->sources[i].io);
@@ -193,6 +238,21 @@ struct ev_loop *rawreader_loop(const struct rawreader *reader)
 struct rawsocket *rawreader_socket(const struct rawreader *reader, uint8_t family)
 {
     return reader->sources[family == 6].raw;
+}
+
+int rawreader_send(struct rawreader *reader, const struct segment *segment)
+{
+    struct rawsocket *raw = rawreader_socket(reader, segment->source.family);
+
+    return raw ? rawsocket_queue(raw, segment) : ERR_UNSUPPORTED;
+}
+
+void rawreader_flush(struct rawreader *reader)
+{
+    for (size_t i = 0; i < FAMILIES; i++) {
+        if (reader->sources[i].raw)
+            rawsocket_flush(reader->sources[i].raw);
+    }
 }
 
 struct rawreader_counts rawreader_counts(const struct rawreader *reader)

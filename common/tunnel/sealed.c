@@ -1,10 +1,12 @@
 #include "common/tunnel/sealed.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/err.h"
 #include "common/base/protocol.h"
+#include "common/base/writer.h"
 #include "common/tunnel/frame.h"
 #include "common/tunnel/session.h"
 
@@ -21,6 +23,8 @@ enum {
 struct sealed {
     struct seal *seal;
     struct early early;
+    enum sealed_kind kind; /* of the segment that is being opened */
+    bool checks_copies;
     uint64_t offset; /* in the connection's octets, of input_at */
     uint64_t discarded;
     size_t input_at, input_length;
@@ -155,6 +159,16 @@ bool sealed_pending(const struct sealed *sealed)
 
 /* ------------------------------------------------------------ what comes early */
 
+static void note_kind(struct sealed *sealed, enum seal_verdict verdict, const uint8_t *frame,
+                      size_t length, uint8_t *scratch)
+{
+    if (verdict == SEAL_OPENED)
+        sealed->kind = SEALED_NEW;
+    else if (verdict == SEAL_REPLAYED && sealed->checks_copies && sealed->kind == SEALED_NOTHING &&
+             seal_is_genuine(sealed->seal, frame, length, scratch))
+        sealed->kind = SEALED_COPY;
+}
+
 /* Frames as far as there is room and a helping goes. Returns the octets of the plain ones. */
 static size_t open_early(struct sealed *sealed, struct early_walk *walk, uint8_t *space,
                          size_t room, bool *more)
@@ -165,6 +179,7 @@ static size_t open_early(struct sealed *sealed, struct early_walk *walk, uint8_t
     for (unsigned i = 0; i < INPUT_HELPING && room - used >= SEAL_FRAME_MAX_OCTETS; i++) {
         size_t length, octets;
         const uint8_t *frame = early_next(walk, &length);
+        enum seal_verdict verdict;
         uint64_t counter;
 
         if (!frame) {
@@ -172,7 +187,9 @@ static size_t open_early(struct sealed *sealed, struct early_walk *walk, uint8_t
             break;
         }
         counter = seal_counter_of(frame);
-        early_judge(walk, open_one(sealed, frame, length, space + used, &octets), counter);
+        verdict = open_one(sealed, frame, length, space + used, &octets);
+        note_kind(sealed, verdict, frame, length, space + used);
+        early_judge(walk, verdict, counter);
         used += octets;
     }
     return used;
@@ -193,19 +210,49 @@ int sealed_segment(struct sealed *sealed, struct session *session, uint32_t sequ
     struct early_walk walk;
     bool more = true;
 
+    sealed->kind = SEALED_NOTHING;
     early_segment(&walk, &sealed->early, sequence, data, length);
     while (more) {
         size_t room, used;
         uint8_t *space = session_space(session, &room);
 
         if (room < SEAL_FRAME_MAX_OCTETS)
-            return 0; /* a frame of the session is not complete: the kernel's order has the rest */
+            return (int)sealed->kind; /* a frame of the session is not complete yet */
         used = open_early(sealed, &walk, space, room, &more);
         if (used > 0 &&
             (session_received(session, used, now_us) < 0 || finish_session(session, now_us) < 0))
             return ERR_CLOSED;
     }
-    return 0;
+    return (int)sealed->kind;
+}
+
+void sealed_check_copies(struct sealed *sealed, bool check)
+{
+    sealed->checks_copies = check;
+}
+
+enum sealed_kind sealed_judge(struct sealed *sealed, uint32_t sequence, uint8_t *data,
+                              size_t length)
+{
+    struct early_walk walk;
+    bool more = true;
+
+    sealed->kind = SEALED_NOTHING;
+    early_segment(&walk, &sealed->early, sequence, data, length);
+    while (more)
+        (void)open_early(sealed, &walk, sealed->input, sizeof(sealed->input), &more);
+    return sealed->kind;
+}
+
+bool sealed_place(const struct sealed *sealed, uint32_t *sequence)
+{
+    return early_place(&sealed->early, sequence);
+}
+
+void sealed_is_alone(struct sealed *sealed)
+{
+    sealed->input_at = sealed->input_length = 0;
+    early_is_alone(&sealed->early);
 }
 
 size_t sealed_skip(const struct sealed *sealed)
@@ -321,6 +368,20 @@ size_t sealed_segment_count(const struct sealed *sealed)
 void sealed_sent(struct sealed *sealed, size_t octets)
 {
     sealed->output_sent += octets;
+}
+
+size_t sealed_bye(struct sealed *sealed, const char *reason, uint8_t *frame)
+{
+    char text[BYE_REASON_SIZE];
+    uint8_t body[BYE_REASON_SIZE + 16];
+    struct writer w;
+    int result;
+
+    snprintf(text, sizeof(text), "%s", reason);
+    writer_init(&w, body, sizeof(body));
+    bye_put(&w, text);
+    result = seal_put(sealed->seal, FRAME_BYE, 0, body, writer_length(&w), frame);
+    return result > 0 ? (size_t)result : 0;
 }
 
 uint64_t sealed_count(const struct sealed *sealed, enum seal_verdict verdict)

@@ -16,6 +16,7 @@
 
 #include "common/carrier/early.h"
 #include "common/carrier/seal.h"
+#include "common/tunnel/hello.h"
 
 struct session;
 struct sealed;
@@ -42,11 +43,24 @@ bool sealed_pending(const struct sealed *sealed);
 /*
  * The octets of a TCP segment of the connection, before the kernel has put it in order. Its whole
  * frames are opened and told to the session; that the kernel's order has them, too, is known then.
- * data may be written to. The session must have nothing pending. 0, or negative: the session has
- * ended.
+ * data may be written to. The session must have nothing pending. Returns what the segment is: an
+ * enum sealed_kind, or negative: the session has ended.
  */
+enum sealed_kind {
+    SEALED_NOTHING, /* no frame of it is genuine */
+    SEALED_COPY,    /* some had come before: only where sealed_check_copies() asked for that */
+    SEALED_NEW,     /* one at least had not */
+};
 int sealed_segment(struct sealed *sealed, struct session *session, uint32_t sequence, uint8_t *data,
                    size_t length, uint64_t now_us);
+void sealed_check_copies(struct sealed *sealed, bool check);
+/* The same without a session: what the frames say is of no interest. */
+enum sealed_kind sealed_judge(struct sealed *sealed, uint32_t sequence, uint8_t *data,
+                              size_t length);
+/* Up to which sequence number the kernel's stream was opened; false: it is not known. */
+bool sealed_place(const struct sealed *sealed, uint32_t *sequence);
+/* The connection was taken over: there is no kernel's stream any more. */
+void sealed_is_alone(struct sealed *sealed);
 /*
  * How many octets of the connection need not be read, because their frames have been opened
  * early: they can be discarded. 0: none, or the beginning of a frame waits for its end.
@@ -73,6 +87,13 @@ size_t sealed_segments(const struct sealed *sealed, struct iovec segments[SEALED
 size_t sealed_segment_count(const struct sealed *sealed);
 /* So many octets of them have been sent. */
 void sealed_sent(struct sealed *sealed, size_t octets);
+
+/*
+ * Seals BYE with this reason, whatever the session says: of the same length each time. Returns how
+ * many octets it has, or 0: it cannot be sealed. frame has room for SEALED_BYE_MAX_OCTETS.
+ */
+enum { SEALED_BYE_MAX_OCTETS = SEAL_OVER_OCTETS + BYE_REASON_SIZE + 16 };
+size_t sealed_bye(struct sealed *sealed, const char *reason, uint8_t *frame);
 
 /* How many frames had this verdict. */
 uint64_t sealed_count(const struct sealed *sealed, enum seal_verdict verdict);

@@ -40,7 +40,11 @@ struct session {
     size_t urgent_length, urgent_sent;
     size_t switch_end; /* in urgent, while SWITCHING: what is behind it waits */
     enum session_wire wire;
-    bool offers_seal;  /* HELLO or HELLO-ACK of ours had FEATURE_SEALED */
+    bool offers_seal; /* HELLO or HELLO-ACK of ours had FEATURE_SEALED, */
+    bool offers_raw;  /* FEATURE_RAW */
+    bool may_raw;
+    enum session_take take;
+    char take_refused[BYE_REASON_SIZE];
     bool input_sealed; /* SWITCH, or SWITCH-OK, has come */
     uint8_t number;    /* of a connection of media */
     struct seal_store *seals;
@@ -136,6 +140,13 @@ static int end(struct session *session, const char *why, const char *detail)
 
 /* ------------------------------------------------------------ urgent control */
 
+/* What is behind switch_end waits, and so does all else. */
+static bool holds_back(const struct session *session)
+{
+    return session->wire == SESSION_SWITCHING ||
+           (session->take >= SESSION_TAKE_ASKED && session->take <= SESSION_TAKE_OVER);
+}
+
 typedef void put_fn(struct writer *w, const void *what);
 
 static void queue_urgent(struct session *session, uint8_t type, put_fn *put, const void *what)
@@ -146,7 +157,7 @@ static void queue_urgent(struct session *session, uint8_t type, put_fn *put, con
     /* The bound is on what waits, not on what has gone since the queue was last empty. */
     session->urgent_length -= session->urgent_sent;
     memmove(session->urgent, session->urgent + session->urgent_sent, session->urgent_length);
-    session->switch_end -= session->wire == SESSION_SWITCHING ? session->urgent_sent : 0;
+    session->switch_end -= holds_back(session) ? session->urgent_sent : 0;
     session->urgent_sent = 0;
     writer_init(&w, session->urgent + session->urgent_length,
                 URGENT_QUEUE_OCTETS - session->urgent_length);
@@ -225,6 +236,7 @@ void session_start(struct session *session, const struct hello *hello)
 {
     session->number = hello->worker;
     session->offers_seal = (hello->features & FEATURE_SEALED) != 0;
+    session->offers_raw = (hello->features & FEATURE_RAW) != 0;
     queue_urgent(session, FRAME_HELLO, put_hello, hello);
 }
 
@@ -281,6 +293,135 @@ static int on_switch(struct session *session, uint8_t type, const struct reader 
     return session->state == SESSION_ENDED ? ERR_CLOSED : 0;
 }
 
+/* ------------------------------------------------------------ from the kernel to raw sockets */
+
+static bool will_take(const struct session *session)
+{
+    return will_switch(session) && session->offers_raw && session->peer.features & FEATURE_RAW;
+}
+
+static void put_refusal(struct writer *w, const void *what)
+{
+    if (what)
+        bye_put(w, what);
+}
+
+/* Before the state says that it is the last. */
+static void queue_take(struct session *session, uint8_t type, const char *refused)
+{
+    queue_urgent(session, type, put_refusal, refused);
+    session->switch_end = session->urgent_length;
+}
+
+static void refuse_take(struct session *session, const char *reason)
+{
+    snprintf(session->take_refused, sizeof(session->take_refused), "%s", reason);
+    session->take = SESSION_TAKE_NONE;
+    if (session->role == SESSION_INNER)
+        session->hooks->up(session->ctx, &session->peer);
+}
+
+static int on_take_ok(struct session *session, struct reader *body)
+{
+    char reason[BYE_REASON_SIZE];
+    bool refused = reader_left(body) > 0;
+
+    if (refused && (bye_get(body, reason) < 0 || session->role == SESSION_DMZ))
+        return protocol_error(session, "TAKE-OK cannot be read");
+    if (session->role == SESSION_INNER && session->take == SESSION_TAKE_ASKED) {
+        if (refused)
+            refuse_take(session, reason);
+        else
+            session->take = SESSION_TAKE_PREPARE;
+    } else if (session->role == SESSION_DMZ && session->take == SESSION_TAKE_ANSWERED) {
+        session->take = SESSION_TAKE_OVER;
+    } else if (session->role == SESSION_INNER || session->take < SESSION_TAKE_OVER) {
+        return protocol_error(session, "TAKE-OK where none may come");
+    }
+    return 0;
+}
+
+static int on_take(struct session *session, uint8_t type, struct reader *body)
+{
+    if (type == FRAME_TAKE_OK)
+        return on_take_ok(session, body);
+    if (session->take != SESSION_TAKE_WAITING || reader_left(body) > 0)
+        return protocol_error(session, "TAKE where none may come");
+    session->switch_end = session->urgent_length;
+    session->take = SESSION_TAKE_PREPARE;
+    return 0;
+}
+
+void session_set_raw(struct session *session, bool may)
+{
+    session->may_raw = may;
+}
+
+enum session_take session_take(const struct session *session)
+{
+    return session->take;
+}
+
+bool session_may_be_taken(const struct session *session)
+{
+    return will_take(session);
+}
+
+bool session_take_has_failed(const struct session *session)
+{
+    return session && session->take != SESSION_TAKE_NONE && session->take != SESSION_TAKE_DONE;
+}
+
+const char *session_take_refused(const struct session *session)
+{
+    return session->take_refused;
+}
+
+void session_take_prepared(struct session *session, const char *refused)
+{
+    if (session->role == SESSION_INNER) {
+        session->take = SESSION_TAKE_OVER;
+        return;
+    }
+    queue_take(session, FRAME_TAKE_OK, refused);
+    if (refused)
+        refuse_take(session, refused);
+    else
+        session->take = SESSION_TAKE_ANSWERED;
+}
+
+/* What waited goes, too: the dmz-relay's PING tells the inner-relay that its segments come. */
+void session_taken(struct session *session)
+{
+    if (session->role == SESSION_INNER) {
+        session->take = SESSION_TAKE_PROVING;
+        session_take_again(session);
+        return;
+    }
+    session->take = SESSION_TAKE_DONE;
+    session->pinged_us = 0;
+}
+
+void session_take_again(struct session *session)
+{
+    queue_urgent(session, FRAME_TAKE_OK, put_nothing, NULL);
+}
+
+/*
+ * The first frame says that the dmz-relay sees our segments; what comes while PROVING was sent by
+ * its raw socket.
+ */
+static void take_goes_on(struct session *session)
+{
+    if (session->role == SESSION_INNER && session->take == SESSION_TAKE_WAITING) {
+        queue_take(session, FRAME_TAKE, NULL);
+        session->take = SESSION_TAKE_ASKED;
+    } else if (session->take == SESSION_TAKE_PROVING) {
+        session->take = SESSION_TAKE_DONE;
+        session->hooks->up(session->ctx, &session->peer);
+    }
+}
+
 bool session_input_is_sealed(const struct session *session)
 {
     return session->input_sealed;
@@ -292,7 +433,12 @@ void session_output_is_sent(struct session *session)
         session->urgent_sent < session->switch_end || session->state != SESSION_UP)
         return;
     session->wire = SESSION_SEALED;
-    session->hooks->up(session->ctx, &session->peer);
+    if (will_take(session)) {
+        session->take = SESSION_TAKE_WAITING;
+        session->pinged_us = 0; /* so that the other side soon hears a frame */
+    }
+    if (session->take == SESSION_TAKE_NONE || session->role == SESSION_DMZ)
+        session->hooks->up(session->ctx, &session->peer);
 }
 
 enum session_wire session_wire(const struct session *session)
@@ -335,6 +481,9 @@ static int on_hello(struct session *session, struct reader *body, uint64_t now_u
                                                                      : PROTOCOL_VERSION_MAX;
     session->number = session->peer.worker;
     session->offers_seal = (reply.features & FEATURE_SEALED) != 0;
+    if (session->may_raw && session->number > 0)
+        reply.features |= FEATURE_RAW;
+    session->offers_raw = (reply.features & FEATURE_RAW) != 0;
     queue_urgent(session, FRAME_HELLO_ACK, put_hello_ack, &reply);
     come_up(session, now_us);
     return 0;
@@ -457,6 +606,9 @@ static int on_frame_up(struct session *session, struct frame *frame, uint64_t no
     case FRAME_SWITCH:
     case FRAME_SWITCH_OK:
         return on_switch(session, frame->type, &frame->body);
+    case FRAME_TAKE:
+    case FRAME_TAKE_OK:
+        return on_take(session, frame->type, &frame->body);
     default:
         break;
     }
@@ -538,6 +690,7 @@ int session_received(struct session *session, size_t count, uint64_t now_us)
         at += (size_t)taken;
         done += frame.type == FRAME_MEDIA ? 1 : SA_FRAME_COST;
         session->heard_us = now_us;
+        take_goes_on(session);
         if (on_frame(session, &frame, &run, now_us) < 0)
             return ERR_CLOSED;
         if (frame.type != FRAME_MEDIA)
@@ -564,7 +717,7 @@ bool session_pending(const struct session *session)
 
 static size_t urgent_due(const struct session *session)
 {
-    size_t end = session->wire == SESSION_SWITCHING ? session->switch_end : session->urgent_length;
+    size_t end = holds_back(session) ? session->switch_end : session->urgent_length;
 
     return end - session->urgent_sent;
 }
@@ -683,8 +836,7 @@ size_t session_output(struct session *session, uint8_t *memory, size_t size, uin
     session->output_has_keys = false;
     writer_init(&w, memory, size);
     output_urgent(session, &w);
-    if (urgent_due(session) == 0 && session->wire != SESSION_SWITCHING &&
-        session->state == SESSION_UP)
+    if (urgent_due(session) == 0 && !holds_back(session) && session->state == SESSION_UP)
         output_up(session, &w, size, now_us);
     session->counters.octets_out += writer_length(&w);
     return writer_length(&w);
@@ -741,6 +893,9 @@ int session_tick(struct session *session, uint64_t now_us)
     if (will_switch(session) && session->wire != SESSION_SEALED &&
         now_us >= session->started_us + HANDSHAKE_TIMEOUT_US)
         return end(session, "no SWITCH within 3 s of the connection", NULL);
+    if (session->take != SESSION_TAKE_NONE && session->take != SESSION_TAKE_DONE &&
+        now_us >= session->started_us + 2 * HANDSHAKE_TIMEOUT_US)
+        return end(session, "it could not be taken over within 6 s", NULL);
     if (now_us >= session->heard_us + DEAD_PEER_US)
         return end(session, "nothing was heard for 1.5 s", NULL);
     if (now_us >= session->pinged_us + PING_INTERVAL_US)

@@ -74,6 +74,25 @@ enum session_wire {
     SESSION_SEALED,
 };
 
+/*
+ * A connection of media whose HELLO and HELLO-ACK have FEATURE_RAW as well is taken over by raw
+ * sockets before the inner-relay gives it any: when it hears the first sealed frame it says TAKE,
+ * and nothing more in the kernel's TCP, the dmz-relay answers TAKE-OK and says nothing more there.
+ * The inner-relay repeats TAKE-OK in segments of its own until it hears one of the dmz-relay's. The
+ * owner does what this asks for.
+ */
+enum session_take {
+    SESSION_TAKE_NONE,     /* the kernel's TCP has it */
+    SESSION_TAKE_WAITING,  /* dmz-relay: for TAKE; inner-relay: for any frame */
+    SESSION_TAKE_ASKED,    /* inner-relay: for TAKE-OK; nothing else is sent */
+    SESSION_TAKE_PREPARE,  /* the other side says no more: the owner is to note the numbers, */
+                           /* and to call session_take_prepared() */
+    SESSION_TAKE_ANSWERED, /* dmz-relay: for the inner-relay's segments; nothing else is sent */
+    SESSION_TAKE_OVER,     /* the owner is to take it over, and to call session_taken() */
+    SESSION_TAKE_PROVING,  /* inner-relay: for the dmz-relay's segments */
+    SESSION_TAKE_DONE,
+};
+
 struct session_counters {
     uint64_t frames_in, frames_out, octets_in, octets_out;
     uint64_t media_in, media_out, late;
@@ -158,6 +177,26 @@ bool session_input_is_sealed(const struct session *session);
 /* All that session_output() has given is sent; call it when it gives nothing while SWITCHING. */
 void session_output_is_sent(struct session *session);
 enum session_wire session_wire(const struct session *session);
+
+/* May it be taken over? To be said before HELLO, by the inner-relay, and before HELLO comes. */
+void session_set_raw(struct session *session, bool may);
+enum session_take session_take(const struct session *session);
+/* Have both sides agreed on that it will be? Known once it is up. */
+bool session_may_be_taken(const struct session *session);
+/*
+ * What PREPARE asks for is done. refused, or NULL: why it cannot be taken over; it then goes on as
+ * it is, and session_take_refused() says why on both sides.
+ */
+void session_take_prepared(struct session *session, const char *refused);
+/* What goes out now goes by the raw socket. */
+void session_taken(struct session *session);
+/* While PROVING, from time to time. */
+void session_take_again(struct session *session);
+/* Of one that has ended: was it about to be taken over? session may be NULL. */
+bool session_take_has_failed(const struct session *session);
+/* "": it was not. */
+const char *session_take_refused(const struct session *session);
+
 /* The number of a connection of media; 0: it carries control, or is not up. */
 uint8_t session_number(const struct session *session);
 

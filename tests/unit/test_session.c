@@ -394,12 +394,28 @@ END_TEST
 
 START_TEST(test_frames_when_up)
 {
-    static const uint8_t to_dmz[] = {
-        FRAME_PING,      FRAME_PONG, FRAME_SYNC_BEGIN, FRAME_SYNC_END, FRAME_SA_PUT,
-        FRAME_SA_DELETE, FRAME_PASS, STREAM_FRAMES,    FRAME_MEDIA,    0};
-    static const uint8_t to_inner[] = {FRAME_PING,      FRAME_PONG,  FRAME_SA_NAK,
-                                       FRAME_SA_REPORT, FRAME_STATS, FRAME_PASS_STATE,
-                                       STREAM_FRAMES,   FRAME_MEDIA, 0};
+    static const uint8_t to_dmz[] = {FRAME_PING,
+                                     FRAME_PONG,
+                                     FRAME_SYNC_BEGIN,
+                                     FRAME_SYNC_END,
+                                     FRAME_SA_PUT,
+                                     FRAME_SA_DELETE,
+                                     FRAME_PASS,
+                                     STREAM_FRAMES,
+                                     FRAME_MEET_END,
+                                     FRAME_MEDIA,
+                                     0};
+    static const uint8_t to_inner[] = {FRAME_PING,
+                                       FRAME_PONG,
+                                       FRAME_SA_NAK,
+                                       FRAME_SA_REPORT,
+                                       FRAME_STATS,
+                                       FRAME_PASS_STATE,
+                                       STREAM_FRAMES,
+                                       FRAME_MEET,
+                                       FRAME_MEET_END,
+                                       FRAME_MEDIA,
+                                       0};
     uint8_t memory[FRAME_MAX_OCTETS];
 
     for (unsigned type = 0; type < 256; type++) {

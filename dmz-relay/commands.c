@@ -30,7 +30,8 @@ static json_t *tunnel_row(const struct daemon *daemon, struct dmz *core, unsigne
                                 .connects = site->connects,
                                 .sas = table_count_owner(core->table, number),
                                 .conn = site->link ? site->link->conn : NULL,
-                                .raw_reason = daemon->raw_reason};
+                                .raw_reason = daemon->raw_reason,
+                                .ways = site->link && site->chooses ? &site->ways : NULL};
     struct collected collected = {number, &row};
 
     if (site->link && site->replica.syncing)

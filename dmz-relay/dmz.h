@@ -17,6 +17,7 @@
 #include "common/sa/target.h"
 #include "common/tunnel/session.h"
 #include "common/tunnel/streams.h"
+#include "common/tunnel/ways.h"
 #include "dmz-relay/exchange.h"
 #include "dmz-relay/passes.h"
 
@@ -42,6 +43,8 @@ struct dmz_site {
     struct dmz_link *link;               /* the one that carries control and is up; NULL: none is */
     struct dmz_link *media[WORKERS_MAX]; /* this thread's that carry media alone and are up */
     unsigned media_count;
+    bool chooses; /* by ways: the inner-relay wants it so */
+    struct ways ways;
     struct queue left; /* what waited in the last of them when it ended: see dmz_adopt() */
     struct replica replica;
     struct streams streams;       /* of the link that is up; forwards are added by the owner */
@@ -75,6 +78,7 @@ struct dmz_options {
     size_t queue_octets;      /* media queue of each link */
     uint64_t features;        /* FEATURE_ bits: what this side can */
     struct seal_store *seals; /* for the keys of sealed frames; NULL: there are none */
+    bool early;               /* these are read as their segments come */
     const char *software;
     const char *engine_name; /* of SRTP, for display */
 };
@@ -146,7 +150,7 @@ struct session *dmz_worker_borrow(struct dmz *worker, unsigned site,
 int dmz_media_hello(const struct dmz_link *link, const struct hello *theirs,
                     char reason[BYE_REASON_SIZE]);
 void dmz_media_up(struct dmz_link *link, const struct hello *theirs);
-void dmz_media_closed(struct dmz_link *link);
+void dmz_media_closed(struct dmz_link *link, uint64_t now_us);
 /*
  * What waited in a connection of media that ended goes on over another one of its core; where
  * there is none, the main thread, which has the locks of all, gives it to any other one of the
@@ -164,6 +168,9 @@ void dmz_gather(struct dmz *dmz);
 struct dmz_link *dmz_link_new(struct dmz *dmz, const char *name, uint64_t now_us);
 /* The connection is over. Its owner frees the session next, and the link with it. */
 void dmz_link_closed(struct dmz_link *link, const char *reason, uint64_t now_us);
+
+/* Does the other side want this one's direction to be chosen by struct ways? */
+bool dmz_link_chooses(const struct dmz_link *link, const struct hello *theirs);
 
 /* --- inbound.c: datagrams from outside, on their way into the tunnel. */
 void inbound_init(struct dmz *dmz);

@@ -225,7 +225,7 @@ static void on_media_closed(void *ctx, struct conn *conn, const char *reason)
     (void)conn;
     log_info("site %s, media connection %u: %s", link->dmz->sites[link->site].name, link->media,
              reason);
-    dmz_media_closed(link);
+    dmz_media_closed(link, clock_now_us());
     daemon_wake(worker ? worker->daemon : link->dmz->hooks.ctx); /* what waited is to go on */
 }
 
@@ -302,6 +302,7 @@ static int start_core(struct daemon *daemon, char *error, size_t error_size)
                                   .queue_octets = QUEUE_OCTETS,
                                   .features = daemon_features(daemon),
                                   .seals = daemon->seals,
+                                  .early = daemon->readers[0] != NULL,
                                   .engine_name = srtp_engine_name(srtp_engine_kind(daemon->engine)),
                                   .software = "media-relay " PACKAGE_VERSION};
     struct path_out out = daemon_path_out(daemon);

@@ -27,7 +27,9 @@ static void fill_reply(const struct dmz *dmz, const struct dmz_site *site, struc
 {
     reply->features = FEATURE_DELTA | FEATURE_REKEY | FEATURE_REPORT | FEATURE_HAIRPIN |
                       FEATURE_STREAMS | FEATURE_WORKERS | FEATURE_SITES | FEATURE_PASSES |
-                      (dmz->options.seals ? FEATURE_SEALED : 0) | dmz->options.features;
+                      (dmz->options.seals ? FEATURE_SEALED : 0) |
+                      (dmz->options.seals && dmz->worker_count == 0 ? FEATURE_PROBE : 0) |
+                      (dmz->options.early ? FEATURE_EARLY : 0) | dmz->options.features;
     reply->workers = (uint8_t)(dmz->worker_count > 0 ? dmz->worker_count : 1);
     reply->epoch = site->replica.epoch;
     reply->sa_version = site->replica.version;
@@ -45,6 +47,12 @@ static void fill_reply(const struct dmz *dmz, const struct dmz_site *site, struc
     }
 }
 
+bool dmz_link_chooses(const struct dmz_link *link, const struct hello *theirs)
+{
+    return theirs->features & FEATURE_PROBE && link->dmz->options.seals &&
+           link->dmz->worker_count == 0 && !link->dmz->main;
+}
+
 static int on_hello(void *ctx, const struct hello *theirs, struct hello *reply,
                     char reason[BYE_REASON_SIZE])
 {
@@ -53,6 +61,8 @@ static int on_hello(void *ctx, const struct hello *theirs, struct hello *reply,
 
     link->epoch = theirs->epoch;
     link->instance = theirs->instance;
+    if (dmz_link_chooses(link, theirs))
+        session_set_ways(link->session, &site->ways);
     if (theirs->worker > 0) {
         fill_reply(link->dmz, site, reply);
         return dmz_media_hello(link, theirs, reason);
@@ -90,6 +100,9 @@ static void on_up(void *ctx, const struct hello *theirs)
     }
     site->link = link;
     site->connects++;
+    site->chooses = dmz_link_chooses(link, theirs);
+    if (site->chooses)
+        ways_init(&site->ways, link->session);
     memcpy(site->engine, theirs->engine, sizeof(site->engine));
     reporter_connected(&site->replica);
     streams_up(&site->streams, theirs->features);
@@ -266,7 +279,7 @@ void dmz_link_closed(struct dmz_link *link, const char *reason, uint64_t now_us)
     struct dmz_site *site = site_of(link);
 
     if (link->media > 0) {
-        dmz_media_closed(link);
+        dmz_media_closed(link, now_us);
         return;
     }
     if (site->link && site->link != link)
@@ -275,6 +288,7 @@ void dmz_link_closed(struct dmz_link *link, const char *reason, uint64_t now_us)
     if (!site->link)
         return;
     site->link = NULL;
+    ways_fini(&site->ways);
     site->changed_us = now_us;
     /* One that ends at HELLO-ACK again and again is no news of the calls. */
     if (link->spoke)

@@ -115,6 +115,8 @@ void dmz_media_up(struct dmz_link *link, const struct hello *theirs)
     link->dmz = dmz;
     main->hooks.move_link(main->hooks.ctx, link);
     list_link(&dmz->sites[link->site], link);
+    if (dmz_link_chooses(link, theirs))
+        ways_open(&dmz->sites[link->site].ways, link->session, session_up_since(link->session));
 }
 
 static void unlist_link(struct dmz_site *site, const struct dmz_link *link)
@@ -148,8 +150,13 @@ static void hand_on(struct dmz *dmz, unsigned site, struct queue *queue)
 
     while ((entry = queue_peek(queue, &packet)) != NULL) {
         struct verdict_counts *counts = entry->counts;
-        struct session *to = heir(dmz, site, &counts);
+        struct session *to;
 
+        if (entry->copy) {
+            queue_pop(queue);
+            continue;
+        }
+        to = heir(dmz, site, &counts);
         entry->counts->queued--;
         if (to) {
             session_media(to, entry->label, packet, entry->length, counts, entry->queued_us);
@@ -163,13 +170,14 @@ static void hand_on(struct dmz *dmz, unsigned site, struct queue *queue)
     queue_fini(queue);
 }
 
-void dmz_media_closed(struct dmz_link *link)
+void dmz_media_closed(struct dmz_link *link, uint64_t now_us)
 {
     struct dmz *dmz = link->dmz;
     struct dmz_site *site = &dmz->sites[link->site];
     struct queue queue;
 
     unlist_link(site, link);
+    ways_close(&site->ways, link->session, now_us);
     /* Without control all of them end. */
     if (session_queued(link->session) == 0 ||
         !(dmz->main ? dmz->main : dmz)->sites[link->site].link)

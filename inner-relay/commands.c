@@ -60,8 +60,8 @@ static void say_reason(const struct relay *relay, unsigned number, bool media, c
     out[0] = '\0';
     if (link->carrier == CARRIER_STREAM || !up)
         return;
-    if (!(link->peer.features & FEATURE_SEALED))
-        snprintf(out, size, "the dmz-relay is of a version that knows no sealed frames");
+    if (link->why)
+        snprintf(out, size, "%s", link->why);
     else if (!media)
         say_media(&relay->links[number], out, size);
     else if (link->carrier == CARRIER_RAW)
@@ -81,7 +81,8 @@ static json_t *tunnel_row(const struct relay *relay, unsigned number)
                                 .changed_us = link->changed_us,
                                 .connects = connector_count(connector),
                                 .sas = table_count_owner(relay->core.table, number),
-                                .conn = connector_conn(connector)};
+                                .conn = connector_conn(connector),
+                                .ways = link->chooses ? &link->ways : NULL};
 
     collect(link, &row);
     for (unsigned i = 0; i < relay->core.worker_count; i++)

@@ -18,6 +18,7 @@
 #include "common/tunnel/arrivals.h"
 #include "common/tunnel/session.h"
 #include "common/tunnel/streams.h"
+#include "common/tunnel/ways.h"
 #include "inner-relay/promises.h"
 
 enum { INNER_LINKS_MAX = 8, INNER_LISTENERS_MAX = 8 };
@@ -32,6 +33,7 @@ enum inner_carrier {
     CARRIER_STREAM,    /* in TLS */
     CARRIER_UNORDERED, /* in sealed frames, on connections of their own */
     CARRIER_RAW,       /* the same, taken over from the kernel */
+    CARRIER_AUTO,      /* what is better now, see ways.h */
 };
 
 /* A connection that carries media alone, of one thread. */
@@ -54,6 +56,10 @@ struct inner_link {
     enum inner_carrier carrier;             /* that is wanted; the owner fills it in */
     struct inner_media *media[WORKERS_MAX]; /* this thread's that are up */
     unsigned media_count;
+    bool proxied; /* the next connection is through an HTTP proxy; the owner says so */
+    bool chooses; /* by ways: carrier = auto, and there is something to choose */
+    struct ways ways;
+    const char *why;   /* media goes by stream, though that was not asked for; or NULL */
     struct queue left; /* what waited in the last of them when it ended: see inner_adopt() */
     struct verdict_counts counts; /* of frames that came through the tunnel */
     struct hello peer;            /* what the dmz-relay last said of itself */
@@ -120,6 +126,7 @@ struct inner_options {
     enum wire_view dmz_keys;          /* one of WIRE_REPLICA_: what dmz-relays are given of keys */
     uint64_t features;                /* FEATURE_ bits: what this side can */
     struct seal_store *seals;         /* for the keys of sealed frames; NULL: there are none */
+    bool early;                       /* these are read as their segments come */
     const char *software;
     const char *engine_name; /* of SRTP, for display */
 };
@@ -215,7 +222,7 @@ struct session *inner_worker_borrow(struct inner *worker, unsigned number,
  */
 struct session *inner_media_open(struct inner_media *media, const struct inner_link *main,
                                  uint64_t now_us);
-void inner_media_closed(struct inner_media *media);
+void inner_media_closed(struct inner_media *media, uint64_t now_us);
 /*
  * What waited in a connection of media that ended goes on over another one of its core; where
  * there is none, the main thread, which has the locks of all, gives it to any other one of the

@@ -46,16 +46,33 @@ static int on_hello(void *ctx, const struct hello *theirs, struct hello *reply,
 }
 
 /* Sealed frames are for connections of media, and for dmz-relays that know them. */
-static bool can_seal(const struct inner_link *link, const struct hello *theirs)
+static bool can_seal(struct inner_link *link, const struct hello *theirs)
 {
     if (link->carrier == CARRIER_STREAM)
         return false;
     if (link->inner->options.seals && theirs->features & FEATURE_SEALED)
         return true;
-    log_warning(
-        "dmz %s: another carrier than stream needs a current version at the dmz-relay; media goes "
-        "by stream",
-        link->name);
+    link->why = "the dmz-relay is of a version that knows no sealed frames";
+    if (link->carrier != CARRIER_AUTO)
+        log_warning("dmz %s: another carrier than stream needs a current version at the dmz-relay; "
+                    "media goes by stream",
+                    link->name);
+    return false;
+}
+
+/* carrier = auto: is there anything to choose from, and to be gained by it? */
+static bool can_choose(struct inner_link *link, const struct hello *theirs, unsigned count)
+{
+    if (!(theirs->features & FEATURE_PROBE))
+        link->why = "the dmz-relay is of a version that does not choose, or has several threads";
+    else if (count > 1)
+        link->why = "several threads share media: each has a connection of its own";
+    else if (link->proxied)
+        link->why = "an HTTP proxy is in between: segments are its own";
+    else if (!(theirs->features & FEATURE_EARLY) && !link->inner->options.early)
+        link->why = "neither side reads segments as they come ([tunnel] raw-socket)";
+    else
+        return true;
     return false;
 }
 
@@ -64,10 +81,19 @@ static void want_media(struct inner_link *link, const struct hello *theirs)
 {
     const struct inner *inner = link->inner;
     unsigned count = inner->worker_count > theirs->workers ? inner->worker_count : theirs->workers;
-    unsigned least = can_seal(link, theirs) ? 1 : 2;
+    unsigned least;
 
     if (count == 0)
         count = 1;
+    link->why = NULL;
+    link->chooses = false;
+    least = can_seal(link, theirs) ? 1 : 2;
+    if (least == 1 && link->carrier == CARRIER_AUTO) {
+        link->chooses = can_choose(link, theirs, count);
+        least = link->chooses ? 1 : 2;
+    }
+    if (link->chooses)
+        ways_init(&link->ways, link->session);
     if (inner->hooks.want_media)
         inner->hooks.want_media(inner->hooks.ctx, link,
                                 theirs->features & FEATURE_WORKERS && count >= least ? count : 0);
@@ -245,6 +271,12 @@ struct session *inner_link_open(struct inner_link *link, uint64_t wall_us, uint6
     link->authority.view = options->dmz_keys;
     if (link->inner->sites.link)
         hello.features |= FEATURE_SITES;
+    if (link->carrier == CARRIER_AUTO && options->seals && link->inner->worker_count == 0) {
+        hello.features |= FEATURE_PROBE;
+        session_set_ways(link->session, &link->ways);
+    }
+    if (options->early)
+        hello.features |= FEATURE_EARLY;
     hello.instance = link->instance;
     snprintf(hello.software, sizeof(hello.software), "%s", options->software);
     snprintf(hello.engine, sizeof(hello.engine), "%s", options->engine_name);
@@ -256,6 +288,8 @@ void inner_link_closed(struct inner_link *link, uint64_t now_us)
 {
     if (link->session && session_up_since(link->session) > 0)
         link->changed_us = now_us;
+    ways_fini(&link->ways);
+    link->chooses = false;
     authority_disconnected(&link->authority);
     streams_down(&link->streams);
     if (link->sites)

@@ -132,8 +132,8 @@ static struct session *on_secured(void *ctx, struct conn *conn, const char *name
 {
     struct session *session = inner_link_open(core_link(ctx), clock_wall_us(), clock_now_us());
 
-    (void)conn;
     (void)name;
+    core_link(ctx)->proxied = conn_way(conn) != HTTPPROXY_DIRECT;
     if (!session)
         *reason = "out of memory";
     return session;
@@ -227,7 +227,7 @@ static void on_media_closed(void *ctx, struct conn *conn, const char *reason)
     (void)reason; /* the connector logs it */
     if (session_take_has_failed(conn_session(conn)))
         media->not_raw_until_us = clock_now_us() + NOT_RAW_US;
-    inner_media_closed(&media->core);
+    inner_media_closed(&media->core, clock_now_us());
     flush_media_soon(media->core.link);
     daemon_wake(media->link->daemon); /* what waited is to go on */
 }
@@ -480,6 +480,7 @@ static int start_core(struct daemon *daemon, char *error, size_t error_size)
                                     .dmz_keys = settings->srtp.dmz_keys,
                                     .features = daemon_features(daemon),
                                     .seals = daemon->seals,
+                                    .early = daemon->readers[0] != NULL,
                                     .engine_name =
                                         srtp_engine_name(srtp_engine_kind(daemon->engine)),
                                     .software = "media-relay " PACKAGE_VERSION};

@@ -37,8 +37,8 @@ static const struct conf_key keys[] = {
     SETTINGS_ROW("dmz", "via", CONF_TEXT, dmz_peer_settings, via, 1, INNER_VIA_SIZE - 1,
                  "connect, upgrade, http", false),
     /* In the order of enum inner_carrier. */
-    SETTINGS_CHOICE("dmz", "carrier", dmz_peer_settings, carrier, "stream|unordered|raw", "stream",
-                    false),
+    SETTINGS_CHOICE("dmz", "carrier", dmz_peer_settings, carrier, "stream|unordered|raw|auto",
+                    "stream", false),
     SETTINGS_LISTENER_KEYS,
     SETTINGS_PEER_KEYS,
     SETTINGS_FORWARD_KEYS("dmz"),

@@ -94,6 +94,8 @@ static void on_up(void *ctx, const struct hello *theirs)
     (void)theirs;
     if (link->media_count < WORKERS_MAX)
         link->media[link->media_count++] = media;
+    if (link->chooses)
+        ways_open(&link->ways, media->session, session_up_since(media->session));
 }
 
 static int on_control(void *ctx, uint8_t type, struct reader *body, uint64_t now_us)
@@ -144,12 +146,15 @@ struct session *inner_media_open(struct inner_media *media, const struct inner_l
                                  uint64_t now_us)
 {
     const struct inner_options *options = &main->inner->options;
-    bool seals = main->carrier != CARRIER_STREAM && options->seals;
+    bool seals = options->seals && (main->carrier == CARRIER_UNORDERED ||
+                                    main->carrier == CARRIER_RAW || main->chooses);
     bool raw = seals && main->carrier == CARRIER_RAW && media->may_raw;
     struct hello hello = {.version_min = PROTOCOL_VERSION_MIN,
                           .version_max = PROTOCOL_VERSION_MAX,
                           .features = FEATURE_WORKERS | (seals ? FEATURE_SEALED : 0) |
-                                      (raw ? FEATURE_RAW : 0) | options->features,
+                                      (raw ? FEATURE_RAW : 0) |
+                                      (main->chooses ? FEATURE_PROBE : 0) |
+                                      (options->early ? FEATURE_EARLY : 0) | options->features,
                           .epoch = main->authority.epoch,
                           .sa_version = main->authority.version,
                           .instance = main->instance,
@@ -162,6 +167,8 @@ struct session *inner_media_open(struct inner_media *media, const struct inner_l
     if (!media->session)
         return NULL;
     session_set_seals(media->session, options->seals);
+    if (main->chooses)
+        session_set_ways(media->session, &media->link->ways);
     session_start(media->session, &hello);
     return media->session;
 }
@@ -197,8 +204,13 @@ static void hand_on(struct inner *inner, unsigned link, struct queue *queue)
 
     while ((entry = queue_peek(queue, &packet)) != NULL) {
         struct verdict_counts *counts = entry->counts;
-        struct session *to = heir(inner, link, &counts);
+        struct session *to;
 
+        if (entry->copy) {
+            queue_pop(queue);
+            continue;
+        }
+        to = heir(inner, link, &counts);
         entry->counts->queued--;
         if (to) {
             session_media(to, entry->label, packet, entry->length, counts, entry->queued_us);
@@ -220,7 +232,7 @@ static bool has_control(const struct inner_link *link)
     return control && session_state(control) == SESSION_UP;
 }
 
-void inner_media_closed(struct inner_media *media)
+void inner_media_closed(struct inner_media *media, uint64_t now_us)
 {
     struct inner_link *link = media->link;
     struct session *session = media->session;
@@ -228,6 +240,7 @@ void inner_media_closed(struct inner_media *media)
 
     media->session = NULL;
     unlist_media(link, media);
+    ways_close(&link->ways, session, now_us);
     /* Without control all of them end. */
     if (!session || session_queued(session) == 0 || !has_control(link))
         return;

@@ -16,7 +16,7 @@ enum {
     PROTOCOL_VERSION_MAX = 1,
 };
 
-/* Types 0x80 and up are media: RTP' is the only one so far. Unknown types close the tunnel. */
+/* Types 0x80 and up are media: a label, and RTP' in the end. Unknown types close the tunnel. */
 enum frame_type {
     FRAME_HELLO = 1,
     FRAME_HELLO_ACK = 2,
@@ -39,13 +39,16 @@ enum frame_type {
     FRAME_SWITCH_OK = 19,
     FRAME_TAKE = 20,
     FRAME_TAKE_OK = 21,
-    FRAME_SITE = 24, /* 22 and 23 are kept for carriers */
+    FRAME_PROBE = 22,
+    FRAME_PROBE_REPORT = 23,
+    FRAME_SITE = 24,
     FRAME_SITE_STATE = 25,
     FRAME_MEET = 26,
     FRAME_MEET_END = 27,
     FRAME_PASS = 32, /* 26 to 31 are kept for direct carriers */
     FRAME_PASS_STATE = 33,
     FRAME_MEDIA = 0x80,
+    FRAME_TWIN = 0x81, /* media that goes two ways */
 };
 
 /*
@@ -63,6 +66,8 @@ enum {
     FEATURE_WORKERS = 1u << 7,     /* takes connections that carry media alone */
     FEATURE_SEALED = 1u << 8,      /* takes SWITCH, and sealed frames after it */
     FEATURE_SITES = 1u << 9,       /* takes SITE frames */
+    FEATURE_PROBE = 1u << 10,      /* takes PROBE, and media that comes two ways */
+    FEATURE_EARLY = 1u << 11,      /* reads sealed frames as their segments come */
     FEATURE_MEET = 1u << 12,       /* takes connections where two sites meet, and MEET frames */
     FEATURE_PASSES = 1u << 13,     /* a packet forwarder: takes PASS */
     FEATURE_RAW = 1u << 14,        /* takes TAKE, and the connection over */
@@ -228,6 +233,13 @@ enum site_kind {
     SITE_KIND_BACK = 3,  /* the other site has */
 };
 
+/* Tags of PROBE and PROBE-REPORT. */
+enum probe_tag {
+    PROBE_TAG_NUMBER = 1,   /* u32 */
+    PROBE_TAG_EARLY = 2,    /* u8, 0 or 1: segments are read as they come */
+    PROBE_TAG_OVERTOOK = 3, /* u64: frames that came before one that was sent earlier, so far */
+};
+
 enum site_state {
     SITE_STATE_TAKEN = 1,   /* what was sent to that site has left the dmz-relay, or was dropped */
     SITE_STATE_REFUSED = 2, /* that site does not take sessions of this one */
@@ -298,6 +310,7 @@ enum message_tag {
 enum {
     FRAME_HEAD_OCTETS = 3,
     FRAME_LABEL_OCTETS = 4,
+    FRAME_TWIN_OCTETS = 4, /* the number behind the label */
     /* Whole frames, head included. */
     FRAME_MAX_OCTETS = 4096,
     /* A UDP packet longer than this is too-big; Ethernet's 1500 and room to see that it is more. */

@@ -172,12 +172,21 @@ const uint8_t *early_next(struct early_walk *walk, size_t *length)
     return NULL;
 }
 
+static void note_newest(struct early *early, uint64_t counter)
+{
+    if (!early->begun || counter > early->newest)
+        early->newest = counter;
+    early->begun = true;
+}
+
 static void note_opened(struct early_walk *walk, uint64_t counter)
 {
     struct early *early = walk->early;
     struct early_range range;
 
     early->counts[EARLY_OPENED]++;
+    early->counts[EARLY_OVERTOOK] += early->begun && counter > early->newest + 1;
+    note_newest(early, counter);
     if (early->alone)
         return;
     if (!early->anchored)
@@ -209,6 +218,7 @@ void early_judge(struct early_walk *walk, enum seal_verdict verdict, uint64_t co
 
 void early_kernel_frame(struct early *early, uint64_t offset, uint64_t counter)
 {
+    note_newest(early, counter);
     for (uint8_t i = 0; !early->anchored && i < early->recent_count; i++) {
         if (early->recent[i].counter != counter)
             continue;

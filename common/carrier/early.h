@@ -24,6 +24,7 @@
     X(SEGMENTS, "segments", "with data, of this connection")                                       \
     X(LATE, "late", "segments of what the kernel's order had passed already")                      \
     X(OPENED, "opened", "frames that were opened before the kernel's order reached them")          \
+    X(OVERTOOK, "overtook", "of those, that came before the frame in front of them")               \
     X(COPIES, "copies", "frames that had come before")                                             \
     X(FORGED, "forged", "what looked like a frame and is none")                                    \
     X(UNALIGNED, "unaligned", "segments that begin inside a frame whose end is not known")         \
@@ -59,7 +60,9 @@ struct early {
     /* Until one frame came both ways: the newest that were opened. */
     struct early_recent recent[EARLY_RECENT];
     uint8_t recent_count, recent_next;
-    bool alone; /* there is no kernel's order any more */
+    bool alone;      /* there is no kernel's order any more */
+    bool begun;      /* one was opened, and */
+    uint64_t newest; /* this is the highest counter */
     bool anchored;
     uint32_t sequence; /* of position */
     uint64_t position; /* how far the kernel's stream was read */

@@ -16,6 +16,7 @@
 #include "common/tunnel/sealed.h"
 #include "common/tunnel/takeover.h"
 #include "common/tunnel/tcp.h"
+#include "common/tunnel/ways.h"
 
 static json_t *number(uint64_t value)
 {
@@ -230,6 +231,8 @@ static json_t *carrier_reason(const struct report_tunnel *tunnel, bool sealed, b
 {
     if (tunnel->carrier_reason && tunnel->carrier_reason[0])
         return json_string(tunnel->carrier_reason);
+    if (tunnel->conn && tunnel->ways)
+        return json_string(choice_why_text(&tunnel->ways->choice));
     return sealed && !early ? order_reason(tunnel) : json_null();
 }
 
@@ -262,19 +265,36 @@ static json_t *raw_object(const struct report_tunnel *tunnel)
     return object;
 }
 
+static json_t *ways_object(const struct ways *ways)
+{
+    const struct choice *choice = &ways->choice;
+    json_t *object = json_pack("{s:o,s:o,s:f}", "doubled", number(ways->doubled), "copies",
+                               number(ways->copies), "rtt_ms", choice->rtt_us / 1000.0);
+
+    for (enum choice_count c = 0; c < CHOICE_COUNTS; c++)
+        json_object_set_new(object, choice_count_name(c), number(choice->counts[c]));
+    return object;
+}
+
+/* The one that media goes by from here. */
 static const char *carrier_name(const struct report_tunnel *tunnel, bool sealed)
 {
-    if (!sealed)
+    if (!sealed || (tunnel->ways && !tunnel->ways->carrier))
         return "stream";
+    if (tunnel->ways && tunnel->ways->choice.state != CHOICE_CARRIER)
+        return choice_way_name(&tunnel->ways->choice);
     return conn_taken(tunnel->media[0]) ? "raw" : "unordered";
 }
 
 static void add_carrier(json_t *row, const struct report_tunnel *tunnel)
 {
     json_t *sealed = sealed_object(tunnel), *early, *raw = raw_object(tunnel);
+    const struct ways *ways = tunnel->conn ? tunnel->ways : NULL;
 
     json_object_set_new(row, "carrier",
-                        tunnel->conn ? json_string(carrier_name(tunnel, sealed)) : json_null());
+                        tunnel->conn ? json_string(carrier_name(tunnel, sealed != NULL))
+                                     : json_null());
+    json_object_set_new(row, "choice", ways ? ways_object(ways) : json_null());
     json_object_set_new(row, "raw", raw ? raw : json_null());
     json_object_set_new(row, "sealed", sealed ? sealed : json_null());
     early = early_object(tunnel);

@@ -39,6 +39,7 @@ struct report_tunnel {
     /* Why not the carrier that is asked for; and why frames are not read early. NULL or "": no
      * reason. */
     const char *carrier_reason, *raw_reason;
+    const struct ways *ways; /* NULL: the carrier is not chosen here */
 };
 json_t *report_tunnel(const struct report_tunnel *tunnel);
 

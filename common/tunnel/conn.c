@@ -97,6 +97,8 @@ static void stop_early(struct conn *conn)
 {
     if (conn->reads_early)
         rawreader_remove(conn->reader, &conn->client);
+    if (conn->reads_early && conn->session)
+        session_set_early(conn->session, false, 0);
     conn->reads_early = false;
 }
 
@@ -200,11 +202,11 @@ static bool share_is_used(struct conn *conn, uint64_t began_us)
 /* ------------------------------------------------------------ writing */
 
 /* Nothing waits in a raw socket. */
-static bool set_raw_path(struct conn *conn)
+static bool set_raw_path(struct conn *conn, uint64_t now_us)
 {
     static const struct session_path path = {.room = SIZE_MAX};
 
-    session_set_path(conn->session, &path);
+    session_set_path(conn->session, &path, now_us);
     return true;
 }
 
@@ -215,7 +217,7 @@ static bool ask_path(struct conn *conn, uint64_t now_us)
     struct session_path path;
 
     if (conn->raw)
-        return set_raw_path(conn);
+        return set_raw_path(conn, now_us);
     if (!tcp_path_is_open(&conn->path, conn->out_fd, now_us)) {
         conn->write_blocked = true;
         return false;
@@ -225,7 +227,8 @@ static bool ask_path(struct conn *conn, uint64_t now_us)
     path.ns_per_octet = conn->path.ns_per_octet;
     path.rtt_us = conn->path.rtt_us;
     path.long_queue = conn->path.long_queue;
-    session_set_path(conn->session, &path);
+    path.lost = conn->path.lost;
+    session_set_path(conn->session, &path, now_us);
     return true;
 }
 
@@ -516,6 +519,7 @@ static void start_early(struct conn *conn)
                                              .hooks = &early_hooks,
                                              .ctx = conn};
     rawreader_add(conn->reader, &conn->client);
+    session_set_early(conn->session, true, 0);
     conn->reads_early = true;
     prepare_takeover(conn);
 }

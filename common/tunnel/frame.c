@@ -31,6 +31,18 @@ int frame_media(struct reader *body, uint32_t *label, const uint8_t **packet, si
     return 0;
 }
 
+int frame_twin(struct reader *body, uint32_t *label, uint32_t *number, const uint8_t **packet,
+               size_t *length)
+{
+    *label = reader_u32(body);
+    *number = reader_u32(body);
+    *length = reader_left(body);
+    *packet = reader_take(body, *length);
+    if (body->failed || *length == 0 || *length > PACKET_MAX_OCTETS)
+        return ERR_PROTOCOL;
+    return 0;
+}
+
 uint8_t *frame_begin(struct writer *w, uint8_t type)
 {
     uint8_t *head = writer_reserve(w, FRAME_HEAD_OCTETS);

@@ -2,9 +2,11 @@
 #ifndef COMMON_TUNNEL_FRAME_H
 #define COMMON_TUNNEL_FRAME_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/base/protocol.h"
 #include "common/base/reader.h"
 #include "common/base/writer.h"
 
@@ -12,6 +14,12 @@ struct frame {
     uint8_t type;
     struct reader body; /* points into the input */
 };
+
+/* Its body begins with a label. */
+static inline bool frame_has_label(uint8_t type)
+{
+    return type == FRAME_MEDIA || type == FRAME_TWIN;
+}
 
 /*
  * Takes the first frame of data. Returns its whole length, 0 when it is not
@@ -22,6 +30,10 @@ int frame_parse(const uint8_t *data, size_t length, struct frame *frame);
 /* The label and the packet of a media frame's body; ERR_PROTOCOL when it is too short or too long.
  */
 int frame_media(struct reader *body, uint32_t *label, const uint8_t **packet, size_t *length);
+
+/* The same of a packet that goes two ways, with its number. */
+int frame_twin(struct reader *body, uint32_t *label, uint32_t *number, const uint8_t **packet,
+               size_t *length);
 
 /* Leaves room for the head, returns its place for frame_end; NULL when there is no room. */
 uint8_t *frame_begin(struct writer *w, uint8_t type);

@@ -25,6 +25,9 @@ struct queue_entry {
     struct verdict_counts *counts; /* of the place where it was received */
     uint32_t label;
     uint32_t length; /* of the packet, which follows */
+    uint32_t number; /* of a twin */
+    bool twin;       /* it goes another way, too (ways.h) */
+    bool copy;       /* and is counted there: counts is NULL */
 };
 
 int queue_init(struct queue *queue, size_t octets);

@@ -92,7 +92,7 @@ static enum seal_verdict open_one(struct sealed *sealed, const uint8_t *frame, s
     if (verdict != SEAL_OPENED)
         return verdict;
     inside = SEAL_INSIDE_OCTETS + opened.length;
-    if (opened.type != FRAME_MEDIA) {
+    if (!frame_has_label(opened.type)) {
         memmove(text + 1, opened.packet, opened.length);
         inside = 1 + opened.length;
     }
@@ -219,6 +219,7 @@ int sealed_segment(struct sealed *sealed, struct session *session, uint32_t sequ
         if (room < SEAL_FRAME_MAX_OCTETS)
             return (int)sealed->kind; /* a frame of the session is not complete yet */
         used = open_early(sealed, &walk, space, room, &more);
+        session_set_early(session, true, sealed->early.counts[EARLY_OVERTOOK]);
         if (used > 0 &&
             (session_received(session, used, now_us) < 0 || finish_session(session, now_us) < 0))
             return ERR_CLOSED;
@@ -300,7 +301,7 @@ static void add_to_segment(struct sealed *sealed, size_t octets)
 static int put(struct sealed *sealed, const struct frame *frame)
 {
     struct reader body = frame->body;
-    uint32_t label = frame->type == FRAME_MEDIA ? reader_u32(&body) : 0;
+    uint32_t label = frame_has_label(frame->type) ? reader_u32(&body) : 0;
     size_t length = reader_left(&body);
     int result = seal_put(sealed->seal, frame->type, label, reader_take(&body, length), length,
                           sealed->output + sealed->output_length);

@@ -11,6 +11,7 @@
 #include "common/base/random.h"
 #include "common/tunnel/bulk.h"
 #include "common/tunnel/frame.h"
+#include "common/tunnel/ways.h"
 
 enum {
     INPUT_OCTETS = 64 * 1024,
@@ -48,6 +49,9 @@ struct session {
     bool input_sealed; /* SWITCH, or SWITCH-OK, has come */
     uint8_t number;    /* of a connection of media */
     struct seal_store *seals;
+    struct ways *ways; /* NULL: it is the only one */
+    bool early;        /* segments are read as they come */
+    uint64_t overtook;
     struct queue media;
     bool output_has_keys;
 
@@ -96,12 +100,16 @@ static void drop_oldest(struct session *session, size_t most, enum verdict verdi
 
     while (count < most && count < SESSION_GROUP &&
            (entry = queue_peek(&session->media, &packet))) {
-        entry->counts->queued--;
-        verdict_count(entry->counts, verdict);
-        labels[count++] = entry->label;
+        most -= entry->copy;
+        if (!entry->copy) {
+            entry->counts->queued--;
+            verdict_count(entry->counts, verdict);
+            labels[count++] = entry->label;
+        }
         queue_pop(&session->media);
     }
-    session->hooks->dropped(session->ctx, labels, count, verdict);
+    if (count > 0)
+        session->hooks->dropped(session->ctx, labels, count, verdict);
     session->counters.late += verdict == VERDICT_TUNNEL_LATE ? count : 0;
 }
 
@@ -220,6 +228,17 @@ void session_set_started(struct session *session, uint64_t started_us)
 void session_set_seals(struct session *session, struct seal_store *seals)
 {
     session->seals = seals;
+}
+
+void session_set_ways(struct session *session, struct ways *ways)
+{
+    session->ways = ways;
+}
+
+void session_set_early(struct session *session, bool early, uint64_t overtook)
+{
+    session->early = early;
+    session->overtook = overtook;
 }
 
 struct seal_store *session_seals(const struct session *session)
@@ -535,6 +554,39 @@ static int on_pong(struct session *session, struct reader *body, uint64_t now_us
     return 0;
 }
 
+static void put_report(struct writer *w, const void *what)
+{
+    probe_report_put(w, what);
+}
+
+/* Is it the carrier of two ways? */
+static bool is_carrier(const struct session *session)
+{
+    return session->ways && session->number > 0;
+}
+
+static int on_probe(struct session *session, struct reader *body)
+{
+    struct choice_report report;
+
+    if (!is_carrier(session) || probe_get(body, &report.number) < 0)
+        return protocol_error(session, "PROBE cannot be read, or may not come");
+    report.early = session->early;
+    report.overtook = session->overtook;
+    queue_urgent(session, FRAME_PROBE_REPORT, put_report, &report);
+    return session->state == SESSION_ENDED ? ERR_CLOSED : 0;
+}
+
+static int on_probe_report(struct session *session, struct reader *body, uint64_t now_us)
+{
+    struct choice_report report;
+
+    if (!is_carrier(session) || probe_report_get(body, &report) < 0 ||
+        !choice_reported(&session->ways->choice, &report, now_us))
+        return protocol_error(session, "PROBE-REPORT cannot be read, or may not come");
+    return 0;
+}
+
 /* Media frames that came one after another, and lie in the input still. */
 struct run {
     struct session_packet packets[SESSION_GROUP];
@@ -548,16 +600,23 @@ static void end_run(struct session *session, struct run *run, uint64_t now_us)
     run->count = 0;
 }
 
-static int on_media(struct session *session, struct reader *body, struct run *run, uint64_t now_us)
+static int on_media(struct session *session, struct frame *frame, struct run *run, uint64_t now_us)
 {
     struct session_packet *packet = &run->packets[run->count];
+    uint32_t number;
+    int result =
+        frame->type == FRAME_TWIN
+            ? frame_twin(&frame->body, &packet->label, &number, &packet->data, &packet->length)
+            : frame_media(&frame->body, &packet->label, &packet->data, &packet->length);
 
-    if (frame_media(body, &packet->label, &packet->data, &packet->length) < 0) {
+    if (result < 0) {
         end_run(session, run, now_us);
         return protocol_error(session, "media frame too short or too long");
     }
     session->counters.frames_in++;
     session->counters.media_in++;
+    if (frame->type == FRAME_TWIN && ways_is_copy(session->ways, number))
+        return 0;
     if (++run->count == SESSION_GROUP)
         end_run(session, run, now_us);
     return 0;
@@ -609,6 +668,10 @@ static int on_frame_up(struct session *session, struct frame *frame, uint64_t no
     case FRAME_TAKE:
     case FRAME_TAKE_OK:
         return on_take(session, frame->type, &frame->body);
+    case FRAME_PROBE:
+        return on_probe(session, &frame->body);
+    case FRAME_PROBE_REPORT:
+        return on_probe_report(session, &frame->body, now_us);
     default:
         break;
     }
@@ -623,8 +686,9 @@ static int on_frame(struct session *session, struct frame *frame, struct run *ru
 {
     uint8_t awaited = session->role == SESSION_DMZ ? FRAME_HELLO : FRAME_HELLO_ACK;
 
-    if (frame->type == FRAME_MEDIA && session->state == SESSION_UP)
-        return on_media(session, &frame->body, run, now_us);
+    if ((frame->type == FRAME_MEDIA || (frame->type == FRAME_TWIN && session->ways)) &&
+        session->state == SESSION_UP)
+        return on_media(session, frame, run, now_us);
     end_run(session, run, now_us);
     if (session->state == SESSION_ENDED)
         return ERR_CLOSED;
@@ -688,12 +752,12 @@ int session_received(struct session *session, size_t count, uint64_t now_us)
         if (taken == 0)
             break;
         at += (size_t)taken;
-        done += frame.type == FRAME_MEDIA ? 1 : SA_FRAME_COST;
+        done += frame_has_label(frame.type) ? 1 : SA_FRAME_COST;
         session->heard_us = now_us;
         take_goes_on(session);
         if (on_frame(session, &frame, &run, now_us) < 0)
             return ERR_CLOSED;
-        if (frame.type != FRAME_MEDIA)
+        if (!frame_has_label(frame.type))
             wipe(session->input + at - taken, (size_t)taken);
         if (session->input_sealed != sealed && at < session->input_length)
             return protocol_error(session, "a frame behind SWITCH that is not sealed");
@@ -762,13 +826,47 @@ static uint64_t age_bound(const struct session *session, size_t written)
     return session->max_age_us > delay_us ? session->max_age_us - delay_us : 0;
 }
 
+static void output_probe(struct session *session, struct writer *w, uint64_t now_us)
+{
+    uint32_t number;
+    uint8_t *head;
+
+    if (session->media.count == 0 || !choice_probe(&session->ways->choice, now_us, &number))
+        return;
+    head = frame_begin(w, FRAME_PROBE);
+    probe_put(w, number);
+    frame_end(w, head);
+    session->counters.frames_out++;
+}
+
+/* need: with its head. */
+static void put_media(struct session *session, struct writer *w, const struct queue_entry *entry,
+                      const uint8_t *packet, size_t need)
+{
+    writer_u16(w, (uint16_t)(need - 2));
+    writer_u8(w, entry->twin ? FRAME_TWIN : FRAME_MEDIA);
+    writer_u32(w, entry->label);
+    if (entry->twin)
+        writer_u32(w, entry->number);
+    writer_copy(w, packet, entry->length);
+    if (!entry->copy) {
+        entry->counts->queued--;
+        verdict_count(entry->counts, VERDICT_ACCEPTED);
+    }
+    session->counters.frames_out++;
+    session->counters.media_out++;
+}
+
 static void output_media(struct session *session, struct writer *w, uint64_t now_us)
 {
     const struct queue_entry *entry;
     const uint8_t *packet;
 
+    if (is_carrier(session))
+        output_probe(session, w, now_us);
     while ((entry = queue_peek(&session->media, &packet)) != NULL) {
-        size_t need = FRAME_HEAD_OCTETS + FRAME_LABEL_OCTETS + entry->length;
+        size_t need = FRAME_HEAD_OCTETS + FRAME_LABEL_OCTETS + entry->length +
+                      (entry->twin ? FRAME_TWIN_OCTETS : 0);
         size_t written = writer_length(w);
 
         if (now_us > entry->queued_us + age_bound(session, written)) {
@@ -777,14 +875,7 @@ static void output_media(struct session *session, struct writer *w, uint64_t now
         }
         if (writer_room(w) < need || (written > 0 && written + need > session->path.room))
             return;
-        writer_u16(w, (uint16_t)(need - 2));
-        writer_u8(w, FRAME_MEDIA);
-        writer_u32(w, entry->label);
-        writer_copy(w, packet, entry->length);
-        entry->counts->queued--;
-        verdict_count(entry->counts, VERDICT_ACCEPTED);
-        session->counters.frames_out++;
-        session->counters.media_out++;
+        put_media(session, w, entry, packet, need);
         queue_pop(&session->media);
     }
 }
@@ -847,28 +938,49 @@ bool session_output_has_keys(const struct session *session)
     return session->output_has_keys;
 }
 
-void session_media(struct session *session, uint32_t label, const uint8_t *packet, size_t length,
-                   struct verdict_counts *counts, uint64_t now_us)
+static void drop_new(struct session *session, const struct queue_entry *entry, enum verdict verdict)
 {
-    struct queue_entry entry = {
-        .queued_us = now_us, .counts = counts, .label = label, .length = (uint32_t)length};
+    if (entry->copy)
+        return;
+    verdict_count(entry->counts, verdict);
+    session->hooks->dropped(session->ctx, &entry->label, 1, verdict);
+    session->counters.late += verdict == VERDICT_TUNNEL_LATE;
+}
+
+void session_queue(struct session *session, uint32_t label, const uint8_t *packet, size_t length,
+                   struct verdict_counts *counts, const struct session_mark *mark, uint64_t now_us)
+{
+    struct queue_entry entry = {.queued_us = now_us,
+                                .counts = counts,
+                                .label = label,
+                                .length = (uint32_t)length,
+                                .number = mark ? mark->number : 0,
+                                .twin = mark && mark->twin,
+                                .copy = mark && mark->copy};
 
     session->queued_us = now_us;
     if (session->state != SESSION_UP) {
-        verdict_count(counts, VERDICT_TUNNEL_DOWN);
-        session->hooks->dropped(session->ctx, &label, 1, VERDICT_TUNNEL_DOWN);
+        drop_new(session, &entry, VERDICT_TUNNEL_DOWN);
         return;
     }
     while (!queue_push(&session->media, &entry, packet)) {
         if (session->media.count == 0) {
-            verdict_count(counts, VERDICT_TUNNEL_LATE);
-            session->hooks->dropped(session->ctx, &label, 1, VERDICT_TUNNEL_LATE);
-            session->counters.late++;
+            drop_new(session, &entry, VERDICT_TUNNEL_LATE);
             return;
         }
         drop_oldest(session, 1, VERDICT_TUNNEL_LATE);
     }
-    counts->queued++;
+    if (!entry.copy)
+        counts->queued++;
+}
+
+void session_media(struct session *session, uint32_t label, const uint8_t *packet, size_t length,
+                   struct verdict_counts *counts, uint64_t now_us)
+{
+    if (is_carrier(session) && session->state == SESSION_UP)
+        ways_media(session->ways, label, packet, length, counts, now_us);
+    else
+        session_queue(session, label, packet, length, counts, NULL, now_us);
 }
 
 /* ------------------------------------------------------------ time */
@@ -920,9 +1032,11 @@ void session_set_max_age(struct session *session, uint64_t max_age_us)
     session->max_age_us = max_age_us;
 }
 
-void session_set_path(struct session *session, const struct session_path *path)
+void session_set_path(struct session *session, const struct session_path *path, uint64_t now_us)
 {
     session->path = *path;
+    if (session->ways)
+        ways_path(session->ways, session, path, now_us);
 }
 
 void session_set_sa_version(struct session *session, uint64_t version)

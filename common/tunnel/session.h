@@ -21,6 +21,7 @@
 #include "common/tunnel/queue.h"
 
 struct seal_store;
+struct ways;
 
 enum session_role { SESSION_INNER, SESSION_DMZ };
 
@@ -118,6 +119,14 @@ void session_set_started(struct session *session, uint64_t started_us);
  */
 void session_set_seals(struct session *session, struct seal_store *seals);
 struct seal_store *session_seals(const struct session *session);
+/*
+ * It is one of two ways, which outlive it; NULL: it is the only one. On a connection of media,
+ * whose HELLO and HELLO-ACK have FEATURE_PROBE, session_media() goes by them. What comes twice
+ * comes once.
+ */
+void session_set_ways(struct session *session, struct ways *ways);
+/* What PROBE-REPORTs are to say: of segments that are read as they come. */
+void session_set_early(struct session *session, bool early, uint64_t overtook);
 /* inner-relay: queues HELLO. */
 void session_start(struct session *session, const struct hello *hello);
 
@@ -151,6 +160,14 @@ uint64_t session_deadline(const struct session *session);
  */
 void session_media(struct session *session, uint32_t label, const uint8_t *packet, size_t length,
                    struct verdict_counts *counts, uint64_t now_us);
+/* A packet that goes two ways (ways.h): one of the two is the copy, which counts nowhere. */
+struct session_mark {
+    bool twin, copy;
+    uint32_t number;
+};
+/* What session_media() does where there is one way. counts is NULL for a copy, mark for no twin. */
+void session_queue(struct session *session, uint32_t label, const uint8_t *packet, size_t length,
+                   struct verdict_counts *counts, const struct session_mark *mark, uint64_t now_us);
 /* Queues an urgent control frame; the session ends when the queue is full. */
 void session_control(struct session *session, uint8_t type, const void *body, size_t length);
 /* Queues BYE; nothing is accepted afterwards. */
@@ -166,9 +183,10 @@ struct session_path {
     size_t room;           /* no more media than this; a packet always */
     uint32_t ns_per_octet; /* that the path needs; 0: not known */
     uint32_t rtt_us;       /* smoothed; 0: not known */
+    uint32_t lost;         /* segments that were sent again, in all */
     bool long_queue;       /* bulk.h */
 };
-void session_set_path(struct session *session, const struct session_path *path);
+void session_set_path(struct session *session, const struct session_path *path, uint64_t now_us);
 /* The authority's version, for PING. */
 void session_set_sa_version(struct session *session, uint64_t version);
 

@@ -210,6 +210,7 @@ void tcp_path_judge(struct tcp_path *path, const struct tcp_info *info, uint64_t
     uint64_t rate;
 
     path->rtt_us = info->tcpi_rtt;
+    path->lost = info->tcpi_total_retrans;
     path->long_queue = queue_of(info) > long_us;
     path->limited = is_limited(path, info, now_us);
     path->lowat = NOTSENT_LOWAT_OCTETS;

@@ -40,6 +40,7 @@ struct tcp_path {
     uint32_t lowat;        /* what it may hold: TCP_NOTSENT_LOWAT of the socket */
     uint32_t ns_per_octet; /* of the path, where that is what limits us; else 0 */
     uint32_t rtt_us;       /* smoothed */
+    uint32_t lost;         /* segments that were sent again, in all */
     uint32_t segment;      /* octets of the segments that were written as such; 0: full ones */
     bool bbr;              /* it runs because we asked for it: the owner says so */
     bool limited;          /* is it? */

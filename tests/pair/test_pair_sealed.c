@@ -113,7 +113,7 @@ static void cut_media(void)
     struct session *inner = world->media.session, *dmz = world->link->session;
 
     dmz_link_closed(world->link, "cut", world->pair->now_us);
-    inner_media_closed(&world->media);
+    inner_media_closed(&world->media, world->pair->now_us);
     session_free(dmz);
     session_free(inner);
     for (int end = 0; end < 2; end++)
@@ -121,7 +121,7 @@ static void cut_media(void)
     world->link = NULL;
 }
 
-static void start(enum inner_carrier carrier, bool inner_seals, bool dmz_seals)
+static void start_reading(enum inner_carrier carrier, bool inner_seals, bool dmz_seals, bool early)
 {
     struct inner *inner;
 
@@ -134,11 +134,17 @@ static void start(enum inner_carrier carrier, bool inner_seals, bool dmz_seals)
     inner = world->pair->site[0].inner;
     inner->options.seals = inner_seals ? world->seals : NULL;
     inner->links[0].carrier = carrier;
+    inner->options.early = world->pair->dmz->options.early = early;
     inner->hooks.want_media = want_media;
     world->pair->dmz->options.seals = dmz_seals ? world->seals : NULL;
     world->pair->dmz->hooks.move_link = move_link;
     pair_connect(world->pair, 0);
     (void)pair_run_until_synced(world->pair);
+}
+
+static void start(enum inner_carrier carrier, bool inner_seals, bool dmz_seals)
+{
+    start_reading(carrier, inner_seals, dmz_seals, false);
 }
 
 static void stop(void)
@@ -237,10 +243,10 @@ static const struct {
     bool inner, dmz;
     int wanted;
 } rows[] = {
-    {CARRIER_STREAM, true, true, 0},
-    {CARRIER_UNORDERED, true, true, 1},
-    {CARRIER_UNORDERED, true, false, 0}, /* an older dmz-relay */
-    {CARRIER_UNORDERED, false, true, 0},
+    {CARRIER_STREAM, true, true, 0},     {CARRIER_UNORDERED, true, true, 1},
+    {CARRIER_UNORDERED, true, false, 0},                                /* an older dmz-relay */
+    {CARRIER_UNORDERED, false, true, 0}, {CARRIER_AUTO, true, true, 0}, /* nobody reads early */
+    {CARRIER_AUTO, true, false, 0},
 };
 
 START_TEST(test_wanted)
@@ -330,6 +336,147 @@ START_TEST(test_by_control)
 }
 END_TEST
 
+/* ------------------------------------------------------------ carrier = auto */
+
+struct auto_world {
+    struct pair_sender *sender[2];
+    bool dead[2];     /* what this end sends over the connection of media is lost */
+    unsigned sent;    /* packets of each */
+    unsigned longest; /* row of packets that did not come */
+    unsigned row[2];
+};
+
+/* All that waits at one end of the connection of media comes, or nothing of it does. */
+static void carry_sealed(int from, bool dead)
+{
+    take_frames(from);
+    for (unsigned n = 0; n < world->frames && !dead; n++) {
+        uint8_t copy[SEAL_FRAME_MAX_OCTETS];
+
+        memcpy(copy, world->frame[n].octets, world->frame[n].length);
+        ck_assert_int_ge(sealed_segment(world->sealed[1 - from], session_at(1 - from),
+                                        world->frame[n].sequence, copy, world->frame[n].length,
+                                        world->pair->now_us),
+                         0);
+    }
+}
+
+static size_t arrived(const struct auto_world *at, int from)
+{
+    return pair_receiver(at->sender[from])->count;
+}
+
+/* A packet each way each 20 ms; what goes over the connection of media is there at once. */
+static void talk(struct auto_world *at, unsigned packets)
+{
+    for (unsigned n = 0; n < packets; n++) {
+        for (int from = 0; from < 2; from++) {
+            size_t before = arrived(at, from);
+
+            pair_send_rtp(at->sender[from]);
+            carry_sealed(from, at->dead[from]);
+            carry_sealed(1 - from, at->dead[1 - from]);
+            pair_run(world->pair, 10 * PAIR_MS);
+            at->row[from] = arrived(at, from) > before ? 0 : at->row[from] + 1;
+            if (at->row[from] > at->longest)
+                at->longest = at->row[from];
+        }
+        at->sent++;
+    }
+}
+
+static const struct choice *choice_at(int end)
+{
+    return end == 0 ? &world->pair->site[0].inner->links[0].ways.choice
+                    : &world->pair->dmz->sites[0].ways.choice;
+}
+
+static void choices_are(enum choice_state inner, enum choice_state dmz)
+{
+    ck_assert_msg(choice_at(0)->state == inner, "inner: %s", choice_why_text(choice_at(0)));
+    ck_assert_msg(choice_at(1)->state == dmz, "dmz: %s", choice_why_text(choice_at(1)));
+}
+
+static void start_auto(struct auto_world *at)
+{
+    struct session_path path = {.room = SIZE_MAX, .rtt_us = 40000};
+
+    *at = (struct auto_world){.sent = 0};
+    start_reading(CARRIER_AUTO, true, true, true);
+    at->sender[0] = add_sender(SA_SIDE_INTERNAL, 1);
+    at->sender[1] = add_sender(SA_SIDE_EXTERNAL, 2);
+    (void)pair_run_until_synced(world->pair);
+    ck_assert_int_eq(world->wanted, 1);
+    open_media();
+    switch_over();
+    for (int end = 0; end < 2; end++) {
+        session_set_early(session_at(end), true, 0);
+        session_set_path(session_at(end), &path, world->pair->now_us);
+    }
+}
+
+static void stop_auto(struct auto_world *at)
+{
+    for (int from = 0; from < 2; from++)
+        pair_sender_free(at->sender[from]);
+    stop();
+}
+
+START_TEST(test_auto)
+{
+    struct auto_world at;
+
+    start_auto(&at);
+    choices_are(CHOICE_STREAM, CHOICE_STREAM);
+    talk(&at, 3);
+    choices_are(CHOICE_PROBING, CHOICE_PROBING);
+    talk(&at, 30);
+    choices_are(CHOICE_CARRIER, CHOICE_CARRIER);
+    talk(&at, 30);
+    for (int from = 0; from < 2; from++) {
+        ck_assert_uint_eq(arrived(&at, from), at.sent); /* each one once */
+        ck_assert_uint_eq(choice_at(from)->counts[CHOICE_COUNT_MOVES], 1);
+    }
+    ck_assert_uint_gt(world->pair->dmz->sites[0].ways.copies, 5);
+    ck_assert_uint_eq(world->pair->site[0].inner->links[0].counts.n[VERDICT_REPLAY], 0);
+    ck_assert_uint_eq(world->pair->site[0].inner->links[0].counts.received, at.sent);
+    ck_assert_uint_eq(world->pair->dmz->sites[0].counts.received, at.sent);
+    stop_auto(&at);
+}
+END_TEST
+
+/* One way, the other or both go silent: less than 200 ms of a call are lost, and nothing more. */
+START_TEST(test_auto_silent)
+{
+    struct auto_world at;
+    size_t lost[2];
+
+    start_auto(&at);
+    talk(&at, 40);
+    choices_are(CHOICE_CARRIER, CHOICE_CARRIER);
+    ck_assert_uint_eq(at.longest, 0);
+    at.dead[0] = _i != 1;
+    at.dead[1] = _i != 0;
+    talk(&at, 20);
+    ck_assert_uint_le(at.longest, 6);
+    choices_are(CHOICE_DOUBTING, CHOICE_DOUBTING);
+    talk(&at, 60);
+    choices_are(CHOICE_STREAM, CHOICE_STREAM);
+    for (int from = 0; from < 2; from++)
+        lost[from] = at.sent - arrived(&at, from);
+    /* In the end the connection ends, and comes anew. */
+    cut_media();
+    memset(at.dead, 0, sizeof(at.dead));
+    memset(at.row, 0, sizeof(at.row));
+    at.longest = 0;
+    for (int from = 0; from < 2; from++) {
+        ck_assert_uint_le(lost[from], 6);
+        ck_assert(at.dead[from] || choice_at(from)->why == CHOICE_NO_CONNECTION_);
+    }
+    stop_auto(&at);
+}
+END_TEST
+
 /* The connection that it goes with ends in the middle of the switch. */
 START_TEST(test_control_ends)
 {
@@ -356,6 +503,8 @@ int main(void)
     tcase_add_test(tc, test_hostile);
     tcase_add_test(tc, test_by_control);
     tcase_add_test(tc, test_control_ends);
+    tcase_add_test(tc, test_auto);
+    tcase_add_loop_test(tc, test_auto_silent, 0, 3);
     suite_add_tcase(suite, tc);
     result = unit_run(suite);
     sample_engine_stop();

@@ -201,7 +201,7 @@ static void cut_media(unsigned thread)
     struct session *dmz = world->link[thread]->session;
 
     dmz_link_closed(world->link[thread], "cut", world->pair->now_us);
-    inner_media_closed(&world->media[thread]);
+    inner_media_closed(&world->media[thread], world->pair->now_us);
     session_free(dmz);
     session_free(inner);
     world->link[thread] = NULL;
@@ -679,7 +679,7 @@ START_TEST(test_same_number)
         struct dmz_link *old = world->link[1];
         struct session *ours = old->session;
 
-        inner_media_closed(&world->media[1]);
+        inner_media_closed(&world->media[1], world->pair->now_us);
         session_free(theirs);
         connect_media(1);
         ck_assert_uint_eq(site->media_count, 1);

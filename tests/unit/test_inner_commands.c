@@ -986,7 +986,7 @@ START_TEST(test_status)
                 "name peer state since rtt_ms connects last_error sync queued sas via congestion "
                 "tcp_refused "
                 "frames_in frames_out octets_in octets_out late srtp_engine "
-                "media_connections carrier sealed early carrier_reason raw");
+                "media_connections carrier choice sealed early carrier_reason raw");
     ck_assert_str_eq(text_of(row, "name"), "east");
     ck_assert_str_eq(text_of(row, "state"), "connecting");
     ck_assert_str_eq(text_of(row, "sync"), "none");

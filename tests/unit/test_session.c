@@ -776,7 +776,7 @@ START_TEST(test_age)
     pair_up(&inner, &dmz);
     session_set_max_age(inner.session, ages[_i].max_age_us);
     path.held = (size_t)ages[_i].kernel_us / 2;
-    session_set_path(inner.session, &path);
+    session_set_path(inner.session, &path, 0);
     media(&inner, 1, 10, START_US);
     exchange(&inner, &dmz, SIZE_MAX, START_US + ages[_i].age_us);
     ck_assert_uint_eq(dmz.media, ages[_i].sent);
@@ -934,20 +934,20 @@ static const struct {
     uint64_t age_us;
     unsigned sent, late;
 } outputs[] = {
-    {{0, SIZE_MAX, 0, 0, false}, MAX_AGE_US, 10, 0},
-    {{0, 10070, 0, 0, false}, 0, 10, 0},
-    {{0, 10069, 0, 0, false}, 0, 9, 0},
-    {{0, 2014, 0, 0, false}, 0, 2, 0},
-    {{0, 2013, 0, 0, false}, 0, 1, 0},
-    {{0, 1, 0, 0, false}, 0, 1, 0},
-    {{0, 0, 0, 0, false}, 0, 1, 0},
+    {{0, SIZE_MAX, 0, 0, 0, false}, MAX_AGE_US, 10, 0},
+    {{0, 10070, 0, 0, 0, false}, 0, 10, 0},
+    {{0, 10069, 0, 0, 0, false}, 0, 9, 0},
+    {{0, 2014, 0, 0, 0, false}, 0, 2, 0},
+    {{0, 2013, 0, 0, 0, false}, 0, 1, 0},
+    {{0, 1, 0, 0, 0, false}, 0, 1, 0},
+    {{0, 0, 0, 0, 0, false}, 0, 1, 0},
     /* 10 us for an octet: 10 ms for a frame. */
-    {{0, SIZE_MAX, 10000, 0, false}, 0, 10, 0},
-    {{0, SIZE_MAX, 10000, 0, false}, MAX_AGE_US, 1, 9},
-    {{0, SIZE_MAX, 10000, 0, false}, 30000, 3, 7},
-    {{1000, SIZE_MAX, 10000, 0, false}, 30000, 2, 8},
-    {{3001, SIZE_MAX, 10000, 0, false}, 30000, 0, 10},
-    {{0, 1007, 10000, 0, false}, 30000, 1, 0},
+    {{0, SIZE_MAX, 10000, 0, 0, false}, 0, 10, 0},
+    {{0, SIZE_MAX, 10000, 0, 0, false}, MAX_AGE_US, 1, 9},
+    {{0, SIZE_MAX, 10000, 0, 0, false}, 30000, 3, 7},
+    {{1000, SIZE_MAX, 10000, 0, 0, false}, 30000, 2, 8},
+    {{3001, SIZE_MAX, 10000, 0, 0, false}, 30000, 0, 10},
+    {{0, 1007, 10000, 0, 0, false}, 30000, 1, 0},
 };
 
 START_TEST(test_path)
@@ -957,7 +957,7 @@ START_TEST(test_path)
     char types[64];
 
     pair_up(&inner, &dmz);
-    session_set_path(inner.session, &outputs[_i].path);
+    session_set_path(inner.session, &outputs[_i].path, 0);
     for (uint32_t i = 0; i < 10; i++)
         media(&inner, i, 1000, START_US);
     types_of(memory,
@@ -1010,12 +1010,12 @@ START_TEST(test_bulk)
     if (bulks[_i].since_media_us) {
         media(&inner, 1, 10, now_us - bulks[_i].since_media_us);
         session_set_path(inner.session,
-                         &(struct session_path){.room = SIZE_MAX, .long_queue = true});
+                         &(struct session_path){.room = SIZE_MAX, .long_queue = true}, 0);
         inner.bulk_due = 1;
         (void)session_output(inner.session, memory, sizeof(memory),
                              now_us - bulks[_i].since_media_us);
     }
-    session_set_path(inner.session, &path);
+    session_set_path(inner.session, &path, 0);
     for (unsigned i = 0; i < bulks[_i].waiting; i++)
         media(&inner, 1, 10, now_us);
     ck_assert_uint_eq(inner.bulk_due, 0);

@@ -28,6 +28,7 @@
 #include "common/tunnel/passwire.h"
 #include "common/tunnel/sitewire.h"
 #include "common/tunnel/streamwire.h"
+#include "common/tunnel/ways.h"
 #include "tests/unit/unit.h"
 
 enum { LINE_SIZE = 512, TEXT_SIZE = 2048, ITEMS_MAX = 64, NAME_MAX_OCTETS = 48 };
@@ -198,6 +199,7 @@ static const struct {
     {"enum pass_tag {", "PASS_TAG_", "Fields of PASS and PASS-STATE", true},
     {"enum message_type {", "MESSAGE_", "Message types", false},
     {"enum message_tag {", "MESSAGE_TAG_", "Fields of messages", true},
+    {"enum probe_tag {", "PROBE_TAG_", "Fields of PROBE and PROBE-REPORT", true},
 };
 
 START_TEST(test_enum)
@@ -312,6 +314,8 @@ static const struct number values[] = {
     {"PASS-WAITING", PASS_STATE_WAITING, "", "PASS_STATE_WAITING"},
     {"PASS-REFUSED", PASS_STATE_REFUSED, "", "PASS_STATE_REFUSED"},
     {"PASS-UNKNOWN", PASS_STATE_UNKNOWN, "", "PASS_STATE_UNKNOWN"},
+    {"FEATURE-PROBE", FEATURE_PROBE, "", "FEATURE_PROBE"},
+    {"FEATURE-EARLY", FEATURE_EARLY, "", "FEATURE_EARLY"},
     {"KIND-OPEN", SITE_KIND_OPEN, "", "SITE_KIND_OPEN"},
     {"KIND-FORTH", SITE_KIND_FORTH, "", "SITE_KIND_FORTH"},
     {"KIND-BACK", SITE_KIND_BACK, "", "SITE_KIND_BACK"},
@@ -735,6 +739,19 @@ static void put_pass_state(struct writer *w, bool full)
     passwire_put(w, FRAME_PASS_STATE, &frame);
 }
 
+static void put_probe(struct writer *w, bool full)
+{
+    (void)full;
+    probe_put(w, 1);
+}
+
+static void put_probe_report(struct writer *w, bool full)
+{
+    struct choice_report report = {.number = 1, .early = full, .overtook = 2};
+
+    probe_report_put(w, &report);
+}
+
 static const struct {
     const char *frame;
     const char *label; /* in front of the fields */
@@ -770,6 +787,8 @@ static const struct {
     {"PASS", "Fields: ", 14, put_pass},
     {"PASS-STATE", "Fields, with NUMBER: ", 14, put_pass_open},
     {"PASS-STATE", "Fields, others: ", 14, put_pass_state},
+    {"PROBE", "Fields: ", 17, put_probe},
+    {"PROBE-REPORT", "Fields: ", 17, put_probe_report},
 };
 
 static const char *tag_name(const struct list *tags, unsigned tag)

@@ -120,8 +120,11 @@ bail() {
     exit 1
 }
 
-# wait_for SECONDS COMMAND...: polls until the command succeeds.
-wait_for() {
+# wait_for SECONDS COMMAND...: polls until the command succeeds. The seconds are what it takes at most on a
+# machine that has time; on one that is busy with other things nothing has failed before four times as many.
+# within SECONDS COMMAND...: the same where the time itself is what is promised.
+wait_for() { within $((4 * $1)) "${@:2}"; }
+within() {
     local end=$((${EPOCHREALTIME/./} + $1 * 1000000))
     shift
     until "$@" >/dev/null 2>&1; do

@@ -60,8 +60,8 @@ for round in 1 2 3; do
     connects=$(status_of inner '.tunnels[0].connects')
     since=$(now_ms)
     cut_tunnel
-    check "cut $round: the inner-relay notices within 2 s" wait_for 2 tunnel_not_up inner
-    check "cut $round: and the dmz-relay" wait_for 2 tunnel_not_up dmz
+    check "cut $round: the inner-relay notices within 2 s" within 2 tunnel_not_up inner
+    check "cut $round: and the dmz-relay" within 2 tunnel_not_up dmz
     lan_base=$(arrived lan)
     wait_for 5 passed_ms "$since" 3000
     is "cut $round: nothing arrived meanwhile" "$(arrived lan)" "$lan_base"

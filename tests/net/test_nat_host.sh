@@ -64,8 +64,8 @@ for row in "bob erin@${DOMAIN[b]} erin" "erin bob@${DOMAIN[a]} erin"; do
     done
     is "four SAs at the dmz-relay" "$(status_of dmz .sas)" 4
     tell "$ends" hangup >>"$W/tell.out"
-    check "$ends hangs up: no SA is left at the dmz-relay after a second" wait_for 1 sas_at dmz 0
-    for c in a b; do check "nor at site $c" wait_for 1 sas_at inner-$c 0; done
+    check "$ends hangs up: no SA is left at the dmz-relay after a second" within 1 sas_at dmz 0
+    for c in a b; do check "nor at site $c" within 1 sas_at inner-$c 0; done
     check "bob hears erin" wait_for 5 heard bob 880 1.5
     check "erin hears bob" wait_for 5 heard erin 440 1.5
 done

@@ -21,7 +21,7 @@ phones_registered alice bob
 # hang_up NAME: the SAs are gone on both relays within a second.
 hang_up() {
     tell "$1" hangup >>"$W/tell.out"
-    check "$1 hangs up: no SA is left after a second" wait_for 1 sas a 0
+    check "$1 hangs up: no SA is left after a second" within 1 sas a 0
 }
 
 # conversation CALLER CALLEE WHO-ENDS [WHO-HOLDS...]

@@ -66,7 +66,7 @@ called() {
 }
 ended() {
     tell alice hangup >>"$W/tell.out"
-    check "hang-up: no SA is left after a second" wait_for 1 sas a 0
+    check "hang-up: no SA is left after a second" within 1 sas a 0
     stop tone INT || :
     stop got INT || :
     check "SIPp saw the call end" finish_of uas 10

@@ -6,6 +6,7 @@
 CABLE=dmz:eth1
 BENCH=$NET_BUILD/tests/bench/relaybench
 TCP=$(cd "$(dirname "$0")/lib" && pwd)/tcp.py
+NET_MAX_AGE=60ms
 # One-way time, max-age and two RTT, in microseconds.
 BOUND=$((20000 + 60000 + 2 * 40000))
 SLOW[$CABLE]="delay=20 rate=4000 queue=300"

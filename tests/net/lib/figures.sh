@@ -299,6 +299,7 @@ put_example() {
     install -m 644 "$file" "$W/hosts/$3/etc/media-relay/$program.ini" || bail "no $file"
     set_workers "$W/hosts/$3/etc/media-relay/$program.ini" "$program"
     set_carrier "$W/hosts/$3/etc/media-relay/$program.ini" "$program"
+    set_patience "$W/hosts/$3/etc/media-relay/$program.ini"
 }
 
 # launch_example FIGURE ROLE [HOST]: starts the daemon of that example on its host and waits until it

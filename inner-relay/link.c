@@ -99,6 +99,15 @@ static void want_media(struct inner_link *link, const struct hello *theirs)
                                 theirs->features & FEATURE_WORKERS && count >= least ? count : 0);
 }
 
+static void set_own(struct inner_link *link, const struct hello *theirs)
+{
+    struct addr own[HELLO_LISTENERS_MAX];
+
+    for (size_t i = 0; i < theirs->listener_count; i++)
+        own[i] = theirs->listener[i].advertise;
+    authority_set_own(&link->authority, own, (unsigned)theirs->listener_count);
+}
+
 static void on_up(void *ctx, const struct hello *theirs)
 {
     struct inner_link *link = ctx;
@@ -106,6 +115,7 @@ static void on_up(void *ctx, const struct hello *theirs)
 
     link->changed_us = session_up_since(link->session);
     link->authority.hairpins = (theirs->features & FEATURE_HAIRPIN) != 0;
+    set_own(link, theirs);
     authority_connected(&link->authority, theirs->epoch, theirs->sa_version);
     streams_up(&link->streams, theirs->features);
     want_media(link, theirs);

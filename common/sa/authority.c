@@ -323,6 +323,23 @@ void authority_disconnected(struct authority *authority)
     authority->sync_dead = authority->live_dead = NULL;
 }
 
+void authority_set_own(struct authority *authority, const struct addr *own, unsigned count)
+{
+    authority->own_count = count < AUTHORITY_OWN_MAX ? count : AUTHORITY_OWN_MAX;
+    memcpy(authority->own, own, authority->own_count * sizeof(*own));
+}
+
+static bool is_between_sites(const struct authority *authority, const struct sa *sa)
+{
+    const struct addr *far = sa->side == SA_SIDE_EXTERNAL ? &sa->source.rtp : &sa->destination.rtp;
+
+    for (unsigned i = 0; !sa->hairpin && i < authority->own_count; i++) {
+        if (addr_equal(far, &authority->own[i]))
+            return true;
+    }
+    return false;
+}
+
 /* False: there is nothing to say. */
 static bool put_delete(const struct tombstone *dead, uint8_t *type, struct writer *body)
 {
@@ -351,7 +368,10 @@ static bool put_sa(const struct authority *authority, struct sa *sa, uint8_t *ty
     if (unknown)
         return false;
     *type = FRAME_SA_PUT;
-    wire_put_sa(body, sa, authority->view);
+    if (is_between_sites(authority, sa))
+        wire_put_nameless(body, sa, authority->view);
+    else
+        wire_put_sa(body, sa, authority->view);
     return true;
 }
 

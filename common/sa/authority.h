@@ -26,6 +26,8 @@ struct tombstone;
 
 enum authority_sync { AUTHORITY_NONE, AUTHORITY_DELTA, AUTHORITY_SNAPSHOT, AUTHORITY_SYNCED };
 
+enum { AUTHORITY_OWN_MAX = 8 };
+
 struct authority {
     struct table *table;
     unsigned owner;      /* this authority's number in the SAs */
@@ -33,6 +35,8 @@ struct authority {
     uint64_t version;    /* of the last change */
     enum wire_view view; /* what the replica is given of keys: one of WIRE_REPLICA_ */
     bool hairpins;       /* and it takes SAs whose packets go from outside to outside */
+    struct addr own[AUTHORITY_OWN_MAX]; /* the replica's RTP addresses: see authority_set_own() */
+    unsigned own_count;
 
     struct sa *oldest, *newest; /* by version */
     struct tombstone *oldest_dead, *newest_dead;
@@ -87,6 +91,11 @@ uint32_t authority_label(const struct authority *authority, uint32_t wanted);
 /* A tunnel is up, and the replica said what it holds. Decides between delta and snapshot. */
 void authority_connected(struct authority *authority, uint64_t replica_epoch,
                          uint64_t replica_version);
+/*
+ * The replica's own RTP addresses. What goes there, or comes from there, is between two sites: it
+ * is told no Call-ID of it, which is none of its business.
+ */
+void authority_set_own(struct authority *authority, const struct addr *own, unsigned count);
 void authority_disconnected(struct authority *authority);
 
 /*

@@ -125,7 +125,7 @@ static void put_destination(struct writer *w, const struct sa *sa)
     put_text_known(w, SA_TAG_LISTENER, sa_text(sa, SA_LISTENER_OUT));
 }
 
-void wire_put_sa(struct writer *w, const struct sa *sa, enum wire_view view)
+static void put_sa(struct writer *w, const struct sa *sa, enum wire_view view, const char *call_id)
 {
     tlv_put_u64(w, SA_TAG_ID | TLV_CRITICAL, sa->id);
     tlv_put_u32(w, SA_TAG_GENERATION | TLV_CRITICAL, sa->generation);
@@ -136,7 +136,7 @@ void wire_put_sa(struct writer *w, const struct sa *sa, enum wire_view view)
         put_critical_u8(w, SA_TAG_TO_SIDE, sa_to_side(sa));
     put_critical_u8(w, SA_TAG_ENCAP_IN, sa->encap_in);
     put_critical_u8(w, SA_TAG_ENCAP_OUT, sa->encap_out);
-    put_text_known(w, SA_TAG_CALL_ID, sa_text(sa, SA_CALL_ID));
+    put_text_known(w, SA_TAG_CALL_ID, call_id);
     tlv_put_u8(w, SA_TAG_MEDIA_INDEX, sa->media_index);
     tlv_put_u64(w, SA_TAG_CREATED, sa->created_us);
     tlv_put_u64(w, SA_TAG_REVERSE, sa->reverse);
@@ -150,6 +150,16 @@ void wire_put_sa(struct writer *w, const struct sa *sa, enum wire_view view)
         put_text_known(w, SA_TAG_LISTENER_IN, sa_text(sa, SA_LISTENER_IN));
         tlv_put_u32(w, SA_TAG_MEDIA_TIMEOUT, sa->media_timeout_s);
     }
+}
+
+void wire_put_sa(struct writer *w, const struct sa *sa, enum wire_view view)
+{
+    put_sa(w, sa, view, sa_text(sa, SA_CALL_ID));
+}
+
+void wire_put_nameless(struct writer *w, const struct sa *sa, enum wire_view view)
+{
+    put_sa(w, sa, view, "");
 }
 
 /* ------------------------------------------------------------ reading */

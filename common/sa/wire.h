@@ -19,6 +19,8 @@ enum wire_view {
 };
 
 void wire_put_sa(struct writer *w, const struct sa *sa, enum wire_view view);
+/* The same without its Call-ID. */
+void wire_put_nameless(struct writer *w, const struct sa *sa, enum wire_view view);
 
 /*
  * Reads the fields into sa, fresh from sa_new(), and the key beside it, which the caller wipes in

@@ -124,18 +124,8 @@ if grep -q __asan <"$NET_SBIN/dmz-relay"; then
 else
     printf '%s\n' "a $SUITE $key_a" "b $SUITE $key_b" | "$NET_TOOLS/keyneedles" >"$W/all"
     grep -vE '^[^ ]*\.rtc?p-auth\.' "$W/all" >"$W/needles"
-    for text in "m=audio 9000" "a=crypto:1 AES" "RTP/SAVP 0" "c=IN IP4 ${LAN[a]}" "c=IN IP4 ${LAN[b]}"; do
-        echo "sdp.${#text} $(printf %s "$text" | od -An -v -tx1 | tr -d ' \n')" >>"$W/needles"
-    done
-    # found DAEMON: how many of them it has; it stands still meanwhile.
-    found() {
-        local status=0
-        kill -STOP "${PID[$1]}"
-        "$NET_TOOLS/memsearch" "${PID[$1]}" <"$W/needles" >"$W/found" 2>&1 || status=$?
-        kill -CONT "${PID[$1]}"
-        [ $status -lt 2 ] || bail "memsearch: $(cat "$W/found")"
-        tail -n 1 "$W/found" | cut -d ' ' -f 1
-    }
+    printf '%s\n' "m=audio 9000" "a=crypto:1 AES" "RTP/SAVP 0" "c=IN IP4 ${LAN[a]}" "c=IN IP4 ${LAN[b]}" |
+        text_needles >>"$W/needles"
     is "the dmz-relay has no key that decrypts, and no SDP" "$(found dmz)" 0 || sed -n '1,5s/^/#   /p' "$W/found"
     check "the inner-relay has some of that: the search finds" test "$(found inner-a)" -gt 0
     grep -E '^[^ ]*\.rtp-auth\.' "$W/all" >"$W/needles"

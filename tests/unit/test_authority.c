@@ -122,6 +122,41 @@ static void drain(struct fixture *f)
     expect_sync(f, "synced");
 }
 
+/* Of media between two sites, which has the replica's own address, the Call-ID is not told. */
+START_TEST(test_between_sites)
+{
+    static const char call_id[] = "a84b4c76e66710@10.1.1.1";
+    struct addr own[2] = {sample_addr("[2001:db8::1]:5004"), sample_addr("192.0.2.1:5004")};
+    struct fixture f;
+    struct sa *sa;
+
+    setup(&f, 100);
+    authority_set_own(&f.a, own, 2);
+    sa = insert(&f, 1);
+    sa->side = _i & 2 ? SA_SIDE_INTERNAL : SA_SIDE_EXTERNAL;
+    sa->source.rtp = sample_addr(_i & 2 ? "10.1.1.1:4000" : "192.0.2.1:5004");
+    sa->destination.rtp = sample_addr(_i & 2 ? "192.0.2.1:5004" : "10.1.1.1:4000");
+    if (_i & 1)
+        (_i & 2 ? &sa->destination : &sa->source)->rtp.port = 5006;
+    ck_assert_int_eq(sa_set_text(sa, SA_CALL_ID, call_id), 0);
+    authority_added(&f.a, sa);
+    authority_connected(&f.a, 0, 0);
+    for (;;) {
+        uint8_t memory[FRAME_MAX_OCTETS], type = 0;
+        struct writer w;
+
+        writer_init(&w, memory, sizeof(memory));
+        ck_assert(authority_pull_bulk(&f.a, &type, &w));
+        if (type == FRAME_SYNC_END)
+            break;
+        if (type == FRAME_SA_PUT)
+            ck_assert_int_eq(
+                memmem(memory, writer_length(&w), call_id, sizeof(call_id) - 1) != NULL, _i & 1);
+    }
+    teardown(&f);
+}
+END_TEST
+
 /* ------------------------------------------------------------ hairpins */
 
 static struct sa *add_hairpin(struct fixture *f, enum sa_side side, uint64_t id)
@@ -905,6 +940,7 @@ int main(void)
     int result;
 
     tcase_add_checked_fixture(tc, sample_engine_start, NULL);
+    tcase_add_loop_test(tc, test_between_sites, 0, 4);
     tcase_add_test(tc, test_stays_inside);
     tcase_add_test(tc, test_many_stay_inside);
     tcase_add_test(tc, test_hairpins_unknown);

@@ -116,6 +116,21 @@ show_rules_of() {
 
 # ---------------------------------------------------------------- what must be so
 
+# text_needles: lines of standard input in the form of memsearch.
+text_needles() {
+    local text
+    while IFS= read -r text; do echo "text.${#text} $(printf %s "$text" | od -An -v -tx1 | tr -d ' \n')"; done
+}
+# found DAEMON: how many of the lines in $W/needles (NAME HEX) its memory has; it stands still meanwhile.
+found() {
+    local status=0
+    kill -STOP "${PID[$1]}"
+    "$NET_TOOLS/memsearch" "${PID[$1]}" <"$W/needles" >"$W/found" 2>&1 || status=$?
+    kill -CONT "${PID[$1]}"
+    [ $status -lt 2 ] || bail "memsearch: $(cat "$W/found")"
+    tail -n 1 "$W/found" | cut -d ' ' -f 1
+}
+
 # connections SPACE: what conntrack keeps there of IPv4: protocol, source, destination and port as the first packet
 # had them, and the port that answers come to.
 connections() {

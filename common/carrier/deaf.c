@@ -108,7 +108,7 @@ static int fill(const struct deaf *deaf, int fd, const struct tcp_info *info,
     if (start->timestamps)
         mss += SEGMENT_TIMESTAMP_OCTETS;
     start->mss = (uint16_t)(mss < MSS_MAX ? mss : MSS_MAX);
-    start->timestamp = (uint32_t)clock;
+    start->timestamp = (uint32_t)clock + 1; /* the kernel has rounded, and said it already */
     start->timestamp_echo = deaf->timestamp;
     start->send_next = deaf->ack;
     start->receive_next = deaf->end;

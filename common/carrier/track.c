@@ -311,6 +311,11 @@ bool track_fin_is_due(const struct track *track, uint64_t now_us)
     return waits_for_fin(track) && now_us - track->fin_us >= TRACK_FIN_AGAIN_US;
 }
 
+bool track_is_answered(const struct track *track)
+{
+    return track->state == TRACK_LINGERING && all_is_acked(track);
+}
+
 static uint64_t end_us(const struct track *track)
 {
     return track->ended_us + (track->state == TRACK_FINISHING ? TRACK_FINISH_US : TRACK_LINGER_US);

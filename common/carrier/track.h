@@ -116,6 +116,8 @@ bool track_fin_is_due(const struct track *track, uint64_t now_us);
 bool track_ack(struct track *track, struct segment *segment, uint64_t now_us);
 /* When track_ack(), track_fin_is_due() or the state may say something new without a segment. */
 uint64_t track_wake_us(const struct track *track);
+/* Both sides have said FIN, and ours was acknowledged. */
+bool track_is_answered(const struct track *track);
 /* Moves the state on by time. */
 enum track_state track_state(struct track *track, uint64_t now_us);
 /* Nothing has been acknowledged for TRACK_STOP_US: the carrier is of no use now. */

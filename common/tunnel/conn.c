@@ -453,21 +453,19 @@ static bool export_secret(struct conn *conn, const char *label, uint8_t directio
     return tls_export(conn->tls, label, context, sizeof(context), secret, SEAL_SECRET_OCTETS);
 }
 
-/* Returns an enum sealed_kind. */
-static int open_segment(struct conn *conn, struct segment *segment)
+/* One that ends the session is genuine all the same. */
+static enum sealed_kind open_segment(struct conn *conn, struct segment *segment)
 {
-    int kind = sealed_segment(conn->sealed, conn->session, segment->sequence,
-                              (uint8_t *)(uintptr_t)segment->data, segment->length, clock_now_us());
-
-    if (kind < 0)
+    if (sealed_segment(conn->sealed, conn->session, segment->sequence,
+                       (uint8_t *)(uintptr_t)segment->data, segment->length, clock_now_us()) < 0)
         fail(conn, session_reason(conn->session));
-    return kind;
+    return sealed_kind(conn->sealed);
 }
 
 static void on_segment(void *ctx, struct segment *segment)
 {
     struct conn *conn = ctx;
-    int kind = SEALED_NOTHING;
+    enum sealed_kind kind = SEALED_NOTHING;
 
     conn->busy = true;
     if (conn->failed || session_congested(conn->session))

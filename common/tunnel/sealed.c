@@ -217,14 +217,19 @@ int sealed_segment(struct sealed *sealed, struct session *session, uint32_t sequ
         uint8_t *space = session_space(session, &room);
 
         if (room < SEAL_FRAME_MAX_OCTETS)
-            return (int)sealed->kind; /* a frame of the session is not complete yet */
+            return 0; /* a frame of the session is not complete yet */
         used = open_early(sealed, &walk, space, room, &more);
         session_set_early(session, true, sealed->early.counts[EARLY_OVERTOOK]);
         if (used > 0 &&
             (session_received(session, used, now_us) < 0 || finish_session(session, now_us) < 0))
             return ERR_CLOSED;
     }
-    return (int)sealed->kind;
+    return 0;
+}
+
+enum sealed_kind sealed_kind(const struct sealed *sealed)
+{
+    return sealed->kind;
 }
 
 void sealed_check_copies(struct sealed *sealed, bool check)

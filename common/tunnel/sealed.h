@@ -43,8 +43,8 @@ bool sealed_pending(const struct sealed *sealed);
 /*
  * The octets of a TCP segment of the connection, before the kernel has put it in order. Its whole
  * frames are opened and told to the session; that the kernel's order has them, too, is known then.
- * data may be written to. The session must have nothing pending. Returns what the segment is: an
- * enum sealed_kind, or negative: the session has ended.
+ * data may be written to. The session must have nothing pending. 0, or negative: the session has
+ * ended. In any case sealed_kind() says what the segment was.
  */
 enum sealed_kind {
     SEALED_NOTHING, /* no frame of it is genuine */
@@ -53,6 +53,7 @@ enum sealed_kind {
 };
 int sealed_segment(struct sealed *sealed, struct session *session, uint32_t sequence, uint8_t *data,
                    size_t length, uint64_t now_us);
+enum sealed_kind sealed_kind(const struct sealed *sealed);
 void sealed_check_copies(struct sealed *sealed, bool check);
 /* The same without a session: what the frames say is of no interest. */
 enum sealed_kind sealed_judge(struct sealed *sealed, uint32_t sequence, uint8_t *data,

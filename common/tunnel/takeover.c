@@ -231,7 +231,7 @@ static void on_hurry(void *ctx, bool at_once)
     struct takeover *t = ctx;
     uint64_t now_us = clock_now_us();
 
-    bool ends = t->track.state == TRACK_LINGERING && now_us - t->track.ended_us >= HURRY_LINGER_US;
+    bool ends = track_is_answered(&t->track) && now_us - t->track.ended_us >= HURRY_LINGER_US;
 
     if (!work(t, now_us, at_once || ends) || at_once)
         go(t);

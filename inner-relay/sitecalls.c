@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/base/err.h"
 #include "common/base/log.h"
@@ -24,8 +25,9 @@ struct sitecalls {
     struct sites *sites;
     struct calls *calls;
     size_t count;
-    struct sitecall *first; /* the newest */
-    uint64_t wall_us;       /* minus now_us: of the last tick */
+    struct sitecall *first;         /* the newest */
+    uint64_t wall_us;               /* minus now_us: of the last tick */
+    bool restored[INNER_LINKS_MAX]; /* calls of before a restart were looked for */
 };
 
 /* ------------------------------------------------------------ the list */
@@ -83,11 +85,21 @@ static void remove_call(struct sitecalls *sitecalls, struct sitecall *call)
 
 struct sitecall *sitecalls_find(struct sitecalls *sitecalls, const char *call_id)
 {
-    struct sitecall *call = sitecalls->first;
+    struct sitecall *found = NULL;
 
-    while (call && strcmp(call->call_id, call_id) != 0)
-        call = call->next;
-    return call;
+    for (struct sitecall *call = sitecalls->first; call; call = call->next) {
+        if (strcmp(call->call_id, call_id) == 0 && (!found || found->state == SITECALL_ENDED))
+            found = call;
+    }
+    return found;
+}
+
+/* After a restart it may not be known which of several sites a call is with. */
+static struct sitecall *find_other(struct sitecalls *sitecalls, const struct sitecall *call)
+{
+    struct sitecall *other = sitecalls_find(sitecalls, call->call_id);
+
+    return other && other != call && other->state != SITECALL_ENDED ? other : NULL;
 }
 
 static struct sitecall *find_number(struct sitecalls *sitecalls, const struct site *site,
@@ -206,9 +218,10 @@ static void end_media(struct sitecalls *sitecalls, const struct sitecall *call, 
 static void settle_end(struct sitecalls *sitecalls, struct sitecall *call, const char *reason,
                        uint64_t now_us)
 {
-    end_media(sitecalls, call, now_us);
     drop_sdp(call);
     call->state = SITECALL_ENDED;
+    if (!find_other(sitecalls, call))
+        end_media(sitecalls, call, now_us);
     call->changed_us = now_us;
     snprintf(call->reason, sizeof(call->reason), "%s", reason);
     log_info("call %s %s site %s ended: %s", call->call_id,
@@ -318,8 +331,8 @@ int sitecalls_refuse(struct sitecalls *sitecalls, struct sitecall *call, const c
     return 0;
 }
 
-void sitecalls_end(struct sitecalls *sitecalls, struct sitecall *call, const char *reason,
-                   uint64_t now_us)
+static void end_one(struct sitecalls *sitecalls, struct sitecall *call, const char *reason,
+                    uint64_t now_us)
 {
     if (call->state == SITECALL_ENDED)
         return;
@@ -331,6 +344,76 @@ void sitecalls_end(struct sitecalls *sitecalls, struct sitecall *call, const cha
                        strcmp(site_session_state(call->site, call->side), "up") != 0;
     }
     settle_end(sitecalls, call, reason, now_us);
+}
+
+void sitecalls_end(struct sitecalls *sitecalls, struct sitecall *call, const char *reason,
+                   uint64_t now_us)
+{
+    struct sitecall *other;
+
+    end_one(sitecalls, call, reason, now_us);
+    while ((other = find_other(sitecalls, call)))
+        end_one(sitecalls, other, reason, now_us);
+}
+
+/* ------------------------------------------------------------ after a restart */
+
+/* What stands behind the @ in "0123456789abcdef@NAME"; NULL: no Call-ID of ours. */
+static const char *parse_id(const char *call_id, uint64_t *number)
+{
+    if (strspn(call_id, "0123456789abcdef") != 16 || call_id[16] != '@')
+        return NULL;
+    *number = strtoull(call_id, NULL, 16);
+    return call_id + 17;
+}
+
+static void restore_with(struct sitecalls *sitecalls, struct site *site, enum sites_side side,
+                         uint64_t number, const struct call *media, uint64_t now_us)
+{
+    struct sitecall *call = find_number(sitecalls, site, side, number)
+                                ? NULL
+                                : add(sitecalls, site, side, number, now_us);
+
+    if (!call)
+        return;
+    snprintf(call->call_id, sizeof(call->call_id), "%s", media->call_id);
+    call->state = SITECALL_ANSWERED;
+    log_info("call %s %s site %s goes on", call->call_id, side == SITES_OURS ? "to" : "from",
+             call->site_name);
+}
+
+/* Of one that was placed here it is not known with which site: those that do not have it say so. */
+static void restore_call(struct sitecalls *sitecalls, const struct call *media, uint64_t now_us)
+{
+    uint64_t number;
+    const char *name = parse_id(media->call_id, &number);
+
+    for (size_t i = 0; name && i < sites_count(sitecalls->sites); i++) {
+        struct site *site = sites_at(sitecalls->sites, i);
+        const struct inner_link *link = site_link(site);
+
+        if (link->number != media->link)
+            continue;
+        if (strcasecmp(name, link->peer.site) == 0)
+            restore_with(sitecalls, site, SITES_OURS, number, media, now_us);
+        else if (strcasecmp(name, site_name(site)) == 0)
+            restore_with(sitecalls, site, SITES_THEIRS, number, media, now_us);
+    }
+}
+
+/* Once for each tunnel, when it comes up: then we know what we are called. */
+static void restore(struct sitecalls *sitecalls, const struct inner_link *link, uint64_t now_us)
+{
+    const struct call *media;
+    size_t at = 0;
+
+    if (sitecalls->restored[link->number] || !link->sites)
+        return;
+    sitecalls->restored[link->number] = true;
+    while ((media = calls_next(sitecalls->calls, &at))) {
+        if (media->restored && media->link == link->number)
+            restore_call(sitecalls, media, now_us);
+    }
 }
 
 /* ------------------------------------------------------------ what the other site does */
@@ -516,6 +599,7 @@ static void on_up(void *ctx, struct site *site, enum sites_side side, uint64_t n
     struct site_message none = {.number = 0};
     const char *why;
 
+    restore(sitecalls, site_link(site), now_us);
     for (struct sitecall *call = sitecalls->first; call; call = call->next) {
         if (call->site != site || call->side != side)
             continue;
@@ -606,6 +690,8 @@ void sitecalls_tick(struct sitecalls *sitecalls, uint64_t wall_us, uint64_t now_
     struct sitecall *next;
 
     sitecalls->wall_us = wall_us - now_us;
+    for (size_t i = 0; i < sites_count(sitecalls->sites); i++)
+        restore(sitecalls, site_link(sites_at(sitecalls->sites, i)), now_us);
     for (struct sitecall *call = sitecalls->first; call; call = next) {
         next = call->next;
         if (call->state != SITECALL_ENDED)

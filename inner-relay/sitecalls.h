@@ -42,7 +42,10 @@ struct sitecall {
     uint64_t changed_us;
 };
 
-/* Both must outlive it. NULL without memory. */
+/*
+ * Both must outlive it. NULL without memory. Calls that were answered before a restart, and that
+ * calls_restore() has brought back, go on when their tunnel is up.
+ */
 struct sitecalls *sitecalls_new(struct sites *sites, struct calls *calls);
 /* Accepts NULL. */
 void sitecalls_free(struct sitecalls *sitecalls);
@@ -64,6 +67,7 @@ int sitecalls_refuse(struct sitecalls *sitecalls, struct sitecall *call, const c
 void sitecalls_end(struct sitecalls *sitecalls, struct sitecall *call, const char *reason,
                    uint64_t now_us);
 
+/* One that has not ended, if there is one. */
 struct sitecall *sitecalls_find(struct sitecalls *sitecalls, const char *call_id);
 /* One of theirs that rings and that nobody was told of yet; NULL: none. It is told now. */
 struct sitecall *sitecalls_next_ringing(struct sitecalls *sitecalls);

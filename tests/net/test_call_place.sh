@@ -41,7 +41,7 @@ wait_for 10 equals 2 status_of dmz '[.tunnels[] | select(.state == "up")] | leng
 sdp() {
     printf '%s\r\n' v=0 "o=- 1 1 IN IP4 ${LAN[$1]}" s=- "c=IN IP4 ${LAN[$1]}" "t=0 0" \
         "m=audio $2 RTP/SAVP 0" "a=crypto:1 $SUITE inline:$3"
-    [ $# = 3 ] || printf '%s\r\n' "a=ssrc:$4 cname:x" "m=video $5 RTP/SAVP 96" "a=rtpmap:96 H264/90000" \
+    [ $# = 3 ] || printf '%s\r\n' "a=ssrc:$4 cname:x" "m=video $5 RTP/SAVP 96" "a=rtpmap:96 VP8/90000" \
         "a=crypto:1 $SUITE inline:$6" "a=ssrc:$7 cname:x"
 }
 other() { [ "$1" = a ] && echo b || echo a; }
@@ -146,6 +146,29 @@ is "with both lines" "$(grep -c '^m=' "$W/rings.sdp")" 2
 check "it is answered" ctl inner-a call answer "$CALL" --sdp "$W/answer.sdp"
 check "at site b, too" wait_for 10 state_is b answered
 check "eight SAs at the dmz-relay" wait_for 10 sas_at dmz 8
+say "real video: ffmpeg to ffmpeg"
+cat >"$W/video.sdp" <<END
+v=0
+o=- 1 1 IN IP4 ${LAN[b]}
+s=-
+c=IN IP4 ${LAN[b]}
+t=0 0
+m=video 6002 RTP/SAVP 96
+a=rtpmap:96 VP8/90000
+a=crypto:1 $SUITE inline:$video_a
+END
+start got-seen lan-b ffmpeg -nostdin -hide_banner -loglevel warning -protocol_whitelist file,udp,rtp,srtp,crypto \
+    -max_delay 200000 -i "$W/video.sdp" -f framecrc -flush_packets 1 -y "$W/seen"
+wait_for 10 bound lan-b 6002 || bail "ffmpeg does not listen"
+start seen lan-a ffmpeg -nostdin -hide_banner -loglevel warning -re -f lavfi \
+    -i "testsrc=size=320x240:rate=25:duration=10" -c:v libvpx -deadline realtime -cpu-used 8 -g 5 -b:v 300k -payload_type 96 \
+    -ssrc 103 -seq 1000 -rtpflags send_bye -f rtp -sdp_file /dev/null -srtp_out_suite $SUITE -srtp_out_params "$video_a" \
+    "srtp://${INNER[a]}:$MEDIA?localrtpport=6002&localrtcpport=6003&pkt_size=1200&localaddr=${LAN[a]}"
+# seen: frames that were decoded, of that size.
+seen() { ! grep -q '^#dimensions 0: 320x240' "$W/seen" && echo 0 || grep -c '^0,' "$W/seen"; }
+check "site b sees site a" wait_for 20 at_least 40 seen
+end_stream seen
+
 ssrc=100
 for row in "a b audio 6000 $key_a" "b a audio 6000 $key_b" "a b video 6002 $video_a" "b a video 6002 $video_b"; do
     read -r from to kind port key <<<"$row"
@@ -153,10 +176,22 @@ for row in "a b audio 6000 $key_a" "b a audio 6000 $key_b" "a b video 6002 $vide
     name=$kind-$from
     receive "got-$name" lan-$to "${LAN[$to]}:$port" --ports 2 --key "$key" --count $((N + 2)) --wait 20
     send_now "$name" lan-$from --from "${LAN[$from]}:$port" --to "${INNER[$from]}:$MEDIA" --key "$key" --ssrc $ssrc \
-        --count $N --rate 0 --rtcp-every $((N / 2)) --save "$W/$name.sent"
+        --seq 5000 --rtcp-index 1000 --count $N --rate 0 --rtcp-every $((N / 2)) --save "$W/$name.sent"
     check "$kind from site $from comes to site $to" finish_of "got-$name" 10
     check "octet for octet" same_datagrams "$W/$name.sent" "$W/got-$name.got"
 done
+
+# The site of who has placed it loses its inner-relay, and has it back with the state file.
+state=$W/hosts/inner-b/run/media-relay/inner-relay.state
+wait_for 20 grep -aqF "$CALL" "$state" || bail "site b has not written its state"
+stop inner-b KILL || :
+launch_example intranets inner-relay-b
+tunnels_up inner-b
+# goes_on: the call at site b is one between sites.
+goes_on() {
+    ctl inner-b call show "$CALL" | grep -E '^(state|other site|direction)' | xargs | grep -qx "state restored other site ${SITE[a]} direction to"
+}
+check "after a restart the call is one between sites still" wait_for 10 goes_on
 check "who was called hangs up" ctl inner-a call end "$CALL"
 for c in a b; do check "and it is over at site $c" wait_for 10 over $c ''; done
 check "no SA is left" wait_for 10 no_sas
@@ -208,6 +243,8 @@ stop inner-a TERM || bail "inner-a did not stop"
 place b --wait
 check "a site that is not connected cannot be called" grep -q 'not connected' "$W/place.err"
 
+is "site a opened one tunnel, site b one more after its restart" "$(fw_count nat-a opened) $(fw_count nat-b opened)" \
+    "$(connections_of 1) $(connections_of 2)"
 is "the dmz-relay sent no media anywhere but into tunnels" "$(fw_count dmz-a strangers)" 0
 for c in a b; do
     is "nat-$c: nothing was opened inwards" "$(fw_count nat-$c inward)" 0

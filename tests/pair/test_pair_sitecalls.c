@@ -368,6 +368,92 @@ START_TEST(test_hang_up_without_tunnel)
 }
 END_TEST
 
+static void restart(unsigned site)
+{
+    static uint8_t state[PAIR_STATE_OCTETS];
+    size_t length = pair_save_state(pair, site, state, sizeof(state));
+
+    sites_free(sites[site]);
+    sitecalls_free(sitecalls[site]);
+    calls_free(calls[site]);
+    pair_kill_inner(pair, site);
+    pair_start_inner(pair, site, state, length);
+    start_site(site);
+    calls_restore(calls[site], WALL + pair->now_us, pair->now_us);
+}
+
+/* A site restarts with its state file: its calls go on, and end at both when one hangs up. */
+START_TEST(test_restart)
+{
+    unsigned site = (unsigned)_i & 1;
+    struct sitecall *at[2];
+    char id[sizeof(at[A]->call_id)];
+
+    make_call(&at[A], &at[B]);
+    memcpy(id, at[A]->call_id, sizeof(id));
+    run(2 * PAIR_SECOND);
+    restart(site);
+    run(10 * PAIR_SECOND);
+    for (unsigned i = A; i <= B; i++) {
+        at[i] = sitecalls_find(sitecalls[i], id);
+        ck_assert_ptr_nonnull(at[i]);
+    }
+    expect_answered(at[A], at[B]);
+    if (_i & 2)
+        site = !site;
+    sitecalls_end(sitecalls[site], at[site], "hung up", pair->now_us);
+    run(100 * PAIR_MS);
+    expect_over(at[!site], "ended by the other site: hung up");
+    expect_sas(0);
+}
+END_TEST
+
+/*
+ * This one does not know which of two sites has the call, of which one cannot be asked (0: neither
+ * has it, and it ends by media-timeout); or the other site has lost it meanwhile (2).
+ */
+START_TEST(test_restart_alone)
+{
+    static const char *const names[] = {"site-b.example", "site-c.example"};
+    struct sites_conf conf[2];
+    struct sitecall *at[2];
+    char id[sizeof(at[A]->call_id)], error[256];
+
+    make_call(&at[A], &at[B]);
+    memcpy(id, at[A]->call_id, sizeof(id));
+    run(2 * PAIR_SECOND);
+    if (_i != 1)
+        sitecalls_end(sitecalls[B], at[B], "hung up", pair->now_us);
+    restart(A);
+    for (unsigned n = 0; n < 2; n++) {
+        struct tls_files from = {files[A], "key", "ca.pem", NULL};
+
+        conf[n] = (struct sites_conf){.name = names[n], .dmz = "", .ring_us = PAIR_SECOND};
+        for (int i = 0; i < 2; i++)
+            ck_assert_int_eq(tls_context_new(&conf[n].context[i],
+                                             i ? TLS_SITE_SERVER : TLS_SITE_CLIENT, &from, error,
+                                             sizeof(error)),
+                             0);
+    }
+    ck_assert_int_eq(sites_configure(sites[A], conf, _i == 2 ? 1 : 2, pair->now_us), 0);
+    if (_i == 2)
+        for (int i = 0; i < 2; i++)
+            tls_context_free(conf[1].context[i]);
+    run(15 * PAIR_SECOND);
+    if (_i == 1) {
+        at[A] = sitecalls_find(sitecalls[A], id);
+        ck_assert_ptr_nonnull(at[A]);
+        expect_answered(at[A], at[B]);
+        sitecalls_end(sitecalls[A], at[A], "hung up", pair->now_us);
+        run(2 * PAIR_SECOND);
+        expect_over(at[B], "ended by the other site");
+    }
+    run(2 * PAIR_SECOND);
+    ck_assert_uint_eq(table_count(pair->site[B].inner->table), 0);
+    ck_assert_uint_eq(table_count(pair->site[A].inner->table), _i == 0 ? 2 : 0);
+}
+END_TEST
+
 /* Its section goes from the ini file. */
 START_TEST(test_gone)
 {
@@ -497,6 +583,8 @@ int main(void)
     tcase_add_loop_test(tc, test_refused, 0, 3);
     tcase_add_loop_test(tc, test_lost_tunnel, 0, 2);
     tcase_add_loop_test(tc, test_hang_up_without_tunnel, 0, 2);
+    tcase_add_loop_test(tc, test_restart, 0, 4);
+    tcase_add_loop_test(tc, test_restart_alone, 0, 3);
     tcase_add_test(tc, test_gone);
     tcase_add_test(tc, test_configured_again);
     tcase_add_test(tc, test_many);

@@ -1,5 +1,7 @@
 #include "common/sa/hold.h"
 #include "common/sa/verify.h"
+#include "common/sa/way.h"
+#include "inner-relay/bypass.h"
 #include "inner-relay/inner.h"
 
 /*
@@ -41,6 +43,17 @@ static enum verdict admit_held(const struct path_found *found, struct inner *inn
     return verdict;
 }
 
+/* A site may send to those SAs alone that take its packets. */
+static void leave_out_others(struct path_found *found, size_t count, unsigned site)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct sa_way *way = found[i].sa ? found[i].sa->way : NULL;
+
+        if (!way || way->goes || way->site != site)
+            found[i].sa = NULL;
+    }
+}
+
 /* False: only with the locks of all, and nothing has happened yet. */
 static bool take(struct inner_link *link, const struct path_found *found, uint64_t now_us)
 {
@@ -61,8 +74,9 @@ static bool take(struct inner_link *link, const struct path_found *found, uint64
     return true;
 }
 
-void inbound_frames(struct inner_link *link, const struct session_packet *packets, size_t count,
-                    uint64_t now_us)
+/* site -1: from the dmz-relay. */
+static void take_all(struct inner_link *link, int site, const struct session_packet *packets,
+                     size_t count, uint64_t now_us)
 {
     struct path_found found[PATH_GROUP];
 
@@ -70,6 +84,8 @@ void inbound_frames(struct inner_link *link, const struct session_packet *packet
         size_t done = 0;
 
         path_find_labels(link->inner->table, link->number, packets + at, count - at, found);
+        if (site >= 0)
+            leave_out_others(found, count - at, (unsigned)site);
         while (at + done < count && take(link, &found[done], now_us))
             done++;
         at += done;
@@ -77,6 +93,29 @@ void inbound_frames(struct inner_link *link, const struct session_packet *packet
             path_widen(&link->inner->path);
     }
     path_narrow(&link->inner->path);
+}
+
+void inbound_beside(struct inner_link *link, unsigned site, const struct session_packet *packets,
+                    size_t count, uint64_t now_us)
+{
+    take_all(link, (int)site, packets, count, now_us);
+}
+
+void inbound_frames(struct inner_link *link, const struct session_packet *packets, size_t count,
+                    uint64_t now_us)
+{
+    for (size_t at = 0; at < count;) {
+        size_t done = link->forwarder ? bypass_frames(link, packets + at, count - at, now_us) : 0;
+        size_t own = 0;
+
+        at += done;
+        while (at + own < count &&
+               !(link->forwarder && bypass_knows(link, packets[at + own].label)))
+            own++;
+        if (own > 0)
+            take_all(link, -1, packets + at, own, now_us);
+        at += own;
+    }
 }
 
 void inbound_sent(struct inner *inner, unsigned listener, bool rtcp_port, void *tag, int error)

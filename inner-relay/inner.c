@@ -72,7 +72,7 @@ void inner_fini(struct inner *inner)
 struct inner_link *inner_find_link(struct inner *inner, const char *name)
 {
     for (size_t i = 0; i < inner->link_count; i++) {
-        if (!name[0] || strcmp(inner->links[i].name, name) == 0)
+        if (!inner->links[i].forwarder && (!name[0] || strcmp(inner->links[i].name, name) == 0))
             return &inner->links[i];
     }
     return NULL;

@@ -21,8 +21,12 @@
 #include "common/tunnel/ways.h"
 #include "inner-relay/promises.h"
 
-enum { INNER_LINKS_MAX = 8, INNER_LISTENERS_MAX = 8 };
+enum { INNER_DMZS_MAX = 8, INNER_FORWARDERS_MAX = 4 };
+enum { INNER_LINKS_MAX = INNER_DMZS_MAX + INNER_FORWARDERS_MAX, INNER_LISTENERS_MAX = 8 };
+/* Other sites whose media may pass the dmz-relay by, and the ways that it may go. */
+enum { BYPASS_SITES = 32, BYPASS_WAYS = INNER_LINKS_MAX };
 
+struct bypass;
 struct inner;
 struct inner_link;
 struct pass_frame;
@@ -51,9 +55,10 @@ struct inner_link {
     unsigned number; /* the owner of its SAs */
     const char *name;
     struct authority authority;
-    struct streams streams;                 /* forwards are added by the owner */
-    struct session *session;                /* NULL: no connection; owned by the connection */
-    enum inner_carrier carrier;             /* that is wanted; the owner fills it in */
+    struct streams streams;     /* forwards are added by the owner */
+    struct session *session;    /* NULL: no connection; owned by the connection */
+    enum inner_carrier carrier; /* that is wanted; the owner fills it in */
+    bool forwarder;             /* a [forwarder NAME]: it has no SAs; the owner fills it in */
     struct inner_media *media[WORKERS_MAX]; /* this thread's that are up */
     unsigned media_count;
     bool proxied; /* the next connection is through an HTTP proxy; the owner says so */
@@ -98,6 +103,14 @@ struct inner_sites {
     /* The next one for the dmz-relay: false when there is none. */
     bool (*pull)(void *ctx, struct inner_link *link, uint8_t *type, struct writer *body);
     void *ctx;
+};
+
+/* What a thread has heard of one way to another site: the newest probe that came. */
+struct bypass_ear {
+    uint64_t clock_us; /* of the other site, in it; 0: none came */
+    uint64_t came_us;  /* at this time of ours */
+    uint64_t acked_us; /* our clock in the newest of our probes that has come there; 0: none has */
+    uint64_t rtt_us;   /* smoothed */
 };
 
 /* What a packet forwarder says of the sites that packets are exchanged with. */
@@ -151,6 +164,10 @@ struct inner {
     struct inner_sites sites; /* filled in by the caller, too, as the next two */
     struct inner_passes passes;
     struct inner_seen media;
+    struct bypass
+        *bypass; /* the main core's; NULL: all media goes through the tunnels of its SAs */
+    struct bypass_ear ears[BYPASS_SITES][BYPASS_WAYS]; /* this thread's */
+    struct verdict_counts beside; /* of probes and copies, which no socket has received */
     struct inner *main; /* the core that this one works for; NULL: none, it has the authorities */
     struct inner *workers[WORKERS_MAX]; /* that work for this one */
     unsigned worker_count;
@@ -251,6 +268,12 @@ void outbound_packets(struct inner *inner, unsigned listener, bool rtcp_port,
 /* --- inbound.c: packets from the tunnel, at most SESSION_GROUP, on their way to phones. */
 void inbound_frames(struct inner_link *link, const struct session_packet *packets, size_t count,
                     uint64_t now_us);
+/*
+ * The same of packets that another site, number site of bypass.h, has sent beside the dmz-relay of
+ * link: they are good for SAs alone whose packets come from there.
+ */
+void inbound_beside(struct inner_link *link, unsigned site, const struct session_packet *packets,
+                    size_t count, uint64_t now_us);
 /* What became of a packet that went to inner.out; tag is what came with it, error an errno or 0. */
 void inbound_sent(struct inner *inner, unsigned listener, bool rtcp_port, void *tag, int error);
 

@@ -7,6 +7,7 @@
 #include "common/sa/far.h"
 #include "common/sa/table.h"
 #include "common/tunnel/passwire.h"
+#include "inner-relay/bypass.h"
 #include "inner-relay/inner.h"
 
 /* Indexed by the views of a replica. */
@@ -39,7 +40,11 @@ static int on_hello(void *ctx, const struct hello *theirs, struct hello *reply,
 
     (void)reply;
     link->peer = *theirs;
-    if ((theirs->features & policies[keys].feature) == policies[keys].feature)
+    if (link->forwarder && !(theirs->features & FEATURE_PASSES)) {
+        snprintf(reason, BYE_REASON_SIZE, "a packet forwarder needs a current version");
+        return ERR_UNSUPPORTED;
+    }
+    if (link->forwarder || (theirs->features & policies[keys].feature) == policies[keys].feature)
         return 0;
     snprintf(reason, BYE_REASON_SIZE, "%s", policies[keys].lack);
     return ERR_UNSUPPORTED;
@@ -122,6 +127,8 @@ static void on_up(void *ctx, const struct hello *theirs)
     link->sites = sites->link && (theirs->features & FEATURE_SITES);
     if (link->sites)
         sites->link(sites->ctx, link, true);
+    if (link->inner->bypass)
+        bypass_link(link->inner->bypass, link, true, link->changed_us);
     log_info("dmz %s is up (%s, site %s, %s of %zu SAs)", link->name, theirs->software,
              theirs->site, authority_sync_name(link->authority.sync),
              table_count_owner(link->inner->table, link->number));
@@ -307,6 +314,8 @@ void inner_link_closed(struct inner_link *link, uint64_t now_us)
     link->sites = false;
     link->arrivals_us = 0;
     link->session = NULL;
+    if (link->inner->bypass)
+        bypass_link(link->inner->bypass, link, false, now_us);
     if (link->inner->hooks.want_media)
         link->inner->hooks.want_media(link->inner->hooks.ctx, link, 0);
 }

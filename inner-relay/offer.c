@@ -96,6 +96,8 @@ static unsigned choose_link(const struct inner *inner)
         bool up = link->session && session_up_since(link->session) > 0;
         bool best_up = before->session && session_up_since(before->session) > 0;
 
+        if (link->forwarder)
+            continue;
         if (up || (!best_up && (link->peer.version || !before->peer.version)))
             best = (unsigned)i;
     }

@@ -1,3 +1,4 @@
+#include "inner-relay/bypass.h"
 #include "inner-relay/inner.h"
 
 static struct session *session_of(void *ctx, const struct sa *sa, struct verdict_counts **counts)
@@ -11,6 +12,12 @@ static struct session *session_of(void *ctx, const struct sa *sa, struct verdict
     if (inner->main && inner->path.pass->all)
         return inner_worker_borrow(inner, sa->owner, counts);
     return link->session;
+}
+
+static bool beside(void *ctx, const struct path_found *found, struct verdict_counts *counts,
+                   uint64_t now_us)
+{
+    return bypass_take(ctx, found, counts, now_us);
 }
 
 static void turn(void *ctx, const struct path_found *found, uint64_t now_us)
@@ -37,6 +44,7 @@ void outbound_init(struct inner *inner)
                                 .out = &inner->out,
                                 .session = session_of,
                                 .elsewhere = is_elsewhere,
+                                .beside = beside,
                                 .turn = turn,
                                 .ctx = inner};
 }

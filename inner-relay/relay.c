@@ -15,6 +15,7 @@
 #include "common/tunnel/localports.h"
 #include "common/tunnel/rawreader.h"
 #include "common/tunnel/tls.h"
+#include "inner-relay/bypass.h"
 
 enum { QUEUE_OCTETS = 1024 * 1024 };
 
@@ -451,6 +452,42 @@ static void configure_sites(struct daemon *daemon)
         log_error("no memory for all [site NAME]");
 }
 
+/* Whose media may pass the dmz-relay by. */
+static void count_media(struct relay *relay, uint64_t now_us)
+{
+    for (size_t i = 0; i < sites_count(relay->sites); i++) {
+        struct site *site = sites_at(relay->sites, i);
+        bool wanted = sitemedia_count(relay->sitemedia, site) > 0;
+        int number = wanted
+                         ? bypass_site(relay->core.bypass, site_name(site), site_link(site)->number)
+                         : bypass_find(relay->core.bypass, site_name(site));
+
+        if (number >= 0)
+            bypass_want(relay->core.bypass, (unsigned)number, wanted, now_us);
+    }
+}
+
+static void on_known(void *ctx, struct sa *sa, struct site *site, uint32_t label)
+{
+    struct relay *relay = ctx;
+    int number = -1;
+
+    if (site)
+        number = bypass_site(relay->core.bypass, site_name(site), site_link(site)->number);
+    (void)bypass_bind(sa, number, label);
+}
+
+static void on_site_gone(void *ctx, struct site *site)
+{
+    struct relay *relay = ctx;
+    int number = bypass_find(relay->core.bypass, site_name(site));
+
+    if (number >= 0)
+        bypass_forget(relay->core.bypass, (unsigned)number, clock_now_us());
+}
+
+static const struct sites_hooks bypass_hooks = {.gone = on_site_gone};
+
 static int start_sites(struct daemon *daemon, char *error, size_t error_size)
 {
     struct relay *relay = relay_of(daemon);
@@ -467,6 +504,8 @@ static int start_sites(struct daemon *daemon, char *error, size_t error_size)
         snprintf(error, error_size, "out of memory");
         return ERR_NOMEM;
     }
+    sitemedia_set_hook(relay->sitemedia, on_known, relay);
+    sites_add_hooks(relay->sites, &bypass_hooks, relay);
     configure_sites(daemon);
     return 0;
 }
@@ -502,8 +541,8 @@ static int start_core(struct daemon *daemon, char *error, size_t error_size)
         return ERR_NOMEM;
     }
     take_options(settings, &options);
-    for (size_t i = 0; i < settings->dmz_count; i++)
-        relay->names[i] = settings->dmzs[i].name;
+    for (size_t i = 0; inner_peer_at(settings, i); i++)
+        relay->names[i] = inner_peer_at(settings, i)->name;
     if (inner_init(&relay->core, &options, relay->names, &out, &hooks) < 0) {
         snprintf(error, error_size, "no memory for [limits] max-sas = %zu", options.max_sas);
         inner_fini(&relay->core);
@@ -511,15 +550,19 @@ static int start_core(struct daemon *daemon, char *error, size_t error_size)
         return ERR_NOMEM;
     }
     daemon->state = relay;
-    for (size_t i = 0; i < settings->dmz_count; i++)
-        relay->core.links[i].carrier = settings->dmzs[i].carrier;
+    for (size_t i = 0; i < relay->core.link_count; i++) {
+        relay->core.links[i].carrier = inner_peer_at(settings, i)->carrier;
+        relay->core.links[i].forwarder = i >= settings->dmz_count;
+    }
     fill_addresses(daemon, &relay->core);
     relay->core.listener_count = settings->listener_count;
     for (size_t i = 0; i < settings->listener_count; i++)
         media_describe(&settings->listeners[i], &relay->core.listeners[i]);
-    if (start_calls(daemon, error, error_size) < 0 || start_sites(daemon, error, error_size) < 0) {
+    if (!bypass_new(&relay->core) || start_calls(daemon, error, error_size) < 0 ||
+        start_sites(daemon, error, error_size) < 0) {
         ng_free(relay->ng);
         calls_free(relay->calls);
+        bypass_free(relay->core.bypass);
         inner_fini(&relay->core);
         free(relay);
         daemon->state = NULL;
@@ -540,6 +583,7 @@ static void stop_core(struct daemon *daemon)
     sitecalls_free(relay_of(daemon)->sitecalls);
     sitemedia_free(relay_of(daemon)->sitemedia);
     calls_free(relay_of(daemon)->calls);
+    bypass_free(relay_of(daemon)->core.bypass);
     inner_fini(&relay_of(daemon)->core);
     free(daemon->state);
 }
@@ -571,6 +615,7 @@ static void stop_tunnel(struct daemon *daemon)
 
     ngsocket_close(relay->ngsocket);
     relay->ngsocket = NULL;
+    ev_timer_stop(daemon->loop, &relay->bypass_timer);
     for (size_t i = 0; i < relay->core.link_count; i++) {
         /* Control first: then what waits in the others is not handed on from one to the next. */
         connector_free(relay->links[i].connector, "the inner-relay stops");
@@ -585,7 +630,7 @@ static void stop_tunnel(struct daemon *daemon)
 
 static int start_link(struct daemon *daemon, unsigned number, char *error, size_t error_size)
 {
-    const struct dmz_peer_settings *dmz = &settings_of(daemon)->dmzs[number];
+    const struct dmz_peer_settings *dmz = inner_peer_at(settings_of(daemon), number);
     struct relay_link *link = &relay_of(daemon)->links[number];
     int result;
 
@@ -597,14 +642,15 @@ static int start_link(struct daemon *daemon, unsigned number, char *error, size_
                                                  .dscp = settings_of(daemon)->tunnel.dscp,
                                                  .proxy = &link->proxy,
                                                  .password = link->password};
-    result = inner_password(dmz, link->password, error, error_size);
+    result = inner_password(settings_of(daemon), dmz, link->password, error, error_size);
     if (result < 0)
         return result;
     prepare_media(link);
     link->connector = connector_new(daemon->loop, daemon->tls, &link->settings, &conn_hooks, link);
     if (link->connector)
         return 0;
-    snprintf(error, error_size, "no connector for [dmz %s] can be made", dmz->name);
+    snprintf(error, error_size, "no connector for [%s %s] can be made",
+             inner_peer_kind(settings_of(daemon), dmz), dmz->name);
     return ERR_NOMEM;
 }
 
@@ -614,8 +660,8 @@ static int open_raw(struct daemon *daemon, unsigned thread, char *error, size_t 
     bool wanted = false;
     int result;
 
-    for (size_t i = 0; i < settings->dmz_count; i++)
-        wanted = wanted || settings->dmzs[i].carrier != CARRIER_STREAM;
+    for (size_t i = 0; inner_peer_at(settings, i); i++)
+        wanted = wanted || inner_peer_at(settings, i)->carrier != CARRIER_STREAM;
     if (!wanted)
         return 0;
     result = localports_new(&daemon->ports[thread], error, error_size);
@@ -625,16 +671,40 @@ static int open_raw(struct daemon *daemon, unsigned thread, char *error, size_t 
                          LOCALPORTS, error, error_size);
 }
 
+/* What it sends goes out at once. */
+static void tend_bypass(struct daemon *daemon)
+{
+    struct relay *relay = relay_of(daemon);
+    uint64_t now_us = clock_now_us(), next_us = bypass_tick(relay->core.bypass, now_us);
+
+    ev_timer_stop(daemon->loop, &relay->bypass_timer);
+    flush(relay);
+    if (next_us == UINT64_MAX)
+        return;
+    ev_timer_set(&relay->bypass_timer, (double)(next_us - now_us) / 1e6, 0);
+    ev_timer_start(daemon->loop, &relay->bypass_timer);
+}
+
+static void on_bypass_timer(struct ev_loop *loop, struct ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    tend_bypass(timer->data);
+}
+
 static int start_tunnel(struct daemon *daemon, char *error, size_t error_size)
 {
     const struct inner_settings *settings = settings_of(daemon);
     int result = relay_forwards_start(daemon, error, error_size);
 
+    ev_timer_init(&relay_of(daemon)->bypass_timer, on_bypass_timer, 0, 0);
+    relay_of(daemon)->bypass_timer.data = daemon;
+
     if (result < 0) {
         relay_forwards_stop(daemon);
         return result;
     }
-    for (unsigned i = 0; result == 0 && i < settings->dmz_count; i++)
+    for (unsigned i = 0; result == 0 && inner_peer_at(settings, i); i++)
         result = start_link(daemon, i, error, error_size);
     if (result == 0 && start_ng(daemon, error, error_size) < 0)
         result = ERR_SYSTEM;
@@ -644,11 +714,12 @@ static int start_tunnel(struct daemon *daemon, char *error, size_t error_size)
 }
 
 /* check_files() has said that it can be read. */
-static void reload_password(struct relay_link *link, const struct dmz_peer_settings *dmz)
+static void reload_password(struct relay_link *link, const struct inner_settings *settings)
 {
+    const struct dmz_peer_settings *dmz = inner_peer_at(settings, link->number);
     char password[HTTPAUTH_TEXT_SIZE], error[256];
 
-    if (inner_password(dmz, password, error, sizeof(error)) == 0) {
+    if (inner_password(settings, dmz, password, error, sizeof(error)) == 0) {
         memcpy(link->password, password, sizeof(password));
         connector_set_password(link->connector, password);
     }
@@ -682,7 +753,7 @@ static void reloaded(struct daemon *daemon)
         if (relay->core.links[i].session)
             session_set_max_age(relay->core.links[i].session, settings->tunnel.max_age_us);
         connector_set_context(relay->links[i].connector, daemon->tls);
-        reload_password(&relay->links[i], &settings->dmzs[i]);
+        reload_password(&relay->links[i], settings);
         for (unsigned m = 0; m < WORKERS_MAX; m++)
             reload_media(&relay->links[i].media[m], daemon);
     }
@@ -691,6 +762,9 @@ static void reloaded(struct daemon *daemon)
 static void tick(struct daemon *daemon, uint64_t now_us)
 {
     inner_tick(&relay_of(daemon)->core);
+    count_media(relay_of(daemon), now_us);
+    if (!ev_is_active(&relay_of(daemon)->bypass_timer))
+        tend_bypass(daemon);
     calls_tick(relay_of(daemon)->calls);
     sitecalls_tick(relay_of(daemon)->sitecalls, clock_wall_us(), now_us);
     sites_tick(relay_of(daemon)->sites, now_us);
@@ -712,8 +786,8 @@ static int check_files(const void *conf, char *error, size_t error_size)
     char password[HTTPAUTH_TEXT_SIZE];
     int result = 0;
 
-    for (size_t i = 0; result == 0 && i < settings->dmz_count; i++)
-        result = inner_password(&settings->dmzs[i], password, error, error_size);
+    for (size_t i = 0; result == 0 && inner_peer_at(settings, i); i++)
+        result = inner_password(settings, inner_peer_at(settings, i), password, error, error_size);
     wipe(password, sizeof(password));
     for (size_t i = 0; result == 0 && i < settings->site_count; i++) {
         struct tls_context *context[2];

@@ -51,6 +51,7 @@ struct relay {
         *forwards[SETTINGS_FORWARDS_MAX + 1]; /* as the ini file has them; ended by NULL */
     struct statefile *statefile;              /* NULL: none is configured */
     struct calls *calls;
+    struct ev_timer bypass_timer; /* while there is a way to another site */
     struct sites *sites;
     struct sitecalls *sitecalls;
     struct sitemedia *sitemedia;

@@ -10,6 +10,8 @@
 
 static const struct conf_section sections[] = {
     SETTINGS_NAMED(inner_settings, "dmz", dmzs, dmz_count, 1, INNER_DMZS_MAX),
+    SETTINGS_NAMED(inner_settings, "forwarder", forwarders, forwarder_count, 0,
+                   INNER_FORWARDERS_MAX),
     SETTINGS_NAMED(inner_settings, "listener", listeners, listener_count, 1,
                    SETTINGS_LISTENERS_MAX),
     SETTINGS_NAMED(inner_settings, "peer", peers, peer_count, 0, PEERS_MAX),
@@ -28,17 +30,23 @@ static const struct conf_section sections[] = {
     {.name = NULL},
 };
 
+/* Of [dmz NAME] and [forwarder NAME]. The carriers in the order of enum inner_carrier. */
+#define PEER_KEYS(section)                                                                         \
+    SETTINGS_ROW(section, "address", CONF_HOSTPORT, dmz_peer_settings, address, 0, 0, NULL,        \
+                 false),                                                                           \
+        SETTINGS_ROW(section, "name", CONF_NAME, dmz_peer_settings, certificate_name, 0, 0, NULL,  \
+                     false),                                                                       \
+        SETTINGS_ROW(section, "proxy", CONF_TEXT, dmz_peer_settings, proxy, 0,                     \
+                     SETTINGS_LINK_SIZE - 1, "", false),                                           \
+        SETTINGS_PATH(section, "proxy-password-file", dmz_peer_settings, password_file, ""),       \
+        SETTINGS_ROW(section, "via", CONF_TEXT, dmz_peer_settings, via, 1, INNER_VIA_SIZE - 1,     \
+                     "connect, upgrade, http", false),                                             \
+        SETTINGS_CHOICE(section, "carrier", dmz_peer_settings, carrier,                            \
+                        "stream|unordered|raw|auto", "stream", false)
+
 static const struct conf_key keys[] = {
-    SETTINGS_ROW("dmz", "address", CONF_HOSTPORT, dmz_peer_settings, address, 0, 0, NULL, false),
-    SETTINGS_ROW("dmz", "name", CONF_NAME, dmz_peer_settings, certificate_name, 0, 0, NULL, false),
-    SETTINGS_ROW("dmz", "proxy", CONF_TEXT, dmz_peer_settings, proxy, 0, SETTINGS_LINK_SIZE - 1, "",
-                 false),
-    SETTINGS_PATH("dmz", "proxy-password-file", dmz_peer_settings, password_file, ""),
-    SETTINGS_ROW("dmz", "via", CONF_TEXT, dmz_peer_settings, via, 1, INNER_VIA_SIZE - 1,
-                 "connect, upgrade, http", false),
-    /* In the order of enum inner_carrier. */
-    SETTINGS_CHOICE("dmz", "carrier", dmz_peer_settings, carrier, "stream|unordered|raw|auto",
-                    "stream", false),
+    PEER_KEYS("dmz"),
+    PEER_KEYS("forwarder"),
     SETTINGS_LISTENER_KEYS,
     SETTINGS_PEER_KEYS,
     SETTINGS_FORWARD_KEYS("dmz"),
@@ -93,28 +101,53 @@ static const struct conf_key keys[] = {
     {.name = NULL},
 };
 
-static int check_dmzs(const struct inner_settings *settings, struct conf_complaint *complaint)
+const struct dmz_peer_settings *inner_peer_at(const struct inner_settings *settings, size_t number)
 {
+    if (number < settings->dmz_count)
+        return &settings->dmzs[number];
+    number -= settings->dmz_count;
+    return number < settings->forwarder_count ? &settings->forwarders[number] : NULL;
+}
+
+const char *inner_peer_kind(const struct inner_settings *settings,
+                            const struct dmz_peer_settings *peer)
+{
+    return peer >= settings->dmzs && peer < settings->dmzs + INNER_DMZS_MAX ? "dmz" : "forwarder";
+}
+
+static int check_two(const struct inner_settings *settings, const struct dmz_peer_settings *a,
+                     const struct dmz_peer_settings *b, struct conf_complaint *complaint)
+{
+    const char *kind = inner_peer_kind(settings, b);
     char section[sizeof(complaint->section)];
 
-    for (size_t i = 0; i < settings->dmz_count; i++) {
-        const struct dmz_peer_settings *a = &settings->dmzs[i];
-
-        snprintf(section, sizeof(section), "dmz %s", a->name);
-        for (size_t j = 0; j < i; j++) {
-            const struct dmz_peer_settings *b = &settings->dmzs[j];
-
-            if (strcmp(a->certificate_name, b->certificate_name) == 0)
-                return settings_complain(
-                    complaint, section, "name",
-                    "the dmz-relay of [dmz %s] too; another one would be right", b->name);
-            if (a->address.port == b->address.port && strcmp(a->address.host, b->address.host) == 0)
-                return settings_complain(complaint, section, "address",
-                                         "the address of [dmz %s] too; another one would be right",
-                                         b->name);
-        }
-    }
+    snprintf(section, sizeof(section), "%s %s", inner_peer_kind(settings, a), a->name);
+    if (strcmp(a->name, b->name) == 0)
+        return settings_complain(complaint, section, "name",
+                                 "there is a [%s %s], too; another name of the section would be "
+                                 "right",
+                                 kind, b->name);
+    if (strcmp(a->certificate_name, b->certificate_name) == 0)
+        return settings_complain(complaint, section, "name",
+                                 "the dmz-relay of [%s %s] too; another one would be right", kind,
+                                 b->name);
+    if (a->address.port == b->address.port && strcmp(a->address.host, b->address.host) == 0)
+        return settings_complain(complaint, section, "address",
+                                 "the address of [%s %s] too; another one would be right", kind,
+                                 b->name);
     return 0;
+}
+
+static int check_dmzs(const struct inner_settings *settings, struct conf_complaint *complaint)
+{
+    const struct dmz_peer_settings *a;
+    int code = 0;
+
+    for (size_t i = 0; code == 0 && (a = inner_peer_at(settings, i)) != NULL; i++) {
+        for (size_t j = 0; code == 0 && j < i; j++)
+            code = check_two(settings, a, inner_peer_at(settings, j), complaint);
+    }
+    return code;
 }
 
 static const char *url_fault(const char *url, struct httpproxy *proxy)
@@ -133,13 +166,14 @@ static const char *url_fault(const char *url, struct httpproxy *proxy)
     }
 }
 
-static int check_proxy(const struct dmz_peer_settings *dmz, struct conf_complaint *complaint)
+static int check_proxy(const char *kind, const struct dmz_peer_settings *dmz,
+                       struct conf_complaint *complaint)
 {
     char section[sizeof(complaint->section)];
     struct httpproxy proxy = {.way_count = 0};
     const char *fault = dmz->proxy[0] ? url_fault(dmz->proxy, &proxy) : NULL;
 
-    snprintf(section, sizeof(section), "dmz %s", dmz->name);
+    snprintf(section, sizeof(section), "%s %s", kind, dmz->name);
     if (fault)
         return settings_complain(complaint, section, "proxy", "%s", fault);
     if (httpproxy_read_ways(&proxy, dmz->via) < 0)
@@ -159,10 +193,11 @@ static int check_proxy(const struct dmz_peer_settings *dmz, struct conf_complain
 
 static int check_proxies(const struct inner_settings *settings, struct conf_complaint *complaint)
 {
+    const struct dmz_peer_settings *peer;
     int code = 0;
 
-    for (size_t i = 0; code == 0 && i < settings->dmz_count; i++)
-        code = check_proxy(&settings->dmzs[i], complaint);
+    for (size_t i = 0; code == 0 && (peer = inner_peer_at(settings, i)) != NULL; i++)
+        code = check_proxy(inner_peer_kind(settings, peer), peer, complaint);
     return code;
 }
 
@@ -176,8 +211,8 @@ struct httpproxy inner_proxy(const struct dmz_peer_settings *dmz)
     return proxy;
 }
 
-int inner_password(const struct dmz_peer_settings *dmz, char out[HTTPAUTH_TEXT_SIZE], char *error,
-                   size_t error_size)
+int inner_password(const struct inner_settings *settings, const struct dmz_peer_settings *dmz,
+                   char out[HTTPAUTH_TEXT_SIZE], char *error, size_t error_size)
 {
     char why[128];
     int code;
@@ -187,8 +222,8 @@ int inner_password(const struct dmz_peer_settings *dmz, char out[HTTPAUTH_TEXT_S
         return 0;
     code = secretfile_read(dmz->password_file, out, HTTPAUTH_TEXT_SIZE, why, sizeof(why));
     if (code < 0)
-        snprintf(error, error_size, "[dmz %s] proxy-password-file: %s: %s", dmz->name,
-                 dmz->password_file, why);
+        snprintf(error, error_size, "[%s %s] proxy-password-file: %s: %s",
+                 inner_peer_kind(settings, dmz), dmz->name, dmz->password_file, why);
     return code;
 }
 

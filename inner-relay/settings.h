@@ -9,9 +9,9 @@
 #include "inner-relay/callconf.h"
 #include "inner-relay/inner.h"
 
-enum { INNER_DMZS_MAX = 8, INNER_VIA_SIZE = 64, INNER_SITES_MAX = 32 };
+enum { INNER_VIA_SIZE = 64, INNER_SITES_MAX = 32 };
 
-/* [dmz NAME]: a dmz-relay that a tunnel is opened to. */
+/* [dmz NAME], [forwarder NAME]: a dmz-relay that a tunnel is opened to. */
 struct dmz_peer_settings {
     char name[NAME_SIZE]; /* of the section */
     struct conf_hostport address;
@@ -68,6 +68,8 @@ struct signalling_settings {
 struct inner_settings {
     size_t dmz_count;
     struct dmz_peer_settings dmzs[INNER_DMZS_MAX];
+    size_t forwarder_count;
+    struct dmz_peer_settings forwarders[INNER_FORWARDERS_MAX];
     size_t listener_count;
     struct listener_settings listeners[SETTINGS_LISTENERS_MAX];
     size_t forward_count;
@@ -88,14 +90,19 @@ struct inner_settings {
     struct daemon_settings daemon;
 };
 
+/* The dmz-relays first, then the forwarders, as the core counts its links. NULL: no more. */
+const struct dmz_peer_settings *inner_peer_at(const struct inner_settings *settings, size_t number);
+/* "dmz", "forwarder" */
+const char *inner_peer_kind(const struct inner_settings *settings,
+                            const struct dmz_peer_settings *peer);
 /* The HTTP proxy of a section that was checked; without a host where there is none. */
 struct httpproxy inner_proxy(const struct dmz_peer_settings *dmz);
 /*
  * Reads the password for it, "" where there is no file; wipe() is the caller's. Negative with a
  * sentence in error.
  */
-int inner_password(const struct dmz_peer_settings *dmz, char out[HTTPAUTH_TEXT_SIZE], char *error,
-                   size_t error_size);
+int inner_password(const struct inner_settings *settings, const struct dmz_peer_settings *dmz,
+                   char out[HTTPAUTH_TEXT_SIZE], char *error, size_t error_size);
 enum source_policy inner_source_policy(const struct inner_learning_settings *learning);
 /* Complete: media-timeout and, where max-calls is 0, half of max-sas are filled in. */
 struct call_options inner_call_options(const struct inner_settings *settings);

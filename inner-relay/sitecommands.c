@@ -4,6 +4,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/err.h"
+#include "inner-relay/bypass.h"
 #include "inner-relay/callreport.h"
 #include "inner-relay/relay.h"
 
@@ -129,6 +130,22 @@ json_t *sitecommands_state(void *ctx, const json_t *request)
 
 /* ------------------------------------------------------------ what others show */
 
+/* Which way media to the site goes. */
+static void add_way(json_t *row, const struct relay *relay, const struct site *site)
+{
+    struct bypass_view view = {.by = NULL};
+    int number = relay->core.bypass ? bypass_find(relay->core.bypass, site_name(site)) : -1;
+
+    if (number >= 0)
+        bypass_show(relay->core.bypass, (unsigned)number, &view);
+    json_object_set_new(row, "media", json_string(view.by ? view.by->name : site_link(site)->name));
+    json_object_set_new(row, "media_both", json_boolean(view.both));
+    json_object_set_new(row, "media_rtt_ms",
+                        view.by ? json_real((double)view.rtt_us / 1000) : json_null());
+    json_object_set_new(row, "media_moves", json_integer((json_int_t)view.moves));
+    json_object_set_new(row, "media_returns", json_integer((json_int_t)view.returns));
+}
+
 json_t *sitecommands_report(const struct relay *relay)
 {
     const struct sitemedia *sitemedia = relay->sitemedia;
@@ -139,12 +156,14 @@ json_t *sitecommands_report(const struct relay *relay)
         const struct site *site = sites_at(sites, i);
         size_t sas = sitemedia ? sitemedia_count(sitemedia, site) : 0;
 
-        json_array_append_new(
-            rows, json_pack("{s:s,s:s,s:b,s:s,s:s,s:I,s:o}", "name", site_name(site), "dmz",
-                            site_link(site)->name, "refuse", site_refuses(site), "ours",
-                            site_session_state(site, SITES_OURS), "theirs",
-                            site_session_state(site, SITES_THEIRS), "sas", (json_int_t)sas,
-                            "last_error", callreport_text(site_error(site, SITES_OURS))));
+        json_t *row = json_pack("{s:s,s:s,s:b,s:s,s:s,s:I,s:o}", "name", site_name(site), "dmz",
+                                site_link(site)->name, "refuse", site_refuses(site), "ours",
+                                site_session_state(site, SITES_OURS), "theirs",
+                                site_session_state(site, SITES_THEIRS), "sas", (json_int_t)sas,
+                                "last_error", callreport_text(site_error(site, SITES_OURS)));
+
+        add_way(row, relay, site);
+        json_array_append_new(rows, row);
     }
     return rows;
 }

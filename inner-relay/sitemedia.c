@@ -50,6 +50,8 @@ struct sitemedia {
         size_t count;
     } with[SITES_MAX];
     unsigned round; /* rises with each session that comes up */
+    void (*known)(void *ctx, struct sa *sa, struct site *site, uint32_t label); /* NULL: nobody */
+    void *known_ctx;
     struct hash_key key;
     struct entry **by_sa, **by_media; /* BUCKETS each */
 };
@@ -312,6 +314,12 @@ static void set_site(struct sitemedia *sitemedia, struct entry *entry, struct si
     recount(sitemedia, entry);
 }
 
+static void tell(const struct sitemedia *sitemedia, const struct entry *entry, struct sa *sa)
+{
+    if (sitemedia->known)
+        sitemedia->known(sitemedia->known_ctx, sa, entry->site, entry->label);
+}
+
 static int on_message(void *ctx, struct site *site, enum sites_side side, uint8_t type,
                       struct reader *body, uint64_t now_us)
 {
@@ -327,7 +335,7 @@ static int on_message(void *ctx, struct site *site, enum sites_side side, uint8_
         return result;
     entry = *bucket_of(sitemedia, sitemedia->by_media, message.media, sizeof(message.media));
     for (; entry; entry = entry->next_by_media) {
-        const struct sa *sa;
+        struct sa *sa;
         uint8_t proof[MESSAGE_MEDIA_OCTETS];
 
         if (entry->takes == (type == MESSAGE_TAKES) ||
@@ -343,6 +351,7 @@ static int on_message(void *ctx, struct site *site, enum sites_side side, uint8_
             entry->label = message.label;
             (void)say(site, side, MESSAGE_GIVES, sa, entry, now_us);
         }
+        tell(sitemedia, entry, sa);
     }
     return 0;
 }
@@ -375,10 +384,15 @@ static void on_gone(void *ctx, struct site *site)
     struct sitemedia *sitemedia = ctx;
 
     for (struct entry *entry = sitemedia->first; entry; entry = entry->next) {
+        struct sa *sa;
+
         if (entry->site != site)
             continue;
         uncount(sitemedia, entry);
         entry->site = NULL;
+        sa = inner_find_sa(sitemedia->inner, entry->sa);
+        if (sa)
+            tell(sitemedia, entry, sa);
         entry->answered = false;
         entry->tries = 0;
         entry->next_us = 0;
@@ -406,13 +420,21 @@ static void on_seen(void *ctx, const struct sa *sa)
 
 static void look(struct sitemedia *sitemedia, struct entry *entry, uint64_t now_us)
 {
-    const struct sa *sa = inner_find_sa(sitemedia->inner, entry->sa);
+    struct sa *sa = inner_find_sa(sitemedia->inner, entry->sa);
+    bool stays = sa && sa->generation == entry->generation && is_between(sitemedia, sa) &&
+                 has_site(sitemedia, sa->owner);
 
-    if (!sa || sa->generation != entry->generation || !is_between(sitemedia, sa) ||
-        !has_site(sitemedia, sa->owner))
-        remove_entry(sitemedia, entry);
-    else
+    if (stays)
         say_again(sitemedia, entry, sa, now_us);
+    if (!stays) {
+        uncount(sitemedia, entry);
+        entry->site = NULL;
+        recount(sitemedia, entry);
+    }
+    if (sa)
+        tell(sitemedia, entry, sa);
+    if (!stays)
+        remove_entry(sitemedia, entry);
 }
 
 void sitemedia_tick(struct sitemedia *sitemedia)
@@ -452,6 +474,14 @@ struct sitemedia *sitemedia_new(struct inner *inner, struct sites *sites)
     sites_add_hooks(sites, &hooks, sitemedia);
     inner->media = (struct inner_seen){.seen = on_seen, .ctx = sitemedia};
     return sitemedia;
+}
+
+void sitemedia_set_hook(struct sitemedia *sitemedia,
+                        void (*known)(void *ctx, struct sa *sa, struct site *site, uint32_t label),
+                        void *ctx)
+{
+    sitemedia->known = known;
+    sitemedia->known_ctx = ctx;
 }
 
 void sitemedia_free(struct sitemedia *sitemedia)

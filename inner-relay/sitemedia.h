@@ -19,6 +19,13 @@ struct sitemedia;
 
 /* Takes inner->media. Both must outlive it, or sites be freed right before. NULL without memory. */
 struct sitemedia *sitemedia_new(struct inner *inner, struct sites *sites);
+/*
+ * known: said of each SA once it is known with which site it is, with what sitemedia_find() says,
+ * and again now and then; site NULL: it is not known any more.
+ */
+void sitemedia_set_hook(struct sitemedia *sitemedia,
+                        void (*known)(void *ctx, struct sa *sa, struct site *site, uint32_t label),
+                        void *ctx);
 /* Accepts NULL. */
 void sitemedia_free(struct sitemedia *sitemedia);
 /* Once a second: begins a round of sitemedia_work. */

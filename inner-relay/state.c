@@ -73,6 +73,8 @@ void state_begin(struct state_writer *state, struct inner *inner, uint64_t wall_
     for (size_t i = 0; i < inner->link_count; i++) {
         struct inner_link *link = &inner->links[i];
 
+        if (link->forwarder)
+            continue;
         head = frame_begin(w, RECORD_LINK);
         tlv_put_text(w, STATE_TAG_DMZ | TLV_CRITICAL, link->name);
         tlv_put_u64(w, STATE_TAG_EPOCH | TLV_CRITICAL, link->authority.epoch);

@@ -21,7 +21,7 @@
 
 enum {
     /* What one turn of the loop writes: about 100 SAs, well under a millisecond. */
-    PIECE_OCTETS = 48 * 1024,
+    PIECE_OCTETS = 64 * 1024,
     /* To free the pages of a file with 20,000 SAs takes half a millisecond: not all in one turn. */
     SHRINK_OCTETS = 1024 * 1024,
     FILE_MAX_OCTETS = 1 << 30,

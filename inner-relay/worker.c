@@ -28,6 +28,7 @@ void inner_worker_init(struct inner *worker, struct inner *main, const struct pa
         link->inner = worker;
         link->number = (unsigned)worker->link_count;
         link->name = main->links[worker->link_count].name;
+        link->forwarder = main->links[worker->link_count].forwarder;
     }
     outbound_init(worker);
     worker->path.learn.rules = &main->rules;
@@ -278,5 +279,6 @@ void inner_gather(struct inner *inner)
         for (size_t n = 0; n < inner->link_count; n++)
             verdict_gather(&inner->links[n].counts, &worker->links[n].counts);
         verdict_gather(&inner->hairpin, &worker->hairpin);
+        verdict_gather(&inner->beside, &worker->beside);
     }
 }

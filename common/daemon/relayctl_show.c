@@ -331,10 +331,10 @@ static void show_call_count(const json_t *reply, FILE *to)
 static void show_sites(const json_t *sites, FILE *to)
 {
     static const struct relayctl_column columns[] = {
-        {"SITE", false},   {"DMZ", false},        {"OURS", false},
-        {"THEIRS", false}, {"LAST ERROR", false}, {NULL, false},
+        {"SITE", false},     {"DMZ", false},        {"OURS", false}, {"THEIRS", false},
+        {"MEDIA BY", false}, {"LAST ERROR", false}, {NULL, false},
     };
-    static const char *const members[] = {"name", "dmz", "ours", "theirs", "last_error"};
+    static const char *const members[] = {"name", "dmz", "ours", "theirs", "media", "last_error"};
     struct relayctl_table table = relayctl_table_of(columns);
     const json_t *site;
     size_t i;

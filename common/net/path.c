@@ -383,6 +383,8 @@ static void hand_on(const struct path *path, const struct path_found *found,
         path->turn(path->ctx, found, now_us);
         return;
     }
+    if (found->sa->way && path->beside && path->beside(path->ctx, found, counts, now_us))
+        return;
     session = path->session(path->ctx, found->sa, &counts);
     if (session) {
         session_media(session, found->sa->label, found->input.packet, found->input.length, counts,

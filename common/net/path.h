@@ -67,6 +67,12 @@ struct path {
     struct session *(*session)(void *ctx, const struct sa *sa, struct verdict_counts **counts);
     /* Is the tunnel of the SA up, but not this thread's? Asked beside other threads only. */
     bool (*elsewhere)(void *ctx, const struct sa *sa);
+    /*
+     * Packets of an SA with a way of its own. True: it went another way than through its tunnel,
+     * and its verdict is known, or is counted in counts later. May be NULL.
+     */
+    bool (*beside)(void *ctx, const struct path_found *found, struct verdict_counts *counts,
+                   uint64_t now_us);
     /* A verified packet of an SA that is a hairpin: it goes out on the side where it came in. */
     void (*turn)(void *ctx, const struct path_found *found, uint64_t now_us);
     void *ctx;

@@ -28,6 +28,7 @@ void sa_free(struct sa *sa)
     srtp_session_free(sa->srtp);
     free(sa->texts);
     free(sa->stream);
+    free(sa->way);
     free(sa->far);
     free(sa);
 }

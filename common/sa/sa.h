@@ -18,6 +18,7 @@
 
 struct sa_far;
 struct sa_old;
+struct sa_way;
 struct srtp_engine;
 struct srtp_key;
 struct srtp_session;
@@ -162,6 +163,8 @@ struct sa {
     uint64_t doubted_us;     /* learn.c's: what packets in its name have cost */
     struct sa_move move;
     struct sa_stray stray;
+    struct sa_way
+        *way; /* the authority's: packets may pass the dmz-relay by (way.h); mostly NULL */
     struct sa_far *far; /* the authority's: what the replica last said of it; NULL: nothing yet */
 };
 

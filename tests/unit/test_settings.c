@@ -258,6 +258,20 @@ static const struct {
      "f:6: [dmz two] name: the dmz-relay of [dmz one] too; another one would be right"},
     {&inner_schema,
      DMZ
+     "[forwarder one]\naddress = f.example:7000\nname = f.example\n" LISTENER INNER_TUNNEL NETWORKS,
+     "f:6: [forwarder one] name: there is a [dmz one], too; another name of the section would be "
+     "right"},
+    {&inner_schema,
+     DMZ
+     "[forwarder f]\naddress = f.example:7000\nname = dmz.example\n" LISTENER INNER_TUNNEL NETWORKS,
+     "f:6: [forwarder f] name: the dmz-relay of [dmz one] too; another one would be right"},
+    {&inner_schema,
+     DMZ "[forwarder f]\naddress = f.example:7000\nname = f.example\nproxy = ftp://x\n" LISTENER
+         INNER_TUNNEL NETWORKS,
+     "f:7: [forwarder f] proxy: it is no URL of http; http://proxy.example.com:3128 would be "
+     "right"},
+    {&inner_schema,
+     DMZ
      "[dmz two]\naddress = dmz.example:7000\nname = dmz2.example\n" LISTENER INNER_TUNNEL NETWORKS,
      "f:5: [dmz two] address: the address of [dmz one] too; another one would be right"},
 #define PROXY(lines) DMZ lines LISTENER INNER_TUNNEL NETWORKS

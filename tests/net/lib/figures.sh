@@ -311,6 +311,12 @@ launch_example() {
     [ "$2" = "$program" ] || company=${2##*-}
     host=${3:-${program%-relay}-$company}
     put_example "$1" "$2" "$host"
+    launch_host "$name" "$host" "$program"
+}
+
+# launch_host NAME HOST PROGRAM: the same with the ini file that is on the host.
+launch_host() {
+    local name=$1 host=$2 program=$3
     PROGRAM[$name]=$NET_SBIN/$program
     SPACE_OF[$name]=$host
     # As a link: the name of a socket may not be long.

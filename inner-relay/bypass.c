@@ -1,0 +1,578 @@
+#define LOG_MODULE "bypass"
+#include "inner-relay/bypass.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/base/err.h"
+#include "common/base/log.h"
+#include "common/base/protocol.h"
+#include "common/base/reader.h"
+#include "common/base/writer.h"
+#include "common/sa/hold.h"
+#include "common/sa/sa.h"
+#include "common/sa/way.h"
+#include "common/tunnel/passwire.h"
+
+/* One way to a site: a packet forwarder. */
+struct way {
+    bool asked, open;
+    uint8_t number;         /* the label of frames there */
+    struct bypass_ear ear;  /* the newest of all threads' */
+    uint64_t good_us;       /* since when it answers; 0: it does not */
+    uint64_t heard_good_us; /* when it did last */
+    uint64_t better_us;     /* since when it is better than the one that is used */
+};
+
+struct other_site {
+    char name[SITE_SIZE]; /* "": none */
+    unsigned dmz;
+    bool wanted;
+    struct way way[BYPASS_WAYS];
+    int chosen;             /* -1: the dmz-relay */
+    int former;             /* takes copies until both_until_us; -1: the dmz-relay does */
+    bool doubt;             /* the dmz-relay takes copies */
+    uint64_t both_until_us; /* of a change */
+    uint64_t moves, returns;
+};
+
+struct bypass {
+    struct inner *inner;
+    struct other_site site[BYPASS_SITES];
+    int8_t site_of[BYPASS_WAYS][PASS_NUMBERS]; /* by way and label; -1: none */
+};
+
+/* ------------------------------------------------------------ packets */
+
+/* In front of what goes from site to site, by any way. */
+enum { KIND_MEDIA = 1, KIND_PROBE = 2 };
+enum { HEAD_OCTETS = 5, PROBE_OCTETS = 1 + 8 + 8 + 4 };
+
+static struct session *session_of(struct inner *core, unsigned way, uint32_t label)
+{
+    struct inner_link *link = &core->links[way];
+
+    if (link->media_count > 0)
+        return link->media[label % link->media_count]->session;
+    return !core->main && link->session && session_state(link->session) == SESSION_UP
+               ? link->session
+               : NULL;
+}
+
+static bool send_media(struct inner *core, const struct other_site *site, int number,
+                       uint32_t label, const struct verify_input *input,
+                       struct verdict_counts *counts, uint64_t now_us)
+{
+    struct session *session = session_of(core, (unsigned)number, label);
+    uint8_t memory[HEAD_OCTETS + PACKET_MAX_OCTETS];
+    struct writer w;
+
+    if (!session || HEAD_OCTETS + input->length > PACKET_MAX_OCTETS)
+        return false;
+    writer_init(&w, memory, sizeof(memory));
+    writer_u8(&w, KIND_MEDIA);
+    writer_u32(&w, label);
+    writer_copy(&w, input->packet, input->length);
+    if (counts == &core->beside)
+        counts->received++;
+    session_media(session, site->way[number].number, memory, writer_length(&w), counts, now_us);
+    return true;
+}
+
+/* Is the packet to go through the dmz-relay, too: all do, or it is the first one in a second? */
+static bool is_warm_due(struct inner *core, struct sa *sa, bool both, uint64_t now_us)
+{
+    bool due;
+
+    hold_take(sa, core->path.pass);
+    due = both || now_us - sa->way->copied_us >= BYPASS_WARM_US;
+    if (due)
+        sa->way->copied_us = now_us;
+    hold_give(sa, core->path.pass);
+    return due;
+}
+
+bool bypass_take(struct inner *core, const struct path_found *found, struct verdict_counts *counts,
+                 uint64_t now_us)
+{
+    const struct bypass *bypass = core->main ? core->main->bypass : core->bypass;
+    const struct sa_way *way = found->sa->way;
+    const struct other_site *site;
+    bool both;
+
+    if (!bypass || !way->goes)
+        return false;
+    site = &bypass->site[way->site];
+    both = now_us < site->both_until_us;
+    if (both && site->former >= 0)
+        (void)send_media(core, site, site->former, way->label, &found->input, &core->beside,
+                         now_us);
+    if (site->chosen < 0)
+        return false;
+    both = (both && site->former < 0) || site->doubt;
+    if (!is_warm_due(core, found->sa, both, now_us))
+        return send_media(core, site, site->chosen, way->label, &found->input, counts, now_us);
+    (void)send_media(core, site, site->chosen, way->label, &found->input, &core->beside, now_us);
+    return false;
+}
+
+/* ------------------------------------------------------------ probes */
+
+/* Where a session of the main core, or, with threads, one of theirs, may be flushed. */
+static struct session *any_session(struct inner *inner, unsigned way, struct inner **core)
+{
+    struct session *session = NULL;
+
+    *core = inner;
+    for (unsigned i = 0; i < inner->worker_count && !session; i++) {
+        *core = inner->workers[i];
+        session = session_of(*core, way, 0);
+    }
+    if (session)
+        return session;
+    *core = inner;
+    return session_of(inner, way, 0);
+}
+
+static void probe(struct bypass *bypass, const struct other_site *site, unsigned number,
+                  uint64_t now_us)
+{
+    const struct bypass_ear *ear = &site->way[number].ear;
+    struct inner *core;
+    struct session *session = any_session(bypass->inner, number, &core);
+    uint8_t memory[PROBE_OCTETS];
+    struct writer w;
+
+    if (!session)
+        return;
+    writer_init(&w, memory, sizeof(memory));
+    writer_u8(&w, KIND_PROBE);
+    writer_u64(&w, now_us);
+    writer_u64(&w, ear->clock_us);
+    writer_u32(&w, ear->clock_us ? (uint32_t)(now_us - ear->came_us) : 0);
+    core->beside.received++;
+    session_media(session, site->way[number].number, memory, writer_length(&w), &core->beside,
+                  now_us);
+    core->hooks.kick(core->hooks.ctx, &core->links[number]);
+    if (core->main)
+        core->hooks.wake(core->hooks.ctx);
+}
+
+static bool take_probe(struct bypass_ear *ear, struct reader *r, uint64_t now_us)
+{
+    uint64_t clock_us = reader_u64(r), echo_us = reader_u64(r);
+    uint32_t held_us = reader_u32(r);
+
+    /* What is behind it is of a later version. */
+    if (r->failed || clock_us == 0 || echo_us > now_us)
+        return false;
+    if (clock_us > ear->clock_us) {
+        ear->clock_us = clock_us;
+        ear->came_us = now_us;
+    }
+    if (echo_us > ear->acked_us) {
+        uint64_t rtt_us = now_us - echo_us > held_us ? now_us - echo_us - held_us : 0;
+
+        ear->acked_us = echo_us;
+        ear->rtt_us = ear->rtt_us ? (7 * ear->rtt_us + rtt_us) / 8 : rtt_us + 1;
+    }
+    return true;
+}
+
+/* ------------------------------------------------------------ what comes */
+
+static const struct bypass *bypass_of(const struct inner_link *link)
+{
+    return link->inner->main ? link->inner->main->bypass : link->inner->bypass;
+}
+
+static int site_at(const struct inner_link *link, uint32_t label)
+{
+    const struct bypass *bypass = bypass_of(link);
+
+    return bypass && label < PASS_NUMBERS ? bypass->site_of[link->number][label] : -1;
+}
+
+bool bypass_knows(const struct inner_link *link, uint32_t label)
+{
+    return site_at(link, label) >= 0;
+}
+
+/* What is media of that site comes to media; what is not is counted here. */
+static bool take_frame(struct inner_link *link, unsigned site, const struct session_packet *packet,
+                       struct session_packet *media, uint64_t now_us)
+{
+    enum verdict verdict = VERDICT_MALFORMED;
+    struct reader r;
+    uint8_t kind;
+
+    reader_init(&r, packet->data, packet->length);
+    kind = reader_u8(&r);
+    if (kind == KIND_MEDIA) {
+        media->label = reader_u32(&r);
+        media->length = reader_left(&r);
+        media->data = reader_take(&r, media->length);
+        if (!r.failed && media->length > 0)
+            return true;
+    } else if (kind == KIND_PROBE &&
+               take_probe(&link->inner->ears[site][link->number], &r, now_us)) {
+        verdict = VERDICT_ACCEPTED;
+    }
+    link->counts.received++;
+    verdict_count(&link->counts, verdict);
+    return false;
+}
+
+size_t bypass_frames(struct inner_link *link, const struct session_packet *packets, size_t count,
+                     uint64_t now_us)
+{
+    struct session_packet media[SESSION_GROUP];
+    size_t done = 0, taken = 0;
+    int site = count > 0 ? site_at(link, packets[0].label) : -1;
+
+    if (site < 0)
+        return 0;
+    while (done < count && packets[done].label == packets[0].label) {
+        if (take_frame(link, (unsigned)site, &packets[done], &media[taken], now_us))
+            taken++;
+        done++;
+    }
+    if (taken > 0)
+        inbound_beside(&link->inner->links[bypass_of(link)->site[site].dmz], (unsigned)site, media,
+                       taken, now_us);
+    return done;
+}
+
+/* ------------------------------------------------------------ which way */
+
+static const char *way_name(const struct bypass *bypass, int way)
+{
+    return way < 0 ? "the dmz-relay" : bypass->inner->links[way].name;
+}
+
+static void change(struct bypass *bypass, struct other_site *site, int way, const char *why,
+                   uint64_t now_us)
+{
+    if (site->chosen == way)
+        return;
+    log_info("site %s: media goes by %s: %s", site->name, way_name(bypass, way), why);
+    site->former = site->chosen;
+    site->chosen = way;
+    site->both_until_us = now_us + BYPASS_BOTH_US;
+    site->doubt = false;
+    site->moves += way >= 0;
+    site->returns += way < 0;
+    for (unsigned i = 0; i < BYPASS_WAYS; i++)
+        site->way[i].better_us = 0;
+}
+
+/* Of all threads the newest, each of which has heard a part. */
+static void gather(struct bypass *bypass, unsigned number, unsigned way)
+{
+    const struct inner *inner = bypass->inner;
+    struct bypass_ear *sum = &bypass->site[number].way[way].ear;
+
+    for (unsigned i = 0; i <= inner->worker_count; i++) {
+        const struct inner *core = i < inner->worker_count ? inner->workers[i] : inner;
+        const struct bypass_ear *ear = &core->ears[number][way];
+
+        if (ear->clock_us > sum->clock_us) {
+            sum->clock_us = ear->clock_us;
+            sum->came_us = ear->came_us;
+        }
+        if (ear->acked_us > sum->acked_us) {
+            sum->acked_us = ear->acked_us;
+            sum->rtt_us = ear->rtt_us;
+        }
+    }
+}
+
+static void judge(struct way *way, uint64_t now_us)
+{
+    const struct bypass_ear *ear = &way->ear;
+    bool good =
+        way->open && ear->acked_us > 0 && now_us - ear->acked_us <= ear->rtt_us + BYPASS_LATE_US;
+
+    if (!good) {
+        way->good_us = 0;
+        return;
+    }
+    if (way->good_us == 0)
+        way->good_us = now_us;
+    way->heard_good_us = now_us;
+}
+
+static bool is_proven(const struct way *way, uint64_t now_us)
+{
+    return way->open && way->good_us > 0 && now_us - way->good_us >= BYPASS_PROOF_US;
+}
+
+/* The proven way with the shortest round trip; -1: none. */
+static int find_best(const struct other_site *site, uint64_t now_us)
+{
+    int best = -1;
+
+    for (int i = 0; i < BYPASS_WAYS; i++) {
+        if (is_proven(&site->way[i], now_us) &&
+            (best < 0 || site->way[i].ear.rtt_us < site->way[best].ear.rtt_us))
+            best = i;
+    }
+    return best;
+}
+
+/* By a fifth and more than a millisecond, and for some time: ways that are alike do not take turns.
+ */
+static bool is_better(struct other_site *site, int best, uint64_t now_us)
+{
+    struct way *way = &site->way[best];
+
+    if (best == site->chosen ||
+        way->ear.rtt_us + way->ear.rtt_us / 4 + 1000 >= site->way[site->chosen].ear.rtt_us) {
+        way->better_us = 0;
+        return false;
+    }
+    if (way->better_us == 0)
+        way->better_us = now_us;
+    return now_us - way->better_us >= BYPASS_BETTER_US;
+}
+
+static void choose(struct bypass *bypass, struct other_site *site, uint64_t now_us)
+{
+    int best = find_best(site, now_us);
+    const struct way *way = site->chosen >= 0 ? &site->way[site->chosen] : NULL;
+
+    if (!way) {
+        if (best >= 0)
+            change(bypass, site, best, "it answers", now_us);
+        return;
+    }
+    if (!way->open) {
+        change(bypass, site, best, "the way before is no more", now_us);
+    } else if (way->good_us == 0) {
+        site->doubt = true;
+        if (best >= 0 || now_us - way->heard_good_us >= BYPASS_DEAD_US)
+            change(bypass, site, best, "the way before does not answer", now_us);
+    } else {
+        site->doubt = false;
+        if (best >= 0 && is_better(site, best, now_us))
+            change(bypass, site, best, "it is the shorter one", now_us);
+    }
+}
+
+static void tend(struct bypass *bypass, unsigned number, uint64_t now_us)
+{
+    struct other_site *site = &bypass->site[number];
+
+    for (unsigned i = 0; i < BYPASS_WAYS; i++) {
+        if (!site->way[i].open)
+            continue;
+        gather(bypass, number, i);
+        judge(&site->way[i], now_us);
+        probe(bypass, site, i, now_us);
+    }
+    choose(bypass, site, now_us);
+}
+
+static bool has_way(const struct other_site *site)
+{
+    for (unsigned i = 0; i < BYPASS_WAYS; i++) {
+        if (site->way[i].open)
+            return true;
+    }
+    return false;
+}
+
+uint64_t bypass_tick(struct bypass *bypass, uint64_t now_us)
+{
+    uint64_t next_us = UINT64_MAX;
+
+    for (unsigned i = 0; i < BYPASS_SITES; i++) {
+        if (!bypass->site[i].wanted || !has_way(&bypass->site[i]))
+            continue;
+        tend(bypass, i, now_us);
+        next_us = now_us + BYPASS_PROBE_US;
+    }
+    return next_us;
+}
+
+/* ------------------------------------------------------------ packet forwarders */
+
+static void ask(struct bypass *bypass, struct other_site *site, struct inner_link *link, bool want)
+{
+    struct way *way = &site->way[link->number];
+    struct pass_frame frame = {.want = want};
+    uint8_t memory[SITE_SIZE + 64];
+    struct writer w;
+
+    if (way->asked == want || !link->forwarder || !link->session ||
+        session_state(link->session) != SESSION_UP)
+        return;
+    way->asked = want;
+    snprintf(frame.site, sizeof(frame.site), "%s", site->name);
+    writer_init(&w, memory, sizeof(memory));
+    passwire_put(&w, FRAME_PASS, &frame);
+    session_control(link->session, FRAME_PASS, memory, writer_length(&w));
+    bypass->inner->hooks.kick(bypass->inner->hooks.ctx, link);
+}
+
+static void close_way(struct bypass *bypass, unsigned number, unsigned way)
+{
+    struct other_site *site = &bypass->site[number];
+
+    if (site->way[way].open && bypass->site_of[way][site->way[way].number] == (int8_t)number)
+        bypass->site_of[way][site->way[way].number] = -1;
+    site->way[way] = (struct way){.asked = site->way[way].asked};
+    for (unsigned i = 0; i <= bypass->inner->worker_count; i++) {
+        struct inner *core =
+            i < bypass->inner->worker_count ? bypass->inner->workers[i] : bypass->inner;
+
+        core->ears[number][way] = (struct bypass_ear){.clock_us = 0};
+    }
+}
+
+int bypass_find(const struct bypass *bypass, const char *name)
+{
+    for (int i = 0; i < BYPASS_SITES; i++) {
+        if (bypass->site[i].name[0] && strcasecmp(bypass->site[i].name, name) == 0)
+            return i;
+    }
+    return -1;
+}
+
+static void on_state(void *ctx, struct inner_link *link, const struct pass_frame *frame,
+                     uint64_t now_us)
+{
+    struct bypass *bypass = ctx;
+    int number = bypass_find(bypass, frame->site);
+    struct other_site *site = number >= 0 ? &bypass->site[number] : NULL;
+
+    if (!site || !link->forwarder || !site->way[link->number].asked)
+        return;
+    close_way(bypass, (unsigned)number, link->number);
+    if (frame->state == PASS_STATE_OPEN) {
+        site->way[link->number].open = true;
+        site->way[link->number].number = frame->number;
+        bypass->site_of[link->number][frame->number] = (int8_t)number;
+    } else if (frame->state != PASS_STATE_WAITING) {
+        log_warning("forwarder %s: it does not pass packets to site %s: %s", link->name, site->name,
+                    frame->state == PASS_STATE_REFUSED ? "no call-from there allows it"
+                                                       : "it does not know that site");
+    }
+    choose(bypass, site, now_us);
+}
+
+void bypass_link(struct bypass *bypass, const struct inner_link *link, bool up, uint64_t now_us)
+{
+    for (unsigned i = 0; i < BYPASS_SITES && link->forwarder; i++) {
+        struct other_site *site = &bypass->site[i];
+
+        close_way(bypass, i, link->number);
+        site->way[link->number].asked = false;
+        if (site->name[0])
+            choose(bypass, site, now_us);
+        if (up && site->wanted)
+            ask(bypass, site, &bypass->inner->links[link->number], true);
+    }
+}
+
+/* ------------------------------------------------------------ sites */
+
+struct bypass *bypass_new(struct inner *inner)
+{
+    struct bypass *bypass = calloc(1, sizeof(*bypass));
+
+    if (!bypass)
+        return NULL;
+    bypass->inner = inner;
+    memset(bypass->site_of, -1, sizeof(bypass->site_of));
+    inner->bypass = bypass;
+    inner->passes = (struct inner_passes){.state = on_state, .ctx = bypass};
+    return bypass;
+}
+
+void bypass_free(struct bypass *bypass)
+{
+    if (!bypass)
+        return;
+    bypass->inner->bypass = NULL;
+    bypass->inner->passes = (struct inner_passes){.state = NULL};
+    free(bypass);
+}
+
+int bypass_site(struct bypass *bypass, const char *name, unsigned dmz)
+{
+    int number = bypass_find(bypass, name);
+
+    for (int i = 0; i < BYPASS_SITES && number < 0; i++) {
+        if (bypass->site[i].name[0])
+            continue;
+        bypass->site[i] = (struct other_site){.chosen = -1, .former = -1};
+        snprintf(bypass->site[i].name, sizeof(bypass->site[i].name), "%s", name);
+        number = i;
+    }
+    if (number >= 0)
+        bypass->site[number].dmz = dmz;
+    return number;
+}
+
+void bypass_want(struct bypass *bypass, unsigned number, bool wanted, uint64_t now_us)
+{
+    struct other_site *site = &bypass->site[number];
+
+    if (site->wanted == wanted)
+        return;
+    site->wanted = wanted;
+    for (unsigned i = 0; i < bypass->inner->link_count; i++) {
+        ask(bypass, site, &bypass->inner->links[i], wanted);
+        if (!wanted)
+            close_way(bypass, number, i);
+    }
+    if (!wanted) {
+        choose(bypass, site, now_us);
+        site->former = -1;
+    }
+}
+
+void bypass_forget(struct bypass *bypass, unsigned number, uint64_t now_us)
+{
+    bypass_want(bypass, number, false, now_us);
+    bypass->site[number].name[0] = '\0';
+}
+
+int bypass_bind(struct sa *sa, int site, uint32_t label)
+{
+    if (site < 0) {
+        free(sa->way);
+        sa->way = NULL;
+        return 0;
+    }
+    if (!sa->way)
+        sa->way = calloc(1, sizeof(*sa->way));
+    if (!sa->way)
+        return ERR_NOMEM;
+    sa->way->site = (uint8_t)site;
+    sa->way->label = label;
+    sa->way->goes = sa->side == SA_SIDE_INTERNAL;
+    return 0;
+}
+
+/* ------------------------------------------------------------ display */
+
+void bypass_show(const struct bypass *bypass, unsigned number, struct bypass_view *out)
+{
+    const struct other_site *site = &bypass->site[number];
+
+    *out = (struct bypass_view){.moves = site->moves, .returns = site->returns};
+    if (site->chosen < 0)
+        return;
+    out->by = &bypass->inner->links[site->chosen];
+    out->both = site->doubt;
+    out->rtt_us = site->way[site->chosen].ear.rtt_us;
+}
+
+uint64_t bypass_rtt_us(const struct bypass *bypass, unsigned site, unsigned link)
+{
+    return bypass->site[site].way[link].ear.rtt_us;
+}

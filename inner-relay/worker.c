@@ -2,10 +2,12 @@
  * The core of one media thread (HACKING.md, "Threads"): it has its own counters, its own way out
  * and its own tunnels, and shares everything that SAs are found and judged by with the main one.
  */
+#define LOG_MODULE "link"
 #include <stdio.h>
 #include <string.h>
 
 #include "common/base/err.h"
+#include "common/base/log.h"
 #include "common/sa/table.h"
 #include "inner-relay/inner.h"
 
@@ -93,6 +95,9 @@ static void on_up(void *ctx, const struct hello *theirs)
     struct inner_link *link = media->link;
 
     (void)theirs;
+    if (session_take_refused(media->session)[0])
+        log_info("dmz %s, media connection %u was not taken over: %s", link->name, media->number,
+                 session_take_refused(media->session));
     if (link->media_count < WORKERS_MAX)
         link->media[link->media_count++] = media;
     if (link->chooses)

@@ -184,6 +184,10 @@ start_user() {
 NO_CAPS=(--inh-caps=-all --bounding-set=-all)
 RAW_CAPS=(--inh-caps=-all,+net_raw --ambient-caps=-all,+net_raw --bounding-set=-all,+net_raw)
 NET_CAPS=("${NO_CAPS[@]}")
+if [ "${NET_CARRIER-}" = raw ]; then
+    NET_RAW=${NET_RAW-yes}
+    NET_CAPS=("${RAW_CAPS[@]}")
+fi
 
 # A zombie is gone, too: bash may take note of a child's end much later.
 gone() {

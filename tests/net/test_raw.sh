@@ -33,12 +33,10 @@ show() { say "$1: $(ctl_json "$1" status | jq -c '.tunnels[0] | {carrier, carrie
 # calls in|both SECONDS: packets inwards, or each way, for so long; how many came is in came_in and came_out. None is
 # waited for: the receivers go when nothing has come for a second. NEXT is the number of the next packet.
 NEXT=0
-# come TENTHS: at least so many came each way. A busy machine makes some too late.
-come() { [ "$came_in" -ge $((wanted * $1 / 10)) ] && [ "$came_out" -ge $((wanted * $1 / 10)) ]; }
 calls() {
     local count=$((RATE * $2)) seq=$((NEXT % 65536)) roc=$((NEXT / 65536))
     receive got lan-a "$PHONE:7000" --key "$key" --roc $roc --count $count --timeout 1
-    receive back inet $WEB:9000 --key "$key" --roc $roc --count $count --timeout 1 --wait 1
+    [ "$1" != both ] || receive back inet $WEB:9000 --key "$key" --roc $roc --count $count --timeout 1
     send in inet --from $WEB:6000 --to "${DMZ_OUT[a]}:$MEDIA" --key "$key" --rate "$RATE" --count $count --ssrc 1000 \
         --seq $seq --roc $roc
     [ "$1" != both ] ||
@@ -47,11 +45,16 @@ calls() {
     finish_of in $(($2 + 20)) || return 1
     [ "$1" != both ] || finish_of out $(($2 + 20)) || return 1
     finish_of got 30
-    finish_of back 30
-    came_in=$(field got .packets) came_out=$(field back .packets)
+    came_in=$(field got .packets) came_out=0
+    if [ "$1" = both ]; then
+        finish_of back 30
+        came_out=$(field back .packets)
+    fi
     NEXT=$((NEXT + count)) wanted=$count
     say "$1: $came_in inwards, $came_out outwards of $count"
 }
+# come TENTHS: at least so many came each way. A busy machine makes some too late.
+come() { [ "$came_in" -ge $((wanted * $1 / 10)) ] && [ "$came_out" -ge $((wanted * $1 / 10)) ]; }
 
 NET_CAPS=("${RAW_CAPS[@]}")
 masquerade fwi-a dmz
@@ -76,7 +79,7 @@ check "and what is lost stays lost" test "$came_in" -lt $((RATE * CALLS)) -a "$c
 calls in "$ONE_WAY"
 check "one way only: what is not lost comes" test "$came_in" -ge $((RATE * ONE_WAY * 8 / 10))
 is "it is the same connection all the time" "$(raw inner connections) $(ctl_json inner status |
-    jq '.tunnels[0].connects')" "1 1"
+    jq '.tunnels[0].connects')" "$(($(connections_of 1) - 1)) 1"
 is "no segment was out of place" "$(raw inner foreign) $(raw dmz foreign) $(raw inner reset) $(raw dmz reset)" "0 0 0 0"
 is "connection tracking calls nothing invalid" "$(invalid fwi-a)" 0
 

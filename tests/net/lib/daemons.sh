@@ -128,7 +128,7 @@ set_workers() {
 }
 
 # set_carrier FILE PROGRAM: NET_CARRIER=unordered is the carrier of every inner-relay of a test; NET_RAW=yes has
-# all daemons read it early (with RAW_CAPS).
+# all daemons read it early (with RAW_CAPS); raw means that, too.
 set_carrier() {
     [ -z "${NET_RAW-}" ] || sed -i "/^raw-socket = /d; /^\[tunnel\]\$/a raw-socket = $NET_RAW" "$1"
     case $2 in

@@ -68,8 +68,9 @@ static void say_reason(const struct relay *relay, unsigned number, bool media, c
         say_not_raw(relay, number, out, size);
 }
 
-static json_t *tunnel_row(const struct relay *relay, unsigned number)
+static json_t *tunnel_row(const struct daemon *daemon, unsigned number)
 {
+    const struct relay *relay = relay_of(daemon);
     char reason[256];
     const struct inner_link *link = &relay->core.links[number];
     const struct connector *connector = relay->links[number].connector;
@@ -89,7 +90,7 @@ static json_t *tunnel_row(const struct relay *relay, unsigned number)
         collect(&relay->core.workers[i]->links[number], &row);
     say_reason(relay, number, row.media_count > 0, reason, sizeof(reason));
     row.carrier_reason = reason;
-    row.raw_reason = relay->links[number].daemon->raw_reason;
+    row.raw_reason = daemon->raw_reason;
     return report_tunnel(&row);
 }
 
@@ -104,7 +105,7 @@ static json_t *on_status(void *ctx, const json_t *request)
     reply = report_status(ctx, core->listeners, core->listener_count, table_count(core->table),
                           table_max(core->table));
     for (unsigned i = 0; i < core->link_count; i++)
-        json_array_append_new(tunnels, tunnel_row(relay, i));
+        json_array_append_new(tunnels, tunnel_row(ctx, i));
     json_object_set_new(reply, "srtp_engine", json_string(core->options.engine_name));
     json_object_set_new(reply, "dmz_keys",
                         json_string(inner_dmz_keys_name(core->options.dmz_keys)));

@@ -117,10 +117,9 @@ void early_segment(struct early_walk *walk, struct early *early, uint32_t sequen
 {
     *walk = (struct early_walk){.early = early, .at = data, .left = length, .sequence = sequence};
     early->counts[EARLY_SEGMENTS]++;
-    if (early->anchored && !segment_is_after(sequence + (uint32_t)length, early->sequence)) {
+    /* It is walked through all the same: what the kernel had there may be somebody else's. */
+    if (early->anchored && !segment_is_after(sequence + (uint32_t)length, early->sequence))
         early->counts[EARLY_LATE]++;
-        walk->left = 0;
-    }
 }
 
 static void pass(struct early_walk *walk, size_t octets)
@@ -265,4 +264,20 @@ size_t early_skip(const struct early *early, uint64_t offset)
     if (early->range_count == 0 || offset < first->start || offset >= first->end)
         return 0;
     return (size_t)(first->end - offset);
+}
+
+size_t early_next_place(const struct early *early, uint64_t offset)
+{
+    for (size_t i = 0; i < early->range_count; i++) {
+        const struct early_range *range = &early->ranges[i];
+
+        if (range->end > offset)
+            return (size_t)((range->start > offset ? range->start : range->end) - offset);
+    }
+    return 0;
+}
+
+void early_stray(struct early *early, size_t octets)
+{
+    early->counts[EARLY_STRAY] += octets;
 }

@@ -29,7 +29,8 @@
     X(FORGED, "forged", "what looked like a frame and is none")                                    \
     X(UNALIGNED, "unaligned", "segments that begin inside a frame whose end is not known")         \
     X(PARTIAL, "partial", "segments that end inside a frame")                                      \
-    X(CROWDED, "crowded", "frames whose place was not kept: the kernel's copy will be read")
+    X(CROWDED, "crowded", "frames whose place was not kept: the kernel's copy will be read")       \
+    X(STRAY, "stray", "octets in the kernel's order that belong to no frame")
 
 enum early_count {
 #define X(name, word, text) EARLY_##name,
@@ -113,5 +114,13 @@ void early_advance(struct early *early, uint64_t offset);
  * apart; where fewer could be discarded the rest must be before anything is read.
  */
 size_t early_skip(const struct early *early, uint64_t offset);
+/*
+ * At offset the kernel has what is no frame: somebody has added it, at the number of what belongs
+ * there. How many octets on is the next place where a frame begins or ends that was opened; 0: none
+ * is known.
+ */
+size_t early_next_place(const struct early *early, uint64_t offset);
+/* Octets of that kind were passed by. */
+void early_stray(struct early *early, size_t octets);
 
 #endif

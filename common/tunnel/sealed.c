@@ -18,6 +18,8 @@ enum {
     /* What one call opens: the caller looks at the clock in between. */
     INPUT_HELPING = 32,
     LENGTH_OCTETS = 2, /* of a plain frame */
+    /* So many octets that are no frames, and nothing genuine in between, end the connection. */
+    STRAY_MAX_OCTETS = 64 * 1024,
 };
 
 struct sealed {
@@ -27,6 +29,7 @@ struct sealed {
     bool checks_copies;
     uint64_t offset; /* in the connection's octets, of input_at */
     uint64_t discarded;
+    size_t stray; /* octets since the last genuine frame */
     size_t input_at, input_length;
     bool pending;
     size_t segment; /* octets */
@@ -120,11 +123,34 @@ static size_t take_one(struct sealed *sealed, size_t length, uint8_t *out)
     const uint8_t *frame = sealed->input + sealed->input_at;
     size_t octets;
 
-    if (open_one(sealed, frame, length, out, &octets) != SEAL_FORGED)
+    if (open_one(sealed, frame, length, out, &octets) != SEAL_FORGED) {
         early_kernel_frame(&sealed->early, sealed->offset, seal_counter_of(frame));
+        sealed->stray = 0;
+    }
     sealed->input_at += length;
     sealed->offset += length;
     return octets;
+}
+
+/*
+ * What is no frame was added by somebody on the way, where other octets belonged. What was opened
+ * early behind it tells where the frames go on; until then all is passed by. False: nobody can
+ * tell.
+ */
+static bool pass_stray(struct sealed *sealed)
+{
+    size_t left = sealed->input_length - sealed->input_at;
+    size_t octets = early_next_place(&sealed->early, sealed->offset);
+
+    if (!sealed->early.anchored || sealed->stray > STRAY_MAX_OCTETS)
+        return false;
+    if (octets == 0 || octets > left)
+        octets = left;
+    early_stray(&sealed->early, octets);
+    sealed->stray += octets;
+    sealed->input_at += octets;
+    sealed->offset += octets;
+    return true;
 }
 
 int sealed_received(struct sealed *sealed, struct session *session, size_t count, uint64_t now_us)
@@ -141,6 +167,10 @@ int sealed_received(struct sealed *sealed, struct session *session, size_t count
         size_t left = sealed->input_length - sealed->input_at;
 
         whole = seal_length(frame, left);
+        if (whole < 0 && pass_stray(sealed)) {
+            whole = 0;
+            continue;
+        }
         if (whole <= 0 || (size_t)whole > left || room - used < (size_t)whole)
             break;
         used += take_one(sealed, (size_t)whole, space + used);
@@ -272,6 +302,7 @@ void sealed_skipped(struct sealed *sealed, size_t count)
 {
     sealed->offset += count;
     sealed->discarded += count;
+    sealed->stray = 0;
     early_advance(&sealed->early, sealed->offset);
 }
 

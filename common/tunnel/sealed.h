@@ -35,7 +35,8 @@ uint8_t *sealed_space(struct sealed *sealed, size_t *size);
 /*
  * count octets were written there. A helping of frames is opened and told to the session, which
  * must have nothing pending. 0, or negative: the session has ended, also where what came is no
- * sealed frame. A frame that is forged or came before is passed by.
+ * sealed frame, unless what was opened early tells where the next one is. A frame that is forged or
+ * came before is passed by.
  */
 int sealed_received(struct sealed *sealed, struct session *session, size_t count, uint64_t now_us);
 /* Whole frames may be left: call sealed_received with 0 octets before more is read. */

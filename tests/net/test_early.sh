@@ -3,6 +3,7 @@
 # segments, a packet does not wait for the one before it. Without the privilege the same wire works in its order.
 NET_CARRIER=unordered
 NET_RAW=yes
+NET_MAX_AGE=1s
 . "$(dirname "$0")/lib.sh"
 
 N=1000

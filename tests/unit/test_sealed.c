@@ -581,6 +581,97 @@ START_TEST(test_early)
 }
 END_TEST
 
+/* Frame by frame from wire on; returns the octets. */
+static size_t make_frames(unsigned packets, size_t *starts)
+{
+    size_t length, done = 0;
+
+    for (uint32_t label = 0; label < packets; label++)
+        send_packet(&ends[INNER], label);
+    length = drain(&ends[INNER], SIZE_MAX);
+    for (unsigned i = 0; i < packets; i++) {
+        starts[i] = done;
+        done += (size_t)seal_length(wire + done, length - done);
+    }
+    starts[packets] = done;
+    ck_assert_uint_eq(done, length);
+    return length;
+}
+
+/* Before frame 10 comes: octets of somebody else at its number, which the kernel keeps. */
+static const struct {
+    const char *head; /* of these; NULL: a frame that came */
+    size_t octets;
+} strays[] = {
+    {"abcde", 1},
+    {"abcde", 100},
+    {"abcde", 5000},
+    {"\x17\x03\x03\x00\x50", 85},  /* as long as it says, */
+    {"\x17\x03\x03\x00\x50", 60},  /* shorter, */
+    {"\x17\x03\x03\x00\x50", 500}, /* longer */
+    {"\x17\x03\x03\x05\x70", 1000},
+    {"\x17\x03\x03\xff\xff", 30},
+    {"\x17\x03", 2},
+    {NULL, 0},
+};
+
+START_TEST(test_stray)
+{
+    enum { PACKETS = 60, AT = 10 };
+    size_t starts[PACKETS + 1], length, at, octets = strays[_i].octets;
+    static uint8_t stray[8192];
+
+    switch_over();
+    length = make_frames(PACKETS, starts);
+    at = starts[AT];
+    if (strays[_i].head) {
+        memset(stray, 0x5a, sizeof(stray));
+        memcpy(stray, strays[_i].head, octets < 5 ? octets : 5);
+    } else {
+        octets = starts[6] - starts[5];
+        memcpy(stray, wire + starts[5], octets);
+    }
+    for (unsigned i = 0; i < AT; i++)
+        ck_assert_int_eq(early((uint32_t)starts[i], starts[i + 1] - starts[i]), 0);
+    ck_assert_int_eq(feed(&ends[DMZ], wire, at, SIZE_MAX), 0);
+    ck_assert_int_eq(feed(&ends[DMZ], stray, octets, SIZE_MAX), 0);
+    at += octets;
+    for (unsigned i = AT; i < PACKETS; i++) {
+        ck_assert_int_eq(early((uint32_t)starts[i], starts[i + 1] - starts[i]), 0);
+        if (at >= starts[i + 1])
+            continue; /* the kernel has that already */
+        ck_assert_int_eq(feed(&ends[DMZ], wire + at, starts[i + 1] - at, SIZE_MAX), 0);
+        at = starts[i + 1];
+    }
+    expect_row(&ends[DMZ], 0, PACKETS);
+    ck_assert_uint_eq(at, length);
+    ck_assert_int_eq(session_state(ends[DMZ].session), SESSION_UP);
+    close_sessions();
+}
+END_TEST
+
+/* Without end, and without anything genuine in between: nobody can tell. */
+START_TEST(test_stray_only)
+{
+    enum { PACKETS = 10 };
+    static uint8_t stray[1000];
+    size_t starts[PACKETS + 1], passed = 0;
+    int result = 0;
+
+    switch_over();
+    (void)make_frames(PACKETS, starts);
+    ck_assert_int_eq(early(0, starts[PACKETS]), 0);
+    ck_assert_int_eq(feed(&ends[DMZ], wire, starts[PACKETS], SIZE_MAX), 0);
+    for (; result == 0 && passed < 1000000; passed += sizeof(stray))
+        result = feed(&ends[DMZ], stray, sizeof(stray), SIZE_MAX);
+    ck_assert_int_lt(result, 0);
+    ck_assert(passed > 50000 && passed < 100000);
+    ck_assert_uint_gt(sealed_early_count(ends[DMZ].sealed, EARLY_STRAY), 50000);
+    ck_assert_ptr_nonnull(strstr(session_reason(ends[DMZ].session), "no sealed frame"));
+    close_sessions();
+}
+END_TEST
+
 START_TEST(test_late)
 {
     switch_over();
@@ -628,6 +719,8 @@ int main(void)
     tcase_add_test(tc, test_control);
     tcase_add_test(tc, test_flipped);
     tcase_add_test(tc, test_early);
+    tcase_add_loop_test(tc, test_stray, 0, sizeof(strays) / sizeof(strays[0]));
+    tcase_add_test(tc, test_stray_only);
     tcase_add_test(tc, test_late);
     if (allocs_are_seen())
         tcase_add_test(tc, test_no_allocation);

@@ -128,8 +128,10 @@ set_workers() {
 }
 
 # set_carrier FILE PROGRAM: NET_CARRIER=unordered is the carrier of every inner-relay of a test; NET_RAW=yes has
-# all daemons read it early (with RAW_CAPS); raw means that, too.
+# all daemons read it early (with RAW_CAPS); raw means that, too. NET_MAX_AGE=1s: packets wait so long, where a test
+# counts all of them and is not about time: the machine may stop any process for longer than the default.
 set_carrier() {
+    [ -z "${NET_MAX_AGE-}" ] || sed -i "/^\[tunnel\]\$/a max-age = $NET_MAX_AGE" "$1"
     [ -z "${NET_RAW-}" ] || sed -i "/^raw-socket = /d; /^\[tunnel\]\$/a raw-socket = $NET_RAW" "$1"
     case $2 in
     *inner-relay)

@@ -177,7 +177,11 @@ static void wake(void *ctx)
  */
 
 /* So long after one could not be taken over it is not tried again. */
-enum { NOT_RAW_US = 60 * 1000 * 1000 };
+enum {
+    NOT_RAW_US = 60 * 1000 * 1000,
+    /* carrier = auto: and not while there is media, which would have to go by stream meanwhile. */
+    RAW_SILENCE_US = 5 * 1000 * 1000,
+};
 
 static unsigned thread_of(const struct relay_media *media)
 {
@@ -221,12 +225,21 @@ static void flush_media_soon(const struct inner_link *link)
     }
 }
 
+/* It was one of raw segments, or about to be, and these did not get through. */
+static bool not_raw(const struct relay_media *media, struct conn *conn, const char *reason)
+{
+    if (session_take_has_failed(conn_session(conn)))
+        return true;
+    /* Of one that is dead the other side's last words do not come. */
+    return conn_taken(conn) && core_link(media->link)->carrier == CARRIER_AUTO &&
+           (ways_gave_up(reason) || strstr(reason, "nothing was heard"));
+}
+
 static void on_media_closed(void *ctx, struct conn *conn, const char *reason)
 {
     struct relay_media *media = ctx;
 
-    (void)reason; /* the connector logs it */
-    if (session_take_has_failed(conn_session(conn)))
+    if (not_raw(media, conn, reason))
         media->not_raw_until_us = clock_now_us() + NOT_RAW_US;
     inner_media_closed(&media->core, clock_now_us());
     flush_media_soon(media->core.link);
@@ -759,8 +772,25 @@ static void reloaded(struct daemon *daemon)
     }
 }
 
+/* carrier = auto, without raw segments, since these did not get through: nobody talks, so try. */
+static void try_raw(struct relay *relay, unsigned number, uint64_t now_us)
+{
+    const struct inner_link *link = &relay->core.links[number];
+    struct relay_media *media = &relay->links[number].media[0];
+
+    if (!link->chooses || !link->ways.carrier || !media->core.session ||
+        media->not_raw_until_us == 0 || now_us < media->not_raw_until_us ||
+        session_take(media->core.session) == SESSION_TAKE_DONE ||
+        now_us - link->ways.choice.packet_us < RAW_SILENCE_US)
+        return;
+    media->not_raw_until_us = 0;
+    conn_close(media->core.conn, "raw segments are tried again");
+}
+
 static void tick(struct daemon *daemon, uint64_t now_us)
 {
+    for (unsigned i = 0; i < relay_of(daemon)->core.link_count; i++)
+        try_raw(relay_of(daemon), i, now_us);
     inner_tick(&relay_of(daemon)->core);
     count_media(relay_of(daemon), now_us);
     if (!ev_is_active(&relay_of(daemon)->bypass_timer))

@@ -154,7 +154,8 @@ struct session *inner_media_open(struct inner_media *media, const struct inner_l
     const struct inner_options *options = &main->inner->options;
     bool seals = options->seals && (main->carrier == CARRIER_UNORDERED ||
                                     main->carrier == CARRIER_RAW || main->chooses);
-    bool raw = seals && main->carrier == CARRIER_RAW && media->may_raw;
+    bool both = main->chooses && main->peer.features & FEATURE_EARLY;
+    bool raw = seals && media->may_raw && (main->carrier == CARRIER_RAW || both);
     struct hello hello = {.version_min = PROTOCOL_VERSION_MIN,
                           .version_max = PROTOCOL_VERSION_MAX,
                           .features = FEATURE_WORKERS | (seals ? FEATURE_SEALED : 0) |

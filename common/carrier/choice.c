@@ -11,6 +11,7 @@ enum {
     /* Proved: so many reports, and for so long, and not in longer than that. */
     PROVED_REPORTS = 8,
     PROVED_US = 200 * 1000,
+    HOLE_REPORTS = 2, /* a hole is left after so many */
     PROVING_MOST_US = 2 * 1000 * 1000,
     /* In doubt for longer: it has failed. Well again: so many reports in a row. */
     DOUBT_MOST_US = 1000 * 1000,
@@ -72,9 +73,11 @@ void choice_init(struct choice *choice)
     enter(choice, CHOICE_STREAM, CHOICE_NO_CONNECTION_, 0);
 }
 
-void choice_open(struct choice *choice, uint64_t now_us)
+void choice_open(struct choice *choice, bool holes, uint64_t now_us)
 {
     choice->open = true;
+    choice->holes = holes;
+    choice->heard = 0;
     choice->rtt_us = choice->deviation_us = 0;
     choice->reported = choice->next;
     choice->packet_us = 0;
@@ -174,6 +177,25 @@ static void move(struct choice *choice, const struct choice_report *report, uint
     enter(choice, CHOICE_CARRIER, CHOICE_PROVED_, now_us);
 }
 
+static bool is_proved(const struct choice *choice, const struct choice_report *report,
+                      uint64_t now_us)
+{
+    if (choice->holes && (!choice->holed || report->overtook <= choice->hole))
+        return false;
+    return !is_silent(choice, now_us) && choice->good >= PROVED_REPORTS &&
+           now_us - choice->state_us >= PROVED_US;
+}
+
+bool choice_hole(struct choice *choice)
+{
+    if (!choice->holes || choice->holed || choice->state != CHOICE_PROBING ||
+        choice->good < HOLE_REPORTS)
+        return false;
+    choice->holed = true;
+    choice->hole = choice->heard;
+    return true;
+}
+
 static void judge(struct choice *choice, const struct choice_report *report, uint64_t now_us)
 {
     bool well = !is_silent(choice, now_us);
@@ -182,7 +204,7 @@ static void judge(struct choice *choice, const struct choice_report *report, uin
     case CHOICE_PROBING:
         if (!report->early)
             useless(choice, CHOICE_IN_ORDER_, now_us);
-        else if (well && choice->good >= PROVED_REPORTS && now_us - choice->state_us >= PROVED_US)
+        else if (is_proved(choice, report, now_us))
             move(choice, report, now_us);
         break;
     case CHOICE_DOUBTING:
@@ -210,6 +232,7 @@ bool choice_reported(struct choice *choice, const struct choice_report *report, 
     if (age == 0 || age > choice->next)
         return false;
     choice->counts[CHOICE_COUNT_REPORTS]++;
+    choice->heard = report->overtook > choice->heard ? report->overtook : choice->heard;
     if (age > CHOICE_RING || age > out)
         return true; /* a later one has come already */
     note_rtt(choice, (uint32_t)(now_us - choice->sent_us[report->number % CHOICE_RING]));
@@ -249,6 +272,7 @@ static void on_stream(struct choice *choice, uint64_t now_us)
         return;
     }
     forget(choice);
+    choice->holed = false;
     enter(choice, CHOICE_PROBING, CHOICE_PROBING_, now_us);
 }
 

@@ -67,7 +67,10 @@ struct choice_report {
 struct choice {
     enum choice_state state;
     enum choice_why why;
-    bool open;          /* the connection of media is up */
+    bool open;          /* the connection of media is up, */
+    bool holes;         /* and can leave out a segment */
+    bool holed;         /* it has, */
+    uint64_t hole;      /* and this many had overtaken before */
     bool gains;         /* there may be something to be gained */
     uint64_t state_us;  /* when the state began */
     uint64_t packet_us; /* the last packet */
@@ -81,6 +84,7 @@ struct choice {
     uint32_t rtt_us, deviation_us; /* of PROBEs; 0: not known */
     uint32_t first;                /* number of the first PROBE of this state */
     unsigned good;                 /* reports of those of this state */
+    uint64_t heard;                /* of overtaking, last */
     uint64_t overtook, lost;       /* when it moved: what was, or what has changed since */
     uint64_t lost_now;
     uint64_t counts[CHOICE_COUNTS];
@@ -92,8 +96,11 @@ const char *choice_why_text(const struct choice *choice);
 const char *choice_count_name(enum choice_count which);
 
 void choice_init(struct choice *choice);
-/* The connection of media is up, or it has ended. */
-void choice_open(struct choice *choice, uint64_t now_us);
+/*
+ * The connection of media is up, or it has ended. holes: it is one of raw segments, of which one
+ * can be left out. It has to prove that what is behind a hole comes.
+ */
+void choice_open(struct choice *choice, bool holes, uint64_t now_us);
 void choice_close(struct choice *choice, uint64_t now_us);
 /* Is there anything to be gained? lost: segments that the carrier's TCP has sent again, in all. */
 void choice_path(struct choice *choice, bool gains, uint64_t lost);
@@ -105,6 +112,8 @@ struct choice_ways {
 struct choice_ways choice_packet(struct choice *choice, uint64_t now_us);
 /* Media goes out over the carrier: is a PROBE to go in front of it? Then it counts as sent. */
 bool choice_probe(struct choice *choice, uint64_t now_us, uint32_t *number);
+/* Is the next segment, now that it is being proved, to be left out? Then it counts as left out. */
+bool choice_hole(struct choice *choice);
 /* False: of no PROBE of ours. */
 bool choice_reported(struct choice *choice, const struct choice_report *report, uint64_t now_us);
 

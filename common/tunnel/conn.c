@@ -252,10 +252,13 @@ static bool write_raw(struct conn *conn)
     uint64_t now_us = clock_now_us();
 
     for (size_t i = 0; i < count && !conn->write_blocked; i++) {
-        if (takeover_send(conn->takeover, segments[i].iov_base, segments[i].iov_len, now_us) < 0)
-            conn->write_blocked = true;
-        else
-            sent += segments[i].iov_len;
+        size_t length = segments[i].iov_len;
+        int result = session_wants_hole(conn->session)
+                         ? takeover_leave_out(conn->takeover, length, now_us)
+                         : takeover_send(conn->takeover, segments[i].iov_base, length, now_us);
+
+        conn->write_blocked = result < 0;
+        sent += result < 0 ? 0 : length;
     }
     sealed_sent(conn->sealed, sent);
     return !conn->write_blocked;

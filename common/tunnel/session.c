@@ -587,6 +587,11 @@ static int on_probe_report(struct session *session, struct reader *body, uint64_
     return 0;
 }
 
+bool session_wants_hole(struct session *session)
+{
+    return is_carrier(session) && choice_hole(&session->ways->choice);
+}
+
 /* Media frames that came one after another, and lie in the input still. */
 struct run {
     struct session_packet packets[SESSION_GROUP];
@@ -977,7 +982,7 @@ void session_queue(struct session *session, uint32_t label, const uint8_t *packe
 void session_media(struct session *session, uint32_t label, const uint8_t *packet, size_t length,
                    struct verdict_counts *counts, uint64_t now_us)
 {
-    if (is_carrier(session) && session->state == SESSION_UP)
+    if (is_carrier(session))
         ways_media(session->ways, label, packet, length, counts, now_us);
     else
         session_queue(session, label, packet, length, counts, NULL, now_us);

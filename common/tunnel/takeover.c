@@ -132,6 +132,13 @@ int takeover_send(struct takeover *takeover, const uint8_t *frames, size_t lengt
     return rawreader_send(takeover->reader, &segment);
 }
 
+int takeover_leave_out(struct takeover *takeover, size_t length, uint64_t now_us)
+{
+    struct segment segment = blank(takeover);
+
+    return track_send(&takeover->track, length, &segment, now_us);
+}
+
 void takeover_flush(struct takeover *takeover, uint64_t now_us)
 {
     struct segment segment = blank(takeover);

@@ -44,6 +44,8 @@ size_t takeover_room(const struct takeover *takeover);
  * now.
  */
 int takeover_send(struct takeover *takeover, const uint8_t *frames, size_t length, uint64_t now_us);
+/* As if it had been sent, and lost. */
+int takeover_leave_out(struct takeover *takeover, size_t length, uint64_t now_us);
 /* Sends what is queued, and an acknowledgement if one is due. */
 void takeover_flush(struct takeover *takeover, uint64_t now_us);
 /* When takeover_flush() has something to say without anybody asking. */

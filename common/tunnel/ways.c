@@ -13,6 +13,8 @@ enum {
     GAIN_US = 600 * 1000 * 1000,
 };
 
+static const char gave_up[] = "raw segments do not get through";
+
 void ways_init(struct ways *ways, struct session *stream)
 {
     memset(ways, 0, sizeof(*ways));
@@ -32,7 +34,7 @@ void ways_open(struct ways *ways, struct session *carrier, uint64_t now_us)
         choice_close(&ways->choice, now_us);
     ways->carrier = carrier;
     ways->lost[1] = 0;
-    choice_open(&ways->choice, now_us);
+    choice_open(&ways->choice, session_take(carrier) == SESSION_TAKE_DONE, now_us);
 }
 
 void ways_close(struct ways *ways, const struct session *carrier, uint64_t now_us)
@@ -45,16 +47,31 @@ void ways_close(struct ways *ways, const struct session *carrier, uint64_t now_u
 
 /* ------------------------------------------------------------ what goes */
 
-void ways_media(struct ways *ways, uint32_t label, const uint8_t *packet, size_t length,
-                struct verdict_counts *counts, uint64_t now_us)
+bool ways_gave_up(const char *reason)
 {
-    struct choice_ways take = choice_packet(&ways->choice, now_us);
-    struct session_mark mark = {.twin = length + FRAME_TWIN_OCTETS <= PACKET_MAX_OCTETS};
+    return strstr(reason, gave_up) != NULL;
+}
 
-    if (!ways->stream || !ways->carrier) {
+static struct choice_ways choose(struct ways *ways, uint64_t now_us)
+{
+    uint64_t falls = ways->choice.counts[CHOICE_COUNT_FALLS];
+    struct choice_ways take = choice_packet(&ways->choice, now_us);
+
+    if (falls != ways->choice.counts[CHOICE_COUNT_FALLS] && ways->choice.holes && ways->carrier)
+        session_bye(ways->carrier, gave_up);
+    if (!ways->stream || !ways->carrier || session_state(ways->carrier) != SESSION_UP) {
         take.stream = ways->stream != NULL;
         take.carrier = !take.stream;
     }
+    return take;
+}
+
+void ways_media(struct ways *ways, uint32_t label, const uint8_t *packet, size_t length,
+                struct verdict_counts *counts, uint64_t now_us)
+{
+    struct choice_ways take = choose(ways, now_us);
+    struct session_mark mark = {.twin = length + FRAME_TWIN_OCTETS <= PACKET_MAX_OCTETS};
+
     if (!take.stream || !take.carrier || !mark.twin) {
         session_queue(take.stream ? ways->stream : ways->carrier, label, packet, length, counts,
                       NULL, now_us);

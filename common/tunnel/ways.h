@@ -42,7 +42,12 @@ void ways_fini(struct ways *ways);
 void ways_open(struct ways *ways, struct session *carrier, uint64_t now_us);
 void ways_close(struct ways *ways, const struct session *carrier, uint64_t now_us);
 
-/* Queues a packet, on one way or on both: session_media(). */
+/* Why a session ended: was it for ways_media(), of either side, that did not trust it any more? */
+bool ways_gave_up(const char *reason);
+/*
+ * Queues a packet, on one way or on both: session_media(). A carrier of raw segments that went
+ * silent, or could not be proved, ends: there is another one without these.
+ */
 void ways_media(struct ways *ways, uint32_t label, const uint8_t *packet, size_t length,
                 struct verdict_counts *counts, uint64_t now_us);
 /* A packet with this number has come: has the other one of the two come before? */

@@ -20,6 +20,8 @@ struct world {
     bool dead;       /* PROBEs are lost */
     bool blocked;    /* the connection takes nothing: no PROBE goes out */
     bool in_order;   /* the other side reads in order */
+    bool stalls;     /* nothing comes any more that is behind a hole */
+    unsigned holes;  /* that were left */
     bool never_over; /* what is behind a hole does not come before it */
     unsigned loss;   /* each so manieth segment is sent again; 0: none */
     uint64_t sent, lost, overtook;
@@ -40,7 +42,7 @@ static void start(struct world *world, uint64_t rtt_us)
     world->rtt_us = rtt_us;
     choice_init(&world->choice);
     choice_path(&world->choice, true, 0);
-    choice_open(&world->choice, world->now_us);
+    choice_open(&world->choice, false, world->now_us);
 }
 
 static void report(struct world *world)
@@ -92,10 +94,16 @@ static void packet(struct world *world)
             world->gap_us = world->now_us - world->arrived_us;
         world->arrived_us = world->now_us;
     }
-    if (ways.carrier) {
-        lose(world);
-        probe(world);
+    if (!ways.carrier)
+        return;
+    lose(world);
+    if (choice_hole(&world->choice)) {
+        world->holes++;
+        world->overtook += !world->never_over;
+        world->dead = world->dead || world->stalls;
+        return;
     }
+    probe(world);
 }
 
 static void run(struct world *world, uint64_t for_us)
@@ -255,6 +263,33 @@ START_TEST(test_holes)
 }
 END_TEST
 
+/* One segment is left out, and what is behind it has to come. */
+START_TEST(test_hole)
+{
+    struct world world;
+
+    start(&world, 40 * MS);
+    choice_open(&world.choice, true, world.now_us);
+    run(&world, SECOND);
+    state_is(&world, CHOICE_CARRIER, CHOICE_PROVED_);
+    ck_assert_uint_eq(world.holes, 1);
+    run(&world, 5 * SECOND);
+    ck_assert_uint_eq(world.holes, 1);
+
+    for (int stalls = 0; stalls < 2; stalls++) {
+        start(&world, 40 * MS);
+        world.never_over = true;
+        world.stalls = stalls;
+        choice_open(&world.choice, true, world.now_us);
+        run(&world, 2500 * MS);
+        state_is(&world, CHOICE_STREAM, CHOICE_UNPROVED_);
+        ck_assert_uint_eq(world.on_carrier, 0);
+        ck_assert_uint_eq(world.holes, 1);
+        ck_assert_uint_le(world.gap_us, PACKET_MS * MS);
+    }
+}
+END_TEST
+
 /* After a pause nobody knows whether the carrier lives: both, until a report comes. */
 START_TEST(test_pause)
 {
@@ -290,7 +325,7 @@ START_TEST(test_close)
     world.count = 0;
     run(&world, 5 * SECOND);
     state_is(&world, CHOICE_STREAM, CHOICE_NO_CONNECTION_);
-    choice_open(&world.choice, world.now_us);
+    choice_open(&world.choice, false, world.now_us);
     run(&world, SECOND);
     state_is(&world, CHOICE_CARRIER, CHOICE_PROVED_);
 }
@@ -328,6 +363,7 @@ int main(void)
     tcase_add_test(tc, test_never_proved);
     tcase_add_test(tc, test_nothing_gained);
     tcase_add_test(tc, test_holes);
+    tcase_add_test(tc, test_hole);
     tcase_add_test(tc, test_pause);
     tcase_add_test(tc, test_close);
     tcase_add_loop_test(tc, test_numbers, 0, sizeof(numbers) / sizeof(numbers[0]));

@@ -69,6 +69,16 @@ struct dmz_hooks {
     void *ctx;
 };
 
+/* Connections where two sites meet; filled in by the caller, NULLs: there are none. */
+struct dmz_meetings {
+    void (*take)(void *ctx, struct dmz_link *link, uint64_t number);
+    /* MEET-END came. Negative: it cannot be read. */
+    int (*frame)(void *ctx, unsigned site, struct reader *body);
+    /* The connection of the site that carries control is gone. */
+    void (*down)(void *ctx, unsigned site);
+    void *ctx;
+};
+
 struct dmz_options {
     struct srtp_engine *engine;
     size_t max_sas;
@@ -100,6 +110,7 @@ struct dmz {
     struct passes passes;      /* as a packet forwarder; of the main core */
     struct path_out out;
     struct dmz_hooks hooks;
+    struct dmz_meetings meetings;
     struct dmz *main; /* the core that this one works for; NULL: none, it has all sites' replicas */
     struct dmz *workers[WORKERS_MAX]; /* that work for this one */
     unsigned worker_count;

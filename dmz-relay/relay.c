@@ -244,6 +244,72 @@ static void move_link(void *ctx, struct dmz_link *link)
     log_info("site %s, media connection %u: up", link->dmz->sites[link->site].name, link->media);
 }
 
+/* ------------------------------------------------------------ where sites meet */
+
+static void take_meeting(void *ctx, struct dmz_link *link, uint64_t number)
+{
+    struct relay *relay = relay_of(ctx);
+
+    acceptor_release(relay->acceptor, link->conn);
+    meets_take(relay->meets, link->site, number, link->conn);
+}
+
+static int meeting_frame(void *ctx, unsigned site, struct reader *body)
+{
+    return meets_frame(relay_of(ctx)->meets, site, body);
+}
+
+static void meeting_down(void *ctx, unsigned site)
+{
+    meets_down(relay_of(ctx)->meets, site);
+}
+
+static bool may_meet(void *ctx, unsigned site, unsigned other)
+{
+    return exchange_may_meet(relay_of(ctx)->core.exchange, site, other);
+}
+
+static const char *meeting_name(void *ctx, unsigned site)
+{
+    return relay_of(ctx)->core.sites[site].name;
+}
+
+static void tell_meeting(void *ctx, unsigned site, uint8_t type, const uint8_t *body, size_t length)
+{
+    const struct dmz_link *link = relay_of(ctx)->core.sites[site].link;
+
+    if (!link)
+        return;
+    session_control(link->session, type, body, length);
+    conn_flush_soon(link->conn);
+}
+
+/* Only where this thread reads segments. */
+static int start_meetings(struct daemon *daemon, char *error, size_t error_size)
+{
+    struct meets_hooks hooks = {may_meet, meeting_name, tell_meeting, daemon};
+    struct relay *relay = relay_of(daemon);
+
+    if (daemon->workers || !daemon->readers[0] || !daemon->seals)
+        return 0;
+    relay->meets = meets_new(daemon->loop, daemon->readers[0], daemon->seals, &hooks);
+    if (!relay->meets) {
+        snprintf(error, error_size, "out of memory");
+        return ERR_NOMEM;
+    }
+    relay->core.meetings = (struct dmz_meetings){take_meeting, meeting_frame, meeting_down, daemon};
+    return 0;
+}
+
+static void stop_meetings(struct daemon *daemon)
+{
+    struct relay *relay = relay_of(daemon);
+
+    relay->core.meetings = (struct dmz_meetings){.take = NULL};
+    meets_free(relay->meets);
+    relay->meets = NULL;
+}
+
 static void set_max_age(struct dmz_link *link, void *ctx)
 {
     const struct daemon *daemon = ctx;
@@ -411,9 +477,13 @@ static int start_tunnel(struct daemon *daemon, char *error, size_t error_size)
     int result = relay_forwards_start(daemon, error, error_size);
 
     if (result == 0)
+        result = start_meetings(daemon, error, error_size);
+    if (result == 0)
         result = start_acceptor(daemon, error, error_size);
-    if (result < 0)
+    if (result < 0) {
+        stop_meetings(daemon);
         relay_forwards_stop(daemon);
+    }
     return result;
 }
 
@@ -421,6 +491,7 @@ static void stop_tunnel(struct daemon *daemon)
 {
     static char reason[] = "the dmz-relay stops";
 
+    stop_meetings(daemon);
     acceptor_free(relay_of(daemon)->acceptor, reason);
     dmz_media_each(&relay_of(daemon)->core, stop_link, reason);
     dmz_adopt(&relay_of(daemon)->core);

@@ -5,12 +5,14 @@
 #include "common/daemon/daemon.h"
 #include "common/tunnel/acceptor.h"
 #include "dmz-relay/dmz.h"
+#include "dmz-relay/meet.h"
 #include "dmz-relay/settings.h"
 
 struct relay {
     struct dmz core;
     const char *names[DMZ_SITES_MAX + 1]; /* of the sites; ended by NULL */
     struct acceptor *acceptor;
+    struct meets *meets; /* NULL: no sites can meet here */
     struct forward
         *forwards[SETTINGS_FORWARDS_MAX + 1]; /* as the ini file has them; ended by NULL */
 };

@@ -29,7 +29,8 @@ static void fill_reply(const struct dmz *dmz, const struct dmz_site *site, struc
                       FEATURE_STREAMS | FEATURE_WORKERS | FEATURE_SITES | FEATURE_PASSES |
                       (dmz->options.seals ? FEATURE_SEALED : 0) |
                       (dmz->options.seals && dmz->worker_count == 0 ? FEATURE_PROBE : 0) |
-                      (dmz->options.early ? FEATURE_EARLY : 0) | dmz->options.features;
+                      (dmz->options.early ? FEATURE_EARLY : 0) |
+                      (dmz->meetings.take ? FEATURE_MEET : 0) | dmz->options.features;
     reply->workers = (uint8_t)(dmz->worker_count > 0 ? dmz->worker_count : 1);
     reply->epoch = site->replica.epoch;
     reply->sa_version = site->replica.version;
@@ -78,6 +79,16 @@ static int on_hello(void *ctx, const struct hello *theirs, struct hello *reply,
     return 0;
 }
 
+static void take_meeting(struct dmz_link *link, uint64_t number)
+{
+    const struct dmz_meetings *meetings = &link->dmz->meetings;
+
+    if (meetings->take && session_wire(link->session) == SESSION_SEALED)
+        meetings->take(meetings->ctx, link, number);
+    else
+        link->dmz->hooks.close_link(link->dmz->hooks.ctx, link, "no sites can meet here");
+}
+
 /* One that had to switch first may have lost the connection that it goes with. */
 static void take_media(struct dmz_link *link, const struct hello *theirs)
 {
@@ -85,6 +96,8 @@ static void take_media(struct dmz_link *link, const struct hello *theirs)
 
     if (dmz_media_hello(link, theirs, reason) < 0)
         link->dmz->hooks.close_link(link->dmz->hooks.ctx, link, reason);
+    else if (theirs->meet > 0)
+        take_meeting(link, theirs->meet);
     else
         dmz_media_up(link, theirs);
 }
@@ -126,6 +139,10 @@ static int on_control(void *ctx, uint8_t type, struct reader *body, uint64_t now
         return ERR_PROTOCOL;
     if (is_stream_frame(type))
         return streams_frame(&site_of(link)->streams, type, body, now_us);
+    if (type == FRAME_MEET_END)
+        return link->dmz->meetings.frame
+                   ? link->dmz->meetings.frame(link->dmz->meetings.ctx, link->site, body)
+                   : ERR_PROTOCOL;
     if (type == FRAME_SITE || type == FRAME_SITE_STATE)
         return exchange_frame(link->dmz->exchange, link->site, type, body);
     if (type == FRAME_PASS)
@@ -298,6 +315,8 @@ void dmz_link_closed(struct dmz_link *link, const char *reason, uint64_t now_us)
     streams_down(&site->streams);
     exchange_down(link->dmz->exchange, link->site);
     passes_down(&link->dmz->passes, link->site);
+    if (link->dmz->meetings.down)
+        link->dmz->meetings.down(link->dmz->meetings.ctx, link->site);
     dmz_media_end(link->dmz, link->site, "the connection that carries control has ended");
     site->stats_due = false;
     log_warning("site %s is down: %s", site->name, reason);

@@ -121,6 +121,17 @@ struct inner_passes {
     void *ctx;
 };
 
+/* The direct path to another site; NULLs: there is none. */
+struct inner_meetings {
+    /* MEET or MEET-END came. A negative code ends the tunnel. */
+    int (*frame)(void *ctx, struct inner_link *link, uint8_t type, struct reader *body,
+                 uint64_t now_us);
+    /* A packet for the tunnel. True: it has gone the direct way, and is not for the tunnel. */
+    bool (*media)(void *ctx, const struct sa *sa, const uint8_t *packet, size_t length,
+                  uint64_t now_us);
+    void *ctx;
+};
+
 /* Who looks at all SAs: each comes once in a round of inner_work(). */
 struct inner_seen {
     void (*seen)(void *ctx, const struct sa *sa); /* NULL: nobody */
@@ -161,8 +172,9 @@ struct inner {
     struct table_walk aging;  /* looks for SAs that have been silent for too long */
     struct path_out out;
     struct inner_hooks hooks;
-    struct inner_sites sites; /* filled in by the caller, too, as the next two */
+    struct inner_sites sites; /* filled in by the caller, too, as the next three */
     struct inner_passes passes;
+    struct inner_meetings meetings;
     struct inner_seen media;
     struct bypass
         *bypass; /* the main core's; NULL: all media goes through the tunnels of its SAs */

@@ -181,6 +181,14 @@ static int take_pass(struct inner_link *link, struct reader *body, uint64_t now_
     return 0;
 }
 
+static int take_meeting(struct inner_link *link, uint8_t type, struct reader *body, uint64_t now_us)
+{
+    const struct inner_meetings *meetings = &link->inner->meetings;
+
+    return meetings->frame ? meetings->frame(meetings->ctx, link, type, body, now_us)
+                           : ERR_PROTOCOL;
+}
+
 static int on_control(void *ctx, uint8_t type, struct reader *body, uint64_t now_us)
 {
     struct inner_link *link = ctx;
@@ -191,6 +199,9 @@ static int on_control(void *ctx, uint8_t type, struct reader *body, uint64_t now
         return take_site(link, type, body, now_us);
     case FRAME_PASS_STATE:
         return take_pass(link, body, now_us);
+    case FRAME_MEET:
+    case FRAME_MEET_END:
+        return take_meeting(link, type, body, now_us);
     case FRAME_SA_REPORT:
         return take_report(link, body, now_us);
     case FRAME_STATS:
@@ -294,6 +305,8 @@ struct session *inner_link_open(struct inner_link *link, uint64_t wall_us, uint6
     }
     if (options->early)
         hello.features |= FEATURE_EARLY;
+    if (link->inner->meetings.frame)
+        hello.features |= FEATURE_MEET;
     hello.instance = link->instance;
     snprintf(hello.software, sizeof(hello.software), "%s", options->software);
     snprintf(hello.engine, sizeof(hello.engine), "%s", options->engine_name);

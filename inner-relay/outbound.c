@@ -20,6 +20,14 @@ static bool beside(void *ctx, const struct path_found *found, struct verdict_cou
     return bypass_take(ctx, found, counts, now_us);
 }
 
+static bool is_past(void *ctx, const struct path_found *found, uint64_t now_us)
+{
+    const struct inner_meetings *meetings = &((struct inner *)ctx)->meetings;
+
+    return meetings->media && meetings->media(meetings->ctx, found->sa, found->input.packet,
+                                              found->input.length, now_us);
+}
+
 static void turn(void *ctx, const struct path_found *found, uint64_t now_us)
 {
     struct inner *inner = ctx;
@@ -46,6 +54,7 @@ void outbound_init(struct inner *inner)
                                 .elsewhere = is_elsewhere,
                                 .beside = beside,
                                 .turn = turn,
+                                .past = is_past,
                                 .ctx = inner};
 }
 

@@ -46,6 +46,7 @@ static void flush(struct relay *relay)
             conn_flush(connector_conn(relay->links[i].connector));
     }
     flush_media(&relay->core);
+    meets_flush(relay->meets);
 }
 
 static void on_packets(void *ctx, unsigned listener, bool rtcp_port,
@@ -509,8 +510,10 @@ static int start_sites(struct daemon *daemon, char *error, size_t error_size)
     if (relay->sites) {
         relay->sitecalls = sitecalls_new(relay->sites, relay->calls);
         relay->sitemedia = sitemedia_new(&relay->core, relay->sites);
+        relay->meets = meets_new(daemon);
     }
-    if (!relay->sitecalls || !relay->sitemedia) {
+    if (!relay->sitecalls || !relay->sitemedia || !relay->meets) {
+        meets_free(relay->meets);
         sites_free(relay->sites);
         sitecalls_free(relay->sitecalls);
         sitemedia_free(relay->sitemedia);
@@ -592,6 +595,7 @@ static void stop_core(struct daemon *daemon)
 {
     statefile_close(relay_of(daemon)->statefile, !daemon->running);
     ng_free(relay_of(daemon)->ng);
+    meets_free(relay_of(daemon)->meets);
     sites_free(relay_of(daemon)->sites);
     sitecalls_free(relay_of(daemon)->sitecalls);
     sitemedia_free(relay_of(daemon)->sitemedia);
@@ -629,6 +633,7 @@ static void stop_tunnel(struct daemon *daemon)
     ngsocket_close(relay->ngsocket);
     relay->ngsocket = NULL;
     ev_timer_stop(daemon->loop, &relay->bypass_timer);
+    meets_stop(relay->meets);
     for (size_t i = 0; i < relay->core.link_count; i++) {
         /* Control first: then what waits in the others is not handed on from one to the next. */
         connector_free(relay->links[i].connector, "the inner-relay stops");
@@ -675,6 +680,8 @@ static int open_raw(struct daemon *daemon, unsigned thread, char *error, size_t 
 
     for (size_t i = 0; inner_peer_at(settings, i); i++)
         wanted = wanted || inner_peer_at(settings, i)->carrier != CARRIER_STREAM;
+    for (size_t i = 0; i < settings->site_count; i++)
+        wanted = wanted || settings->sites[i].allow_spoofing;
     if (!wanted)
         return 0;
     result = localports_new(&daemon->ports[thread], error, error_size);
@@ -797,6 +804,7 @@ static void tick(struct daemon *daemon, uint64_t now_us)
         tend_bypass(daemon);
     calls_tick(relay_of(daemon)->calls);
     sitecalls_tick(relay_of(daemon)->sitecalls, clock_wall_us(), now_us);
+    meets_tick(relay_of(daemon)->meets, now_us);
     sites_tick(relay_of(daemon)->sites, now_us);
     sitemedia_tick(relay_of(daemon)->sitemedia);
     ng_tick(relay_of(daemon)->ng, now_us);

@@ -6,6 +6,7 @@
 #include "common/tunnel/connector.h"
 #include "inner-relay/calls.h"
 #include "inner-relay/inner.h"
+#include "inner-relay/meet.h"
 #include "inner-relay/ng.h"
 #include "inner-relay/ngsocket.h"
 #include "inner-relay/settings.h"
@@ -55,6 +56,7 @@ struct relay {
     struct sites *sites;
     struct sitecalls *sitecalls;
     struct sitemedia *sitemedia;
+    struct meets *meets;
     struct ng *ng;
     struct ngsocket *ngsocket;
 };

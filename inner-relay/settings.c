@@ -58,6 +58,9 @@ static const struct conf_key keys[] = {
     SETTINGS_ROW("site", "refuse", CONF_BOOL, site_settings, refuse, 0, 0, "no", true),
     SETTINGS_ROW("site", "ring-timeout", CONF_MSEC, site_settings, ring_us, 1000, 600000, "60s",
                  true),
+    SETTINGS_ROW("site", "allow-spoofing", CONF_BOOL, site_settings, allow_spoofing, 0, 0, "no",
+                 true),
+    SETTINGS_ROW("site", "direct-to", CONF_NETS, site_settings, direct_to, 0, 0, "", true),
     SETTINGS_ROW("networks", "internal", CONF_NETS, networks_settings, internal, 1, 0, NULL, true),
     SETTINGS_NETWORKS_KEYS,
     SETTINGS_SRTP_KEYS,
@@ -337,6 +340,14 @@ static int check_sites(const struct inner_settings *settings, struct conf_compla
             return settings_complain(complaint, section, "dmz",
                                      "there is no [dmz %s]; the name of one would be right",
                                      site->dmz);
+        if (site->allow_spoofing && site->direct_to.count == 0)
+            return settings_complain(complaint, section, "allow-spoofing",
+                                     "nowhere may segments be sent; direct-to with the addresses "
+                                     "of the other site's NAT would be right");
+        if (site->allow_spoofing && !settings->tunnel.raw_socket)
+            return settings_complain(complaint, section, "allow-spoofing",
+                                     "there is no raw socket; [tunnel] raw-socket = yes would be "
+                                     "right");
         for (size_t j = 0; j < i; j++) {
             if (strcasecmp(site->name, settings->sites[j].name) == 0)
                 return settings_complain(complaint, section, "dmz",

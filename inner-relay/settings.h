@@ -29,6 +29,8 @@ struct site_settings {
     char ca[SETTINGS_PATH_SIZE]; /* "": that of [tunnel] */
     bool refuse;
     uint64_t ring_us;
+    bool allow_spoofing;
+    struct conf_nets direct_to;
 };
 
 struct inner_srtp_settings {

@@ -163,6 +163,7 @@ json_t *sitecommands_report(const struct relay *relay)
                                 "last_error", callreport_text(site_error(site, SITES_OURS)));
 
         add_way(row, relay, site);
+        json_object_set_new(row, "direct", meets_report(relay->meets, site_name(site)));
         json_array_append_new(rows, row);
     }
     return rows;
@@ -195,6 +196,8 @@ void sitecommands_add(json_t *row, const struct relay *relay, const struct call 
 
     if (site)
         json_object_set_new(row, "site", json_string(site_name(site)));
+    if (site || (placed && placed->site))
+        meets_add(row, relay->meets, site ? site : placed->site);
     if (!placed)
         return;
     json_object_set_new(row, "site", json_string(placed->site_name));

@@ -237,6 +237,13 @@ void sitelink_close(struct sitelink *link, const char *why)
     end(link, why);
 }
 
+bool sitelink_export(struct sitelink *link, const char *label, const uint8_t *context,
+                     size_t context_length, uint8_t *out, size_t length)
+{
+    return sitelink_is_up(link) &&
+           tls_export(link->tls, label, context, context_length, out, length);
+}
+
 bool sitelink_is_up(const struct sitelink *link)
 {
     return link->up && !link->over;

@@ -45,6 +45,10 @@ int sitelink_send(struct sitelink *link, uint8_t type, const void *fields, size_
 /* Says good-bye; nothing is sent or received any more. */
 void sitelink_close(struct sitelink *link, const char *why);
 
+/* Keys of their own, when it is up (tls_export()). */
+bool sitelink_export(struct sitelink *link, const char *label, const uint8_t *context,
+                     size_t context_length, uint8_t *out, size_t length);
+
 bool sitelink_is_up(const struct sitelink *link);
 bool sitelink_is_over(const struct sitelink *link);
 const char *sitelink_error(const struct sitelink *link);

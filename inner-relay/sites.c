@@ -663,6 +663,21 @@ const char *site_error(const struct site *site, enum sites_side side)
     return site->error[side];
 }
 
+bool site_export(struct site *site, enum sites_side side, uint8_t direction, uint64_t number,
+                 uint8_t secret[SITE_SECRET_OCTETS])
+{
+    struct session_of *session = site->session[side];
+    uint8_t context[1 + sizeof(number)];
+    struct writer w;
+
+    writer_init(&w, context, sizeof(context));
+    writer_u8(&w, direction);
+    writer_u64(&w, number);
+    return session && !session->leaving &&
+           sitelink_export(session->link, "EXPORTER-media-relay-direct", context, sizeof(context),
+                           secret, SITE_SECRET_OCTETS);
+}
+
 static int refuse(const char **why, int code, const char *text)
 {
     *why = text;

@@ -78,6 +78,13 @@ const char *site_session_state(const struct site *site, enum sites_side side);
 /* Why the last session of that side was over; "". */
 const char *site_error(const struct site *site, enum sites_side side);
 /*
+ * The secret of this direction (0: from who has opened the session) of a meeting. False: the
+ * session is not up.
+ */
+enum { SITE_SECRET_OCTETS = 32 };
+bool site_export(struct site *site, enum sites_side side, uint8_t direction, uint64_t number,
+                 uint8_t secret[SITE_SECRET_OCTETS]);
+/*
  * Sends a message; of our side the session is opened if it has to be. Negative with a sentence in
  * why: the tunnel is down, there is no such session of theirs, or no room.
  */

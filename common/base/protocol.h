@@ -293,7 +293,6 @@ enum message_type {
     MESSAGE_GIVES = 9,
     MESSAGE_MEET = 16,
     MESSAGE_MEET_END = 17,
-    MESSAGE_LABELS = 18,
 };
 
 /* Tags of their fields. */
@@ -304,7 +303,6 @@ enum message_tag {
     MESSAGE_TAG_MEDIA = 4,    /* octets */
     MESSAGE_TAG_PROOF = 5,    /* octets */
     MESSAGE_TAG_TAKEN_AS = 6, /* u32: the label of the SA that takes it */
-    MESSAGE_TAG_LABEL = 8, /* u64: 2^32 times the m= line, plus the label of its SA; may repeat */
 };
 
 enum {

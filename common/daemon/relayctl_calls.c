@@ -155,6 +155,12 @@ static void show_head(const json_t *call, FILE *to)
         show_member(to, call, "site", "other site");
     if (json_object_get(call, "direction"))
         show_member(to, call, "direction", "direction");
+    if (json_object_get(call, "path"))
+        show_member(to, call, "path", "media path");
+    if (json_object_get(call, "mapped")) {
+        show_member(to, call, "mapped", "seen from");
+        show_member(to, call, "other_mapped", "other seen from");
+    }
     show_member(to, call, "dmz", "dmz-relay");
     show_field(to, "age", age_text(call, "age", age, sizeof(age)));
     snprintf(text, sizeof(text), "%s ago", age_text(call, "last_signal", age, sizeof(age)));

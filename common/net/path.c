@@ -383,6 +383,10 @@ static void hand_on(const struct path *path, const struct path_found *found,
         path->turn(path->ctx, found, now_us);
         return;
     }
+    if (found->sa->way && path->past && path->past(path->ctx, found, now_us)) {
+        verdict_count(counts, VERDICT_ACCEPTED);
+        return;
+    }
     if (found->sa->way && path->beside && path->beside(path->ctx, found, counts, now_us))
         return;
     session = path->session(path->ctx, found->sa, &counts);

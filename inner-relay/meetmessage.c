@@ -1,0 +1,37 @@
+#include "inner-relay/meetmessage.h"
+
+#include <stdbool.h>
+
+#include "common/base/err.h"
+#include "common/base/tlv.h"
+
+void meetmessage_put(struct writer *w, uint8_t type, const struct meet_message *message)
+{
+    tlv_put_u64(w, MESSAGE_TAG_NUMBER | TLV_CRITICAL, message->number);
+    if (type == MESSAGE_MEET_END && message->reason[0])
+        tlv_put_text(w, MESSAGE_TAG_REASON, message->reason);
+}
+
+static bool get_field(uint8_t type, const struct tlv *field, struct meet_message *message)
+{
+    if (field->tag == MESSAGE_TAG_NUMBER)
+        return message->number == 0 && tlv_get_u64(field, &message->number) && message->number > 0;
+    if (field->tag == MESSAGE_TAG_REASON && type == MESSAGE_MEET_END)
+        return !message->reason[0] &&
+               tlv_get_text(field, message->reason, sizeof(message->reason)) && message->reason[0];
+    return !field->critical;
+}
+
+int meetmessage_get(uint8_t type, struct reader *r, struct meet_message *message)
+{
+    struct tlv field;
+
+    *message = (struct meet_message){.number = 0};
+    if (type < MESSAGE_MEET || type > MESSAGE_MEET_END)
+        return ERR_UNSUPPORTED;
+    while (tlv_next(r, &field)) {
+        if (!get_field(type, &field, message))
+            return ERR_PROTOCOL;
+    }
+    return reader_done(r) && message->number > 0 ? 0 : ERR_PROTOCOL;
+}

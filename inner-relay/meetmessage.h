@@ -1,0 +1,21 @@
+/* The fields of the messages by which two sites agree to meet (MEET, MEET-END). */
+#ifndef INNER_RELAY_MEETMESSAGE_H
+#define INNER_RELAY_MEETMESSAGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/protocol.h"
+#include "common/base/reader.h"
+#include "common/base/writer.h"
+
+struct meet_message {
+    uint64_t number;                  /* of the meeting; never 0 */
+    char reason[MESSAGE_REASON_SIZE]; /* MEET-END; "": not said */
+};
+
+void meetmessage_put(struct writer *w, uint8_t type, const struct meet_message *message);
+/* 0 or ERR_PROTOCOL. ERR_UNSUPPORTED: a message of another kind. */
+int meetmessage_get(uint8_t type, struct reader *r, struct meet_message *message);
+
+#endif

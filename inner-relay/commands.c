@@ -43,7 +43,7 @@ static void say_not_raw(const struct relay *relay, unsigned number, char *out, s
     else if (!conn_is_direct(media->conn))
         snprintf(out, size, "an HTTP proxy cannot be passed by raw segments");
     else if (!media->may_raw && relay->links[number].media[0].not_raw_until_us)
-        snprintf(out, size, "raw segments did not get through; this is tried again once a minute");
+        snprintf(out, size, "raw segments did not get through; the next connection tries again");
     else if (!media->may_raw)
         snprintf(out, size, "there is no raw socket here ([tunnel] raw-socket, CAP_NET_RAW)");
     else

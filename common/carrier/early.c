@@ -225,6 +225,18 @@ void early_kernel_frame(struct early *early, uint64_t offset, uint64_t counter)
         early->position = offset;
         early->sequence = early->recent[i].sequence;
     }
+    early->kernel_first = !early->anchored;
+    early->kernel_offset = offset;
+    early->kernel_counter = counter;
+}
+
+void early_copied(struct early *early, uint32_t sequence, uint64_t counter)
+{
+    if (!early->kernel_first || early->anchored || early->alone || counter != early->kernel_counter)
+        return;
+    early->anchored = true;
+    early->position = early->kernel_offset;
+    early->sequence = sequence;
 }
 
 void early_is_alone(struct early *early)

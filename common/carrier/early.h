@@ -65,6 +65,8 @@ struct early {
     bool begun;      /* one was opened, and */
     uint64_t newest; /* this is the highest counter */
     bool anchored;
+    bool kernel_first; /* the newest frame of the kernel's order, while not anchored: */
+    uint64_t kernel_offset, kernel_counter;
     uint32_t sequence; /* of position */
     uint64_t position; /* how far the kernel's stream was read */
     size_t range_count;
@@ -106,6 +108,11 @@ void early_kernel_frame(struct early *early, uint64_t offset, uint64_t counter);
 void early_is_alone(struct early *early);
 /* Up to which sequence number the kernel's stream was read; false: it is not known. */
 bool early_place(const struct early *early, uint32_t *sequence);
+/*
+ * A frame that is known to be genuine came early, at this sequence number, after the kernel's order
+ * had it: early_advance() is to follow.
+ */
+void early_copied(struct early *early, uint32_t sequence, uint64_t counter);
 /* The kernel's stream was read, or discarded, as far as this. */
 void early_advance(struct early *early, uint64_t offset);
 /*

@@ -189,14 +189,25 @@ bool sealed_pending(const struct sealed *sealed)
 
 /* ------------------------------------------------------------ what comes early */
 
-static void note_kind(struct sealed *sealed, enum seal_verdict verdict, const uint8_t *frame,
-                      size_t length, uint8_t *scratch)
+static bool is_copy(struct sealed *sealed, enum seal_verdict verdict, const uint8_t *frame,
+                    size_t length, uint8_t *scratch)
 {
-    if (verdict == SEAL_OPENED)
+    return verdict == SEAL_REPLAYED && sealed->checks_copies &&
+           seal_is_genuine(sealed->seal, frame, length, scratch);
+}
+
+static void note_kind(struct sealed *sealed, enum seal_verdict verdict,
+                      const struct early_walk *walk, const uint8_t *frame, size_t length,
+                      uint8_t *scratch)
+{
+    if (verdict == SEAL_OPENED) {
         sealed->kind = SEALED_NEW;
-    else if (verdict == SEAL_REPLAYED && sealed->checks_copies && sealed->kind == SEALED_NOTHING &&
-             seal_is_genuine(sealed->seal, frame, length, scratch))
-        sealed->kind = SEALED_COPY;
+    } else if (is_copy(sealed, verdict, frame, length, scratch)) {
+        early_copied(&sealed->early, walk->sequence, seal_counter_of(frame));
+        early_advance(&sealed->early, sealed->offset);
+        if (sealed->kind == SEALED_NOTHING)
+            sealed->kind = SEALED_COPY;
+    }
 }
 
 /* Frames as far as there is room and a helping goes. Returns the octets of the plain ones. */
@@ -218,7 +229,7 @@ static size_t open_early(struct sealed *sealed, struct early_walk *walk, uint8_t
         }
         counter = seal_counter_of(frame);
         verdict = open_one(sealed, frame, length, space + used, &octets);
-        note_kind(sealed, verdict, frame, length, space + used);
+        note_kind(sealed, verdict, walk, frame, length, space + used);
         early_judge(walk, verdict, counter);
         used += octets;
     }

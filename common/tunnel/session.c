@@ -49,9 +49,8 @@ struct session {
     bool input_sealed; /* SWITCH, or SWITCH-OK, has come */
     uint8_t number;    /* of a connection of media */
     struct seal_store *seals;
-    size_t packet_room; /* octets */
-    struct ways *ways;  /* NULL: it is the only one */
-    bool early;         /* segments are read as they come */
+    struct ways *ways; /* NULL: it is the only one */
+    bool early;        /* segments are read as they come */
     uint64_t overtook;
     struct queue media;
     bool output_has_keys;
@@ -78,7 +77,7 @@ struct session *session_new(enum session_role role, const struct session_hooks *
         return NULL;
     session->role = role;
     session->max_age_us = max_age_us;
-    session->path.room = session->packet_room = SIZE_MAX;
+    session->path.room = SIZE_MAX;
     session->started_us = session->heard_us = now_us;
     session->input = malloc(INPUT_OCTETS);
     session->urgent = malloc(URGENT_QUEUE_OCTETS);
@@ -389,7 +388,7 @@ bool session_may_be_taken(const struct session *session)
 
 bool session_take_has_failed(const struct session *session)
 {
-    return session && session->take != SESSION_TAKE_NONE && session->take != SESSION_TAKE_DONE;
+    return session && session->take == SESSION_TAKE_PROVING;
 }
 
 const char *session_take_refused(const struct session *session)
@@ -1011,9 +1010,6 @@ int session_tick(struct session *session, uint64_t now_us)
     if (will_switch(session) && session->wire != SESSION_SEALED &&
         now_us >= session->started_us + HANDSHAKE_TIMEOUT_US)
         return end(session, "no SWITCH within 3 s of the connection", NULL);
-    if (session->take != SESSION_TAKE_NONE && session->take != SESSION_TAKE_DONE &&
-        now_us >= session->started_us + 2 * HANDSHAKE_TIMEOUT_US)
-        return end(session, "it could not be taken over within 6 s", NULL);
     if (now_us >= session->heard_us + DEAD_PEER_US)
         return end(session, "nothing was heard for 1.5 s", NULL);
     if (now_us >= session->pinged_us + PING_INTERVAL_US)
@@ -1032,19 +1028,6 @@ uint64_t session_deadline(const struct session *session)
 }
 
 /* ------------------------------------------------------------ questions and settings */
-
-void session_set_packet_room(struct session *session, size_t octets)
-{
-    session->packet_room = octets;
-}
-
-struct session *session_for(struct session *media, struct session *stream, size_t length)
-{
-    if (length <= media->packet_room || !stream || stream->state != SESSION_UP)
-        return media;
-    media->counters.larger++;
-    return stream;
-}
 
 void session_set_max_age(struct session *session, uint64_t max_age_us)
 {

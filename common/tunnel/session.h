@@ -97,7 +97,6 @@ enum session_take {
 struct session_counters {
     uint64_t frames_in, frames_out, octets_in, octets_out;
     uint64_t media_in, media_out, late;
-    uint64_t larger; /* packets that went by another connection: session_for() */
 };
 
 struct session;
@@ -176,14 +175,6 @@ void session_control(struct session *session, uint8_t type, const void *body, si
 /* Queues BYE; nothing is accepted afterwards. */
 void session_bye(struct session *session, const char *reason);
 
-/* Packets up to so many octets fit into a segment of this connection; before it is said, all do. */
-void session_set_packet_room(struct session *session, size_t octets);
-/*
- * Which of the two takes a packet of this length: the one that carries media alone, or the stream
- * where no segment takes it. That may not be there, or not be this thread's: NULL.
- */
-struct session *session_for(struct session *media, struct session *stream, size_t length);
-
 void session_set_max_age(struct session *session, uint64_t max_age_us);
 /*
  * What is known of the way that the next output takes. The time for what lies before a packet is
@@ -221,7 +212,7 @@ void session_take_prepared(struct session *session, const char *refused);
 void session_taken(struct session *session);
 /* While PROVING, from time to time. */
 void session_take_again(struct session *session);
-/* Of one that has ended: was it about to be taken over? session may be NULL. */
+/* Of one that has ended: was nothing heard after it had been taken over? session may be NULL. */
 bool session_take_has_failed(const struct session *session);
 /* "": it was not. */
 const char *session_take_refused(const struct session *session);

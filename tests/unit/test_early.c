@@ -84,6 +84,31 @@ START_TEST(test_missed)
 }
 END_TEST
 
+/* The kernel's order is read first, and the raw socket has a copy, which is known to be genuine. */
+START_TEST(test_kernel_first)
+{
+    uint32_t place;
+
+    send_frames(3, 200);
+    earlyworld_kernel(world, 0);
+    earlyworld_read(world, 65536);
+    earlyworld_raw(world, 0, 1);
+    ck_assert(!early_place(&world->early, &place));
+    early_copied(&world->early, world->sequence, 77); /* of another frame */
+    ck_assert(!early_place(&world->early, &place));
+    early_copied(&world->early, world->sequence, 0);
+    early_advance(&world->early, world->position);
+    ck_assert(early_place(&world->early, &place));
+    ck_assert_uint_eq(place, world->sequence + 232);
+    earlyworld_raw(world, 1, 1);
+    earlyworld_kernel(world, 1);
+    ck_assert_uint_eq(early_skip(&world->early, world->position), 232);
+    early_is_alone(&world->early);
+    ck_assert(!early_place(&world->early, &place));
+    ck_assert_uint_eq(early_skip(&world->early, world->position), 0);
+}
+END_TEST
+
 /* Without a raw socket the order is the kernel's. */
 START_TEST(test_alone)
 {
@@ -319,6 +344,7 @@ int main(void)
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, test_hole);
     tcase_add_test(tc, test_missed);
+    tcase_add_test(tc, test_kernel_first);
     tcase_add_test(tc, test_alone);
     tcase_add_test(tc, test_merged);
     tcase_add_test(tc, test_cut_anew);

@@ -180,10 +180,10 @@ static void start_sealed(struct end *end, unsigned out)
     ck_assert_ptr_nonnull(end->sealed);
 }
 
-static void switch_over(void)
+static void switch_over_with(uint64_t inner_features, uint64_t dmz_features)
 {
     ck_assert_int_eq(seal_store_new(&store), 0);
-    open_sessions(FEATURE_SEALED, FEATURE_SEALED, 7);
+    open_sessions(FEATURE_SEALED | inner_features, FEATURE_SEALED | dmz_features, 7);
     while (carry(&ends[INNER], &ends[DMZ]) + carry(&ends[DMZ], &ends[INNER]) > 0)
         ;
     for (unsigned i = 0; i < ENDS; i++) {
@@ -191,6 +191,11 @@ static void switch_over(void)
         ck_assert_int_eq(session_wire(ends[i].session), SESSION_SEALED);
         start_sealed(&ends[i], i);
     }
+}
+
+static void switch_over(void)
+{
+    switch_over_with(0, 0);
 }
 
 /* ---------------------------------------------------------------- switching */
@@ -535,6 +540,163 @@ START_TEST(test_flipped)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- taking over */
+
+static enum session_take takes(unsigned end)
+{
+    return session_take(ends[end].session);
+}
+
+/* All that one side has to say, which is of this type alone; 0: it has nothing to say. */
+static void pass(unsigned from, uint8_t type)
+{
+    uint64_t before = session_counters(ends[1 - from].session)->frames_in;
+    size_t length = drain(&ends[from], SIZE_MAX);
+
+    ck_assert_int_eq(length > 0, type != 0);
+    ck_assert_int_eq(feed(&ends[1 - from], wire, length, SIZE_MAX), 0);
+    ck_assert_uint_eq(session_counters(ends[1 - from].session)->frames_in - before, length > 0);
+}
+
+static void ping(unsigned from)
+{
+    now_us += PING_INTERVAL_US;
+    ck_assert_int_eq(session_tick(ends[from].session, now_us), 0);
+}
+
+/* As far as the dmz-relay's answer. */
+static void ask_for_it(void)
+{
+    switch_over_with(FEATURE_RAW, FEATURE_RAW);
+    ck_assert(session_may_be_taken(ends[INNER].session));
+    ck_assert_uint_eq(ends[DMZ].ups, 1);
+    ck_assert_uint_eq(ends[INNER].ups, 0);
+    pass(INNER, 0);
+    /* The dmz-relay says at once that it is there. */
+    ck_assert_int_eq(session_tick(ends[DMZ].session, now_us), 0);
+    pass(DMZ, FRAME_PING);
+    ck_assert_int_eq(takes(INNER), SESSION_TAKE_ASKED);
+    ck_assert_int_eq(takes(DMZ), SESSION_TAKE_WAITING);
+}
+
+START_TEST(test_take)
+{
+    size_t length;
+
+    ask_for_it();
+    /* What comes afterwards waits: TAKE, and the answer to PING before it, are the last. */
+    ping(INNER);
+    send_packet(&ends[INNER], 1);
+    length = drain(&ends[INNER], SIZE_MAX);
+    ck_assert_int_eq(feed(&ends[DMZ], wire, length, SIZE_MAX), 0);
+    ck_assert_uint_eq(ends[DMZ].count, 0);
+    ck_assert_int_eq(takes(DMZ), SESSION_TAKE_PREPARE);
+    ck_assert_uint_eq(drain(&ends[DMZ], SIZE_MAX), 0);
+    session_take_prepared(ends[DMZ].session, NULL);
+    send_packet(&ends[DMZ], 2);
+    ck_assert_int_eq(takes(DMZ), SESSION_TAKE_ANSWERED);
+    pass(DMZ, FRAME_TAKE_OK);
+    ck_assert_uint_eq(ends[INNER].count, 0);
+    ck_assert_int_eq(takes(INNER), SESSION_TAKE_PREPARE);
+    session_take_prepared(ends[INNER].session, NULL);
+    ck_assert_int_eq(takes(INNER), SESSION_TAKE_OVER);
+    ck_assert_uint_eq(drain(&ends[INNER], SIZE_MAX), 0);
+
+    session_taken(ends[INNER].session);
+    ck_assert_int_eq(takes(INNER), SESSION_TAKE_PROVING);
+    ck_assert(session_take_has_failed(ends[INNER].session));
+    length = drain(&ends[INNER], SIZE_MAX);
+    ck_assert_int_eq(feed(&ends[DMZ], wire, length, SIZE_MAX), 0);
+    ck_assert_int_eq(takes(DMZ), SESSION_TAKE_OVER);
+    session_take_again(ends[INNER].session);
+    pass(INNER, FRAME_TAKE_OK);
+    session_taken(ends[DMZ].session);
+    ck_assert_int_eq(takes(DMZ), SESSION_TAKE_DONE);
+    ck_assert_uint_eq(ends[INNER].ups, 0);
+    length = drain(&ends[DMZ], SIZE_MAX);
+    ck_assert_int_eq(feed(&ends[INNER], wire, length, SIZE_MAX), 0);
+    ck_assert_int_eq(takes(INNER), SESSION_TAKE_DONE);
+    ck_assert(!session_take_has_failed(ends[INNER].session));
+    for (unsigned i = 0; i < ENDS; i++) {
+        ck_assert_uint_eq(ends[i].ups, 1);
+        ck_assert_uint_eq(ends[i].count, 1); /* what had waited */
+        ck_assert_str_eq(session_take_refused(ends[i].session), "");
+    }
+    close_sessions();
+}
+END_TEST
+
+START_TEST(test_take_refused)
+{
+    size_t length;
+
+    ask_for_it();
+    length = drain(&ends[INNER], SIZE_MAX);
+    ck_assert_int_eq(feed(&ends[DMZ], wire, length, SIZE_MAX), 0);
+    session_take_prepared(ends[DMZ].session, "not today");
+    length = drain(&ends[DMZ], SIZE_MAX);
+    ck_assert_int_eq(feed(&ends[INNER], wire, length, SIZE_MAX), 0);
+    for (unsigned i = 0; i < ENDS; i++) {
+        ck_assert_int_eq(takes(i), SESSION_TAKE_NONE);
+        ck_assert_uint_eq(ends[i].ups, 1);
+        ck_assert_str_eq(session_take_refused(ends[i].session), "not today");
+        send_packet(&ends[i], 5);
+        length = drain(&ends[i], SIZE_MAX);
+        ck_assert_int_eq(feed(&ends[1 - i], wire, length, SIZE_MAX), 0);
+        ck_assert_uint_eq(ends[1 - i].count, 1);
+    }
+    close_sessions();
+}
+END_TEST
+
+/* One side alone does not make it. */
+START_TEST(test_take_not_agreed)
+{
+    switch_over_with(_i ? FEATURE_RAW : 0, _i ? 0 : FEATURE_RAW);
+    for (unsigned i = 0; i < ENDS; i++) {
+        ck_assert(!session_may_be_taken(ends[i].session));
+        ck_assert_int_eq(takes(i), SESSION_TAKE_NONE);
+        ck_assert_uint_eq(ends[i].ups, 1);
+    }
+    close_sessions();
+}
+END_TEST
+
+/* Where what is waited for never comes, silence ends it. */
+START_TEST(test_take_too_slow)
+{
+    ask_for_it();
+    now_us += DEAD_PEER_US;
+    ck_assert_int_lt(session_tick(ends[INNER].session, now_us), 0);
+    ck_assert_int_lt(session_tick(ends[DMZ].session, now_us), 0);
+    ck_assert(!session_take_has_failed(ends[INNER].session));
+    close_sessions();
+}
+END_TEST
+
+/* Frames of it where none may come: from this side, to the other one, which ends. */
+static const struct {
+    unsigned to;
+    uint64_t features;
+    uint8_t type;
+} odd_takes[] = {
+    {DMZ, FEATURE_RAW, FRAME_TAKE_OK}, {INNER, FEATURE_RAW, FRAME_TAKE}, {DMZ, 0, FRAME_TAKE},
+    {DMZ, 0, FRAME_TAKE_OK},           {INNER, 0, FRAME_TAKE},           {INNER, 0, FRAME_TAKE_OK},
+};
+
+START_TEST(test_take_odd)
+{
+    unsigned to = odd_takes[_i].to;
+    size_t length;
+
+    switch_over_with(odd_takes[_i].features, odd_takes[_i].features);
+    session_control(ends[1 - to].session, odd_takes[_i].type, "", 0);
+    length = drain(&ends[1 - to], SIZE_MAX);
+    ck_assert_int_eq(feed(&ends[to], wire, length, SIZE_MAX), ERR_CLOSED);
+    close_sessions();
+}
+END_TEST
+
 /* Octets of the wire as a segment, whose numbers wrap. */
 static int early(uint32_t offset, size_t length)
 {
@@ -724,6 +886,11 @@ int main(void)
     tcase_add_test(tc, test_late);
     if (allocs_are_seen())
         tcase_add_test(tc, test_no_allocation);
+    tcase_add_test(tc, test_take);
+    tcase_add_test(tc, test_take_refused);
+    tcase_add_loop_test(tc, test_take_not_agreed, 0, 2);
+    tcase_add_test(tc, test_take_too_slow);
+    tcase_add_loop_test(tc, test_take_odd, 0, sizeof(odd_takes) / sizeof(odd_takes[0]));
     suite_add_tcase(suite, tc);
     return unit_run(suite);
 }

@@ -113,7 +113,9 @@ static void on_up(void *ctx, const struct hello *theirs)
     }
     site->link = link;
     site->connects++;
-    site->chooses = dmz_link_chooses(link, theirs);
+    /* Where nobody reads early there is no connection of media to choose. */
+    site->chooses = dmz_link_chooses(link, theirs) &&
+                    (theirs->features & FEATURE_EARLY || link->dmz->options.early);
     if (site->chooses)
         ways_init(&site->ways, link->session);
     memcpy(site->engine, theirs->engine, sizeof(site->engine));

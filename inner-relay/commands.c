@@ -50,6 +50,16 @@ static void say_not_raw(const struct relay *relay, unsigned number, char *out, s
         snprintf(out, size, "the dmz-relay has no raw socket ([tunnel] raw-socket, CAP_NET_RAW)");
 }
 
+static void say_choice(const struct relay *relay, unsigned number, char *out, size_t size)
+{
+    const struct choice *choice = &relay->core.links[number].ways.choice;
+    char not_raw[160] = "";
+
+    say_not_raw(relay, number, not_raw, sizeof(not_raw));
+    snprintf(out, size, "%s%s%s", choice_why_text(choice), not_raw[0] ? "; not raw: " : "",
+             not_raw);
+}
+
 /* Why media goes by stream where something else is asked for; "" where it does not. */
 static void say_reason(const struct relay *relay, unsigned number, bool media, char *out,
                        size_t size)
@@ -66,6 +76,8 @@ static void say_reason(const struct relay *relay, unsigned number, bool media, c
         say_media(&relay->links[number], out, size);
     else if (link->carrier == CARRIER_RAW)
         say_not_raw(relay, number, out, size);
+    else if (link->chooses)
+        say_choice(relay, number, out, size);
 }
 
 static json_t *tunnel_row(const struct daemon *daemon, unsigned number)

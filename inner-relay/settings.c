@@ -42,7 +42,7 @@ static const struct conf_section sections[] = {
         SETTINGS_ROW(section, "via", CONF_TEXT, dmz_peer_settings, via, 1, INNER_VIA_SIZE - 1,     \
                      "connect, upgrade, http", false),                                             \
         SETTINGS_CHOICE(section, "carrier", dmz_peer_settings, carrier,                            \
-                        "stream|unordered|raw|auto", "stream", false)
+                        "stream|unordered|raw|auto", "auto", false)
 
 static const struct conf_key keys[] = {
     PEER_KEYS("dmz"),

@@ -145,12 +145,14 @@ set_carrier() {
 set_patience() { sed -i "/^\[tunnel\]/,/^\[/{/^max-age = /d}; /^\[tunnel\]\$/a max-age = ${NET_MAX_AGE-1s}" "$1"; }
 
 # connections_of LIVES: TCP connections of so many tunnels one after another: with more threads than one
-# (NET_WORKERS), or another carrier (NET_CARRIER), there is one for each of them, too.
+# (NET_WORKERS), or another carrier (NET_CARRIER; auto has it with NET_RAW), there is one for each of them, too.
 connections_of() {
     local a=${NET_WORKERS-1} b
     b=${a#*/} a=${a%/*}
     [ "$a" -ge "$b" ] || a=$b
-    [ "$a" != 1 ] || [ "${NET_CARRIER-stream}" != stream ] || a=0
+    case ${NET_CARRIER-stream}${NET_RAW-} in
+    stream* | auto) [ "$a" != 1 ] || a=0 ;;
+    esac
     echo $(($1 * (1 + a)))
 }
 

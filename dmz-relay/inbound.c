@@ -1,13 +1,15 @@
 #include "dmz-relay/dmz.h"
 
-static struct session *session_of(void *ctx, const struct sa *sa, struct verdict_counts **counts)
+static struct session *session_of(void *ctx, const struct sa *sa, size_t length,
+                                  struct verdict_counts **counts)
 {
     struct dmz *dmz = ctx;
     const struct dmz_site *site = &dmz->sites[sa->owner];
 
-    /* All packets of one SA go one way, or they would not keep their order. */
+    /* All packets of one SA go one way, or they would not keep their order; but for large ones. */
     if (site->media_count > 0)
-        return site->media[sa->label % site->media_count]->session;
+        return session_for(site->media[sa->label % site->media_count]->session,
+                           site->link ? site->link->session : NULL, length);
     if (dmz->main && dmz->path.pass->all)
         return dmz_worker_borrow(dmz, sa->owner, counts);
     return site->link ? site->link->session : NULL;

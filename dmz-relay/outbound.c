@@ -122,7 +122,8 @@ static struct session *way_to(struct dmz *dmz, unsigned site, const struct sessi
     uint32_t spread = packet->length > 4 ? packet->data[3] * 256u + packet->data[4] : 0;
 
     if (to->media_count > 0)
-        return to->media[spread % to->media_count]->session;
+        return session_for(to->media[spread % to->media_count]->session,
+                           to->link ? to->link->session : NULL, packet->length);
     if (!dmz->main)
         return to->link ? to->link->session : NULL;
     path_widen(&dmz->path);

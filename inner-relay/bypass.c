@@ -35,6 +35,7 @@ struct other_site {
     int former;             /* takes copies until both_until_us; -1: the dmz-relay does */
     bool doubt;             /* the dmz-relay takes copies */
     uint64_t both_until_us; /* of a change */
+    uint64_t tended_us;     /* when its ways were looked at last */
     uint64_t moves, returns;
 };
 
@@ -160,6 +161,16 @@ static void probe(struct bypass *bypass, const struct other_site *site, unsigned
         core->hooks.wake(core->hooks.ctx);
 }
 
+/*
+ * The shortest one, which rises slowly: what a busy host adds now and then is not the way's. Never
+ * 0.
+ */
+static uint64_t lowest_of_late(uint64_t before_us, uint64_t rtt_us)
+{
+    return before_us == 0 || rtt_us <= before_us ? rtt_us + 1
+                                                 : before_us + (rtt_us - before_us) / 64;
+}
+
 static bool take_probe(struct bypass_ear *ear, struct reader *r, uint64_t now_us)
 {
     uint64_t clock_us = reader_u64(r), echo_us = reader_u64(r);
@@ -176,7 +187,7 @@ static bool take_probe(struct bypass_ear *ear, struct reader *r, uint64_t now_us
         uint64_t rtt_us = now_us - echo_us > held_us ? now_us - echo_us - held_us : 0;
 
         ear->acked_us = echo_us;
-        ear->rtt_us = ear->rtt_us ? (7 * ear->rtt_us + rtt_us) / 8 : rtt_us + 1;
+        ear->rtt_us = lowest_of_late(ear->rtt_us, rtt_us);
     }
     return true;
 }
@@ -289,11 +300,12 @@ static void gather(struct bypass *bypass, unsigned number, unsigned way)
     }
 }
 
-static void judge(struct way *way, uint64_t now_us)
+/* late_us: the time in which we have not looked; nothing was sent then either. */
+static void judge(struct way *way, uint64_t late_us, uint64_t now_us)
 {
     const struct bypass_ear *ear = &way->ear;
-    bool good =
-        way->open && ear->acked_us > 0 && now_us - ear->acked_us <= ear->rtt_us + BYPASS_LATE_US;
+    bool good = way->open && ear->acked_us > 0 &&
+                now_us - ear->acked_us <= ear->rtt_us + BYPASS_LATE_US + late_us;
 
     if (!good) {
         way->good_us = 0;
@@ -352,7 +364,7 @@ static void choose(struct bypass *bypass, struct other_site *site, uint64_t now_
         change(bypass, site, best, "the way before is no more", now_us);
     } else if (way->good_us == 0) {
         site->doubt = true;
-        if (best >= 0 || now_us - way->heard_good_us >= BYPASS_DEAD_US)
+        if (now_us - way->heard_good_us >= BYPASS_DEAD_US)
             change(bypass, site, best, "the way before does not answer", now_us);
     } else {
         site->doubt = false;
@@ -364,12 +376,15 @@ static void choose(struct bypass *bypass, struct other_site *site, uint64_t now_
 static void tend(struct bypass *bypass, unsigned number, uint64_t now_us)
 {
     struct other_site *site = &bypass->site[number];
+    uint64_t since_us = site->tended_us ? now_us - site->tended_us : 0;
+    uint64_t late_us = since_us > 2 * BYPASS_PROBE_US ? since_us - BYPASS_PROBE_US : 0;
 
+    site->tended_us = now_us;
     for (unsigned i = 0; i < BYPASS_WAYS; i++) {
         if (!site->way[i].open)
             continue;
         gather(bypass, number, i);
-        judge(&site->way[i], now_us);
+        judge(&site->way[i], late_us, now_us);
         probe(bypass, site, i, now_us);
     }
     choose(bypass, site, now_us);

@@ -25,7 +25,7 @@ struct sa;
 enum {
     BYPASS_PROBE_US = 20 * 1000,
     BYPASS_LATE_US = 70 * 1000,     /* over the round trip without an answer: media goes on both */
-    BYPASS_DEAD_US = 400 * 1000,    /* it goes back to the dmz-relay alone */
+    BYPASS_DEAD_US = 400 * 1000,    /* it goes to another one, or to the dmz-relay alone */
     BYPASS_PROOF_US = 200 * 1000,   /* it has answered for so long: it may carry media alone */
     BYPASS_BOTH_US = 200 * 1000,    /* a change takes so long */
     BYPASS_WARM_US = 1000 * 1000,   /* a packet of each SA goes through the dmz-relay */

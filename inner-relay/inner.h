@@ -110,7 +110,7 @@ struct bypass_ear {
     uint64_t clock_us; /* of the other site, in it; 0: none came */
     uint64_t came_us;  /* at this time of ours */
     uint64_t acked_us; /* our clock in the newest of our probes that has come there; 0: none has */
-    uint64_t rtt_us;   /* smoothed */
+    uint64_t rtt_us;   /* the shortest one of late */
 };
 
 /* What a packet forwarder says of the sites that packets are exchanged with. */

@@ -1,14 +1,16 @@
 #include "inner-relay/bypass.h"
 #include "inner-relay/inner.h"
 
-static struct session *session_of(void *ctx, const struct sa *sa, struct verdict_counts **counts)
+static struct session *session_of(void *ctx, const struct sa *sa, size_t length,
+                                  struct verdict_counts **counts)
 {
     struct inner *inner = ctx;
     const struct inner_link *link = &inner->links[sa->owner];
 
-    /* All packets of one SA go one way, or they would not keep their order. */
+    /* All packets of one SA go one way, or they would not keep their order; but for large ones. */
     if (link->media_count > 0)
-        return link->media[sa->label % link->media_count]->session;
+        return session_for(link->media[sa->label % link->media_count]->session, link->session,
+                           length);
     if (inner->main && inner->path.pass->all)
         return inner_worker_borrow(inner, sa->owner, counts);
     return link->session;

@@ -158,6 +158,7 @@ static void add_counters(json_t *row, const struct session *session,
         sum.octets_in += counters->octets_in;
         sum.octets_out += counters->octets_out;
         sum.late += counters->late;
+        sum.larger += counters->larger;
         queued += session_queued(media);
     }
     json_object_set_new(row, "queued", number(queued));
@@ -166,6 +167,7 @@ static void add_counters(json_t *row, const struct session *session,
     json_object_set_new(row, "octets_in", number(sum.octets_in));
     json_object_set_new(row, "octets_out", number(sum.octets_out));
     json_object_set_new(row, "late", number(sum.late));
+    json_object_set_new(row, "larger", number(sum.larger));
 }
 
 static void add_to(json_t *object, const char *key, uint64_t more)
@@ -344,8 +346,8 @@ json_t *report_tunnel(const struct report_tunnel *tunnel)
         json_pack("{s:s,s:s,s:o,s:o,s:s,s:o,s:o}", "name", tunnel->name, "state", tunnel->state,
                   "since", since, "connects", number(tunnel->connects), "sync", tunnel->sync,
                   "last_error", text_or_null(tunnel->last_error), "sas", number(tunnel->sas));
-    static const char *const zero[] = {"queued",    "frames_in",  "frames_out",
-                                       "octets_in", "octets_out", "late"};
+    static const char *const zero[] = {"queued",     "frames_in", "frames_out", "octets_in",
+                                       "octets_out", "late",      "larger"};
 
     json_object_set_new(row, "srtp_engine", text_or_null(tunnel->engine));
     json_object_set_new(row, "peer", json_null());

@@ -389,7 +389,7 @@ static void hand_on(const struct path *path, const struct path_found *found,
     }
     if (found->sa->way && path->beside && path->beside(path->ctx, found, counts, now_us))
         return;
-    session = path->session(path->ctx, found->sa, &counts);
+    session = path->session(path->ctx, found->sa, found->input.length, &counts);
     if (session) {
         session_media(session, found->sa->label, found->input.packet, found->input.length, counts,
                       now_us);

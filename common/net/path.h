@@ -64,7 +64,8 @@ struct path {
      * The tunnel of the SA, under the locks of all another thread's, too; NULL: it is not up.
      * counts: where the packet came in; changed to that place of the tunnel's thread.
      */
-    struct session *(*session)(void *ctx, const struct sa *sa, struct verdict_counts **counts);
+    struct session *(*session)(void *ctx, const struct sa *sa, size_t length,
+                               struct verdict_counts **counts);
     /* Is the tunnel of the SA up, but not this thread's? Asked beside other threads only. */
     bool (*elsewhere)(void *ctx, const struct sa *sa);
     /*

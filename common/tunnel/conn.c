@@ -298,6 +298,15 @@ static bool write_output(struct conn *conn)
     return true;
 }
 
+/* So many octets of frames go into a segment. */
+static void set_room(struct conn *conn, size_t octets)
+{
+    size_t over = SEAL_OVER_OCTETS + FRAME_TWIN_OCTETS;
+
+    sealed_set_segment(conn->sealed, octets);
+    session_set_packet_room(conn->session, octets > over ? octets - over : 0);
+}
+
 static void set_segment(struct conn *conn, uint64_t now_us)
 {
     int octets = SEALED_SEGMENT_OCTETS;
@@ -309,8 +318,10 @@ static void set_segment(struct conn *conn, uint64_t now_us)
     if (conn->out_fd == conn->fd &&
         (getsockopt(conn->out_fd, IPPROTO_TCP, TCP_MAXSEG, &octets, &length) < 0 || octets <= 0))
         return;
-    sealed_set_segment(conn->sealed,
-                       octets < SEALED_SEGMENT_OCTETS ? (size_t)octets : SEGMENT_MAX_OCTETS);
+    if (octets < SEALED_SEGMENT_OCTETS)
+        set_room(conn, (size_t)octets);
+    else
+        sealed_set_segment(conn->sealed, SEGMENT_MAX_OCTETS);
 }
 
 static size_t fill_sealed(struct conn *conn, uint64_t now_us)
@@ -735,7 +746,7 @@ static void take_over(struct conn *conn, uint64_t now_us)
     }
     conn->raw = true;
     sealed_is_alone(conn->sealed);
-    sealed_set_segment(conn->sealed, takeover_room(conn->takeover));
+    set_room(conn, takeover_room(conn->takeover));
     session_taken(conn->session);
 }
 

@@ -49,8 +49,9 @@ struct session {
     bool input_sealed; /* SWITCH, or SWITCH-OK, has come */
     uint8_t number;    /* of a connection of media */
     struct seal_store *seals;
-    struct ways *ways; /* NULL: it is the only one */
-    bool early;        /* segments are read as they come */
+    size_t packet_room; /* octets */
+    struct ways *ways;  /* NULL: it is the only one */
+    bool early;         /* segments are read as they come */
     uint64_t overtook;
     struct queue media;
     bool output_has_keys;
@@ -77,7 +78,7 @@ struct session *session_new(enum session_role role, const struct session_hooks *
         return NULL;
     session->role = role;
     session->max_age_us = max_age_us;
-    session->path.room = SIZE_MAX;
+    session->path.room = session->packet_room = SIZE_MAX;
     session->started_us = session->heard_us = now_us;
     session->input = malloc(INPUT_OCTETS);
     session->urgent = malloc(URGENT_QUEUE_OCTETS);
@@ -1028,6 +1029,19 @@ uint64_t session_deadline(const struct session *session)
 }
 
 /* ------------------------------------------------------------ questions and settings */
+
+void session_set_packet_room(struct session *session, size_t octets)
+{
+    session->packet_room = octets;
+}
+
+struct session *session_for(struct session *media, struct session *stream, size_t length)
+{
+    if (length <= media->packet_room || !stream || stream->state != SESSION_UP)
+        return media;
+    media->counters.larger++;
+    return stream;
+}
 
 void session_set_max_age(struct session *session, uint64_t max_age_us)
 {

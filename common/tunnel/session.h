@@ -97,6 +97,7 @@ enum session_take {
 struct session_counters {
     uint64_t frames_in, frames_out, octets_in, octets_out;
     uint64_t media_in, media_out, late;
+    uint64_t larger; /* packets that went by another connection: session_for() */
 };
 
 struct session;
@@ -174,6 +175,14 @@ void session_queue(struct session *session, uint32_t label, const uint8_t *packe
 void session_control(struct session *session, uint8_t type, const void *body, size_t length);
 /* Queues BYE; nothing is accepted afterwards. */
 void session_bye(struct session *session, const char *reason);
+
+/* Packets up to so many octets fit into a segment of this connection; before it is said, all do. */
+void session_set_packet_room(struct session *session, size_t octets);
+/*
+ * Which of the two takes a packet of this length: the one that carries media alone, or the stream
+ * where no segment takes it. That may not be there, or not be this thread's: NULL.
+ */
+struct session *session_for(struct session *media, struct session *stream, size_t length);
 
 void session_set_max_age(struct session *session, uint64_t max_age_us);
 /*

@@ -118,7 +118,9 @@ end_stream gst
 check "from site a: 440 Hz" "$NET_TOOLS/toneck" --frequency 440 --expect-seconds $SECONDS_SENT "$W/got-ffmpeg.wav"
 check "from site b: 550 Hz" "$NET_TOOLS/toneck" --frequency 550 --expect-seconds $SECONDS_SENT "$W/got-gst.wav"
 
+for c in a b; do is "site $c has opened one tunnel" "$(fw_count nat-$c opened)" "$(connections_of 1)"; done
 # What the dmz-relay knows of it: the keys by which it verifies, and no others; and not a line of SDP.
+# It stands still while its memory is searched; where that takes more than 1.5 s, both tunnels are opened anew.
 if grep -q __asan <"$NET_SBIN/dmz-relay"; then
     ok "# SKIP AddressSanitizer's memory cannot be searched"
 else
@@ -243,8 +245,6 @@ stop inner-a TERM || bail "inner-a did not stop"
 place b --wait
 check "a site that is not connected cannot be called" grep -q 'not connected' "$W/place.err"
 
-is "site a opened one tunnel, site b one more after its restart" "$(fw_count nat-a opened) $(fw_count nat-b opened)" \
-    "$(connections_of 1) $(connections_of 2)"
 is "the dmz-relay sent no media anywhere but into tunnels" "$(fw_count dmz-a strangers)" 0
 for c in a b; do
     is "nat-$c: nothing was opened inwards" "$(fw_count nat-$c inward)" 0

@@ -68,7 +68,10 @@ is "no frame is forged" "$(sealed inner forged) $(sealed dmz forged)" "0 0"
 is "each segment begins with a frame" "$(segments tunnel "$starts")" "$(segments tunnel "")"
 check "relayctl shows it" grep -q unordered <<<"$(ctl inner status)"
 
+opened=$(sealed inner opened)
 moves "the longest packets are larger than a segment" "$through" -- both 200 --size 1440
+check "they went by the connection of control" test "$(status_of inner '.tunnels[0].larger')" -ge $N -a \
+    "$(status_of dmz '.tunnels[0].larger')" -ge $N -a $(($(sealed inner opened) - opened)) -lt $N
 is "no frame is forged" "$(sealed inner forged) $(sealed dmz forged)" "0 0"
 
 # cut_media: nothing more of that connection comes through, and no new one.

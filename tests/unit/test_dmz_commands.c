@@ -108,7 +108,7 @@ START_TEST(test_status)
     members_are(row,
                 "name peer state since rtt_ms connects last_error sync queued sas via congestion "
                 "tcp_refused "
-                "frames_in frames_out octets_in octets_out late srtp_engine "
+                "frames_in frames_out octets_in octets_out late larger srtp_engine "
                 "media_connections carrier choice sealed early carrier_reason raw");
     ck_assert_str_eq(text_of(row, "name"), "branch.example");
     ck_assert_str_eq(text_of(row, "state"), "down");

@@ -1237,6 +1237,40 @@ START_TEST(test_ping_flood)
 }
 END_TEST
 
+/* What no segment takes goes by the stream, if there is one that is up. */
+static const struct {
+    size_t room, length;
+    bool stream, up, by_stream;
+} larger[] = {
+    {0, 2048, true, true, false}, /* the room was not said */
+    {1000, 1000, true, true, false},   {1000, 1001, true, true, true},
+    {1000, 1001, false, false, false}, {1000, 1001, true, false, false},
+};
+
+START_TEST(test_larger)
+{
+    struct end carrier = {0}, stream = {0}, far = {0};
+    struct session *taken;
+
+    open_end(&carrier, SESSION_INNER);
+    open_end(&stream, SESSION_INNER);
+    open_end(&far, SESSION_DMZ);
+    if (larger[_i].up) {
+        session_start(stream.session, &hello);
+        exchange(&stream, &far, SIZE_MAX, START_US);
+    }
+    if (larger[_i].room > 0)
+        session_set_packet_room(carrier.session, larger[_i].room);
+    taken =
+        session_for(carrier.session, larger[_i].stream ? stream.session : NULL, larger[_i].length);
+    ck_assert_ptr_eq(taken, larger[_i].by_stream ? stream.session : carrier.session);
+    ck_assert_uint_eq(session_counters(carrier.session)->larger, larger[_i].by_stream);
+    close_end(&carrier);
+    close_end(&stream);
+    close_end(&far);
+}
+END_TEST
+
 START_TEST(test_free_null)
 {
     session_free(NULL);
@@ -1281,6 +1315,7 @@ int main(void)
     tcase_add_loop_test(tc, test_input_is_wiped, 0, 12);
     tcase_add_test(tc, test_output_has_keys);
     tcase_add_test(tc, test_ping_flood);
+    tcase_add_loop_test(tc, test_larger, 0, sizeof(larger) / sizeof(larger[0]));
     tcase_add_test(tc, test_free_null);
     suite_add_tcase(suite, tc);
     return unit_run(suite);

@@ -1,0 +1,161 @@
+#!/bin/bash
+# Two corporate networks behind NAT routers, one public dmz-relay, and two packet forwarders on hosts of their own: the
+# media of a call goes by the forwarder with the shortest round trip, and falls back to the other one, and to the
+# dmz-relay, within 200 ms when a forwarder is silent or dies. It knows no key of the call.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib/intranets.sh"
+
+RELAY=${DMZ_OUT[a]}
+CA_OF[b]=a CA_OF[f]=a CA_OF[g]=a
+SUITE=AES_CM_128_HMAC_SHA1_80
+declare -A SITE=([a]=hq.example.com [b]=branch.example.com)
+declare -A FORWARDER=([f]=192.31.197.10 [g]=192.31.198.10)
+# One way: 20 ms to the dmz-relay, 4 and 10 ms to the forwarders.
+SLOW[net:to-dmz-a]="delay=20"
+SLOW[net:to-dmz-f]="delay=4"
+SLOW[net:to-dmz-g]="delay=10"
+
+public_host dmz-a "$RELAY"
+for c in f g; do public_host dmz-$c "${FORWARDER[$c]}"; done
+for c in a b; do
+    intranet $c
+    lets_out $c ip saddr "${INNER[$c]}" ip daddr "{ $RELAY, ${FORWARDER[f]}, ${FORWARDER[g]} }" tcp dport $TUNNEL
+done
+for c in a f g; do
+    host_firewall dmz-$c <<RULES
+    chain let-in {
+        ip saddr { ${NAT_OUT[a]}, ${NAT_OUT[b]} } tcp dport $TUNNEL ct state new accept
+    }
+    chain let-out { }
+RULES
+done
+launch_example intranets dmz-relay
+launch_example intranets dmz-relay-f
+put_example intranets dmz-relay-f dmz-g
+certificate a g.example.com dmz dmz-g
+sed -i "s/f\.example\.com/g.example.com/; s/${FORWARDER[f]}/${FORWARDER[g]}/" "$W/hosts/dmz-g/etc/media-relay/dmz-relay.ini"
+launch_host dmz-g dmz-g dmz-relay
+for c in a b; do
+    put_example intranets inner-relay-$c inner-$c
+    for f in f g; do
+        cat <<END
+[forwarder $f]
+address = ${FORWARDER[$f]}:$TUNNEL
+name = $f.example.com
+carrier = ${FORWARDER_CARRIER:-unordered}
+END
+    done >>"$W/hosts/inner-$c/etc/media-relay/inner-relay.ini"
+    launch_host inner-$c inner-$c inner-relay
+done
+tunnels_up inner-a inner-b
+wait_for 10 equals 2 status_of dmz '[.tunnels[] | select(.state == "up")] | length' ||
+    bail "the dmz-relay does not have both sites"
+
+# ---------------------------------------------------------------- words
+
+# sdp COMPANY KEY SSRC
+sdp() {
+    printf '%s\r\n' v=0 "o=- 1 1 IN IP4 ${LAN[$1]}" s=- "c=IN IP4 ${LAN[$1]}" "t=0 0" "m=audio 9000 RTP/SAVP 0" \
+        "a=crypto:1 $SUITE inline:$2" "a=ssrc:$3 cname:x"
+}
+site_of() { status_of inner-"$1" ".sites[0].$2"; }
+# goes_by NAME: the media of both sites does.
+goes_by() {
+    local c
+    for c in a b; do [ "$(site_of $c media)" = "$1" ] || return 1; done
+}
+rises() { [ "$("${@:2}")" -gt "$1" ]; }
+# longest_gap SINCE: in ms, between two packets that came to the phone of site b, since that time of the clock.
+longest_gap() {
+    tcpdump -n -tt -r "$W/phone.pcap" 2>/dev/null | awk -v since="$1" '
+        $1 >= since { if (last && $1 - last > gap) gap = $1 - last; last = $1 }
+        END { printf "%d\n", gap * 1000 }'
+}
+now() { echo "${EPOCHREALTIME/,/.}"; }
+
+# ---------------------------------------------------------------- a call
+
+key_a=$(new_key $SUITE) key_b=$(new_key $SUITE)
+sdp a "$key_a" 101 >"$W/place.sdp"
+sdp b "$key_b" 102 >"$W/answer.sdp"
+CALL=$(ctl inner-a call place "${SITE[b]}" --sdp "$W/place.sdp") || bail "no call can be placed"
+timeout 10 "$NET_CTL" -s "$RUN/inner-b.sock" call wait >/dev/null || bail "the call does not ring"
+check "a call is answered" ctl inner-b call answer "$CALL" --sdp "$W/answer.sdp"
+check "four SAs at the dmz-relay" wait_for 10 sas_at dmz 4
+for f in f g; do is "no SA at forwarder $f" "$(status_of dmz-$f .sas)" 0; done
+
+capture phone lan-b eth0 "udp dst port 9000"
+receive got lan-b "${LAN[b]}:9000" --ports 2 --key "$key_a" --wait 30 --timeout 3
+send talk lan-a --from "${LAN[a]}:9000" --to "${INNER[a]}:$MEDIA" --key "$key_a" --ssrc 101 --count 0
+check "media goes through the dmz-relay from its first packet" wait_for 10 at_least 1 verdict dmz accepted 'own address'
+check "then by the forwarder with the shortest round trip" wait_for 20 goes_by f
+for c in a b; do
+    like "site $c: its round trip to the other one is that of this way" "$(site_of $c media_rtt_ms)" '^(1[6-9]|[2-9].|[1-9]..)'
+done
+check "which passes it on" wait_for 5 rises "$(verdict dmz-f accepted tunnel)" verdict dmz-f accepted tunnel
+# by_dmz: of the packets that came to site b meanwhile, how many went through the dmz-relay, in percent.
+by_dmz() {
+    local dmz came
+    dmz=$(verdict dmz accepted 'own address') came=$(packets phone)
+    wait_for 10 rises $((came + 60)) packets phone
+    echo $((($(verdict dmz accepted 'own address') - dmz) * 100 / ($(packets phone) - came)))
+}
+mostly_beside() { [ "$(by_dmz)" -lt 25 ]; }
+check "and not the dmz-relay, but for one packet in a second" wait_for 20 mostly_beside
+
+# What the forwarder knows of it: nothing that decrypts, nor anything to verify with.
+if grep -q __asan <"$NET_SBIN/dmz-relay"; then
+    ok "# SKIP AddressSanitizer's memory cannot be searched"
+else
+    printf '%s\n' "a $SUITE $key_a" "b $SUITE $key_b" | "$NET_TOOLS/keyneedles" >"$W/needles"
+    "$NET_TOOLS/memsearch" "${PID[dmz-f]}" <"$W/needles" >"$W/found" 2>&1
+    is "it has no key of the call" "$(tail -n 1 "$W/found" | cut -d ' ' -f 1)" 0
+    "$NET_TOOLS/memsearch" "${PID[inner-a]}" <"$W/needles" >"$W/found" 2>&1
+    check "an inner-relay has: the search finds" test "$(tail -n 1 "$W/found" | cut -d ' ' -f 1)" -gt 0
+fi
+
+# ---------------------------------------------------------------- silence, and an end
+
+# fails TEXT TO COMMAND...: media goes by TO after the command, and no longer than 200 ms by nothing; a machine that
+# keeps a process from running for so long gets two more tries, for which "heal" makes it whole again.
+fails() {
+    local text=$1 to=$2 try since gap
+    shift 2
+    for try in 1 2 3; do
+        since=$(now)
+        "$@"
+        check "$text: media goes by $to" wait_for 20 goes_by "$to" || return
+        link net:to-dmz-f outage=0 >/dev/null
+        wait_for 2 rises "$(packets phone)" packets phone
+        gap=$(longest_gap "$since")
+        say "$text: no packet for $gap ms"
+        [ "$gap" -gt 200 ] && [ $try -lt 3 ] || break
+        heal
+    done
+    check "$text: no longer than 200 ms without a packet" test "$gap" -le 200
+}
+heal() {
+    wait_for 20 goes_by f || bail "media does not come back to the shortest way"
+}
+silence() { link net:to-dmz-f outage=1 >/dev/null; }
+fails "forwarder f is silent" g silence
+heal
+ok "media comes back to it"
+since=$(now)
+for c in f g; do stop dmz-$c KILL || :; done
+check "both forwarders are killed: media goes by the dmz-relay" wait_for 20 goes_by main
+wait_for 2 rises "$(packets phone)" packets phone
+gap=$(longest_gap "$since")
+say "no packet for $gap ms"
+check "no longer than 200 ms without a packet" test "$gap" -le 200
+
+stop talk TERM
+finish_of got 15 || say "rtprecv: $(cat "$W/got.log")"
+is "no packet came twice, and none that was spoiled" "$(field got '"\(.duplicates) \(.auth_failures) \(.replays)"')" "0 0 0"
+say "sent $(field talk .rtp), received $(field got .rtp)"
+check "site a hangs up" ctl inner-a call end "$CALL"
+for c in a b; do
+    check "site $c has no SA left" wait_for 10 sas_at inner-$c 0
+    is "nat-$c: nothing was opened inwards, no packet was invalid" "$(fw_count nat-$c inward)+$(invalid nat-$c)" 0+0
+done
+done_testing

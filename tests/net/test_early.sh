@@ -28,6 +28,9 @@ capabilities() {
     sed -n 's/^Cap\(Inh\|Prm\|Eff\|Amb\):\t//p' /proc/"${PID[$1]}"/task/*/status | sort -u
 }
 
+# Of TCP, in a namespace.
+raw_sockets() { in_ns "$1" cat /proc/net/raw /proc/net/raw6 | grep -c ':0006 '; }
+
 start_both() {
     launch_example 4 dmz-relay
     launch_example 4 inner-relay
@@ -68,6 +71,7 @@ start_both
 is "no reason to say" "$(status_of inner '.tunnels[0].carrier_reason')" null
 is "the inner-relay has given its capability up" "$(capabilities inner)" 0000000000000000
 is "the dmz-relay, too" "$(capabilities dmz)" 0000000000000000
+is "what it was for stays: raw sockets, of both IP versions" "$(raw_sockets inner-a) $(raw_sockets dmz-a)" "2 2"
 check "without loss all packets come" both 0
 check "each was opened early inside" test "$(early inner opened)" -ge $N
 check "and outside" test "$(early dmz opened)" -ge $N
@@ -112,6 +116,7 @@ check "and the dmz-relay" grep -q 'raw-socket: .*CAP_NET_RAW.*in their order' "$
 for name in inner dmz; do
     check "$name: status does so, too" grep -q 'order: .*CAP_NET_RAW' <<<"$(status_of $name '.tunnels[0].carrier_reason')"
 done
+is "no raw socket is there" "$(raw_sockets inner-a) $(raw_sockets dmz-a)" "0 0"
 is "nothing is read early" "$(early inner opened) $(early dmz opened)" "none none"
 link $CABLE loss=2 >"$W/reply"
 check "the same wire carries all packets" both 8000

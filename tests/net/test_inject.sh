@@ -106,6 +106,7 @@ only_of() {
     [ -z "$(comm -13 "$1.hex" "$2.hex")" ]
 }
 
+in_ns inner-a sysctl -qw net.ipv4.tcp_rmem="4096 16384 32768" || bail "buffers of the inner-relay"
 NET_CAPS=("${RAW_CAPS[@]}")
 start_both
 check "nobody is there: all packets come" talk
@@ -115,6 +116,26 @@ if [ "$NET_CARRIER" = raw ]; then
     told
     done_testing
 fi
+
+# The inner-relay stands still until its kernel takes no more: what waits meanwhile comes late, or is too old by then.
+unsent() { in_ns dmz-a ss -Htni state established "sport = :$TUNNEL" | grep -qE 'notsent:[0-9]{4}'; }
+accounted() { [ $(($(field got .packets) + $(verdict dmz tunnel-late) - late)) = 1000 ]; }
+before=$(ports) late=$(verdict dmz tunnel-late)
+receive got lan-a "$PHONE:7000" --key "$key" --count 1000 --wait 15 --timeout 3
+send in inet --from $WEB:6000 --to "${DMZ_OUT[a]}:$MEDIA" --key "$key" --rate 1000 --count 1000 --ssrc 1000 --seq $FIRST
+FIRST=$((FIRST + 1000))
+wait_for 5 at_least $((N + 100)) sealed inner opened || bail "nothing came"
+kill -STOP "${PID[inner]}"
+within 1 unsent || say "it was not full within a second"
+kill -CONT "${PID[inner]}"
+finish_of in 20 && finish_of got 20 || :
+if [ "$(ports)" = "$before" ]; then
+    check "a full receive buffer: each packet comes, or is counted as late" accounted
+else
+    say "it stood still for so long that the connection ended"
+fi
+is "and no frame is forged" "$(sealed inner forged) $(sealed dmz forged)" "0 0"
+
 attacked all replay cut swap forge rst fin blind
 check "what was forged is counted" test "$(sealed dmz forged)" -gt 0 -a "$(sealed inner forged)" -gt 0
 check "and what came again" test "$(early dmz copies)" -gt 0 -a "$(early inner copies)" -gt 0

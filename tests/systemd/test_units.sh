@@ -25,6 +25,9 @@ check_text() {
         RuntimeDirectoryPreserve=yes; do
         grep -qxF "$line" "systemd/$1" || fail "$1 lacks $line"
     done
+    # Only who wants a raw socket has the privilege, by a drop-in.
+    ! grep -v '^#' "systemd/$1" | grep -E 'CAP_|^(Ambient|CapabilityBounding).*=.' || fail "$1 has a privilege"
+    grep -qxF AmbientCapabilities= "systemd/$1" || fail "$1 lacks AmbientCapabilities="
 }
 
 check_unit() {

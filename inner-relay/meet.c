@@ -252,7 +252,6 @@ static void end_meet(struct meet *meet, const char *why, bool tell, uint64_t now
     if (tell)
         tell_dmz(meet);
     meet->meets->open -= meet->state == STATE_OPEN;
-    meet->meets->open -= meet->state == STATE_OPEN;
     direct_close(&meet->direct);
     meet->state = STATE_LINGERING;
     meet->since_us = now_us;

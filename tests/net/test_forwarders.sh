@@ -42,7 +42,7 @@ for c in a b; do
 [forwarder $f]
 address = ${FORWARDER[$f]}:$TUNNEL
 name = $f.example.com
-carrier = ${FORWARDER_CARRIER:-unordered}
+carrier = ${NET_CARRIER:-unordered}
 END
     done >>"$W/hosts/inner-$c/etc/media-relay/inner-relay.ini"
     launch_host inner-$c inner-$c inner-relay

@@ -1035,6 +1035,11 @@ void session_set_packet_room(struct session *session, size_t octets)
     session->packet_room = octets;
 }
 
+bool session_takes(const struct session *media, size_t length)
+{
+    return length <= media->packet_room;
+}
+
 struct session *session_for(struct session *media, struct session *stream, size_t length)
 {
     if (length <= media->packet_room || !stream || stream->state != SESSION_UP)

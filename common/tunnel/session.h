@@ -178,6 +178,7 @@ void session_bye(struct session *session, const char *reason);
 
 /* Packets up to so many octets fit into a segment of this connection; before it is said, all do. */
 void session_set_packet_room(struct session *session, size_t octets);
+bool session_takes(const struct session *media, size_t length);
 /*
  * Which of the two takes a packet of this length: the one that carries media alone, or the stream
  * where no segment takes it. That may not be there, or not be this thread's: NULL.

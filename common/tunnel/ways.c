@@ -70,9 +70,11 @@ void ways_media(struct ways *ways, uint32_t label, const uint8_t *packet, size_t
                 struct verdict_counts *counts, uint64_t now_us)
 {
     struct choice_ways take = choose(ways, now_us);
-    struct session_mark mark = {.twin = length + FRAME_TWIN_OCTETS <= PACKET_MAX_OCTETS};
+    struct session_mark mark = {.twin = false};
 
-    if (!take.stream || !take.carrier || !mark.twin) {
+    mark.twin = take.stream && take.carrier && length + FRAME_TWIN_OCTETS <= PACKET_MAX_OCTETS &&
+                session_takes(ways->carrier, length + FRAME_TWIN_OCTETS);
+    if (!mark.twin) {
         session_queue(take.stream ? ways->stream : ways->carrier, label, packet, length, counts,
                       NULL, now_us);
         return;

@@ -184,7 +184,7 @@ start_user() {
 NO_CAPS=(--inh-caps=-all --bounding-set=-all)
 RAW_CAPS=(--inh-caps=-all,+net_raw --ambient-caps=-all,+net_raw --bounding-set=-all,+net_raw)
 NET_CAPS=("${NO_CAPS[@]}")
-if [ "${NET_CARRIER-}" = raw ]; then
+if [ "${NET_CARRIER-}" = raw ] || [ "${NET_CARRIER-}${NET_RAW-}" = autoyes ]; then
     NET_RAW=${NET_RAW-yes}
     NET_CAPS=("${RAW_CAPS[@]}")
 fi

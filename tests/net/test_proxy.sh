@@ -1,6 +1,9 @@
 #!/bin/bash
 # The tunnel through an HTTP proxy, which is all that the firewall lets out: squid with each of the three
-# ways, and with no, Basic and Digest authentication; refusals; a proxy that opens TLS; one that ends.
+# ways, and with no, Basic and Digest authentication; refusals; a proxy that opens TLS; one that ends. carrier = auto
+# stays with stream then, although there are raw sockets, and says why.
+NET_CARRIER=auto
+NET_RAW=yes
 . "$(dirname "$0")/lib.sh"
 
 SUITE=AES_CM_128_HMAC_SHA1_80
@@ -62,6 +65,8 @@ via() { status_of "$1" '.tunnels[0].via'; }
 by() {
     check "$1: the tunnel is up" wait_for 10 tunnel_up inner || show_logs
     is "$1: status names the way" "$(via inner) $(via dmz)" "$2 $3"
+    is "$1: and the carrier" "$(status_of inner '.tunnels[0] | "\(.carrier): \(.carrier_reason)"')" \
+        "stream: an HTTP proxy is in between: segments are its own"
     media "$1"
     say "$1: round trip $(status_of inner '.tunnels[0].rtt_ms') ms"
 }

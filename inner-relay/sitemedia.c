@@ -379,6 +379,23 @@ static bool is_wanted(void *ctx, const struct site *site, enum sites_side side)
     return sitemedia->open[site_link(site)->number] > 0 || sitemedia_count(sitemedia, site) > 0;
 }
 
+/* Nothing is with it any more: the last one takes its place. */
+static void forget_count(struct sitemedia *sitemedia, const struct site *site)
+{
+    size_t last = SITES_MAX, i = SITES_MAX;
+
+    for (size_t n = 0; n < SITES_MAX && sitemedia->with[n].site; n++) {
+        if (sitemedia->with[n].site == site)
+            i = n;
+        last = n;
+    }
+    if (i == SITES_MAX)
+        return;
+    sitemedia->with[i] = sitemedia->with[last];
+    sitemedia->with[last].site = NULL;
+    sitemedia->with[last].count = 0;
+}
+
 static void on_gone(void *ctx, struct site *site)
 {
     struct sitemedia *sitemedia = ctx;
@@ -398,11 +415,7 @@ static void on_gone(void *ctx, struct site *site)
         entry->next_us = 0;
         recount(sitemedia, entry);
     }
-    /* Its place in the list may be another one's from now on. */
-    for (size_t i = 0; i < SITES_MAX; i++) {
-        if (sitemedia->with[i].site == site)
-            sitemedia->with[i].site = (const struct site *)sitemedia;
-    }
+    forget_count(sitemedia, site);
 }
 
 static const struct sites_hooks hooks = {

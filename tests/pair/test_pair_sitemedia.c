@@ -269,10 +269,19 @@ START_TEST(test_again)
         run(3 * PAIR_SECOND);
         expect_unknown(A, gives);
         ck_assert_uint_eq(sitemedia_held(media[A]), 0);
+        for (unsigned i = 0; i < 2 * SITES_MAX; i++) {
+            configure(A, "site-b.example");
+            run(PAIR_SECOND);
+            configure(A, i % 2 ? NULL : "site-c.example");
+            run(PAIR_SECOND);
+        }
         configure(A, "site-b.example");
+        run(150 * PAIR_SECOND);
     }
     run(15 * PAIR_SECOND);
     expect_known(A, gives, takes);
+    ck_assert_uint_eq(counted(A), 1);
+    ck_assert_uint_eq(counted(B), 1);
 }
 END_TEST
 

@@ -18,7 +18,6 @@
 #include "common/carrier/seal.h"
 #include "common/carrier/segment.h"
 #include "common/carrier/track.h"
-#include "common/sa/way.h"
 #include "common/tunnel/localports.h"
 #include "common/tunnel/meetwire.h"
 #include "common/tunnel/rawreader.h"
@@ -324,9 +323,7 @@ static bool on_media(void *ctx, const struct sa *sa, const uint8_t *packet, size
 {
     struct meets *meets = ctx;
     uint32_t label = 0;
-    struct site *site = meets->open > 0 && sa->way && sa->way->goes
-                            ? sitemedia_find(meets->media, sa, &label)
-                            : NULL;
+    struct site *site = meets->open > 0 ? sitemedia_find(meets->media, sa, &label) : NULL;
     struct meet *meet = site ? find(meets, site) : NULL;
     enum direct_way way = DIRECT_TUNNEL;
 

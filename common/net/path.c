@@ -383,7 +383,7 @@ static void hand_on(const struct path *path, const struct path_found *found,
         path->turn(path->ctx, found, now_us);
         return;
     }
-    if (found->sa->way && path->past && path->past(path->ctx, found, now_us)) {
+    if (path->past && path->past(path->ctx, found, now_us)) {
         verdict_count(counts, VERDICT_ACCEPTED);
         return;
     }

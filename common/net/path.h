@@ -76,7 +76,8 @@ struct path {
                    uint64_t now_us);
     /* A verified packet of an SA that is a hairpin: it goes out on the side where it came in. */
     void (*turn)(void *ctx, const struct path_found *found, uint64_t now_us);
-    /* The same, asked before: has it gone past the dmz-relay, and alone? It is accepted then. */
+    /* Has a verified packet gone past the dmz-relay, and alone? It is accepted then. May be NULL.
+     */
     bool (*past)(void *ctx, const struct path_found *found, uint64_t now_us);
     void *ctx;
 };

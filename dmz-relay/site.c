@@ -50,8 +50,13 @@ static void fill_reply(const struct dmz *dmz, const struct dmz_site *site, struc
 
 bool dmz_link_chooses(const struct dmz_link *link, const struct hello *theirs)
 {
-    return theirs->features & FEATURE_PROBE && link->dmz->options.seals &&
-           link->dmz->worker_count == 0 && !link->dmz->main;
+    const struct dmz_site *site = &link->dmz->sites[link->site];
+
+    if (!(theirs->features & FEATURE_PROBE) || !link->dmz->options.seals ||
+        link->dmz->worker_count > 0 || link->dmz->main)
+        return false;
+    /* A connection of media is one of two ways only beside one of control that said so, too. */
+    return theirs->worker == 0 || (theirs->worker == 1 && site->link && site->chooses);
 }
 
 static int on_hello(void *ctx, const struct hello *theirs, struct hello *reply,

@@ -983,7 +983,7 @@ void session_queue(struct session *session, uint32_t label, const uint8_t *packe
 void session_media(struct session *session, uint32_t label, const uint8_t *packet, size_t length,
                    struct verdict_counts *counts, uint64_t now_us)
 {
-    if (is_carrier(session))
+    if (is_carrier(session) && ways_are_there(session->ways))
         ways_media(session->ways, label, packet, length, counts, now_us);
     else
         session_queue(session, label, packet, length, counts, NULL, now_us);

@@ -19,6 +19,11 @@ enum {
      * this is for what goes wrong. Octets per second.
      */
     RATE = 100 * 1000 * 1000,
+    /*
+     * Octets of frames in a segment, however large the kernel's were: it never hears of a path that
+     * takes less (RFC 1191), and with this none that takes packets of 1,400 octets has to say so.
+     */
+    SEGMENT_OCTETS = 1320,
     /* How often one that leaves is looked after. */
     LEAVE_STEP_US = 10 * 1000,
     /* The kernel has so many steps to hear that it is closed. */
@@ -113,7 +118,9 @@ void takeover_received(struct takeover *takeover, const struct segment *segment,
 
 size_t takeover_room(const struct takeover *takeover)
 {
-    return track_room(&takeover->track);
+    size_t room = track_room(&takeover->track);
+
+    return room < SEGMENT_OCTETS ? room : SEGMENT_OCTETS;
 }
 
 int takeover_send(struct takeover *takeover, const uint8_t *frames, size_t length, uint64_t now_us)

@@ -66,6 +66,11 @@ static struct choice_ways choose(struct ways *ways, uint64_t now_us)
     return take;
 }
 
+bool ways_are_there(const struct ways *ways)
+{
+    return ways->stream || ways->carrier;
+}
+
 void ways_media(struct ways *ways, uint32_t label, const uint8_t *packet, size_t length,
                 struct verdict_counts *counts, uint64_t now_us)
 {

@@ -44,6 +44,8 @@ void ways_close(struct ways *ways, const struct session *carrier, uint64_t now_u
 
 /* Why a session ended: was it for ways_media(), of either side, that did not trust it any more? */
 bool ways_gave_up(const char *reason);
+/* False between two tunnels: neither way is there, and ways_media() may not be called. */
+bool ways_are_there(const struct ways *ways);
 /*
  * Queues a packet, on one way or on both: session_media(). A carrier of raw segments that went
  * silent, or could not be proved, ends: there is another one without these.

@@ -477,6 +477,29 @@ START_TEST(test_auto_silent)
 }
 END_TEST
 
+/* A site says with its connection of media alone that it sends two ways: it is one way, and goes on. */
+START_TEST(test_auto_media_alone)
+{
+    struct auto_world at = {.sent = 0};
+    struct dmz_site *site;
+
+    start_reading(CARRIER_AUTO, true, true, true);
+    at.sender[0] = add_sender(SA_SIDE_INTERNAL, 1);
+    at.sender[1] = add_sender(SA_SIDE_EXTERNAL, 2);
+    (void)pair_run_until_synced(world->pair);
+    site = &world->pair->dmz->sites[0];
+    site->chooses = false;
+    ways_fini(&site->ways);
+    open_media();
+    switch_over();
+    ck_assert_ptr_null(site->ways.carrier);
+    talk(&at, 5);
+    for (int from = 0; from < 2; from++)
+        ck_assert_uint_eq(arrived(&at, from), at.sent);
+    stop_auto(&at);
+}
+END_TEST
+
 /* The connection that it goes with ends in the middle of the switch. */
 START_TEST(test_control_ends)
 {
@@ -505,6 +528,7 @@ int main(void)
     tcase_add_test(tc, test_control_ends);
     tcase_add_test(tc, test_auto);
     tcase_add_loop_test(tc, test_auto_silent, 0, 3);
+    tcase_add_test(tc, test_auto_media_alone);
     suite_add_tcase(suite, tc);
     result = unit_run(suite);
     sample_engine_stop();

@@ -477,7 +477,8 @@ START_TEST(test_auto_silent)
 }
 END_TEST
 
-/* A site says with its connection of media alone that it sends two ways: it is one way, and goes on. */
+/* A site says with its connection of media alone that it sends two ways: it is one way, and goes
+ * on. */
 START_TEST(test_auto_media_alone)
 {
     struct auto_world at = {.sent = 0};

@@ -25,6 +25,10 @@ enum {
     STEADY_US = 60 * 1000 * 1000,
     /* So many segments were lost, and nothing came before them. */
     HELD_BACK_LOST = 10,
+    /* Raw segments that are lost are lost for good. A lost PROBE weighs as many as are to come for
+     * it; a silence, till it is one, must not suffice. */
+    LOSS_WEIGHT = 10,
+    LOSSES_MOST = 24 * LOSS_WEIGHT,
 };
 
 const char *choice_way_name(const struct choice *choice)
@@ -83,6 +87,7 @@ void choice_open(struct choice *choice, bool holes, uint64_t now_us)
     choice->packet_us = 0;
     choice->due_us = 0;
     choice->overtook = choice->lost = choice->lost_now = 0;
+    choice->owed = choice->losses = 0;
     enter(choice, CHOICE_STREAM, CHOICE_IDLE_, now_us);
 }
 
@@ -117,6 +122,37 @@ void choice_path(struct choice *choice, bool gains, uint64_t lost)
 {
     choice->gains = gains;
     choice->lost_now = lost;
+}
+
+/* ---------------------------------------------------------------- loss */
+
+static uint64_t bit_of(uint32_t number)
+{
+    return UINT64_C(1) << number % CHOICE_RING;
+}
+
+static void note_sent(struct choice *choice, uint32_t number)
+{
+    if (choice->owed & bit_of(number))
+        choice->losses += LOSS_WEIGHT;
+    choice->owed &= ~bit_of(number);
+    if (choice->holes && choice->state == CHOICE_CARRIER)
+        choice->owed |= bit_of(number);
+}
+
+/* However late. */
+static void note_came(struct choice *choice, uint32_t number)
+{
+    if (!(choice->owed & bit_of(number)))
+        return;
+    choice->owed &= ~bit_of(number);
+    choice->losses -= choice->losses > 0;
+}
+
+static bool is_lossy(const struct choice *choice)
+{
+    return choice->losses > LOSSES_MOST &&
+           (choice->state == CHOICE_CARRIER || choice->state == CHOICE_DOUBTING);
 }
 
 /* ---------------------------------------------------------------- reports */
@@ -174,6 +210,7 @@ static void move(struct choice *choice, const struct choice_report *report, uint
     choice->counts[CHOICE_COUNT_MOVES]++;
     choice->overtook = report->overtook;
     choice->lost = choice->lost_now;
+    choice->owed = choice->losses = 0;
     enter(choice, CHOICE_CARRIER, CHOICE_PROVED_, now_us);
 }
 
@@ -233,6 +270,8 @@ bool choice_reported(struct choice *choice, const struct choice_report *report, 
         return false;
     choice->counts[CHOICE_COUNT_REPORTS]++;
     choice->heard = report->overtook > choice->heard ? report->overtook : choice->heard;
+    if (age <= CHOICE_RING)
+        note_came(choice, report->number);
     if (age > CHOICE_RING || age > out)
         return true; /* a later one has come already */
     note_rtt(choice, (uint32_t)(now_us - choice->sent_us[report->number % CHOICE_RING]));
@@ -261,6 +300,7 @@ static void forget(struct choice *choice)
 {
     choice->reported = choice->next;
     choice->due_us = 0;
+    choice->owed = 0;
 }
 
 static void on_stream(struct choice *choice, uint64_t now_us)
@@ -312,6 +352,8 @@ static void on_both(struct choice *choice, uint64_t now_us)
 
 struct choice_ways choice_packet(struct choice *choice, uint64_t now_us)
 {
+    if (is_lossy(choice))
+        fall(choice, CHOICE_LOSSY_, now_us);
     switch (choice->state) {
     case CHOICE_STREAM:
         on_stream(choice, now_us);
@@ -336,6 +378,7 @@ bool choice_probe(struct choice *choice, uint64_t now_us, uint32_t *number)
         return false;
     choice->due_us = 0;
     *number = choice->next++;
+    note_sent(choice, *number);
     choice->sent_us[*number % CHOICE_RING] = choice->probed_us = now_us;
     choice->counts[CHOICE_COUNT_PROBES]++;
     /* Those that are forgotten are lost. */

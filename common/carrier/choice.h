@@ -32,6 +32,7 @@ enum choice_state {
     X(SILENT, "it has gone silent: media goes on both")                                            \
     X(RESUMED, "media begins again: on both until it is heard of")                                 \
     X(FAILED, "the connection of media went silent, and is tried again later")                     \
+    X(LOSSY, "the connection of media loses too much, and is tried again later")                   \
     X(UNPROVED, "the connection of media could not be proved, and is tried again later")
 
 enum choice_why {
@@ -81,6 +82,8 @@ struct choice {
     uint64_t probed_us; /* the last one */
     uint64_t due_us;    /* one has waited from here on for the connection to take it; 0: none */
     uint64_t sent_us[CHOICE_RING];
+    uint64_t owed;   /* a bit for each: media went by it alone, and it is not reported */
+    unsigned losses; /* of such ones: a leaky bucket */
     uint32_t rtt_us, deviation_us; /* of PROBEs; 0: not known */
     uint32_t first;                /* number of the first PROBE of this state */
     unsigned good;                 /* reports of those of this state */

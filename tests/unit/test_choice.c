@@ -23,7 +23,9 @@ struct world {
     bool stalls;     /* nothing comes any more that is behind a hole */
     unsigned holes;  /* that were left */
     bool never_over; /* what is behind a hole does not come before it */
-    unsigned loss;   /* each so manieth segment is sent again; 0: none */
+    unsigned random; /* per cent of PROBEs that are lost at random */
+    uint32_t dice;
+    unsigned loss; /* each so manieth segment is sent again; 0: none */
     uint64_t sent, lost, overtook;
     struct {
         uint64_t at_us;
@@ -58,13 +60,19 @@ static void report(struct world *world)
     }
 }
 
+static bool is_unlucky(struct world *world)
+{
+    world->dice = world->dice * 1664525 + 1013904223;
+    return (world->dice >> 16) % 100 < world->random;
+}
+
 static void probe(struct world *world)
 {
     uint32_t number;
 
     if (world->blocked || !choice_probe(&world->choice, world->now_us, &number))
         return;
-    if (!world->dead && world->count < TRIPS) {
+    if (!world->dead && !is_unlucky(world) && world->count < TRIPS) {
         unsigned at = (world->first + world->count++) % TRIPS;
 
         world->trip[at].at_us = world->now_us + world->rtt_us;
@@ -290,6 +298,32 @@ START_TEST(test_hole)
 }
 END_TEST
 
+/* Never silent for long, and yet too much is lost: of raw segments, nothing comes later. */
+static const struct {
+    unsigned percent;
+    bool falls;
+} lossy[] = {{0, false}, {2, false}, {5, false}, {15, true}, {20, true}, {50, true}, {80, true}};
+
+START_TEST(test_lossy)
+{
+    struct world world;
+
+    start(&world, 40 * MS);
+    choice_open(&world.choice, true, world.now_us);
+    run(&world, SECOND);
+    state_is(&world, CHOICE_CARRIER, CHOICE_PROVED_);
+    world.random = lossy[_i].percent;
+    for (int second = 0; second < 60 && world.choice.counts[CHOICE_COUNT_FALLS] == 0; second++)
+        run(&world, SECOND);
+    ck_assert_msg((world.choice.counts[CHOICE_COUNT_FALLS] > 0) == lossy[_i].falls,
+                  "%u %%: %llu falls, %llu packets", lossy[_i].percent,
+                  (unsigned long long)world.choice.counts[CHOICE_COUNT_FALLS],
+                  (unsigned long long)world.on_carrier);
+    if (lossy[_i].falls)
+        ck_assert_uint_lt(world.on_carrier, 20 * SECOND / (PACKET_MS * MS));
+}
+END_TEST
+
 /* After a pause nobody knows whether the carrier lives: both, until a report comes. */
 START_TEST(test_pause)
 {
@@ -364,6 +398,7 @@ int main(void)
     tcase_add_test(tc, test_nothing_gained);
     tcase_add_test(tc, test_holes);
     tcase_add_test(tc, test_hole);
+    tcase_add_loop_test(tc, test_lossy, 0, sizeof(lossy) / sizeof(lossy[0]));
     tcase_add_test(tc, test_pause);
     tcase_add_test(tc, test_close);
     tcase_add_loop_test(tc, test_numbers, 0, sizeof(numbers) / sizeof(numbers[0]));

@@ -111,7 +111,7 @@ static const struct replica_hooks replica_hooks = {nak, listener_refusal, yield}
 int dmz_init(struct dmz *dmz, const struct dmz_options *options, const char *const *names,
              const struct path_out *out, const struct dmz_hooks *hooks)
 {
-    struct passes_hooks passes_hooks = {on_passes_may, on_passes_tell, dmz};
+    struct passes_hooks passes_hooks = {on_passes_may, on_passes_tell, on_exchange_kick, dmz};
 
     memset(dmz, 0, sizeof(*dmz));
     dmz->options = *options;

@@ -13,10 +13,10 @@ void passes_init(struct passes *passes, const char *const *names, size_t count,
     *passes = (struct passes){.names = names, .count = count, .hooks = *hooks};
 }
 
-static void tell(struct passes *passes, unsigned site, const char *about, enum pass_state state,
-                 unsigned number)
+/* Of a name that is no site's there is nothing to keep: who has asked gets it at once. */
+static void tell_unknown(struct passes *passes, unsigned site, const char *about)
 {
-    struct pass_frame frame = {.state = (uint8_t)state, .number = (uint8_t)number};
+    struct pass_frame frame = {.state = PASS_STATE_UNKNOWN};
     uint8_t memory[SITE_SIZE + 64];
     struct writer w;
 
@@ -35,24 +35,66 @@ static int find(const struct passes *passes, const char *name)
     return -1;
 }
 
+static uint64_t bit(unsigned site)
+{
+    return UINT64_C(1) << site;
+}
+
+static void owe(struct passes *passes, unsigned site, unsigned about)
+{
+    passes->owed[site] |= bit(about);
+    passes->hooks.kick(passes->hooks.ctx, site);
+}
+
+static void refuse(struct passes *passes, unsigned site, unsigned other)
+{
+    passes->refused[site] |= bit(other);
+    owe(passes, site, other);
+}
+
 static void forget(struct passes *passes, unsigned site, unsigned other)
 {
     bool was_open = passes_open(passes, site, other);
 
-    passes->wants[site] &= ~(UINT64_C(1) << other);
+    passes->wants[site] &= ~bit(other);
+    passes->refused[site] &= ~bit(other);
+    passes->owed[site] &= ~bit(other);
     if (was_open)
-        tell(passes, other, passes->names[site], PASS_STATE_WAITING, 0);
+        owe(passes, other, site);
 }
 
 static void want(struct passes *passes, unsigned site, unsigned other)
 {
-    passes->wants[site] |= UINT64_C(1) << other;
-    if (!passes_open(passes, site, other)) {
-        tell(passes, site, passes->names[other], PASS_STATE_WAITING, 0);
-        return;
-    }
-    tell(passes, site, passes->names[other], PASS_STATE_OPEN, other);
-    tell(passes, other, passes->names[site], PASS_STATE_OPEN, site);
+    passes->wants[site] |= bit(other);
+    passes->refused[site] &= ~bit(other);
+    owe(passes, site, other);
+    if (passes_open(passes, site, other))
+        owe(passes, other, site);
+}
+
+static enum pass_state state_of(const struct passes *passes, unsigned site, unsigned about)
+{
+    if (passes->refused[site] & bit(about))
+        return PASS_STATE_REFUSED;
+    return passes_open(passes, site, about) ? PASS_STATE_OPEN : PASS_STATE_WAITING;
+}
+
+bool passes_pull(struct passes *passes, unsigned site, uint8_t *type, struct writer *body)
+{
+    struct pass_frame frame = {.number = 0};
+    unsigned about;
+
+    if (passes->owed[site] == 0)
+        return false;
+    about = (unsigned)__builtin_ctzll(passes->owed[site]);
+    passes->owed[site] &= ~bit(about);
+    frame.state = (uint8_t)state_of(passes, site, about);
+    if (frame.state == PASS_STATE_OPEN)
+        frame.number = (uint8_t)about;
+    snprintf(frame.site, sizeof(frame.site), "%s", passes->names[about]);
+    *type = FRAME_PASS_STATE;
+    passwire_put(body, FRAME_PASS_STATE, &frame);
+    return true;
 }
 
 int passes_frame(struct passes *passes, unsigned site, struct reader *body)
@@ -64,11 +106,11 @@ int passes_frame(struct passes *passes, unsigned site, struct reader *body)
         return ERR_PROTOCOL;
     other = find(passes, frame.site);
     if (other < 0 || other == (int)site)
-        tell(passes, site, frame.site, PASS_STATE_UNKNOWN, 0);
+        tell_unknown(passes, site, frame.site);
     else if (!frame.want)
         forget(passes, site, (unsigned)other);
     else if (!passes->hooks.may(passes->hooks.ctx, site, (unsigned)other))
-        tell(passes, site, frame.site, PASS_STATE_REFUSED, 0);
+        refuse(passes, site, (unsigned)other);
     else
         want(passes, site, (unsigned)other);
     return 0;
@@ -80,6 +122,7 @@ void passes_down(struct passes *passes, unsigned site)
         if (passes_wants(passes, site, other))
             forget(passes, site, other);
     }
+    passes->owed[site] = passes->refused[site] = 0;
 }
 
 void passes_review(struct passes *passes)
@@ -89,8 +132,8 @@ void passes_review(struct passes *passes)
             if (!passes_wants(passes, site, other) ||
                 passes->hooks.may(passes->hooks.ctx, site, other))
                 continue;
-            passes->wants[site] &= ~(UINT64_C(1) << other);
-            tell(passes, site, passes->names[other], PASS_STATE_REFUSED, 0);
+            passes->wants[site] &= ~bit(other);
+            refuse(passes, site, other);
         }
     }
 }

@@ -13,12 +13,15 @@
 
 #include "common/base/protocol.h"
 #include "common/base/reader.h"
+#include "common/base/writer.h"
 
 struct passes_hooks {
     /* May one of the two call the other? */
     bool (*may)(void *ctx, unsigned a, unsigned b);
-    /* Sends the site an urgent PASS-STATE. */
+    /* Sends the site an urgent PASS-STATE, which is the answer to its own PASS. */
     void (*tell)(void *ctx, unsigned site, const uint8_t *body, size_t length);
+    /* passes_pull() has something for the site. */
+    void (*kick)(void *ctx, unsigned site);
     void *ctx;
 };
 
@@ -28,6 +31,8 @@ struct passes {
     size_t count;
     struct passes_hooks hooks;
     uint64_t wants[PASS_NUMBERS]; /* sites, a bit each, that this one wants packets of */
+    uint64_t refused[PASS_NUMBERS];
+    uint64_t owed[PASS_NUMBERS]; /* whose newest state has to be said yet */
 };
 
 /* names: count of them, at most PASS_NUMBERS; they must outlive it. */
@@ -35,6 +40,11 @@ void passes_init(struct passes *passes, const char *const *names, size_t count,
                  const struct passes_hooks *hooks);
 /* A PASS came. ERR_PROTOCOL: no honest inner-relay sends it. */
 int passes_frame(struct passes *passes, unsigned site, struct reader *body);
+/*
+ * Puts the next PASS-STATE for the site; false: there is none. Of each pair the newest state alone
+ * is said: however often one site changes its mind, the other one's queue holds one frame of it.
+ */
+bool passes_pull(struct passes *passes, unsigned site, uint8_t *type, struct writer *body);
 /* The site's tunnel is gone: those that exchange packets with it are told. */
 void passes_down(struct passes *passes, unsigned site);
 /* Who may call whom has changed. */

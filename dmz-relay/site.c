@@ -243,6 +243,7 @@ static bool pull_bulk(void *ctx, uint8_t *type, struct writer *body, uint64_t no
     if (site->link != link)
         return false;
     if (pull_report(link, type, body, now_us) ||
+        passes_pull(&link->dmz->passes, link->site, type, body) ||
         exchange_pull(link->dmz->exchange, link->site, type, body))
         return true;
     pulled = streams_pull(&site->streams, type, body, &more, now_us);

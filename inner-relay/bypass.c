@@ -51,25 +51,28 @@ struct bypass {
 enum { KIND_MEDIA = 1, KIND_PROBE = 2 };
 enum { HEAD_OCTETS = 5, PROBE_OCTETS = 1 + 8 + 8 + 4 };
 
-static struct session *session_of(struct inner *core, unsigned way, uint32_t label)
+static struct session *session_of(struct inner *core, unsigned way, uint32_t label, size_t length)
 {
     struct inner_link *link = &core->links[way];
+    struct session *stream =
+        !core->main && link->session && session_state(link->session) == SESSION_UP ? link->session
+                                                                                   : NULL;
 
     if (link->media_count > 0)
-        return link->media[label % link->media_count]->session;
-    return !core->main && link->session && session_state(link->session) == SESSION_UP
-               ? link->session
-               : NULL;
+        return session_for(link->media[label % link->media_count]->session, stream, length);
+    return stream;
 }
 
 static bool send_media(struct inner *core, const struct other_site *site, int number,
                        uint32_t label, const struct verify_input *input,
                        struct verdict_counts *counts, uint64_t now_us)
 {
-    struct session *session = session_of(core, (unsigned)number, label);
+    struct session *session = NULL;
     uint8_t memory[HEAD_OCTETS + PACKET_MAX_OCTETS];
     struct writer w;
 
+    if (site->way[number].open)
+        session = session_of(core, (unsigned)number, label, HEAD_OCTETS + input->length);
     if (!session || HEAD_OCTETS + input->length > PACKET_MAX_OCTETS)
         return false;
     writer_init(&w, memory, sizeof(memory));
@@ -129,12 +132,12 @@ static struct session *any_session(struct inner *inner, unsigned way, struct inn
     *core = inner;
     for (unsigned i = 0; i < inner->worker_count && !session; i++) {
         *core = inner->workers[i];
-        session = session_of(*core, way, 0);
+        session = session_of(*core, way, 0, PROBE_OCTETS);
     }
     if (session)
         return session;
     *core = inner;
-    return session_of(inner, way, 0);
+    return session_of(inner, way, 0, PROBE_OCTETS);
 }
 
 static void probe(struct bypass *bypass, const struct other_site *site, unsigned number,

@@ -12,6 +12,8 @@ enum {
     RTT_FIRST_US = 500 * 1000, /* until it is known */
     /* Media goes both ways for so long after the path was opened, or has died. */
     HOPE_US = 1000 * 1000,
+    /* What forgets a connection does not come back; what is busy, or moves, does by then. */
+    LOST_US = 8 * 1000 * 1000,
 };
 
 void direct_open(struct direct *direct, uint64_t now_us)
@@ -101,6 +103,14 @@ bool direct_is_proven(const struct direct *direct, uint64_t now_us)
 {
     return direct->open && direct->alive_us > 0 && is_alive(direct, now_us) &&
            now_us - direct->alive_us >= DIRECT_PROOF_US;
+}
+
+bool direct_is_lost(struct direct *direct, uint64_t now_us)
+{
+    if (!direct->open)
+        return false;
+    look(direct, now_us);
+    return direct->alive_us == 0 && now_us - direct->lost_us >= LOST_US;
 }
 
 static void count(struct direct *direct, bool alone)

@@ -45,6 +45,8 @@ int direct_get(struct direct *direct, const uint8_t *data, size_t length, uint32
                uint64_t now_us);
 /* Which way the next packet goes. */
 enum direct_way direct_way(struct direct *direct, uint64_t now_us);
+/* Has it not been alive for so long that another one should be made? */
+bool direct_is_lost(struct direct *direct, uint64_t now_us);
 /* Does media go there alone? For display. */
 bool direct_is_proven(const struct direct *direct, uint64_t now_us);
 

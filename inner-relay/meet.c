@@ -21,6 +21,7 @@
 #include "common/tunnel/localports.h"
 #include "common/tunnel/meetwire.h"
 #include "common/tunnel/rawreader.h"
+#include "inner-relay/bypass.h"
 #include "inner-relay/direct.h"
 #include "inner-relay/meetmessage.h"
 #include "inner-relay/relay.h"
@@ -31,6 +32,10 @@
 /* One that came to nothing is tried again after so long, each time after twice as long. */
 #define RETRY_US     (UINT64_C(10) * 1000 * 1000)
 #define RETRY_MAX_US (UINT64_C(600) * 1000 * 1000)
+/* No two are begun in less time, whoever asks: each is a connection to the dmz-relay. */
+#define BEGIN_US (UINT64_C(5) * 1000 * 1000)
+/* A path that dies earlier is as good as one that came to nothing. */
+#define LASTED_US (UINT64_C(60) * 1000 * 1000)
 /* A PING without an answer is sent again. */
 #define SHAKE_US (UINT64_C(1) * 1000 * 1000)
 /* What is on its way when a path ends comes to a connection that is there yet. */
@@ -39,7 +44,9 @@
 
 enum {
     KEY_OCTETS = 32,
-    SEGMENT_OCTETS = 1200, /* what passes nearly everywhere */
+    PORTS_LEFT = 3,
+    RATE = 100 * 1000 * 1000, /* octets per second */
+    SEGMENT_OCTETS = 1200,    /* what passes nearly everywhere */
     SEGMENT_ROOM = SEGMENT_OCTETS + SEAL_FRAME_MAX_OCTETS,
 };
 
@@ -62,6 +69,7 @@ struct meet {
     enum sites_side side; /* of the session in which it was agreed on */
     enum state state;
     uint64_t number, since_us, retry_us, pause_us;
+    uint64_t begun_us, opened_us;  /* the last one; 0: none was */
     char why[MESSAGE_REASON_SIZE]; /* it came to nothing, or ended; "": neither */
     bool worked;
     struct connector *connector;
@@ -221,7 +229,7 @@ static void clear(struct meet *meet, uint64_t now_us)
     meet->pause_us = meet->worked || !meet->pause_us ? RETRY_US : 2 * meet->pause_us;
     if (meet->pause_us > RETRY_MAX_US)
         meet->pause_us = RETRY_MAX_US;
-    meet->retry_us = meet->worked ? now_us : now_us + meet->pause_us;
+    meet->retry_us = meet->worked ? meet->begun_us + BEGIN_US : now_us + meet->pause_us;
     meet->worked = false;
     meet->state = STATE_OFF;
 }
@@ -391,10 +399,18 @@ struct run {
     size_t count;
 };
 
+/* For those SAs alone that take packets of that site. */
 static void end_run(struct meet *meet, struct run *run, uint64_t now_us)
 {
-    if (run->count > 0)
-        inbound_frames(site_link(meet->site), run->packets, run->count, now_us);
+    struct inner_link *link = site_link(meet->site);
+    int number = run->count > 0 ? bypass_find(link->inner->bypass, site_name(meet->site)) : -1;
+
+    if (number >= 0) {
+        inbound_beside(link, (unsigned)number, run->packets, run->count, now_us);
+    } else {
+        link->counts.received += run->count;
+        link->counts.n[VERDICT_NO_SA] += run->count;
+    }
     run->count = 0;
 }
 
@@ -445,7 +461,8 @@ static bool is_pong(struct meet *meet, const uint8_t *at, size_t left)
     if (seal_length(at, left) != SEAL_OVER_OCTETS || left < SEAL_OVER_OCTETS)
         return false;
     verdict = seal_open(meet->shake, at, SEAL_OVER_OCTETS, text, &frame);
-    return verdict == SEAL_OPENED || verdict == SEAL_REPLAYED;
+    return verdict == SEAL_OPENED ||
+           (verdict == SEAL_REPLAYED && seal_is_genuine(meet->shake, at, SEAL_OVER_OCTETS, text));
 }
 
 static void shut_ears(struct meet *meet, uint64_t now_us);
@@ -593,19 +610,42 @@ static void on_closed(void *ctx, struct conn *conn, const char *reason)
 
 static const struct conn_hooks conn_hooks = {on_secured, on_drained, on_closed};
 
+static bool is_too_soon(const struct meet *meet, uint64_t now_us)
+{
+    return meet->begun_us > 0 && now_us - meet->begun_us < BEGIN_US;
+}
+
+/* Each needs a local port of its own: some are left for the tunnel. */
+static bool is_full(const struct meet *meet)
+{
+    const struct meets *meets = meet->meets;
+    size_t count = 0;
+
+    for (size_t i = 0; i < SITES_MAX; i++) {
+        const struct meet *other = &meets->meet[i];
+
+        count += other->site && other->state != STATE_OFF &&
+                 site_link(other->site) == site_link(meet->site);
+    }
+    return count >= LOCALPORTS - PORTS_LEFT;
+}
+
+/* False: not now. */
 static bool begin(struct meet *meet, uint64_t number, enum sites_side side, uint64_t now_us)
 {
     struct daemon *daemon = meet->meets->daemon;
     const struct relay_link *link = &relay_of(daemon)->links[site_link(meet->site)->number];
     struct connector_settings settings = link->settings;
 
+    if (is_too_soon(meet, now_us) || is_full(meet))
+        return false;
     for (uint8_t direction = 0; direction < 2; direction++) {
         if (!site_export(meet->site, side, direction, number, meet->secret[direction]))
             return false;
     }
     meet->number = number;
     meet->side = side;
-    meet->since_us = now_us;
+    meet->since_us = meet->begun_us = now_us;
     meet->why[0] = '\0';
     meet->sent = meet->came = meet->forged = 0;
     settings.label = meet->label;
@@ -713,8 +753,10 @@ static void open_path(struct meet *meet, uint64_t now_us)
         end_meet(meet, "direct-to does not allow the address of the other site", true, now_us);
         return;
     }
+    meet->frame.start.rate = RATE;
     track_init(&meet->out, &meet->frame.start, now_us);
     direct_open(&meet->direct, now_us);
+    meet->opened_us = now_us;
     meet->state = STATE_OPEN;
     meet->meets->open++;
     log_info("site %s: direct path from %s to %s", site_name(meet->site),
@@ -726,6 +768,11 @@ static void keep_open(struct meet *meet, uint64_t now_us)
     if (!meet->worked && direct_is_proven(&meet->direct, now_us)) {
         meet->worked = true;
         log_info("site %s: the direct path works", site_name(meet->site));
+    }
+    if (direct_is_lost(&meet->direct, now_us)) {
+        meet->worked = meet->worked && now_us - meet->opened_us >= LASTED_US;
+        end_meet(meet, "nothing comes there", true, now_us);
+        return;
     }
     if (direct_is_due(&meet->direct, now_us))
         send_ping(meet, now_us);
@@ -813,6 +860,8 @@ static void tick_site(struct meets *meets, struct site *site, uint64_t now_us)
         return;
     if (!wanted)
         end_meet(meet, why ? why : "there are no calls with it", true, now_us);
+    else if (meet->state == STATE_OPEN && !is_allowed(meet, &meet->mapped))
+        end_meet(meet, "direct-to allows the address of the other site no more", true, now_us);
     else if (meet->state == STATE_OFF && now_us >= meet->retry_us)
         ask(meet, now_us);
 }
@@ -836,15 +885,15 @@ static void take_asked(struct meets *meets, struct site *site, enum sites_side s
 
     if (meet && meet->state != STATE_OFF && meet->number == number)
         return;
-    if (meet && meet->state != STATE_OFF) {
+    if (meet && meet->state != STATE_OFF && !is_too_soon(meet, now_us)) {
         end_meet(meet, "the other site has begun another one", true, now_us);
         send_reset(meet);
         (void)is_closed(meet);
         clear(meet, now_us);
     }
-    if (meet && begin(meet, number, side, now_us))
+    if (meet && meet->state == STATE_OFF && begin(meet, number, side, now_us))
         return;
-    snprintf(refusal.reason, sizeof(refusal.reason), "%s", why ? why : "it cannot be begun");
+    snprintf(refusal.reason, sizeof(refusal.reason), "%s", why ? why : "it cannot be begun now");
     say(&none, MESSAGE_MEET_END, &refusal, side, now_us);
 }
 

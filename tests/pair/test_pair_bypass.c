@@ -194,6 +194,8 @@ END_TEST
 /* It says that it is over, or the tunnel to it is: nothing but what was on its way is lost. */
 START_TEST(test_told)
 {
+    uint64_t beside;
+
     bind_both();
     talk(2 * PAIR_SECOND);
     ck_assert_ptr_nonnull(view(A).by);
@@ -201,7 +203,12 @@ START_TEST(test_told)
         bypass_want(bypass[B], 0, false, pair->now_us);
     else
         bypass_forget(bypass[B], 0, pair->now_us);
+    while (view(A).by)
+        talk(20 * PAIR_MS);
+    /* A way that is no more takes no copies either: its number may be another site's. */
+    beside = pair->site[A].inner->beside.received;
     ck_assert_uint_le(talk(1 * PAIR_SECOND), 100 * PAIR_MS);
+    ck_assert_uint_eq(pair->site[A].inner->beside.received, beside);
     ck_assert_ptr_null(view(A).by);
     ck_assert_uint_ge(arrived(), sent - 8);
 }

@@ -119,12 +119,24 @@ START_TEST(test_death)
     run(&world, 1100 * MS);
     for (int end = 0; end < 2; end++)
         ck_assert_int_eq(direct_way(&world.end[end], world.now_us), DIRECT_TUNNEL);
+    run(&world, 6000 * MS);
+    ck_assert(!direct_is_lost(&world.end[0], world.now_us));
     world.line[_i % 2].cut = false;
     run(&world, 2 * delay_us + 50 * MS);
     ck_assert_int_eq(direct_way(&world.end[0], world.now_us), DIRECT_BOTH);
     run(&world, 1000 * MS);
     ck_assert_int_eq(direct_way(&world.end[0], world.now_us), DIRECT_ALONE);
     ck_assert_uint_eq(world.end[0].moves, 2);
+    /* One that stays so is lost, and not before. */
+    world.line[_i % 2].cut = true;
+    for (int i = 0; i < 790; i++) {
+        run(&world, 10 * MS);
+        for (int end = 0; end < 2; end++)
+            ck_assert(!direct_is_lost(&world.end[end], world.now_us));
+    }
+    run(&world, 2 * delay_us + 250 * MS);
+    for (int end = 0; end < 2; end++)
+        ck_assert(direct_is_lost(&world.end[end], world.now_us));
 }
 END_TEST
 
@@ -138,6 +150,9 @@ START_TEST(test_one_way)
     run(&world, 5000 * MS);
     for (int end = 0; end < 2; end++)
         ck_assert_int_eq(direct_way(&world.end[end], world.now_us), DIRECT_TUNNEL);
+    run(&world, 4000 * MS);
+    for (int end = 0; end < 2; end++)
+        ck_assert(direct_is_lost(&world.end[end], world.now_us));
 }
 END_TEST
 
@@ -150,6 +165,7 @@ START_TEST(test_closed)
     direct_open(&direct, 1000);
     direct_close(&direct);
     ck_assert_int_eq(direct_way(&direct, 1000), DIRECT_TUNNEL);
+    ck_assert(!direct_is_lost(&direct, UINT64_MAX));
 }
 END_TEST
 

@@ -36,15 +36,36 @@ static void on_tell(void *ctx, unsigned site, const uint8_t *body, size_t length
     world->tells[site]++;
 }
 
+static void on_kick(void *ctx, unsigned site)
+{
+    (void)ctx;
+    (void)site;
+}
+
+/* What the site's tunnel has room for by and by. */
+static void pull(struct world *world, unsigned site)
+{
+    uint8_t memory[SITE_SIZE + 64], type;
+    struct writer w;
+
+    for (;;) {
+        writer_init(&w, memory, sizeof(memory));
+        if (!passes_pull(&world->passes, site, &type, &w))
+            return;
+        ck_assert_uint_eq(type, FRAME_PASS_STATE);
+        on_tell(world, site, memory, writer_length(&w));
+    }
+}
+
 static void begin_world(struct world *world)
 {
-    struct passes_hooks hooks = {on_may, on_tell, world};
+    struct passes_hooks hooks = {on_may, on_tell, on_kick, world};
 
     *world = (struct world){.may = true};
     passes_init(&world->passes, names, SITES, &hooks);
 }
 
-static int ask(struct world *world, unsigned site, const char *other, bool want)
+static int put(struct world *world, unsigned site, const char *other, bool want)
 {
     struct pass_frame frame = {.want = want};
     uint8_t memory[SITE_SIZE + 64];
@@ -56,6 +77,15 @@ static int ask(struct world *world, unsigned site, const char *other, bool want)
     passwire_put(&w, FRAME_PASS, &frame);
     reader_init(&r, memory, writer_length(&w));
     return passes_frame(&world->passes, site, &r);
+}
+
+static int ask(struct world *world, unsigned site, const char *other, bool want)
+{
+    int result = put(world, site, other, want);
+
+    for (unsigned i = 0; i < SITES; i++)
+        pull(world, i);
+    return result;
 }
 
 static void expect_told(const struct world *world, unsigned site, unsigned about, uint8_t state)
@@ -88,6 +118,7 @@ START_TEST(test_both_want_it)
     ck_assert_int_eq(ask(&world, A, names[B], true), 0);
     ck_assert(passes_open(&world.passes, A, B));
     passes_down(&world.passes, B);
+    pull(&world, A);
     expect_told(&world, A, B, PASS_STATE_WAITING);
     ck_assert(!passes_open(&world.passes, A, B) && passes_wants(&world.passes, A, B));
     ck_assert_int_eq(ask(&world, B, names[A], true), 0);
@@ -123,9 +154,36 @@ START_TEST(test_policy)
     ck_assert(passes_open(&world.passes, A, B));
     world.may = false;
     passes_review(&world.passes);
+    pull(&world, A);
+    pull(&world, B);
     expect_told(&world, A, B, PASS_STATE_REFUSED);
     expect_told(&world, B, A, PASS_STATE_REFUSED);
     ck_assert_uint_eq(world.passes.wants[A] | world.passes.wants[B], 0);
+}
+END_TEST
+
+/* The other site's queue holds one frame of a site that changes its mind without end. */
+START_TEST(test_toggles)
+{
+    struct world world;
+
+    begin_world(&world);
+    ck_assert_int_eq(ask(&world, B, names[A], true), 0);
+    for (unsigned i = 0; i < 10000; i++)
+        ck_assert_int_eq(put(&world, A, names[B], i % 2 == (unsigned)_i), 0);
+    ck_assert_uint_eq(world.tells[A] + world.tells[B], 1);
+    pull(&world, A);
+    pull(&world, B);
+    ck_assert_uint_eq(world.tells[B], 2);
+    expect_told(&world, B, A, _i ? PASS_STATE_OPEN : PASS_STATE_WAITING);
+    ck_assert_uint_eq(world.tells[A], (unsigned)_i);
+    pull(&world, B);
+    ck_assert_uint_eq(world.tells[B], 2);
+    /* Nothing of it is left for the next tunnel. */
+    ck_assert_int_eq(put(&world, A, names[B], !_i), 0);
+    passes_down(&world.passes, B);
+    pull(&world, B);
+    ck_assert_uint_eq(world.tells[B], 2);
 }
 END_TEST
 
@@ -191,6 +249,7 @@ int main(void)
 
     tcase_add_test(tc, test_both_want_it);
     tcase_add_test(tc, test_policy);
+    tcase_add_loop_test(tc, test_toggles, 0, 2);
     tcase_add_loop_test(tc, test_wire, 0, sizeof(frames) / sizeof(frames[0]));
     suite_add_tcase(suite, tc);
     return unit_run(suite);

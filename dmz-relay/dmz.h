@@ -13,6 +13,7 @@
 #include "common/base/gate.h"
 #include "common/net/path.h"
 #include "common/net/peers.h"
+#include "common/sa/rate.h"
 #include "common/sa/replica.h"
 #include "common/sa/target.h"
 #include "common/tunnel/session.h"
@@ -47,11 +48,12 @@ struct dmz_site {
     struct ways ways;
     struct queue left; /* what waited in the last of them when it ended: see dmz_adopt() */
     struct replica replica;
-    struct streams streams;       /* of the link that is up; forwards are added by the owner */
-    bool stats_due;               /* STATS, before the next round of SA-REPORTs */
-    struct verdict_counts counts; /* of frames that came through the tunnel */
-    uint64_t changed_us;          /* when it last came up or went down */
-    uint64_t left_us;             /* stale-hold counts from here */
+    struct streams streams;            /* of the link that is up; forwards are added by the owner */
+    bool stats_due;                    /* STATS, before the next round of SA-REPORTs */
+    struct verdict_counts counts;      /* of frames that came through the tunnel */
+    struct rate passing[PASS_NUMBERS]; /* this thread's: what goes to other sites without SAs */
+    uint64_t changed_us;               /* when it last came up or went down */
+    uint64_t left_us;                  /* stale-hold counts from here */
     uint64_t connects;
     char engine[NAME_SIZE]; /* of its SRTP, as it last said; "": not known */
     char last_error[BYE_REASON_SIZE + 64];

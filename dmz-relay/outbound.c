@@ -135,6 +135,19 @@ static const struct passes *passes_of(const struct dmz *dmz)
     return dmz->main ? &dmz->main->passes : &dmz->passes;
 }
 
+/*
+ * Octets per second from one site to another one, in each thread: thousands of calls, and less than
+ * half of what a link of 1 Gbit/s takes, so that others have their part.
+ */
+enum { PASS_RATE = 50 * 1000 * 1000 };
+
+static bool is_in_rate(struct rate *rate, size_t length, uint64_t now_us)
+{
+    if (rate->octets_per_second == 0)
+        rate_init(rate, PASS_RATE);
+    return rate_take(rate, length, now_us);
+}
+
 /* A packet from one site to another one that no SA is known of. */
 static void pass(struct dmz_site *site, struct dmz *dmz, const struct session_packet *packet,
                  uint64_t now_us)
@@ -145,6 +158,10 @@ static void pass(struct dmz_site *site, struct dmz *dmz, const struct session_pa
     bool open = passes_open(passes_of(dmz), from, packet->label);
 
     site->counts.received++;
+    if (open && !is_in_rate(&site->passing[packet->label], packet->length, now_us)) {
+        verdict_count(counts, VERDICT_RATE);
+        return;
+    }
     if (open)
         session = way_to(dmz, packet->label, packet, &counts);
     if (session)

@@ -163,6 +163,13 @@ START_TEST(test_passes)
         pair_expect_one_way(in);
         ck_assert_uint_eq(strangers(pair, 0), 0);
     }
+    /* No more than the rate from site to site: a largest packet's octets at once, here. */
+    rate_init(&pair->dmz->sites[0].passing[1], 1);
+    for (unsigned n = 0; n < 150; n++)
+        pair_inject_media(pair_tunnel(pair, 0), false, 1, in->packet, in->length);
+    pair_run(pair, 50 * PAIR_MS);
+    ck_assert_uint_eq(pair->dmz->sites[0].counts.n[VERDICT_RATE],
+                      150 - PACKET_MAX_OCTETS / in->length);
     pair_inject_media(pair_tunnel(pair, 0), false, 1, in->packet, in->length);
     pair_inject_media(pair_tunnel(pair, 0), false, in->request.ssrc[0], in->packet, in->length);
     pair_inject_media(pair_tunnel(pair, 0), false, 1, in->packet, in->length);

@@ -227,9 +227,9 @@ static void flush_media_soon(const struct inner_link *link)
 }
 
 /* It was one of raw segments, or about to be, and these did not get through. */
-static bool not_raw(const struct relay_media *media, struct conn *conn, const char *reason)
+static bool not_raw(struct relay_media *media, struct conn *conn, const char *reason)
 {
-    if (session_take_has_failed(conn_session(conn)))
+    if (session_take_has_failed(conn_session(conn), &media->takes_hung))
         return true;
     /* Of one that is dead the other side's last words do not come. */
     return conn_taken(conn) && core_link(media->link)->carrier == CARRIER_AUTO &&

@@ -28,6 +28,7 @@ struct relay_media {
     uint64_t instance; /* of the control connection that it is wanted beside; */
     uint64_t made_for; /* and that the connector was made for */
     struct connector *connector;
+    unsigned takes_hung;       /* in a row: session_take_has_failed() */
     uint64_t not_raw_until_us; /* it could not be taken over; 0: it was never tried in vain */
     struct inner_media core;
     char label[NAME_SIZE + 32];

@@ -24,6 +24,7 @@ enum {
     BULK_AT_LEAST_US = 500 * 1000,
     /* What one call of session_received does, in media frames; an SA frame is as much as 8. */
     INPUT_HELPING = 32,
+    TAKES_HUNG_MOST = 2, /* in a row */
     SA_FRAME_COST = 8,
 };
 
@@ -387,9 +388,18 @@ bool session_may_be_taken(const struct session *session)
     return will_take(session);
 }
 
-bool session_take_has_failed(const struct session *session)
+/* One that ends on the way may have ended for any reason, such as the other side's restart. */
+bool session_take_has_failed(const struct session *session, unsigned *hung)
 {
-    return session && session->take == SESSION_TAKE_PROVING;
+    bool failed;
+
+    if (!session)
+        return false;
+    *hung =
+        session->take >= SESSION_TAKE_ASKED && session->take <= SESSION_TAKE_OVER ? *hung + 1 : 0;
+    failed = session->take == SESSION_TAKE_PROVING || *hung >= TAKES_HUNG_MOST;
+    *hung = failed ? 0 : *hung;
+    return failed;
 }
 
 const char *session_take_refused(const struct session *session)

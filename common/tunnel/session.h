@@ -222,8 +222,12 @@ void session_take_prepared(struct session *session, const char *refused);
 void session_taken(struct session *session);
 /* While PROVING, from time to time. */
 void session_take_again(struct session *session);
-/* Of one that has ended: was nothing heard after it had been taken over? session may be NULL. */
-bool session_take_has_failed(const struct session *session);
+/*
+ * Of one that has ended: was nothing heard after it had been taken over? Or did it end on the way
+ * there, as the one before it did? hung, which the owner keeps, counts these in a row. session may
+ * be NULL.
+ */
+bool session_take_has_failed(const struct session *session, unsigned *hung);
 /* "": it was not. */
 const char *session_take_refused(const struct session *session);
 

@@ -52,10 +52,20 @@ bool ways_gave_up(const char *reason)
     return strstr(reason, gave_up) != NULL;
 }
 
+/* The dmz-relay's is up before it is taken over, and then has to prove itself again: by a hole. */
+static void note_taken(struct ways *ways, uint64_t now_us)
+{
+    if (ways->carrier && !ways->choice.holes && session_take(ways->carrier) == SESSION_TAKE_DONE)
+        choice_open(&ways->choice, true, now_us);
+}
+
 static struct choice_ways choose(struct ways *ways, uint64_t now_us)
 {
     uint64_t falls = ways->choice.counts[CHOICE_COUNT_FALLS];
-    struct choice_ways take = choice_packet(&ways->choice, now_us);
+    struct choice_ways take;
+
+    note_taken(ways, now_us);
+    take = choice_packet(&ways->choice, now_us);
 
     if (falls != ways->choice.counts[CHOICE_COUNT_FALLS] && ways->choice.holes && ways->carrier)
         session_bye(ways->carrier, gave_up);

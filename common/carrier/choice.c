@@ -223,14 +223,16 @@ static bool is_proved(const struct choice *choice, const struct choice_report *r
            now_us - choice->state_us >= PROVED_US;
 }
 
-bool choice_hole(struct choice *choice)
+bool choice_wants_hole(const struct choice *choice)
 {
-    if (!choice->holes || choice->holed || choice->state != CHOICE_PROBING ||
-        choice->good < HOLE_REPORTS)
-        return false;
+    return choice->holes && !choice->holed && choice->state == CHOICE_PROBING &&
+           choice->good >= HOLE_REPORTS;
+}
+
+void choice_left_hole(struct choice *choice)
+{
     choice->holed = true;
     choice->hole = choice->heard;
-    return true;
 }
 
 static void judge(struct choice *choice, const struct choice_report *report, uint64_t now_us)

@@ -115,8 +115,9 @@ struct choice_ways {
 struct choice_ways choice_packet(struct choice *choice, uint64_t now_us);
 /* Media goes out over the carrier: is a PROBE to go in front of it? Then it counts as sent. */
 bool choice_probe(struct choice *choice, uint64_t now_us, uint32_t *number);
-/* Is the next segment, now that it is being proved, to be left out? Then it counts as left out. */
-bool choice_hole(struct choice *choice);
+/* Is the next segment, now that it is being proved, to be left out? Then say so when it was. */
+bool choice_wants_hole(const struct choice *choice);
+void choice_left_hole(struct choice *choice);
 /* False: of no PROBE of ours. */
 bool choice_reported(struct choice *choice, const struct choice_report *report, uint64_t now_us);
 

@@ -244,6 +244,21 @@ static bool was_written(struct conn *conn, enum tls_result result)
     return false;
 }
 
+/* Only what was left out counts: not what has to wait, or is too long. */
+static int send_segment(struct conn *conn, const struct iovec *segment, uint64_t now_us)
+{
+    int result;
+
+    if (session_wants_hole(conn->session)) {
+        result = takeover_leave_out(conn->takeover, segment->iov_len, now_us);
+        if (result == 0)
+            session_left_hole(conn->session);
+        if (result != ERR_TOO_LONG)
+            return result;
+    }
+    return takeover_send(conn->takeover, segment->iov_base, segment->iov_len, now_us);
+}
+
 /* False: the rest has to wait, and the timer will go on. */
 static bool write_raw(struct conn *conn)
 {
@@ -252,13 +267,8 @@ static bool write_raw(struct conn *conn)
     uint64_t now_us = clock_now_us();
 
     for (size_t i = 0; i < count && !conn->write_blocked; i++) {
-        size_t length = segments[i].iov_len;
-        int result = session_wants_hole(conn->session)
-                         ? takeover_leave_out(conn->takeover, length, now_us)
-                         : takeover_send(conn->takeover, segments[i].iov_base, length, now_us);
-
-        conn->write_blocked = result < 0;
-        sent += result < 0 ? 0 : length;
+        conn->write_blocked = send_segment(conn, &segments[i], now_us) < 0;
+        sent += conn->write_blocked ? 0 : segments[i].iov_len;
     }
     sealed_sent(conn->sealed, sent);
     return !conn->write_blocked;
@@ -482,8 +492,9 @@ static void on_segment(void *ctx, struct segment *segment)
     enum sealed_kind kind = SEALED_NOTHING;
 
     conn->busy = true;
-    if (conn->failed || session_congested(conn->session))
-        return; /* the kernel's order has it, too */
+    /* The kernel's order has it, too, as long as there is one. */
+    if (conn->failed || (!conn->raw && session_congested(conn->session)))
+        return;
     while (session_pending(conn->session) && !conn->failed)
         take(conn, 0);
     if (!conn->failed && segment->length > 0)

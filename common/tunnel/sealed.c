@@ -159,6 +159,7 @@ int sealed_received(struct sealed *sealed, struct session *session, size_t count
     uint8_t *space = session_space(session, &room);
     int whole = 0;
     unsigned opened = 0;
+    bool full = false;
 
     sealed->input_length += count;
     sealed->pending = false;
@@ -171,12 +172,15 @@ int sealed_received(struct sealed *sealed, struct session *session, size_t count
             whole = 0;
             continue;
         }
-        if (whole <= 0 || (size_t)whole > left || room - used < (size_t)whole)
+        if (whole <= 0 || (size_t)whole > left)
+            break;
+        full = room - used < (size_t)whole;
+        if (full)
             break;
         used += take_one(sealed, (size_t)whole, space + used);
     }
     early_advance(&sealed->early, sealed->offset);
-    sealed->pending = opened == INPUT_HELPING;
+    sealed->pending = opened == INPUT_HELPING || full;
     if (used > 0 && session_received(session, used, now_us) < 0)
         return ERR_CLOSED;
     return whole < 0 ? no_frame(session) : 0;

@@ -598,9 +598,14 @@ static int on_probe_report(struct session *session, struct reader *body, uint64_
     return 0;
 }
 
-bool session_wants_hole(struct session *session)
+bool session_wants_hole(const struct session *session)
 {
-    return is_carrier(session) && choice_hole(&session->ways->choice);
+    return is_carrier(session) && choice_wants_hole(&session->ways->choice);
+}
+
+void session_left_hole(struct session *session)
+{
+    choice_left_hole(&session->ways->choice);
 }
 
 /* Media frames that came one after another, and lie in the input still. */

@@ -127,7 +127,8 @@ struct seal_store *session_seals(const struct session *session);
  */
 void session_set_ways(struct session *session, struct ways *ways);
 /* Of one that was taken over: is the next segment to be left out, to see what comes of it? */
-bool session_wants_hole(struct session *session);
+bool session_wants_hole(const struct session *session);
+void session_left_hole(struct session *session);
 /* What PROBE-REPORTs are to say: of segments that are read as they come. */
 void session_set_early(struct session *session, bool early, uint64_t overtook);
 /* inner-relay: queues HELLO. */

@@ -1,8 +1,10 @@
 #include "common/tunnel/takeover.h"
 
 #include <ev.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
@@ -36,6 +38,7 @@ struct takeover {
     struct rawreader *reader;
     int fd;
     struct addr local, peer;
+    uint8_t traffic; /* as the kernel's segments had it */
     struct deaf deaf;
     bool begun;
     struct track track;
@@ -49,6 +52,18 @@ struct takeover {
     unsigned resets;
 };
 
+/* A socket of IPv6 may have a connection of IPv4, and has both: [tunnel] dscp sets them alike. */
+static uint8_t traffic_of(int fd)
+{
+    int value = 0;
+    socklen_t length = sizeof(value);
+
+    if (getsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &value, &length) < 0 &&
+        getsockopt(fd, IPPROTO_IP, IP_TOS, &value, &length) < 0)
+        return 0;
+    return (uint8_t)value;
+}
+
 struct takeover *takeover_new(struct rawreader *reader, int fd, const struct addr *local,
                               const struct addr *peer)
 {
@@ -60,6 +75,7 @@ struct takeover *takeover_new(struct rawreader *reader, int fd, const struct add
     t->fd = fd;
     t->local = *local;
     t->peer = *peer;
+    t->traffic = traffic_of(fd);
     return t;
 }
 
@@ -107,7 +123,8 @@ bool takeover_has_begun(const struct takeover *takeover)
 
 static struct segment blank(const struct takeover *takeover)
 {
-    return (struct segment){.source = takeover->local, .destination = takeover->peer};
+    return (struct segment){
+        .source = takeover->local, .destination = takeover->peer, .traffic = takeover->traffic};
 }
 
 void takeover_received(struct takeover *takeover, const struct segment *segment, bool genuine,

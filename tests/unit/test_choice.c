@@ -21,7 +21,8 @@ struct world {
     bool blocked;    /* the connection takes nothing: no PROBE goes out */
     bool in_order;   /* the other side reads in order */
     bool stalls;     /* nothing comes any more that is behind a hole */
-    unsigned holes;  /* that were left */
+    unsigned wanted; /* holes, that were to be left, */
+    unsigned holes;  /* and were */
     bool never_over; /* what is behind a hole does not come before it */
     unsigned random; /* per cent of PROBEs that are lost at random */
     uint32_t dice;
@@ -105,7 +106,9 @@ static void packet(struct world *world)
     if (!ways.carrier)
         return;
     lose(world);
-    if (choice_hole(&world->choice)) {
+    /* The first time there is no room to leave one out. */
+    if (choice_wants_hole(&world->choice) && world->wanted++ > 0) {
+        choice_left_hole(&world->choice);
         world->holes++;
         world->overtook += !world->never_over;
         world->dead = world->dead || world->stalls;

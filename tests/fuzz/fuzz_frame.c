@@ -62,18 +62,35 @@ static void on_up(void *ctx, const struct hello *theirs)
     expect(theirs->listener_count <= HELLO_LISTENERS_MAX);
 }
 
+/* A type that the other side may send; what the session itself takes does not come here. */
+static bool comes_to(bool inner, uint8_t type)
+{
+    switch (type) {
+    case FRAME_SA_NAK:
+    case FRAME_SA_REPORT:
+    case FRAME_STATS:
+    case FRAME_MEET:
+    case FRAME_PASS_STATE:
+        return inner;
+    case FRAME_SYNC_BEGIN:
+    case FRAME_SYNC_END:
+    case FRAME_SA_PUT:
+    case FRAME_SA_DELETE:
+    case FRAME_PASS:
+        return !inner;
+    default:
+        return (type >= FRAME_STREAM_OPEN && type <= FRAME_STREAM_RESET) || type == FRAME_SITE ||
+               type == FRAME_SITE_STATE || type == FRAME_MEET_END;
+    }
+}
+
 static int on_control(void *ctx, uint8_t type, struct reader *body, uint64_t now_us)
 {
     struct run *run = ctx;
 
     (void)now_us;
     expect_alive(run);
-    if (type >= FRAME_STREAM_OPEN)
-        expect(type <= FRAME_STREAM_RESET || type == FRAME_SITE || type == FRAME_SITE_STATE);
-    else if (run->flags & INNER)
-        expect(type >= FRAME_SA_NAK && type <= FRAME_STATS);
-    else
-        expect(type >= FRAME_SYNC_BEGIN && type <= FRAME_SA_DELETE);
+    expect(comes_to(run->flags & INNER, type));
     run->seen += FRAME_HEAD_OCTETS + reader_left(body);
     expect(run->seen <= run->fed);
     return reader_u8(body) == 0xff ? -1 : 0;

@@ -50,7 +50,8 @@ static void packet(struct choice *choice, uint64_t now_us)
     expect(choice_way_name(choice) && choice_why_text(choice));
     if (!take.carrier)
         return;
-    (void)choice_hole(choice);
+    if (choice_wants_hole(choice))
+        choice_left_hole(choice);
     (void)choice_probe(choice, now_us, &number);
 }
 

@@ -56,7 +56,7 @@ struct meet {
     uint64_t number;
     struct end end[2];
     ev_timer timer;
-    bool handed_over, ending;
+    bool ending;
     uint64_t began_us; /* or when its end began */
 };
 
@@ -66,7 +66,7 @@ struct meets {
     struct seal_store *seals;
     struct meets_hooks hooks;
     struct meet *first;
-    struct meets_counts counts;
+    size_t count; /* meetings */
 };
 
 /* ------------------------------------------------------------ list */
@@ -105,7 +105,7 @@ static void remove_meet(struct meet *meet)
     while (*at != meet)
         at = &(*at)->next;
     *at = meet->next;
-    meets->counts.count--;
+    meets->count--;
     ev_timer_stop(meets->loop, &meet->timer);
     free(meet);
 }
@@ -138,7 +138,6 @@ static void end_meet(struct meet *meet, const char *reason, int quiet_site)
         return;
     meet->ending = true;
     meet->began_us = clock_now_us();
-    meet->meets->counts.failed += !meet->handed_over;
     log_info("meeting %016" PRIx64 " is over: %s", meet->number, reason);
     for (int i = 0; i < 2; i++) {
         struct end *end = &meet->end[i];
@@ -295,8 +294,6 @@ static void go_on(struct meet *meet, uint64_t now_us)
             shut_ears(&meet->end[i], now_us);
     }
     if (meet->end[0].state == STATE_SILENT && meet->end[1].state == STATE_SILENT) {
-        meet->handed_over = true;
-        meet->meets->counts.handed_over++;
         log_info("meeting %016" PRIx64 ": handed over to its sites", meet->number);
         ev_timer_stop(meet->meets->loop, &meet->timer);
         hand_over(meet, &meet->end[0], &meet->end[1], now_us);
@@ -344,7 +341,7 @@ static const struct conn_hooks conn_hooks = {NULL, on_drained, on_closed};
 
 static struct meet *add(struct meets *meets, uint64_t number)
 {
-    struct meet *meet = meets->counts.count < MEETS_MAX ? calloc(1, sizeof(*meet)) : NULL;
+    struct meet *meet = meets->count < MEETS_MAX ? calloc(1, sizeof(*meet)) : NULL;
 
     if (!meet)
         return NULL;
@@ -353,7 +350,7 @@ static struct meet *add(struct meets *meets, uint64_t number)
     meet->began_us = clock_now_us();
     meet->next = meets->first;
     meets->first = meet;
-    meets->counts.count++;
+    meets->count++;
     ev_timer_init(&meet->timer, on_step, 0., STEP_S);
     meet->timer.data = meet;
     start_timer(meet);
@@ -433,11 +430,6 @@ void meets_down(struct meets *meets, unsigned site)
                 end_meet(meet, "a site is not connected any more", (int)site);
         }
     }
-}
-
-struct meets_counts meets_counts(const struct meets *meets)
-{
-    return meets->counts;
 }
 
 /* ------------------------------------------------------------ life */

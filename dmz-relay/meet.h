@@ -29,12 +29,6 @@ struct meets_hooks {
     void *ctx;
 };
 
-struct meets_counts {
-    uint64_t handed_over; /* meetings */
-    uint64_t failed;      /* before that */
-    size_t count;         /* that there are */
-};
-
 /* All must outlive it; reader is read in this loop. NULL without memory. */
 struct meets *meets_new(struct ev_loop *loop, struct rawreader *reader, struct seal_store *seals,
                         const struct meets_hooks *hooks);
@@ -49,6 +43,5 @@ void meets_take(struct meets *meets, unsigned site, uint64_t number, struct conn
 int meets_frame(struct meets *meets, unsigned site, struct reader *body);
 /* The site is gone, with its meetings. */
 void meets_down(struct meets *meets, unsigned site);
-struct meets_counts meets_counts(const struct meets *meets);
 
 #endif

@@ -589,8 +589,3 @@ void bypass_show(const struct bypass *bypass, unsigned number, struct bypass_vie
     out->both = site->doubt;
     out->rtt_us = site->way[site->chosen].ear.rtt_us;
 }
-
-uint64_t bypass_rtt_us(const struct bypass *bypass, unsigned site, unsigned link)
-{
-    return bypass->site[site].way[link].ear.rtt_us;
-}

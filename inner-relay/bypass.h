@@ -73,7 +73,5 @@ struct bypass_view {
     uint64_t moves, returns;     /* to another way, and to the dmz-relay since one was silent */
 };
 void bypass_show(const struct bypass *bypass, unsigned site, struct bypass_view *out);
-/* The round trip by this forwarder; 0: none is known. */
-uint64_t bypass_rtt_us(const struct bypass *bypass, unsigned site, unsigned link);
 
 #endif

@@ -40,7 +40,6 @@ struct takeover {
     struct addr local, peer;
     uint8_t traffic; /* as the kernel's segments had it */
     struct deaf deaf;
-    bool begun;
     struct track track;
     uint64_t too_long;
 
@@ -110,13 +109,7 @@ int takeover_begin(struct takeover *takeover, uint64_t now_us)
     if (result < 0)
         return result;
     track_init(&takeover->track, &start, now_us);
-    takeover->begun = true;
     return 0;
-}
-
-bool takeover_has_begun(const struct takeover *takeover)
-{
-    return takeover->begun;
 }
 
 /* ------------------------------------------------------------ segments */

@@ -32,7 +32,6 @@ bool takeover_has_seen(const struct takeover *takeover, uint32_t *end);
 int takeover_note(struct takeover *takeover);
 /* It is ours from now on. ERR_AGAIN: the other side has not acknowledged everything yet. */
 int takeover_begin(struct takeover *takeover, uint64_t now_us);
-bool takeover_has_begun(const struct takeover *takeover);
 
 /* A segment came; genuine: one frame of it at least was new. */
 void takeover_received(struct takeover *takeover, const struct segment *segment, bool genuine,

@@ -14,8 +14,19 @@ static void collect(struct dmz_link *link, void *ctx)
 {
     const struct collected *collected = ctx;
 
-    if (link->site == collected->site && collected->row->media_count < WORKERS_MAX)
+    if (link->site == collected->site && collected->row->media_count < MEDIA_MAX)
         collected->row->media[collected->row->media_count++] = link->conn;
+}
+
+/* Those of pairs that are not there any more have neither a stream nor a carrier. */
+static void collect_ways(const struct dmz_site *site, struct report_tunnel *row)
+{
+    if (site->chooses)
+        row->ways[row->ways_count++] = &site->ways;
+    for (unsigned i = 0; !site->chooses && i < WORKERS_MAX; i++) {
+        if (site->pairs[i] && ways_are_there(site->pairs[i]))
+            row->ways[row->ways_count++] = site->pairs[i];
+    }
 }
 
 static json_t *tunnel_row(const struct daemon *daemon, struct dmz *core, unsigned number)
@@ -30,10 +41,11 @@ static json_t *tunnel_row(const struct daemon *daemon, struct dmz *core, unsigne
                                 .connects = site->connects,
                                 .sas = table_count_owner(core->table, number),
                                 .conn = site->link ? site->link->conn : NULL,
-                                .raw_reason = daemon->raw_reason,
-                                .ways = site->link && site->chooses ? &site->ways : NULL};
+                                .raw_reason = daemon->raw_reason};
     struct collected collected = {number, &row};
 
+    if (site->link)
+        collect_ways(site, &row);
     if (site->link && site->replica.syncing)
         row.sync = site->replica.kind == SYNC_DELTA ? "delta" : "snapshot";
     else if (site->link && site->replica.epoch)

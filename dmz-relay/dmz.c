@@ -1,6 +1,7 @@
 #define LOG_MODULE "dmz"
 #include "dmz-relay/dmz.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/err.h"
@@ -136,10 +137,17 @@ int dmz_init(struct dmz *dmz, const struct dmz_options *options, const char *con
     return dmz->exchange ? 0 : ERR_NOMEM;
 }
 
+static void fini_site(struct dmz_site *site)
+{
+    streams_fini(&site->streams);
+    for (unsigned i = 0; i < WORKERS_MAX; i++)
+        free(site->pairs[i]);
+}
+
 void dmz_fini(struct dmz *dmz)
 {
     for (size_t i = 0; i < dmz->site_count; i++)
-        streams_fini(&dmz->sites[i].streams);
+        fini_site(&dmz->sites[i]);
     exchange_free(dmz->exchange);
     table_free(dmz->table);
     budget_free(dmz->budget);

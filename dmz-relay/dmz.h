@@ -33,19 +33,23 @@ struct dmz_link {
     unsigned site;
     struct session *session; /* owned by the connection */
     uint64_t epoch, instance;
-    bool spoke;    /* of SAs */
-    uint8_t media; /* number of a connection that carries media alone; 0: it carries control */
-    void *conn;    /* the daemon's */
+    bool spoke;        /* of SAs */
+    uint8_t media;     /* number of a connection that carries media alone; 0: it carries control */
+    bool seals;        /* that one is to have sealed frames */
+    struct ways *ways; /* it is one of; NULL: it is the only one */
+    void *conn;        /* the daemon's */
 };
 
 /* One name of the list of sites: at most one link of it is up, and those that go with that one. */
 struct dmz_site {
     const char *name;
-    struct dmz_link *link;               /* the one that carries control and is up; NULL: none is */
-    struct dmz_link *media[WORKERS_MAX]; /* this thread's that carry media alone and are up */
+    struct dmz_link *link;             /* the one that carries control and is up; NULL: none is */
+    struct dmz_link *media[MEDIA_MAX]; /* this thread's that carry media alone and are up */
     unsigned media_count;
     bool chooses; /* by ways: the inner-relay wants it so */
     struct ways ways;
+    /* Where each thread has ways of its own: by number - 1; of the main core. NULL: none so far. */
+    struct ways *pairs[WORKERS_MAX];
     struct queue left; /* what waited in the last of them when it ended: see dmz_adopt() */
     struct replica replica;
     struct streams streams;            /* of the link that is up; forwards are added by the owner */
@@ -81,6 +85,8 @@ struct dmz_meetings {
     void *ctx;
 };
 
+struct places;
+
 struct dmz_options {
     struct srtp_engine *engine;
     size_t max_sas;
@@ -113,6 +119,7 @@ struct dmz {
     struct path_out out;
     struct dmz_hooks hooks;
     struct dmz_meetings meetings;
+    struct places *places; /* filled in by the caller, too; NULL: nobody is told where sites are */
     struct dmz *main; /* the core that this one works for; NULL: none, it has all sites' replicas */
     struct dmz *workers[WORKERS_MAX]; /* that work for this one */
     unsigned worker_count;
@@ -151,9 +158,9 @@ void dmz_worker_init(struct dmz *worker, struct dmz *main, const struct path_out
                      const struct dmz_hooks *hooks, struct gate_pass *pass);
 /*
  * The tunnel of a site that another thread has, under the locks of all: what is queued there will
- * be sent. NULL: there is none. counts: see struct path.
+ * be sent; control: the one of control alone. NULL: there is none. counts: see struct path.
  */
-struct session *dmz_worker_borrow(struct dmz *worker, unsigned site,
+struct session *dmz_worker_borrow(struct dmz *worker, unsigned site, bool control,
                                   struct verdict_counts **counts);
 /*
  * A connection that carries media alone: may it come up? It goes with the one that carries control
@@ -187,6 +194,8 @@ bool dmz_link_chooses(const struct dmz_link *link, const struct hello *theirs);
 
 /* --- inbound.c: datagrams from outside, on their way into the tunnel. */
 void inbound_init(struct dmz *dmz);
+/* The connection of media of this core for what is spread so; NULL: it has none. */
+struct session *inbound_media(const struct dmz_site *site, uint32_t spread);
 void inbound_packets(struct dmz *dmz, unsigned listener, bool rtcp_port,
                      const struct udp_packet *packets, size_t count, uint64_t now_us);
 

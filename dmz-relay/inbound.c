@@ -1,25 +1,33 @@
 #include "dmz-relay/dmz.h"
 
+struct session *inbound_media(const struct dmz_site *site, uint32_t spread)
+{
+    return site->media_count > 0 ? site->media[spread % site->media_count]->session : NULL;
+}
+
+/* All packets of one SA go one way, or they would not keep their order; but for large ones. */
 static struct session *session_of(void *ctx, const struct sa *sa, size_t length,
                                   struct verdict_counts **counts)
 {
     struct dmz *dmz = ctx;
     const struct dmz_site *site = &dmz->sites[sa->owner];
+    struct session *media = inbound_media(site, sa->label), *stream = NULL;
 
-    /* All packets of one SA go one way, or they would not keep their order; but for large ones. */
-    if (site->media_count > 0)
-        return session_for(site->media[sa->label % site->media_count]->session,
-                           site->link ? site->link->session : NULL, length);
+    if (media && session_takes(media, length))
+        return media;
     if (dmz->main && dmz->path.pass->all)
-        return dmz_worker_borrow(dmz, sa->owner, counts);
-    return site->link ? site->link->session : NULL;
+        stream = dmz_worker_borrow(dmz, sa->owner, media != NULL, counts);
+    else if (site->link)
+        stream = site->link->session;
+    return media ? session_for(media, stream, length) : stream;
 }
 
-static bool is_elsewhere(void *ctx, const struct sa *sa)
+static bool is_elsewhere(void *ctx, const struct sa *sa, size_t length)
 {
     const struct dmz *dmz = ctx;
+    const struct session *media = inbound_media(&dmz->sites[sa->owner], sa->label);
 
-    return dmz->sites[sa->owner].media_count == 0 && dmz->main->sites[sa->owner].link;
+    return !(media && session_takes(media, length)) && dmz->main->sites[sa->owner].link;
 }
 
 void inbound_init(struct dmz *dmz)

@@ -67,6 +67,7 @@ struct meets {
     struct meets_hooks hooks;
     struct meet *first;
     size_t count; /* meetings */
+    unsigned site_count;
 };
 
 /* ------------------------------------------------------------ list */
@@ -323,11 +324,6 @@ static void on_step(struct ev_loop *loop, ev_timer *timer, int events)
 
 /* ------------------------------------------------------------ connections */
 
-static void on_drained(void *ctx)
-{
-    (void)ctx;
-}
-
 static void on_closed(void *ctx, struct conn *conn, const char *reason)
 {
     struct end *end = ctx;
@@ -337,7 +333,7 @@ static void on_closed(void *ctx, struct conn *conn, const char *reason)
     end_meet(end->meet, reason, -1);
 }
 
-static const struct conn_hooks conn_hooks = {NULL, on_drained, on_closed};
+static const struct conn_hooks conn_hooks = {.closed = on_closed};
 
 static struct meet *add(struct meets *meets, uint64_t number)
 {
@@ -368,12 +364,18 @@ static unsigned count_of(const struct meets *meets, unsigned site)
     return count;
 }
 
+bool meets_may_begin(unsigned of_site, unsigned all, unsigned sites)
+{
+    return of_site < MEETS_OF_SITE && all < MEETS_MAX && 2 * of_site < MEETS_MAX - all &&
+           (of_site == 0 || all + sites <= MEETS_MAX);
+}
+
 /* NULL: it may not, *why says so. */
 static struct end *place_for(struct meets *meets, unsigned site, uint64_t number, const char **why)
 {
     struct meet *meet = find(meets, number);
 
-    if (!meet && count_of(meets, site) < MEETS_OF_SITE)
+    if (!meet && meets_may_begin(count_of(meets, site), (unsigned)meets->count, meets->site_count))
         meet = add(meets, number);
     *why = "there are too many meetings already";
     if (!meet)
@@ -435,7 +437,7 @@ void meets_down(struct meets *meets, unsigned site)
 /* ------------------------------------------------------------ life */
 
 struct meets *meets_new(struct ev_loop *loop, struct rawreader *reader, struct seal_store *seals,
-                        const struct meets_hooks *hooks)
+                        unsigned site_count, const struct meets_hooks *hooks)
 {
     struct meets *meets = calloc(1, sizeof(*meets));
 
@@ -444,6 +446,7 @@ struct meets *meets_new(struct ev_loop *loop, struct rawreader *reader, struct s
     meets->loop = loop;
     meets->reader = reader;
     meets->seals = seals;
+    meets->site_count = site_count;
     meets->hooks = *hooks;
     return meets;
 }

@@ -29,9 +29,9 @@ struct meets_hooks {
     void *ctx;
 };
 
-/* All must outlive it; reader is read in this loop. NULL without memory. */
+/* For so many sites. All must outlive it; reader is read in this loop. NULL without memory. */
 struct meets *meets_new(struct ev_loop *loop, struct rawreader *reader, struct seal_store *seals,
-                        const struct meets_hooks *hooks);
+                        unsigned site_count, const struct meets_hooks *hooks);
 /* Closes all connections. Accepts NULL. */
 void meets_free(struct meets *meets);
 /*
@@ -41,6 +41,12 @@ void meets_free(struct meets *meets);
 void meets_take(struct meets *meets, unsigned site, uint64_t number, struct conn *conn);
 /* MEET-END came from the site. ERR_PROTOCOL: it cannot be read. */
 int meets_frame(struct meets *meets, unsigned site, struct reader *body);
+/*
+ * May a site that has so many meetings, of so many in all, begin one more? At most half as many as
+ * are free, and but for its first one not those that the other ones of so many sites may need:
+ * however many have all that they may, there is one for each that has none.
+ */
+bool meets_may_begin(unsigned of_site, unsigned all, unsigned sites);
 /* The site is gone, with its meetings. */
 void meets_down(struct meets *meets, unsigned site);
 

@@ -120,14 +120,18 @@ static struct session *way_to(struct dmz *dmz, unsigned site, const struct sessi
     const struct dmz_site *to = &dmz->sites[site];
     /* Behind its first octet it has a label that is not ours: packets of one keep their order. */
     uint32_t spread = packet->length > 4 ? packet->data[3] * 256u + packet->data[4] : 0;
+    struct session *media = inbound_media(to, spread), *stream = NULL;
 
-    if (to->media_count > 0)
-        return session_for(to->media[spread % to->media_count]->session,
-                           to->link ? to->link->session : NULL, packet->length);
-    if (!dmz->main)
-        return to->link ? to->link->session : NULL;
-    path_widen(&dmz->path);
-    return dmz_worker_borrow(dmz, site, counts);
+    if (media && session_takes(media, packet->length))
+        return media;
+    if (dmz->main) {
+        path_widen(&dmz->path);
+        media = inbound_media(to, spread);
+        stream = dmz_worker_borrow(dmz, site, media != NULL, counts);
+    } else if (to->link) {
+        stream = to->link->session;
+    }
+    return media ? session_for(media, stream, packet->length) : stream;
 }
 
 static const struct passes *passes_of(const struct dmz *dmz)

@@ -14,6 +14,7 @@
 #include "common/daemon/activation.h"
 #include "common/sa/table.h"
 #include "common/tunnel/rawreader.h"
+#include "dmz-relay/places.h"
 
 enum { QUEUE_OCTETS = 1024 * 1024 };
 
@@ -284,6 +285,36 @@ static void tell_meeting(void *ctx, unsigned site, uint8_t type, const uint8_t *
     conn_flush_soon(link->conn);
 }
 
+static bool place_of(void *ctx, unsigned site, struct addr *addr)
+{
+    const struct dmz_link *link = relay_of(ctx)->core.sites[site].link;
+
+    if (!link || !conn_is_direct(link->conn))
+        return false;
+    *addr = *conn_peer(link->conn);
+    return true;
+}
+
+static int start_places(struct daemon *daemon, char *error, size_t error_size)
+{
+    struct places_hooks hooks = {may_meet, meeting_name, place_of, tell_meeting, daemon};
+    struct relay *relay = relay_of(daemon);
+
+    relay->core.places = places_new((unsigned)relay->core.site_count, &hooks);
+    if (relay->core.places)
+        return 0;
+    snprintf(error, error_size, "out of memory");
+    return ERR_NOMEM;
+}
+
+static void stop_places(struct daemon *daemon)
+{
+    struct relay *relay = relay_of(daemon);
+
+    places_free(relay->core.places);
+    relay->core.places = NULL;
+}
+
 /* Only where this thread reads segments. */
 static int start_meetings(struct daemon *daemon, char *error, size_t error_size)
 {
@@ -292,7 +323,8 @@ static int start_meetings(struct daemon *daemon, char *error, size_t error_size)
 
     if (daemon->workers || !daemon->readers[0] || !daemon->seals)
         return 0;
-    relay->meets = meets_new(daemon->loop, daemon->readers[0], daemon->seals, &hooks);
+    relay->meets = meets_new(daemon->loop, daemon->readers[0], daemon->seals,
+                             (unsigned)relay->core.site_count, &hooks);
     if (!relay->meets) {
         snprintf(error, error_size, "out of memory");
         return ERR_NOMEM;
@@ -477,11 +509,14 @@ static int start_tunnel(struct daemon *daemon, char *error, size_t error_size)
     int result = relay_forwards_start(daemon, error, error_size);
 
     if (result == 0)
+        result = start_places(daemon, error, error_size);
+    if (result == 0)
         result = start_meetings(daemon, error, error_size);
     if (result == 0)
         result = start_acceptor(daemon, error, error_size);
     if (result < 0) {
         stop_meetings(daemon);
+        stop_places(daemon);
         relay_forwards_stop(daemon);
     }
     return result;
@@ -495,6 +530,7 @@ static void stop_tunnel(struct daemon *daemon)
     acceptor_free(relay_of(daemon)->acceptor, reason);
     dmz_media_each(&relay_of(daemon)->core, stop_link, reason);
     dmz_adopt(&relay_of(daemon)->core);
+    stop_places(daemon);
     relay_forwards_stop(daemon);
 }
 

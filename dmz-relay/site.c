@@ -10,6 +10,7 @@
 #include "common/sa/table.h"
 #include "common/tunnel/arrivals.h"
 #include "dmz-relay/dmz.h"
+#include "dmz-relay/places.h"
 
 static struct dmz_site *site_of(const struct dmz_link *link)
 {
@@ -27,10 +28,10 @@ static void fill_reply(const struct dmz *dmz, const struct dmz_site *site, struc
 {
     reply->features = FEATURE_DELTA | FEATURE_REKEY | FEATURE_REPORT | FEATURE_HAIRPIN |
                       FEATURE_STREAMS | FEATURE_WORKERS | FEATURE_SITES | FEATURE_PASSES |
-                      (dmz->options.seals ? FEATURE_SEALED : 0) |
-                      (dmz->options.seals && dmz->worker_count == 0 ? FEATURE_PROBE : 0) |
+                      (dmz->options.seals ? FEATURE_SEALED | FEATURE_PROBE | FEATURE_PAIRS : 0) |
                       (dmz->options.early ? FEATURE_EARLY : 0) |
-                      (dmz->meetings.take ? FEATURE_MEET : 0) | dmz->options.features;
+                      (dmz->meetings.take ? FEATURE_MEET : 0) | (dmz->places ? FEATURE_PUNCH : 0) |
+                      dmz->options.features;
     reply->workers = (uint8_t)(dmz->worker_count > 0 ? dmz->worker_count : 1);
     reply->epoch = site->replica.epoch;
     reply->sa_version = site->replica.version;
@@ -59,6 +60,47 @@ bool dmz_link_chooses(const struct dmz_link *link, const struct hello *theirs)
     return theirs->worker == 0 || (theirs->worker == 1 && site->link && site->chooses);
 }
 
+/* Without memory it is the only way. */
+static struct ways *pair_of(struct dmz_site *site, unsigned number)
+{
+    struct ways **pair = &site->pairs[number - 1];
+
+    if (!*pair) {
+        *pair = malloc(sizeof(**pair));
+        if (*pair)
+            ways_init(*pair, NULL);
+    }
+    return *pair;
+}
+
+static struct ways *ways_of(const struct dmz_link *link, const struct hello *theirs)
+{
+    const uint64_t both = FEATURE_PROBE | FEATURE_PAIRS;
+
+    if (theirs->worker > 0 && (theirs->features & both) == both && link->dmz->options.seals)
+        return pair_of(site_of(link), theirs->worker);
+    return dmz_link_chooses(link, theirs) ? &site_of(link)->ways : NULL;
+}
+
+static void end_ways(struct dmz_site *site)
+{
+    ways_fini(&site->ways);
+    for (unsigned i = 0; i < WORKERS_MAX; i++) {
+        if (site->pairs[i])
+            ways_fini(site->pairs[i]);
+    }
+}
+
+static void begin_ways(struct dmz_site *site, const struct dmz_link *link)
+{
+    if (site->chooses)
+        ways_init(&site->ways, link->session);
+    for (unsigned i = 0; i < WORKERS_MAX; i++) {
+        if (site->pairs[i])
+            ways_init(site->pairs[i], NULL);
+    }
+}
+
 static int on_hello(void *ctx, const struct hello *theirs, struct hello *reply,
                     char reason[BYE_REASON_SIZE])
 {
@@ -67,8 +109,8 @@ static int on_hello(void *ctx, const struct hello *theirs, struct hello *reply,
 
     link->epoch = theirs->epoch;
     link->instance = theirs->instance;
-    if (dmz_link_chooses(link, theirs))
-        session_set_ways(link->session, &site->ways);
+    link->ways = ways_of(link, theirs);
+    session_set_ways(link->session, link->ways);
     if (theirs->worker > 0) {
         fill_reply(link->dmz, site, reply);
         return dmz_media_hello(link, theirs, reason);
@@ -121,8 +163,7 @@ static void on_up(void *ctx, const struct hello *theirs)
     /* Where nobody reads early there is no connection of media to choose. */
     site->chooses = dmz_link_chooses(link, theirs) &&
                     (theirs->features & FEATURE_EARLY || link->dmz->options.early);
-    if (site->chooses)
-        ways_init(&site->ways, link->session);
+    begin_ways(site, link);
     memcpy(site->engine, theirs->engine, sizeof(site->engine));
     reporter_connected(&site->replica);
     streams_up(&site->streams, theirs->features);
@@ -150,6 +191,9 @@ static int on_control(void *ctx, uint8_t type, struct reader *body, uint64_t now
         return link->dmz->meetings.frame
                    ? link->dmz->meetings.frame(link->dmz->meetings.ctx, link->site, body)
                    : ERR_PROTOCOL;
+    if (type == FRAME_PUNCH)
+        return link->dmz->places ? places_frame(link->dmz->places, link->site, body, now_us)
+                                 : ERR_PROTOCOL;
     if (type == FRAME_SITE || type == FRAME_SITE_STATE)
         return exchange_frame(link->dmz->exchange, link->site, type, body);
     if (type == FRAME_PASS)
@@ -166,16 +210,6 @@ static void on_media(void *ctx, const struct session_packet *packets, size_t cou
     struct dmz_link *link = ctx;
 
     outbound_frames(site_of(link), link->dmz, packets, count, now_us);
-}
-
-/* NAKs are urgent, and everything else can wait for media. */
-static bool pull_nothing(void *ctx, uint8_t *type, struct writer *body, uint64_t now_us)
-{
-    (void)now_us;
-    (void)ctx;
-    (void)type;
-    (void)body;
-    return false;
 }
 
 static uint64_t age(uint64_t then_us, uint64_t now_us)
@@ -260,12 +294,12 @@ static void on_dropped(void *ctx, const uint32_t *labels, size_t count, enum ver
                          link->dmz->path.pass);
 }
 
+/* Nothing is pulled before media: NAKs are urgent, and everything else can wait. */
 static const struct session_hooks hooks = {
     .hello = on_hello,
     .up = on_up,
     .control = on_control,
     .media = on_media,
-    .pull_live = pull_nothing,
     .pull_bulk = pull_bulk,
     .dropped = on_dropped,
     .freed = free,
@@ -313,7 +347,7 @@ void dmz_link_closed(struct dmz_link *link, const char *reason, uint64_t now_us)
     if (!site->link)
         return;
     site->link = NULL;
-    ways_fini(&site->ways);
+    end_ways(site);
     site->changed_us = now_us;
     /* One that ends at HELLO-ACK again and again is no news of the calls. */
     if (link->spoke)
@@ -323,6 +357,8 @@ void dmz_link_closed(struct dmz_link *link, const char *reason, uint64_t now_us)
     streams_down(&site->streams);
     exchange_down(link->dmz->exchange, link->site);
     passes_down(&link->dmz->passes, link->site);
+    if (link->dmz->places)
+        places_down(link->dmz->places, link->site);
     if (link->dmz->meetings.down)
         link->dmz->meetings.down(link->dmz->meetings.ctx, link->site);
     dmz_media_end(link->dmz, link->site, "the connection that carries control has ended");

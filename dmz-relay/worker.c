@@ -49,6 +49,13 @@ static struct verdict_counts *same_place(struct dmz *there, struct dmz *here,
     return &there->own;
 }
 
+/* Of two that belong together either may get what is given to one. */
+static void kick_media(const struct dmz *dmz, const struct dmz_site *site)
+{
+    for (unsigned i = 0; i < site->media_count; i++)
+        dmz->hooks.kick(dmz->hooks.ctx, site->media[i]);
+}
+
 static struct session *borrow_from(struct dmz *there, struct dmz *here, unsigned number,
                                    struct verdict_counts **counts)
 {
@@ -59,16 +66,18 @@ static struct session *borrow_from(struct dmz *there, struct dmz *here, unsigned
         return NULL;
     *counts = same_place(there, here, *counts);
     there->hooks.kick(there->hooks.ctx, link);
+    kick_media(there, site);
     there->hooks.wake(there->hooks.ctx);
     return link->session;
 }
 
-struct session *dmz_worker_borrow(struct dmz *worker, unsigned site, struct verdict_counts **counts)
+struct session *dmz_worker_borrow(struct dmz *worker, unsigned site, bool control,
+                                  struct verdict_counts **counts)
 {
     struct dmz *main = worker->main;
     struct session *session = NULL;
 
-    for (unsigned i = 0; i < main->worker_count && !session; i++)
+    for (unsigned i = 0; i < main->worker_count && !session && !control; i++)
         session = borrow_from(main->workers[i], worker, site, counts);
     return session ? session : borrow_from(main, worker, site, counts);
 }
@@ -96,7 +105,7 @@ static void list_link(struct dmz_site *site, struct dmz_link *link)
     for (unsigned i = 0; i < site->media_count; i++) {
         struct dmz_link *old = site->media[i];
 
-        if (old->media != link->media)
+        if (old->media != link->media || old->seals != link->seals)
             continue;
         site->media[i] = link;
         old->dmz->hooks.close_link(old->dmz->hooks.ctx, old, "a newer one of its number came");
@@ -112,11 +121,14 @@ void dmz_media_up(struct dmz_link *link, const struct hello *theirs)
         main->worker_count > 0 ? main->workers[(theirs->worker - 1) % main->worker_count] : main;
 
     link->media = theirs->worker;
+    link->seals = (theirs->features & FEATURE_SEALED) != 0;
     link->dmz = dmz;
     main->hooks.move_link(main->hooks.ctx, link);
     list_link(&dmz->sites[link->site], link);
-    if (dmz_link_chooses(link, theirs))
-        ways_open(&dmz->sites[link->site].ways, link->session, session_up_since(link->session));
+    if (link->ways && !link->seals)
+        ways_join(link->ways, link->session);
+    else if (link->ways)
+        ways_open(link->ways, link->session, session_up_since(link->session));
 }
 
 static void unlist_link(struct dmz_site *site, const struct dmz_link *link)
@@ -136,8 +148,9 @@ static struct session *heir(struct dmz *dmz, unsigned number, struct verdict_cou
     struct dmz_link *link = site->media_count > 0 ? site->media[0] : site->link;
 
     if (!link)
-        return dmz->main ? dmz_worker_borrow(dmz, number, counts) : NULL;
+        return dmz->main ? dmz_worker_borrow(dmz, number, false, counts) : NULL;
     dmz->hooks.kick(dmz->hooks.ctx, link);
+    kick_media(dmz, site);
     if (dmz->main)
         dmz->hooks.wake(dmz->hooks.ctx);
     return link->session;
@@ -177,7 +190,8 @@ void dmz_media_closed(struct dmz_link *link, uint64_t now_us)
     struct queue queue;
 
     unlist_link(site, link);
-    ways_close(&site->ways, link->session, now_us);
+    if (link->ways)
+        ways_close(link->ways, link->session, now_us);
     /* Without control all of them end. */
     if (session_queued(link->session) == 0 ||
         !(dmz->main ? dmz->main : dmz)->sites[link->site].link)

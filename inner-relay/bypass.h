@@ -3,9 +3,9 @@
  * sites ask each forwarder for it, probe all ways that there are every 20 ms, and send on the one
  * with the shortest round trip, each for itself. Media goes through the dmz-relay from its first
  * packet until a way has been proven; on both while that is new, and as soon as probes are missing;
- * replay windows remove the copies. One packet of an SA in a second goes through the dmz-relay
- * always, so that it can take over at any time: it keeps the ROC, the bindings and the NAT's state.
- * No socket, no clock.
+ * replay windows remove the copies. A way where probes come, but media does not, is left, and so is
+ * a slow one. One packet of an SA in a second goes through the dmz-relay always, so that it can
+ * take over at any time: it keeps the ROC, the bindings and the NAT's state. No socket, no clock.
  *
  * Media threads call bypass_take() and bypass_frames() beside each other; everything else is the
  * main thread's.
@@ -18,18 +18,31 @@
 #include <stdint.h>
 
 #include "inner-relay/inner.h"
+#include "inner-relay/passprobe.h"
 
 struct bypass;
 struct sa;
 
 enum {
     BYPASS_PROBE_US = 20 * 1000,
-    BYPASS_LATE_US = 70 * 1000,     /* over the round trip without an answer: media goes on both */
-    BYPASS_DEAD_US = 400 * 1000,    /* it goes to another one, or to the dmz-relay alone */
-    BYPASS_PROOF_US = 200 * 1000,   /* it has answered for so long: it may carry media alone */
-    BYPASS_BOTH_US = 200 * 1000,    /* a change takes so long */
-    BYPASS_WARM_US = 1000 * 1000,   /* a packet of each SA goes through the dmz-relay */
+    BYPASS_LATE_US = 70 * 1000,   /* over the round trip without an answer: media goes on both */
+    BYPASS_SLOW_US = 400 * 1000,  /* a round trip that is longer is as none */
+    BYPASS_OLD_US = 1000 * 1000,  /* an answer that took so long is none */
+    BYPASS_DEAD_US = 400 * 1000,  /* it goes to another one, or to the dmz-relay alone */
+    BYPASS_PROOF_US = 200 * 1000, /* it has answered for so long: it may carry media alone; */
+    BYPASS_PROOF_MAX_US = 600 * 1000 * 1000, /* twice as long each time that it was left, */
+    BYPASS_LASTED_US = 60 * 1000 * 1000,     /* unless it has carried media for so long */
+    BYPASS_BOTH_US = 200 * 1000,             /* a change takes so long */
+    BYPASS_WARM_US = 1000 * 1000,            /* a packet of each SA goes through the dmz-relay */
     BYPASS_BETTER_US = 2000 * 1000, /* another way has been better for so long: media moves there */
+    /*
+     * For so long and two round trips, twice, more than a fourth of at least so many packets has
+     * not come to the other site by the way: it is left, and has to answer for so long.
+     */
+    BYPASS_BALANCE_US = 1000 * 1000,
+    BYPASS_BALANCE_LEAST = 20,
+    BYPASS_SHORT_US = 60 * 1000 * 1000,
+    BYPASS_AGAIN_US = 60 * 1000 * 1000, /* a packet forwarder that has refused is asked again */
 };
 
 /* Takes inner->bypass and inner->passes. NULL without memory. */
@@ -45,6 +58,12 @@ void bypass_forget(struct bypass *bypass, unsigned site, uint64_t now_us);
 int bypass_find(const struct bypass *bypass, const char *name);
 /* Is there media with it, so that ways are wanted? */
 void bypass_want(struct bypass *bypass, unsigned site, bool wanted, uint64_t now_us);
+/*
+ * A session with it is up, which we have opened (ours) or the other site has; secret: see
+ * passprobe.h. NULL: it is over. Without a key no probe leaves, and none that comes is good.
+ */
+void bypass_key(struct bypass *bypass, unsigned site, bool ours,
+                const uint8_t (*secret)[PASSPROBE_SECRET_OCTETS], uint64_t now_us);
 /*
  * Packets of the SA go to that site, where label is that of the SA which takes them; or, label 0,
  * they come from there. site -1: neither. 0 or ERR_NOMEM.

@@ -11,6 +11,7 @@
 #include "inner-relay/admit.h"
 #include "inner-relay/callcommands.h"
 #include "inner-relay/facts.h"
+#include "inner-relay/mediaconn.h"
 #include "inner-relay/relay.h"
 #include "inner-relay/sitecommands.h"
 
@@ -18,49 +19,53 @@
 
 static void collect(const struct inner_link *link, struct report_tunnel *row)
 {
-    for (unsigned i = 0; i < link->media_count && row->media_count < WORKERS_MAX; i++)
+    for (unsigned i = 0; i < link->media_count && row->media_count < MEDIA_MAX; i++)
         row->media[row->media_count++] = link->media[i]->conn;
 }
 
-static void say_media(const struct relay_link *link, char *out, size_t size)
+static void collect_ways(const struct relay *relay, unsigned number, struct report_tunnel *row)
 {
-    const struct connector *media = link->media[0].connector;
+    const struct inner_link *link = &relay->core.links[number];
+
+    if (link->chooses && !link->paired)
+        row->ways[row->ways_count++] = &link->ways;
+    for (unsigned i = 0; link->paired && i < WORKERS_MAX; i++) {
+        if (relay->links[number].media[i].wanted)
+            row->ways[row->ways_count++] = link->pairs[i];
+    }
+}
+
+/* The connection that speaks for all. */
+static const struct relay_media *carrier_of(const struct relay *relay, unsigned number)
+{
+    const struct relay_media *media = relay->links[number].media;
+    struct report_tunnel row = {.ways_count = 0};
+
+    if (!relay->core.links[number].paired)
+        return &media[0];
+    collect_ways(relay, number, &row);
+    return &media[WORKERS_MAX + report_worst_ways(row.ways, row.ways_count)];
+}
+
+static void say_media(const struct relay *relay, unsigned number, char *out, size_t size)
+{
+    const struct connector *media = carrier_of(relay, number)->connector;
     const char *error = media ? connector_last_error(media) : "";
 
     snprintf(out, size, "the connection of media is not up%s%s", error[0] ? ": " : "", error);
 }
 
-/* Why a connection of media that is up was not taken over; "" where it was. */
-static void say_not_raw(const struct relay *relay, unsigned number, char *out, size_t size)
-{
-    const struct inner_media *media = &relay->links[number].media[0].core;
-    const char *refused = media->session ? session_take_refused(media->session) : "";
-
-    if (!media->session || session_take(media->session) == SESSION_TAKE_DONE)
-        return;
-    if (refused[0])
-        snprintf(out, size, "the connection was not taken over: %s", refused);
-    else if (!conn_is_direct(media->conn))
-        snprintf(out, size, "an HTTP proxy cannot be passed by raw segments");
-    else if (!media->may_raw && relay->links[number].media[0].not_raw_until_us)
-        snprintf(out, size, "raw segments did not get through; the next connection tries again");
-    else if (!media->may_raw)
-        snprintf(out, size, "there is no raw socket here ([tunnel] raw-socket, CAP_NET_RAW)");
-    else
-        snprintf(out, size, "the dmz-relay has no raw socket ([tunnel] raw-socket, CAP_NET_RAW)");
-}
-
 static void say_choice(const struct relay *relay, unsigned number, char *out, size_t size)
 {
-    const struct choice *choice = &relay->core.links[number].ways.choice;
+    const struct ways *ways = inner_media_ways(&carrier_of(relay, number)->core);
     char not_raw[160] = "";
 
-    say_not_raw(relay, number, not_raw, sizeof(not_raw));
-    snprintf(out, size, "%s%s%s", choice_why_text(choice), not_raw[0] ? "; not raw: " : "",
+    mediaconn_not_raw(carrier_of(relay, number), not_raw, sizeof(not_raw));
+    snprintf(out, size, "%s%s%s", choice_why_text(&ways->choice), not_raw[0] ? "; not raw: " : "",
              not_raw);
 }
 
-/* Why media goes by stream where something else is asked for; "" where it does not. */
+/* Why media does not go as it was asked for; "" where it does. */
 static void say_reason(const struct relay *relay, unsigned number, bool media, char *out,
                        size_t size)
 {
@@ -73,9 +78,11 @@ static void say_reason(const struct relay *relay, unsigned number, bool media, c
     if (link->why)
         snprintf(out, size, "%s", link->why);
     else if (!media)
-        say_media(&relay->links[number], out, size);
+        say_media(relay, number, out, size);
     else if (link->carrier == CARRIER_RAW)
-        say_not_raw(relay, number, out, size);
+        mediaconn_not_raw(carrier_of(relay, number), out, size);
+    else if (link->carrier == CARRIER_UNORDERED)
+        mediaconn_in_order(&relay->links[number], out, size);
     else if (link->chooses)
         say_choice(relay, number, out, size);
 }
@@ -94,9 +101,9 @@ static json_t *tunnel_row(const struct daemon *daemon, unsigned number)
                                 .changed_us = link->changed_us,
                                 .connects = connector_count(connector),
                                 .sas = table_count_owner(relay->core.table, number),
-                                .conn = connector_conn(connector),
-                                .ways = link->chooses ? &link->ways : NULL};
+                                .conn = connector_conn(connector)};
 
+    collect_ways(relay, number, &row);
     collect(link, &row);
     for (unsigned i = 0; i < relay->core.worker_count; i++)
         collect(&relay->core.workers[i]->links[number], &row);

@@ -8,7 +8,7 @@
 enum {
     /* Silence beyond the round-trip time after which it is dead: four PINGs and a bit. */
     SILENCE_US = 65 * 1000,
-    RTT_PARTS = 8,
+    RTT_PARTS = 64,
     RTT_FIRST_US = 500 * 1000, /* until it is known */
     /* Media goes both ways for so long after the path was opened, or has died. */
     HOPE_US = 1000 * 1000,
@@ -65,17 +65,21 @@ static void look(struct direct *direct, uint64_t now_us)
     direct->lost_us = now_us;
 }
 
+/*
+ * The shortest one, which rises slowly: what came late after a stall does not say how long an
+ * answer takes, or the next death would be noticed later.
+ */
 static void take_echo(struct direct *direct, uint64_t echo, uint64_t now_us)
 {
-    uint64_t rtt_us = now_us - echo;
+    uint64_t rtt_us = now_us - echo + 1; /* never 0 */
 
     if (echo <= direct->echoed_us)
         return;
     direct->echoed_us = echo;
-    if (direct->rtt_us == 0)
+    if (direct->rtt_us == 0 || rtt_us <= direct->rtt_us)
         direct->rtt_us = rtt_us;
     else
-        direct->rtt_us += rtt_us / RTT_PARTS - direct->rtt_us / RTT_PARTS;
+        direct->rtt_us += (rtt_us - direct->rtt_us) / RTT_PARTS;
 }
 
 int direct_get(struct direct *direct, const uint8_t *data, size_t length, uint32_t *received,
@@ -105,6 +109,11 @@ bool direct_is_proven(const struct direct *direct, uint64_t now_us)
            now_us - direct->alive_us >= DIRECT_PROOF_US;
 }
 
+bool direct_is_steady(const struct direct *direct, uint64_t now_us)
+{
+    return direct_is_proven(direct, now_us) && now_us - direct->alive_us >= DIRECT_STEADY_US;
+}
+
 bool direct_is_lost(struct direct *direct, uint64_t now_us)
 {
     if (!direct->open)
@@ -130,6 +139,6 @@ enum direct_way direct_way(struct direct *direct, uint64_t now_us)
     proven = direct_is_proven(direct, now_us);
     count(direct, proven);
     if (proven)
-        return ++direct->packets % DIRECT_SAMPLE == 0 ? DIRECT_BOTH : DIRECT_ALONE;
+        return DIRECT_ALONE;
     return direct->alive_us > 0 || now_us - direct->lost_us < HOPE_US ? DIRECT_BOTH : DIRECT_TUNNEL;
 }

@@ -12,9 +12,7 @@
 
 enum {
     DIRECT_PING_OCTETS = 24,
-    /* Of packets that go on the direct path alone, one of so many goes through the tunnel, too: the
-     * dmz-relay keeps up with their indexes, and hears that the sender lives. */
-    DIRECT_SAMPLE = 64,
+    DIRECT_STEADY_US = 5 * 1000 * 1000, /* alive for so long: nothing else is held ready */
 };
 
 enum direct_way { DIRECT_TUNNEL, DIRECT_BOTH, DIRECT_ALONE };
@@ -22,13 +20,12 @@ enum direct_way { DIRECT_TUNNEL, DIRECT_BOTH, DIRECT_ALONE };
 /* 0 is one that is not open. */
 struct direct {
     bool open;
-    uint64_t pinged_us; /* when we sent the last PING */
-    uint64_t echoed_us; /* when we sent the newest that the other side has; 0: none */
-    uint64_t theirs;    /* the newest clock of the other side; 0: none */
-    uint64_t rtt_us;    /* smoothed, with what the other side waits; 0: not known */
-    uint64_t alive_us;  /* since when it has been alive; 0: it is not */
-    uint64_t lost_us;   /* since when it has not */
-    uint64_t packets;
+    uint64_t pinged_us;      /* when we sent the last PING */
+    uint64_t echoed_us;      /* when we sent the newest that the other side has; 0: none */
+    uint64_t theirs;         /* the newest clock of the other side; 0: none */
+    uint64_t rtt_us;         /* the lowest of late, with what the other side waits; 0: not known */
+    uint64_t alive_us;       /* since when it has been alive; 0: it is not */
+    uint64_t lost_us;        /* since when it has not */
     bool alone;              /* the last packet went there alone */
     uint64_t moves, returns; /* to the direct path, and back */
 };
@@ -47,7 +44,9 @@ int direct_get(struct direct *direct, const uint8_t *data, size_t length, uint32
 enum direct_way direct_way(struct direct *direct, uint64_t now_us);
 /* Has it not been alive for so long that another one should be made? */
 bool direct_is_lost(struct direct *direct, uint64_t now_us);
-/* Does media go there alone? For display. */
+/* Does media go there alone? */
 bool direct_is_proven(const struct direct *direct, uint64_t now_us);
+/* And has it been alive for DIRECT_STEADY_US? */
+bool direct_is_steady(const struct direct *direct, uint64_t now_us);
 
 #endif

@@ -9,7 +9,7 @@
  * broken into: nothing that it says is taken on trust.
  */
 static enum verdict admit(const struct path_found *found, struct inner *inner, uint64_t now_us,
-                          struct path_hop *hop)
+                          struct path_hop *hop, bool *genuine)
 {
     struct sa *sa = found->sa;
     enum verdict verdict = found->verdict;
@@ -21,6 +21,8 @@ static enum verdict admit(const struct path_found *found, struct inner *inner, u
         return verdict;
     }
     verdict = verify_packet(inner->table, sa, &found->input, now_us);
+    /* A copy of one that is over the rate is a replay: it has moved the SA's index. */
+    *genuine = verdict == VERDICT_ACCEPTED || verdict == VERDICT_RATE;
     if (verdict != VERDICT_ACCEPTED)
         return verdict;
     verdict = path_route(sa, found->input.view.shape == RTP_SHAPE_RTCP, inner->listeners,
@@ -31,12 +33,12 @@ static enum verdict admit(const struct path_found *found, struct inner *inner, u
 }
 
 static enum verdict admit_held(const struct path_found *found, struct inner *inner, uint64_t now_us,
-                               struct path_hop *hop)
+                               struct path_hop *hop, bool *genuine)
 {
     enum verdict verdict;
 
     hold_take(found->sa, inner->path.pass);
-    verdict = admit(found, inner, now_us, hop);
+    verdict = admit(found, inner, now_us, hop, genuine);
     if (verdict != VERDICT_ACCEPTED)
         verify_stray(found->sa, NULL, verdict, now_us);
     hold_give(found->sa, inner->path.pass);
@@ -54,9 +56,11 @@ static void leave_out_others(struct path_found *found, size_t count, unsigned si
     }
 }
 
-/* False: only with the locks of all, and nothing has happened yet. */
-static bool take(struct inner_link *link, const struct path_found *found, uint64_t now_us)
+/* False: only with the locks of all, and nothing has happened yet. One more is genuine, or not. */
+static bool take(struct inner_link *link, const struct path_found *found, size_t *count,
+                 uint64_t now_us)
 {
+    bool genuine = false;
     enum verdict verdict = VERDICT_NO_SA;
     struct inner *inner = link->inner;
     struct path_hop hop;
@@ -66,19 +70,21 @@ static bool take(struct inner_link *link, const struct path_found *found, uint64
         return false;
     link->counts.received++;
     if (found->sa)
-        verdict = admit_held(found, inner, now_us, &hop);
+        verdict = admit_held(found, inner, now_us, &hop, &genuine);
     if (verdict == VERDICT_ACCEPTED)
         path_send(&inner->out, &hop, found->sa, &found->input);
     else
         verdict_count(&link->counts, verdict);
+    *count += genuine;
     return true;
 }
 
-/* site -1: from the dmz-relay. */
-static void take_all(struct inner_link *link, int site, const struct session_packet *packets,
-                     size_t count, uint64_t now_us)
+/* How many were genuine and new. site -1: from the dmz-relay. */
+static size_t take_all(struct inner_link *link, int site, const struct session_packet *packets,
+                       size_t count, uint64_t now_us)
 {
     struct path_found found[PATH_GROUP];
+    size_t genuine = 0;
 
     for (size_t at = 0; at < count;) {
         size_t done = 0;
@@ -86,19 +92,33 @@ static void take_all(struct inner_link *link, int site, const struct session_pac
         path_find_labels(link->inner->table, link->number, packets + at, count - at, found);
         if (site >= 0)
             leave_out_others(found, count - at, (unsigned)site);
-        while (at + done < count && take(link, &found[done], now_us))
+        while (at + done < count && take(link, &found[done], &genuine, now_us))
             done++;
         at += done;
         if (at < count)
             path_widen(&link->inner->path);
     }
     path_narrow(&link->inner->path);
+    return genuine;
 }
 
-void inbound_beside(struct inner_link *link, unsigned site, const struct session_packet *packets,
-                    size_t count, uint64_t now_us)
+size_t inbound_beside(struct inner_link *link, unsigned site, const struct session_packet *packets,
+                      size_t count, uint64_t now_us)
 {
-    take_all(link, (int)site, packets, count, now_us);
+    return take_all(link, (int)site, packets, count, now_us);
+}
+
+void inbound_past(struct inner_link *link, const char *site, const struct session_packet *packets,
+                  size_t count, uint64_t now_us)
+{
+    int number = bypass_find(link->inner->bypass, site);
+
+    if (number >= 0) {
+        (void)inbound_beside(link, (unsigned)number, packets, count, now_us);
+        return;
+    }
+    link->counts.received += count;
+    link->counts.n[VERDICT_NO_SA] += count;
 }
 
 void inbound_frames(struct inner_link *link, const struct session_packet *packets, size_t count,
@@ -113,7 +133,7 @@ void inbound_frames(struct inner_link *link, const struct session_packet *packet
                !(link->forwarder && bypass_knows(link, packets[at + own].label)))
             own++;
         if (own > 0)
-            take_all(link, -1, packets + at, own, now_us);
+            (void)take_all(link, -1, packets + at, own, now_us);
         at += own;
     }
 }

@@ -1,6 +1,7 @@
 #define LOG_MODULE "inner"
 #include "inner-relay/inner.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/err.h"
@@ -62,6 +63,8 @@ void inner_fini(struct inner *inner)
     for (size_t i = 0; i < inner->link_count; i++) {
         streams_fini(&inner->links[i].streams);
         authority_fini(&inner->links[i].authority);
+        for (unsigned p = 0; p < WORKERS_MAX; p++)
+            free(inner->links[i].pairs[p]);
     }
     promises_fini(&inner->promises);
     table_free(inner->table);

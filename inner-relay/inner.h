@@ -44,6 +44,7 @@ enum inner_carrier {
 struct inner_media {
     struct inner_link *link; /* of that thread's core */
     uint8_t number;          /* 1 to WORKERS_MAX */
+    bool carrier;            /* of a pair: the one with sealed frames */
     bool may_raw;            /* nothing here is in the way of its being taken over */
     struct session *session; /* NULL: no connection; owned by the connection */
     void *conn;              /* the daemon's */
@@ -59,11 +60,13 @@ struct inner_link {
     struct session *session;    /* NULL: no connection; owned by the connection */
     enum inner_carrier carrier; /* that is wanted; the owner fills it in */
     bool forwarder;             /* a [forwarder NAME]: it has no SAs; the owner fills it in */
-    struct inner_media *media[WORKERS_MAX]; /* this thread's that are up */
+    struct inner_media *media[MEDIA_MAX]; /* this thread's that are up */
     unsigned media_count;
     bool proxied; /* the next connection is through an HTTP proxy; the owner says so */
     bool chooses; /* by ways: carrier = auto, and there is something to choose */
     struct ways ways;
+    bool paired; /* each thread has ways of its own: the main core's pairs, by number - 1 */
+    struct ways *pairs[WORKERS_MAX];
     const char *why;   /* media goes by stream, though that was not asked for; or NULL */
     struct queue left; /* what waited in the last of them when it ended: see inner_adopt() */
     struct verdict_counts counts; /* of frames that came through the tunnel */
@@ -86,8 +89,9 @@ struct inner_hooks {
     /* Another thread has put something into this one's queues. Only where there are workers. */
     void (*wake)(void *ctx);
     /*
-     * So many connections are to carry media alone, numbered from 1: those of another epoch or
-     * instance, and all beyond this number, are to end. NULL: there are never any.
+     * So many connections are to carry media alone, numbered from 1, or pairs of them where
+     * link->paired: those of another epoch or instance, and all beyond this number, are to end.
+     * NULL: there are never any.
      */
     void (*want_media)(void *ctx, struct inner_link *link, unsigned count);
     void *ctx;
@@ -107,10 +111,14 @@ struct inner_sites {
 
 /* What a thread has heard of one way to another site: the newest probe that came. */
 struct bypass_ear {
+    uint64_t since_us; /* of ours, when the way was opened: what is older is answered by no probe */
     uint64_t clock_us; /* of the other site, in it; 0: none came */
     uint64_t came_us;  /* at this time of ours */
     uint64_t acked_us; /* our clock in the newest of our probes that has come there; 0: none has */
     uint64_t rtt_us;   /* the shortest one of late */
+    uint32_t sent;     /* media that went by this way alone, */
+    uint32_t taken;    /* media that came by it, genuine and new, all mod 2^32; */
+    uint32_t theirs;   /* and what the other site had taken, as it says in the newest probe */
 };
 
 /* What a packet forwarder says of the sites that packets are exchanged with. */
@@ -121,14 +129,16 @@ struct inner_passes {
     void *ctx;
 };
 
-/* The direct path to another site; NULLs: there is none. */
+/* A direct path to another site; NULLs: there is none. */
 struct inner_meetings {
-    /* MEET or MEET-END came. A negative code ends the tunnel. */
+    /* MEET or MEET-END came, or PUNCH. A negative code ends the tunnel. */
     int (*frame)(void *ctx, struct inner_link *link, uint8_t type, struct reader *body,
                  uint64_t now_us);
     /* A packet for the tunnel. True: it has gone the direct way, and is not for the tunnel. */
     bool (*media)(void *ctx, const struct sa *sa, const uint8_t *packet, size_t length,
                   uint64_t now_us);
+    /* Is there a path to this site, so that what goes to the tunnel may have gone there, too? */
+    bool (*is_open)(void *ctx, const char *site);
     void *ctx;
 };
 
@@ -172,9 +182,9 @@ struct inner {
     struct table_walk aging;  /* looks for SAs that have been silent for too long */
     struct path_out out;
     struct inner_hooks hooks;
-    struct inner_sites sites; /* filled in by the caller, too, as the next three */
+    struct inner_sites sites; /* filled in by the caller, too, as the next four */
     struct inner_passes passes;
-    struct inner_meetings meetings;
+    struct inner_meetings meetings, punchings; /* what has the latter's way has that */
     struct inner_seen media;
     struct bypass
         *bypass; /* the main core's; NULL: all media goes through the tunnels of its SAs */
@@ -240,9 +250,9 @@ void inner_worker_init(struct inner *worker, struct inner *main, const struct pa
                        const struct inner_hooks *hooks, struct gate_pass *pass);
 /*
  * The tunnel of a link that another thread has, under the locks of all: what is queued there will
- * be sent. NULL: there is none. counts: see struct path.
+ * be sent; control: the one of control alone. NULL: there is none. counts: see struct path.
  */
-struct session *inner_worker_borrow(struct inner *worker, unsigned number,
+struct session *inner_worker_borrow(struct inner *worker, unsigned number, bool control,
                                     struct verdict_counts **counts);
 /*
  * The session of a new connection that carries media alone, beside the one of main that carries
@@ -252,6 +262,8 @@ struct session *inner_worker_borrow(struct inner *worker, unsigned number,
 struct session *inner_media_open(struct inner_media *media, const struct inner_link *main,
                                  uint64_t now_us);
 void inner_media_closed(struct inner_media *media, uint64_t now_us);
+/* Which it is one of; NULL: it is the only way. */
+const struct ways *inner_media_ways(const struct inner_media *media);
 /*
  * What waited in a connection of media that ended goes on over another one of its core; where
  * there is none, the main thread, which has the locks of all, gives it to any other one of the
@@ -282,10 +294,15 @@ void inbound_frames(struct inner_link *link, const struct session_packet *packet
                     uint64_t now_us);
 /*
  * The same of packets that another site, number site of bypass.h, has sent beside the dmz-relay of
- * link: they are good for SAs alone whose packets come from there.
+ * link: they are good for SAs alone whose packets come from there. How many were of
+ * their senders and new, also those that this side lets go no further: over the rate of their SA,
+ * or without a destination. A replay is none: whoever stands between may copy packets.
  */
-void inbound_beside(struct inner_link *link, unsigned site, const struct session_packet *packets,
-                    size_t count, uint64_t now_us);
+size_t inbound_beside(struct inner_link *link, unsigned site, const struct session_packet *packets,
+                      size_t count, uint64_t now_us);
+/* The same, by the site's name. Of one that has no number nothing is good. */
+void inbound_past(struct inner_link *link, const char *site, const struct session_packet *packets,
+                  size_t count, uint64_t now_us);
 /* What became of a packet that went to inner.out; tag is what came with it, error an errno or 0. */
 void inbound_sent(struct inner *inner, unsigned listener, bool rtcp_port, void *tag, int error);
 

@@ -1,5 +1,6 @@
 #define LOG_MODULE "link"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/err.h"
@@ -70,8 +71,8 @@ static bool can_choose(struct inner_link *link, const struct hello *theirs, unsi
 {
     if (!(theirs->features & FEATURE_PROBE))
         link->why = "the dmz-relay is of a version that does not choose, or has several threads";
-    else if (count > 1)
-        link->why = "several threads share media: each has a connection of its own";
+    else if (count > 1 && !(theirs->features & FEATURE_PAIRS))
+        link->why = "the dmz-relay is of a version that does not choose for several threads";
     else if (link->proxied)
         link->why = "an HTTP proxy is in between: segments are its own";
     else if (!(theirs->features & FEATURE_EARLY) && !link->inner->options.early)
@@ -79,6 +80,19 @@ static bool can_choose(struct inner_link *link, const struct hello *theirs, unsi
     else
         return true;
     return false;
+}
+
+static void begin_pairs(struct inner_link *link, unsigned count)
+{
+    for (unsigned i = 0; i < count && link->chooses; i++) {
+        if (!link->pairs[i])
+            link->pairs[i] = malloc(sizeof(*link->pairs[i]));
+        link->chooses = link->pairs[i] != NULL;
+        if (link->pairs[i])
+            ways_init(link->pairs[i], NULL);
+    }
+    link->paired = link->chooses;
+    link->why = link->chooses ? NULL : "out of memory";
 }
 
 /* As many as the side with more threads has: each of them then has one. */
@@ -91,13 +105,15 @@ static void want_media(struct inner_link *link, const struct hello *theirs)
     if (count == 0)
         count = 1;
     link->why = NULL;
-    link->chooses = false;
+    link->chooses = link->paired = false;
     least = can_seal(link, theirs) ? 1 : 2;
     if (least == 1 && link->carrier == CARRIER_AUTO) {
         link->chooses = can_choose(link, theirs, count);
         least = link->chooses ? 1 : 2;
     }
-    if (link->chooses)
+    if (link->chooses && count > 1)
+        begin_pairs(link, count);
+    else if (link->chooses)
         ways_init(&link->ways, link->session);
     if (inner->hooks.want_media)
         inner->hooks.want_media(inner->hooks.ctx, link,
@@ -183,7 +199,9 @@ static int take_pass(struct inner_link *link, struct reader *body, uint64_t now_
 
 static int take_meeting(struct inner_link *link, uint8_t type, struct reader *body, uint64_t now_us)
 {
-    const struct inner_meetings *meetings = &link->inner->meetings;
+    const struct inner *inner = link->inner;
+    const struct inner_meetings *meetings =
+        type == FRAME_PUNCH ? &inner->punchings : &inner->meetings;
 
     return meetings->frame ? meetings->frame(meetings->ctx, link, type, body, now_us)
                            : ERR_PROTOCOL;
@@ -201,6 +219,7 @@ static int on_control(void *ctx, uint8_t type, struct reader *body, uint64_t now
         return take_pass(link, body, now_us);
     case FRAME_MEET:
     case FRAME_MEET_END:
+    case FRAME_PUNCH:
         return take_meeting(link, type, body, now_us);
     case FRAME_SA_REPORT:
         return take_report(link, body, now_us);
@@ -319,7 +338,11 @@ void inner_link_closed(struct inner_link *link, uint64_t now_us)
     if (link->session && session_up_since(link->session) > 0)
         link->changed_us = now_us;
     ways_fini(&link->ways);
-    link->chooses = false;
+    for (unsigned i = 0; i < WORKERS_MAX; i++) {
+        if (link->pairs[i])
+            ways_fini(link->pairs[i]);
+    }
+    link->chooses = link->paired = false;
     authority_disconnected(&link->authority);
     streams_down(&link->streams);
     if (link->sites)

@@ -5,10 +5,15 @@
 #include "common/base/err.h"
 #include "common/base/tlv.h"
 
+static bool is_end(uint8_t type)
+{
+    return type == MESSAGE_MEET_END || type == MESSAGE_PUNCH_END;
+}
+
 void meetmessage_put(struct writer *w, uint8_t type, const struct meet_message *message)
 {
     tlv_put_u64(w, MESSAGE_TAG_NUMBER | TLV_CRITICAL, message->number);
-    if (type == MESSAGE_MEET_END && message->reason[0])
+    if (is_end(type) && message->reason[0])
         tlv_put_text(w, MESSAGE_TAG_REASON, message->reason);
 }
 
@@ -16,7 +21,7 @@ static bool get_field(uint8_t type, const struct tlv *field, struct meet_message
 {
     if (field->tag == MESSAGE_TAG_NUMBER)
         return message->number == 0 && tlv_get_u64(field, &message->number) && message->number > 0;
-    if (field->tag == MESSAGE_TAG_REASON && type == MESSAGE_MEET_END)
+    if (field->tag == MESSAGE_TAG_REASON && is_end(type))
         return !message->reason[0] &&
                tlv_get_text(field, message->reason, sizeof(message->reason)) && message->reason[0];
     return !field->critical;
@@ -27,7 +32,7 @@ int meetmessage_get(uint8_t type, struct reader *r, struct meet_message *message
     struct tlv field;
 
     *message = (struct meet_message){.number = 0};
-    if (type < MESSAGE_MEET || type > MESSAGE_MEET_END)
+    if (type < MESSAGE_MEET || type > MESSAGE_PUNCH_END)
         return ERR_UNSUPPORTED;
     while (tlv_next(r, &field)) {
         if (!get_field(type, &field, message))

@@ -1,4 +1,7 @@
-/* The fields of the messages by which two sites agree to meet (MEET, MEET-END). */
+/*
+ * The fields of the messages by which two sites agree to meet (MEET, MEET-END), or to connect to
+ * each other at once (PUNCH, PUNCH-END).
+ */
 #ifndef INNER_RELAY_MEETMESSAGE_H
 #define INNER_RELAY_MEETMESSAGE_H
 
@@ -10,8 +13,8 @@
 #include "common/base/writer.h"
 
 struct meet_message {
-    uint64_t number;                  /* of the meeting; never 0 */
-    char reason[MESSAGE_REASON_SIZE]; /* MEET-END; "": not said */
+    uint64_t number;                  /* of the meeting, or the attempt; never 0 */
+    char reason[MESSAGE_REASON_SIZE]; /* of an END; "": not said */
 };
 
 void meetmessage_put(struct writer *w, uint8_t type, const struct meet_message *message);

@@ -1,33 +1,71 @@
+#include "common/sa/hold.h"
+#include "common/sa/sa.h"
+#include "common/sa/way.h"
 #include "inner-relay/bypass.h"
 #include "inner-relay/inner.h"
+
+/* All packets of one SA go one way, or they would not keep their order; but for large ones. */
+static struct session *media_of(const struct inner *inner, const struct sa *sa)
+{
+    const struct inner_link *link = &inner->links[sa->owner];
+
+    return link->media_count > 0 ? link->media[sa->label % link->media_count]->session : NULL;
+}
 
 static struct session *session_of(void *ctx, const struct sa *sa, size_t length,
                                   struct verdict_counts **counts)
 {
     struct inner *inner = ctx;
-    const struct inner_link *link = &inner->links[sa->owner];
+    struct session *media = media_of(inner, sa), *stream = inner->links[sa->owner].session;
 
-    /* All packets of one SA go one way, or they would not keep their order; but for large ones. */
-    if (link->media_count > 0)
-        return session_for(link->media[sa->label % link->media_count]->session, link->session,
-                           length);
+    if (media && session_takes(media, length))
+        return media;
     if (inner->main && inner->path.pass->all)
-        return inner_worker_borrow(inner, sa->owner, counts);
-    return link->session;
+        stream = inner_worker_borrow(inner, sa->owner, media != NULL, counts);
+    return media ? session_for(media, stream, length) : stream;
 }
 
 static bool beside(void *ctx, const struct path_found *found, struct verdict_counts *counts,
                    uint64_t now_us)
 {
-    return bypass_take(ctx, found, counts, now_us);
+    const struct inner *inner = ctx;
+
+    if (bypass_take(ctx, found, counts, now_us))
+        return true;
+    hold_take(found->sa, inner->path.pass);
+    found->sa->way->copied_us = now_us;
+    hold_give(found->sa, inner->path.pass);
+    return false;
 }
 
+static bool goes_by(const struct inner_meetings *way, const struct path_found *found,
+                    uint64_t now_us)
+{
+    return way->media &&
+           way->media(way->ctx, found->sa, found->input.packet, found->input.length, now_us);
+}
+
+/* Of each SA by itself: where all phones send in step, every so many packets are those of one. */
+static bool is_copy_due(const struct inner *inner, struct sa *sa, uint64_t now_us)
+{
+    bool due;
+
+    hold_take(sa, inner->path.pass);
+    due = now_us - sa->way->copied_us >= BYPASS_WARM_US;
+    hold_give(sa, inner->path.pass);
+    return due;
+}
+
+/* One packet of each SA in a second goes through the dmz-relay all the same. */
 static bool is_past(void *ctx, const struct path_found *found, uint64_t now_us)
 {
-    const struct inner_meetings *meetings = &((struct inner *)ctx)->meetings;
+    const struct inner *inner = ctx;
 
-    return meetings->media && meetings->media(meetings->ctx, found->sa, found->input.packet,
-                                              found->input.length, now_us);
+    if (!found->sa->way)
+        return false;
+    return (goes_by(&inner->punchings, found, now_us) ||
+            goes_by(&inner->meetings, found, now_us)) &&
+           !is_copy_due(inner, found->sa, now_us);
 }
 
 static void turn(void *ctx, const struct path_found *found, uint64_t now_us)
@@ -38,12 +76,13 @@ static void turn(void *ctx, const struct path_found *found, uint64_t now_us)
               now_us);
 }
 
-static bool is_elsewhere(void *ctx, const struct sa *sa)
+static bool is_elsewhere(void *ctx, const struct sa *sa, size_t length)
 {
     const struct inner *inner = ctx;
+    const struct session *media = media_of(inner, sa);
     const struct session *control = inner->main->links[sa->owner].session;
 
-    return inner->links[sa->owner].media_count == 0 && control &&
+    return !(media && session_takes(media, length)) && control &&
            session_state(control) == SESSION_UP;
 }
 

@@ -16,6 +16,7 @@
 #include "common/tunnel/rawreader.h"
 #include "common/tunnel/tls.h"
 #include "inner-relay/bypass.h"
+#include "inner-relay/mediaconn.h"
 
 enum { QUEUE_OCTETS = 1024 * 1024 };
 
@@ -46,6 +47,7 @@ static void flush(struct relay *relay)
             conn_flush(connector_conn(relay->links[i].connector));
     }
     flush_media(&relay->core);
+    punchings_flush(relay->punchings);
     meets_flush(relay->meets);
 }
 
@@ -174,158 +176,6 @@ static void wake(void *ctx)
     daemon_wake(ctx);
 }
 
-/* ------------------------------------------------------------ connections that carry media alone
- */
-
-/* So long after one could not be taken over it is not tried again. */
-enum {
-    NOT_RAW_US = 60 * 1000 * 1000,
-    /* carrier = auto: and not while there is media, which would have to go by stream meanwhile. */
-    RAW_SILENCE_US = 5 * 1000 * 1000,
-};
-
-static unsigned thread_of(const struct relay_media *media)
-{
-    return media->worker ? media->worker->number : 0;
-}
-
-static struct session *on_media_secured(void *ctx, struct conn *conn, const char *name,
-                                        const char **reason)
-{
-    struct relay_media *media = ctx;
-    struct rawreader *reader = media->link->daemon->readers[thread_of(media)];
-    uint64_t now_us = clock_now_us();
-    struct session *session;
-
-    (void)name;
-    media->core.may_raw = reader && conn_is_direct(conn) && now_us >= media->not_raw_until_us;
-    session = inner_media_open(&media->core, core_link(media->link), now_us);
-    media->core.conn = conn;
-    conn_read_early(conn, reader);
-    if (!session)
-        *reason = "out of memory";
-    return session;
-}
-
-static void on_media_drained(void *ctx)
-{
-    struct relay_media *media = ctx;
-    struct inner *core = media->core.link->inner;
-
-    core->out.flush(core->out.ctx);
-    if (table_work_due(core->table))
-        daemon_wake(media->link->daemon);
-}
-
-/* The hook of the core kicks the connection of control. */
-static void flush_media_soon(const struct inner_link *link)
-{
-    for (unsigned m = 0; m < link->media_count; m++) {
-        if (session_queued(link->media[m]->session) > 0)
-            conn_flush_soon(link->media[m]->conn);
-    }
-}
-
-/* It was one of raw segments, or about to be, and these did not get through. */
-static bool not_raw(struct relay_media *media, struct conn *conn, const char *reason)
-{
-    if (session_take_has_failed(conn_session(conn), &media->takes_hung))
-        return true;
-    /* Of one that is dead the other side's last words do not come. */
-    return conn_taken(conn) && core_link(media->link)->carrier == CARRIER_AUTO &&
-           (ways_gave_up(reason) || strstr(reason, "nothing was heard"));
-}
-
-static void on_media_closed(void *ctx, struct conn *conn, const char *reason)
-{
-    struct relay_media *media = ctx;
-
-    if (not_raw(media, conn, reason))
-        media->not_raw_until_us = clock_now_us() + NOT_RAW_US;
-    inner_media_closed(&media->core, clock_now_us());
-    flush_media_soon(media->core.link);
-    daemon_wake(media->link->daemon); /* what waited is to go on */
-}
-
-static const struct conn_hooks media_conn_hooks = {on_media_secured, on_media_drained,
-                                                   on_media_closed};
-
-static void end_media(struct relay_media *media, const char *reason)
-{
-    connector_free(media->connector, reason);
-    media->connector = NULL;
-}
-
-/* What the main thread wants of this one, outside of every callback of the connection. */
-static void tend_media(struct relay_media *media)
-{
-    struct daemon *daemon = media->link->daemon;
-    struct connector_settings settings = media->link->settings;
-
-    if (media->connector && (!media->wanted || media->made_for != media->instance))
-        end_media(media, "the connection that carries control has ended");
-    if (!media->wanted || media->connector)
-        return;
-    settings.label = media->label;
-    settings.ports = daemon->ports[thread_of(media)];
-    media->made_for = media->instance;
-    media->connector = connector_new(media->worker ? media->worker->loop : daemon->loop,
-                                     daemon->tls, &settings, &media_conn_hooks, media);
-    if (!media->connector)
-        log_error("dmz %s: out of memory", media->label);
-}
-
-static void woken(struct worker *worker)
-{
-    struct relay *relay = relay_of(worker->daemon);
-
-    for (size_t i = 0; i < relay->core.link_count; i++) {
-        for (unsigned m = 0; m < WORKERS_MAX; m++) {
-            struct relay_media *media = &relay->links[i].media[m];
-
-            if (media->worker == worker && media->link)
-                tend_media(media);
-        }
-    }
-}
-
-static void want_media(void *ctx, struct inner_link *link, unsigned count)
-{
-    struct relay_link *at = &relay_of(ctx)->links[link->number];
-
-    for (unsigned m = 0; m < WORKERS_MAX; m++) {
-        struct relay_media *media = &at->media[m];
-
-        media->wanted = m < count;
-        media->instance = link->instance;
-        if (!media->wanted && !media->connector)
-            continue;
-        if (media->worker)
-            worker_wake(media->worker);
-        else
-            tend_media(media);
-    }
-}
-
-static void prepare_media(struct relay_link *link)
-{
-    struct daemon *daemon = link->daemon;
-    struct relay *relay = relay_of(daemon);
-    unsigned threads = relay->core.worker_count;
-
-    for (unsigned m = 0; m < WORKERS_MAX; m++) {
-        struct relay_media *media = &link->media[m];
-        struct inner *core = threads > 0 ? relay->core.workers[m % threads] : &relay->core;
-
-        *media = (struct relay_media){.link = link};
-        media->worker = threads > 0 ? workers_at(daemon->workers, m % threads) : NULL;
-        media->core.link = &core->links[link->number];
-        media->core.number = (uint8_t)(m + 1);
-        snprintf(media->label, sizeof(media->label), "%s, media connection %u",
-                 core_link(link)->name, m + 1);
-    }
-}
-
 static void changed(void *ctx)
 {
     if (relay_of(ctx)->statefile)
@@ -361,8 +211,8 @@ static void take_options(const struct inner_settings *settings, struct inner_opt
 static void kick_worker(void *ctx, struct inner_link *link)
 {
     (void)ctx;
-    if (link->media_count > 0)
-        conn_flush_soon(link->media[0]->conn);
+    for (unsigned m = 0; m < link->media_count; m++)
+        conn_flush_soon(link->media[m]->conn);
 }
 
 static void wake_worker(void *ctx)
@@ -500,7 +350,31 @@ static void on_site_gone(void *ctx, struct site *site)
         bypass_forget(relay->core.bypass, (unsigned)number, clock_now_us());
 }
 
-static const struct sites_hooks bypass_hooks = {.gone = on_site_gone};
+/* Keys for probes: number 0 is no meeting's. */
+static void on_session_up(void *ctx, struct site *site, enum sites_side side, uint64_t now_us)
+{
+    struct bypass *bypass = ((struct relay *)ctx)->core.bypass;
+    int number = bypass_site(bypass, site_name(site), site_link(site)->number);
+    uint8_t secret[2][SITE_SECRET_OCTETS];
+
+    if (number >= 0 && site_export(site, side, 0, 0, secret[0]) &&
+        site_export(site, side, 1, 0, secret[1]))
+        bypass_key(bypass, (unsigned)number, side == SITES_OURS, secret, now_us);
+    wipe(secret, sizeof(secret));
+}
+
+static void on_session_down(void *ctx, struct site *site, enum sites_side side, const char *why)
+{
+    struct bypass *bypass = ((struct relay *)ctx)->core.bypass;
+    int number = bypass_find(bypass, site_name(site));
+
+    (void)why;
+    if (number >= 0)
+        bypass_key(bypass, (unsigned)number, side == SITES_OURS, NULL, clock_now_us());
+}
+
+static const struct sites_hooks bypass_hooks = {
+    .up = on_session_up, .down = on_session_down, .gone = on_site_gone};
 
 static int start_sites(struct daemon *daemon, char *error, size_t error_size)
 {
@@ -510,10 +384,12 @@ static int start_sites(struct daemon *daemon, char *error, size_t error_size)
     if (relay->sites) {
         relay->sitecalls = sitecalls_new(relay->sites, relay->calls);
         relay->sitemedia = sitemedia_new(&relay->core, relay->sites);
+        relay->punchings = punchings_new(daemon);
         relay->meets = meets_new(daemon);
     }
-    if (!relay->sitecalls || !relay->sitemedia || !relay->meets) {
+    if (!relay->sitecalls || !relay->sitemedia || !relay->punchings || !relay->meets) {
         meets_free(relay->meets);
+        punchings_free(relay->punchings);
         sites_free(relay->sites);
         sitecalls_free(relay->sitecalls);
         sitemedia_free(relay->sitemedia);
@@ -540,7 +416,7 @@ static int start_core(struct daemon *daemon, char *error, size_t error_size)
                                         srtp_engine_name(srtp_engine_kind(daemon->engine)),
                                     .software = "media-relay " PACKAGE_VERSION};
     struct path_out out = daemon_path_out(daemon);
-    struct inner_hooks hooks = {kick, changed, deleted, wake, want_media, daemon};
+    struct inner_hooks hooks = {kick, changed, deleted, wake, mediaconn_want, daemon};
     struct relay *relay;
 
     /* The settings were checked; but auto may have found no better engine. */
@@ -596,6 +472,7 @@ static void stop_core(struct daemon *daemon)
     statefile_close(relay_of(daemon)->statefile, !daemon->running);
     ng_free(relay_of(daemon)->ng);
     meets_free(relay_of(daemon)->meets);
+    punchings_free(relay_of(daemon)->punchings);
     sites_free(relay_of(daemon)->sites);
     sitecalls_free(relay_of(daemon)->sitecalls);
     sitemedia_free(relay_of(daemon)->sitemedia);
@@ -634,16 +511,32 @@ static void stop_tunnel(struct daemon *daemon)
     relay->ngsocket = NULL;
     ev_timer_stop(daemon->loop, &relay->bypass_timer);
     meets_stop(relay->meets);
+    punchings_stop(relay->punchings);
     for (size_t i = 0; i < relay->core.link_count; i++) {
         /* Control first: then what waits in the others is not handed on from one to the next. */
         connector_free(relay->links[i].connector, "the inner-relay stops");
         relay->links[i].connector = NULL;
-        for (unsigned m = 0; m < WORKERS_MAX; m++)
-            end_media(&relay->links[i].media[m], "the inner-relay stops");
+        for (unsigned m = 0; m < MEDIA_MAX; m++)
+            mediaconn_end(&relay->links[i].media[m], "the inner-relay stops");
         wipe(relay->links[i].password, sizeof(relay->links[i].password));
     }
     inner_adopt(&relay->core);
     relay_forwards_stop(daemon);
+}
+
+/*
+ * Other sites connect to the local port of control (punching.h), and what comes on those
+ * connections is read early where it is one that the raw socket sees.
+ */
+static struct localports *control_ports(const struct daemon *daemon)
+{
+    const struct inner_settings *settings = settings_of(daemon);
+
+    for (size_t i = 0; !daemon->workers && i < settings->site_count; i++) {
+        if (settings->sites[i].direct_to.count > 0)
+            return daemon->ports[0];
+    }
+    return NULL;
 }
 
 static int start_link(struct daemon *daemon, unsigned number, char *error, size_t error_size)
@@ -659,11 +552,12 @@ static int start_link(struct daemon *daemon, unsigned number, char *error, size_
                                                  .name = dmz->certificate_name,
                                                  .dscp = settings_of(daemon)->tunnel.dscp,
                                                  .proxy = &link->proxy,
-                                                 .password = link->password};
+                                                 .password = link->password,
+                                                 .ports = control_ports(daemon)};
     result = inner_password(settings_of(daemon), dmz, link->password, error, error_size);
     if (result < 0)
         return result;
-    prepare_media(link);
+    mediaconn_prepare(link);
     link->connector = connector_new(daemon->loop, daemon->tls, &link->settings, &conn_hooks, link);
     if (link->connector)
         return 0;
@@ -681,7 +575,8 @@ static int open_raw(struct daemon *daemon, unsigned thread, char *error, size_t 
     for (size_t i = 0; inner_peer_at(settings, i); i++)
         wanted = wanted || inner_peer_at(settings, i)->carrier != CARRIER_STREAM;
     for (size_t i = 0; i < settings->site_count; i++)
-        wanted = wanted || settings->sites[i].allow_spoofing;
+        wanted =
+            wanted || settings->sites[i].allow_spoofing || settings->sites[i].direct_to.count > 0;
     if (!wanted)
         return 0;
     result = localports_new(&daemon->ports[thread], error, error_size);
@@ -746,16 +641,6 @@ static void reload_password(struct relay_link *link, const struct inner_settings
     wipe(password, sizeof(password));
 }
 
-static void reload_media(struct relay_media *media, const struct daemon *daemon)
-{
-    if (!media->connector)
-        return;
-    if (media->core.session)
-        session_set_max_age(media->core.session, relay_of(daemon)->core.options.max_age_us);
-    connector_set_context(media->connector, daemon->tls);
-    connector_set_password(media->connector, media->link->password);
-}
-
 static void reloaded(struct daemon *daemon)
 {
     const struct inner_settings *settings = settings_of(daemon);
@@ -766,6 +651,7 @@ static void reloaded(struct daemon *daemon)
     take_options(settings, &relay->core.options);
     calls_set_options(relay->calls, &calls);
     configure_sites(daemon);
+    punchings_reloaded(relay->punchings);
     ngsocket_set_allow(relay->ngsocket, &settings->signalling.ng_allow);
     if (relay->statefile)
         statefile_set_interval(relay->statefile, settings->state.interval_us);
@@ -774,36 +660,22 @@ static void reloaded(struct daemon *daemon)
             session_set_max_age(relay->core.links[i].session, settings->tunnel.max_age_us);
         connector_set_context(relay->links[i].connector, daemon->tls);
         reload_password(&relay->links[i], settings);
-        for (unsigned m = 0; m < WORKERS_MAX; m++)
-            reload_media(&relay->links[i].media[m], daemon);
+        for (unsigned m = 0; m < MEDIA_MAX; m++)
+            mediaconn_reload(&relay->links[i].media[m], daemon);
     }
-}
-
-/* carrier = auto, without raw segments, since these did not get through: nobody talks, so try. */
-static void try_raw(struct relay *relay, unsigned number, uint64_t now_us)
-{
-    const struct inner_link *link = &relay->core.links[number];
-    struct relay_media *media = &relay->links[number].media[0];
-
-    if (!link->chooses || !link->ways.carrier || !media->core.session ||
-        media->not_raw_until_us == 0 || now_us < media->not_raw_until_us ||
-        session_take(media->core.session) == SESSION_TAKE_DONE ||
-        now_us - link->ways.choice.packet_us < RAW_SILENCE_US)
-        return;
-    media->not_raw_until_us = 0;
-    conn_close(media->core.conn, "raw segments are tried again");
 }
 
 static void tick(struct daemon *daemon, uint64_t now_us)
 {
     for (unsigned i = 0; i < relay_of(daemon)->core.link_count; i++)
-        try_raw(relay_of(daemon), i, now_us);
+        mediaconn_tick(&relay_of(daemon)->links[i], now_us);
     inner_tick(&relay_of(daemon)->core);
     count_media(relay_of(daemon), now_us);
     if (!ev_is_active(&relay_of(daemon)->bypass_timer))
         tend_bypass(daemon);
     calls_tick(relay_of(daemon)->calls);
     sitecalls_tick(relay_of(daemon)->sitecalls, clock_wall_us(), now_us);
+    punchings_tick(relay_of(daemon)->punchings, now_us);
     meets_tick(relay_of(daemon)->meets, now_us);
     sites_tick(relay_of(daemon)->sites, now_us);
     sitemedia_tick(relay_of(daemon)->sitemedia);
@@ -864,7 +736,7 @@ const struct daemon_kind relay_kind = {
     .start_core = start_core,
     .stop_core = stop_core,
     .start_worker = start_worker,
-    .woken = woken,
+    .woken = mediaconn_woken,
     .stop_worker = stop_worker,
     .gather = gather,
     .peers = peers_of,

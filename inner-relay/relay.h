@@ -9,6 +9,7 @@
 #include "inner-relay/meet.h"
 #include "inner-relay/ng.h"
 #include "inner-relay/ngsocket.h"
+#include "inner-relay/punching.h"
 #include "inner-relay/settings.h"
 #include "inner-relay/sitecalls.h"
 #include "inner-relay/sitemedia.h"
@@ -17,10 +18,7 @@
 
 struct relay_link;
 
-/*
- * A connection that carries media alone, beside that of a [dmz NAME]. The main thread says whether
- * it is wanted, and the rest is the business of the thread that it belongs to.
- */
+/* A connection that carries media alone, beside that of a [dmz NAME]: mediaconn.h. */
 struct relay_media {
     struct relay_link *link;
     struct worker *worker; /* NULL: the main thread's */
@@ -29,7 +27,13 @@ struct relay_media {
     uint64_t made_for; /* and that the connector was made for */
     struct connector *connector;
     unsigned takes_hung;       /* in a row: session_take_has_failed() */
+    unsigned raw_failures;     /* in a row: it is put off for longer each time */
     uint64_t not_raw_until_us; /* it could not be taken over; 0: it was never tried in vain */
+    char not_raw_why[128];     /* "": its segments did not get through */
+    unsigned port_failures;    /* in a row: no local port of ours could be had; */
+    uint64_t port_until_us;    /* so long it is without one; 0: it is not */
+    uint64_t media_count;      /* packets that it has carried, both ways, at the last tick; */
+    uint64_t media_us;         /* and when there was last another one */
     struct inner_media core;
     char label[NAME_SIZE + 32];
 };
@@ -42,7 +46,7 @@ struct relay_link {
     char password[HTTPAUTH_TEXT_SIZE]; /* for the proxy */
     struct connector *connector;
     struct connector_settings settings;
-    struct relay_media media[WORKERS_MAX];
+    struct relay_media media[MEDIA_MAX]; /* from WORKERS_MAX on: the carriers of pairs */
 };
 
 struct relay {
@@ -58,6 +62,7 @@ struct relay {
     struct sitecalls *sitecalls;
     struct sitemedia *sitemedia;
     struct meets *meets;
+    struct punchings *punchings;
     struct ng *ng;
     struct ngsocket *ngsocket;
 };

@@ -104,6 +104,27 @@ static const struct conf_key keys[] = {
     {.name = NULL},
 };
 
+const struct site_settings *inner_site(const struct inner_settings *settings, const char *name)
+{
+    for (size_t i = 0; i < settings->site_count; i++) {
+        if (strcasecmp(settings->sites[i].name, name) == 0)
+            return &settings->sites[i];
+    }
+    return NULL;
+}
+
+bool inner_site_is_at(const struct inner_settings *settings, const char *name,
+                      const struct addr *addr)
+{
+    const struct site_settings *site = inner_site(settings, name);
+
+    for (size_t i = 0; site && i < site->direct_to.count; i++) {
+        if (addr_in_net(addr, &site->direct_to.net[i]))
+            return true;
+    }
+    return false;
+}
+
 const struct dmz_peer_settings *inner_peer_at(const struct inner_settings *settings, size_t number)
 {
     if (number < settings->dmz_count)

@@ -109,6 +109,11 @@ enum source_policy inner_source_policy(const struct inner_learning_settings *lea
 /* Complete: media-timeout and, where max-calls is 0, half of max-sas are filled in. */
 struct call_options inner_call_options(const struct inner_settings *settings);
 
+/* What [site NAME] says; letter case does not count. NULL: there is none. */
+const struct site_settings *inner_site(const struct inner_settings *settings, const char *name);
+/* Does its direct-to name the address? */
+bool inner_site_is_at(const struct inner_settings *settings, const char *name,
+                      const struct addr *addr);
 /* conf_read with it gives a struct inner_settings. */
 extern const struct conf_schema inner_schema;
 

@@ -130,14 +130,21 @@ json_t *sitecommands_state(void *ctx, const json_t *request)
 
 /* ------------------------------------------------------------ what others show */
 
-/* Which way media to the site goes. */
-static void add_way(json_t *row, const struct relay *relay, const struct site *site)
+/* Which way media to the site goes, where nothing goes past all relays. */
+static struct bypass_view way_to(const struct relay *relay, const struct site *site)
 {
     struct bypass_view view = {.by = NULL};
     int number = relay->core.bypass ? bypass_find(relay->core.bypass, site_name(site)) : -1;
 
     if (number >= 0)
         bypass_show(relay->core.bypass, (unsigned)number, &view);
+    return view;
+}
+
+static void add_way(json_t *row, const struct relay *relay, const struct site *site)
+{
+    struct bypass_view view = way_to(relay, site);
+
     json_object_set_new(row, "media", json_string(view.by ? view.by->name : site_link(site)->name));
     json_object_set_new(row, "media_both", json_boolean(view.both));
     json_object_set_new(row, "media_rtt_ms",
@@ -164,9 +171,23 @@ json_t *sitecommands_report(const struct relay *relay)
 
         add_way(row, relay, site);
         json_object_set_new(row, "direct", meets_report(relay->meets, site_name(site)));
+        json_object_set_new(row, "punch", punchings_report(relay->punchings, site_name(site)));
         json_array_append_new(rows, row);
     }
     return rows;
+}
+
+/* By a forwarder, where the others say no more than that it is not by them. */
+static void add_path(json_t *row, const struct relay *relay, const struct site *site)
+{
+    struct bypass_view view = way_to(relay, site);
+    const char *path;
+
+    meets_add(row, relay->meets, site);
+    punchings_add(row, relay->punchings, site);
+    path = json_string_value(json_object_get(row, "path"));
+    if (view.by && path && strcmp(path, "dmz-relay") == 0)
+        json_object_set_new(row, "path", json_sprintf("forwarder %s", view.by->name));
 }
 
 /* Where its media goes to, or comes from; NULL: not to a site that is known. */
@@ -197,7 +218,7 @@ void sitecommands_add(json_t *row, const struct relay *relay, const struct call 
     if (site)
         json_object_set_new(row, "site", json_string(site_name(site)));
     if (site || (placed && placed->site))
-        meets_add(row, relay->meets, site ? site : placed->site);
+        add_path(row, relay, site ? site : placed->site);
     if (!placed)
         return;
     json_object_set_new(row, "site", json_string(placed->site_name));

@@ -50,7 +50,7 @@ struct sites_hooks {
 /* Takes inner->sites. NULL without memory. */
 struct sites *sites_new(struct inner *inner);
 /* One more of SITES_USERS_MAX who use the sessions. hooks must outlive it, ctx sites_free(). */
-enum { SITES_USERS_MAX = 4 };
+enum { SITES_USERS_MAX = 5 };
 void sites_add_hooks(struct sites *sites, const struct sites_hooks *hooks, void *ctx);
 /* Before inner_fini(). Accepts NULL. */
 void sites_free(struct sites *sites);

@@ -65,13 +65,13 @@ static struct session *borrow_from(struct inner *there, struct inner *here, unsi
     return session;
 }
 
-struct session *inner_worker_borrow(struct inner *worker, unsigned number,
+struct session *inner_worker_borrow(struct inner *worker, unsigned number, bool control,
                                     struct verdict_counts **counts)
 {
     struct inner *main = worker->main;
     struct session *session = NULL;
 
-    for (unsigned i = 0; i < main->worker_count && !session; i++)
+    for (unsigned i = 0; i < main->worker_count && !session && !control; i++)
         session = borrow_from(main->workers[i], worker, number, counts);
     return session ? session : borrow_from(main, worker, number, counts);
 }
@@ -79,38 +79,48 @@ struct session *inner_worker_borrow(struct inner *worker, unsigned number,
 /* ------------------------------------------------------------ connections that carry media alone
  */
 
-static int on_hello(void *ctx, const struct hello *theirs, struct hello *reply,
-                    char reason[BYE_REASON_SIZE])
+static struct inner_link *main_link(const struct inner_media *media)
 {
-    (void)ctx;
-    (void)theirs;
-    (void)reply;
-    (void)reason;
-    return 0;
+    struct inner *inner = media->link->inner;
+
+    return &(inner->main ? inner->main : inner)->links[media->link->number];
+}
+
+static struct ways *ways_of(const struct inner_media *media)
+{
+    struct inner_link *main = main_link(media);
+
+    if (main->paired)
+        return main->pairs[media->number - 1];
+    return main->chooses ? &main->ways : NULL;
+}
+
+const struct ways *inner_media_ways(const struct inner_media *media)
+{
+    return ways_of(media);
 }
 
 static void on_up(void *ctx, const struct hello *theirs)
 {
     struct inner_media *media = ctx;
     struct inner_link *link = media->link;
+    char reason[BYE_REASON_SIZE];
+    struct ways *ways = ways_of(media);
 
     (void)theirs;
-    if (session_take_refused(media->session)[0])
-        log_info("dmz %s, media connection %u was not taken over: %s", link->name, media->number,
+    /* What is too busy to see all segments now may be so no more: the next one asks again. */
+    if (session_take_refused(media->session)[0]) {
+        snprintf(reason, sizeof(reason), "it was not taken over: %s",
                  session_take_refused(media->session));
-    if (link->media_count < WORKERS_MAX)
+        session_bye(media->session, reason);
+        return;
+    }
+    if (link->media_count < MEDIA_MAX)
         link->media[link->media_count++] = media;
-    if (link->chooses)
-        ways_open(&link->ways, media->session, session_up_since(media->session));
-}
-
-static int on_control(void *ctx, uint8_t type, struct reader *body, uint64_t now_us)
-{
-    (void)ctx;
-    (void)type;
-    (void)body;
-    (void)now_us;
-    return ERR_PROTOCOL;
+    if (ways && main_link(media)->paired && !media->carrier)
+        ways_join(ways, media->session);
+    else if (ways)
+        ways_open(ways, media->session, session_up_since(media->session));
 }
 
 static void on_media(void *ctx, const struct session_packet *packets, size_t count, uint64_t now_us)
@@ -118,15 +128,6 @@ static void on_media(void *ctx, const struct session_packet *packets, size_t cou
     const struct inner_media *media = ctx;
 
     inbound_frames(media->link, packets, count, now_us);
-}
-
-static bool pull_nothing(void *ctx, uint8_t *type, struct writer *body, uint64_t now_us)
-{
-    (void)ctx;
-    (void)type;
-    (void)body;
-    (void)now_us;
-    return false;
 }
 
 static void on_dropped(void *ctx, const uint32_t *labels, size_t count, enum verdict verdict)
@@ -139,12 +140,8 @@ static void on_dropped(void *ctx, const uint32_t *labels, size_t count, enum ver
 }
 
 static const struct session_hooks hooks = {
-    .hello = on_hello,
     .up = on_up,
-    .control = on_control,
     .media = on_media,
-    .pull_live = pull_nothing,
-    .pull_bulk = pull_nothing,
     .dropped = on_dropped,
 };
 
@@ -152,20 +149,21 @@ struct session *inner_media_open(struct inner_media *media, const struct inner_l
                                  uint64_t now_us)
 {
     const struct inner_options *options = &main->inner->options;
-    bool seals = options->seals && (main->carrier == CARRIER_UNORDERED ||
-                                    main->carrier == CARRIER_RAW || main->chooses);
+    bool sealed = main->carrier == CARRIER_UNORDERED || main->carrier == CARRIER_RAW ||
+                  (main->chooses && (media->carrier || !main->paired));
+    bool seals = options->seals && sealed;
     bool both = main->chooses && main->peer.features & FEATURE_EARLY;
     bool raw = seals && media->may_raw && (main->carrier == CARRIER_RAW || both);
-    struct hello hello = {.version_min = PROTOCOL_VERSION_MIN,
-                          .version_max = PROTOCOL_VERSION_MAX,
-                          .features = FEATURE_WORKERS | (seals ? FEATURE_SEALED : 0) |
-                                      (raw ? FEATURE_RAW : 0) |
-                                      (main->chooses ? FEATURE_PROBE : 0) |
-                                      (options->early ? FEATURE_EARLY : 0) | options->features,
-                          .epoch = main->authority.epoch,
-                          .sa_version = main->authority.version,
-                          .instance = main->instance,
-                          .worker = media->number};
+    struct hello hello = {
+        .version_min = PROTOCOL_VERSION_MIN,
+        .version_max = PROTOCOL_VERSION_MAX,
+        .features = FEATURE_WORKERS | (seals ? FEATURE_SEALED : 0) | (raw ? FEATURE_RAW : 0) |
+                    (main->chooses ? FEATURE_PROBE : 0) | (main->paired ? FEATURE_PAIRS : 0) |
+                    (options->early ? FEATURE_EARLY : 0) | options->features,
+        .epoch = main->authority.epoch,
+        .sa_version = main->authority.version,
+        .instance = main->instance,
+        .worker = media->number};
 
     snprintf(hello.software, sizeof(hello.software), "%s", options->software);
     snprintf(hello.engine, sizeof(hello.engine), "%s", options->engine_name);
@@ -174,8 +172,7 @@ struct session *inner_media_open(struct inner_media *media, const struct inner_l
     if (!media->session)
         return NULL;
     session_set_seals(media->session, options->seals);
-    if (main->chooses)
-        session_set_ways(media->session, &media->link->ways);
+    session_set_ways(media->session, ways_of(media));
     session_start(media->session, &hello);
     return media->session;
 }
@@ -197,7 +194,7 @@ static struct session *heir(struct inner *inner, unsigned number, struct verdict
     struct session *session = link->media_count > 0 ? link->media[0]->session : link->session;
 
     if (!session)
-        return inner->main ? inner_worker_borrow(inner, number, counts) : NULL;
+        return inner->main ? inner_worker_borrow(inner, number, false, counts) : NULL;
     inner->hooks.kick(inner->hooks.ctx, link);
     if (inner->main)
         inner->hooks.wake(inner->hooks.ctx);
@@ -243,11 +240,13 @@ void inner_media_closed(struct inner_media *media, uint64_t now_us)
 {
     struct inner_link *link = media->link;
     struct session *session = media->session;
+    struct ways *ways = ways_of(media);
     struct queue queue;
 
     media->session = NULL;
     unlist_media(link, media);
-    ways_close(&link->ways, session, now_us);
+    if (ways)
+        ways_close(ways, session, now_us);
     /* Without control all of them end. */
     if (!session || session_queued(session) == 0 || !has_control(link))
         return;

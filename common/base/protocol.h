@@ -45,6 +45,7 @@ enum frame_type {
     FRAME_SITE_STATE = 25,
     FRAME_MEET = 26,
     FRAME_MEET_END = 27,
+    FRAME_PUNCH = 28,
     FRAME_PASS = 32, /* 26 to 31 are kept for direct carriers */
     FRAME_PASS_STATE = 33,
     FRAME_MEDIA = 0x80,
@@ -71,6 +72,8 @@ enum {
     FEATURE_MEET = 1u << 12,       /* takes connections where two sites meet, and MEET frames */
     FEATURE_PASSES = 1u << 13,     /* a packet forwarder: takes PASS */
     FEATURE_RAW = 1u << 14,        /* takes TAKE, and the connection over */
+    FEATURE_PUNCH = 1u << 15,      /* tells two sites that ask where the other one is */
+    FEATURE_PAIRS = 1u << 16,      /* takes two connections of media of one number */
 };
 
 /* Tags of the fields of HELLO, HELLO-ACK, PING, PONG, BYE, SYNC-BEGIN, SYNC-END. */
@@ -102,8 +105,11 @@ enum listener_tag {
     LISTENER_TAG_MLINE = 3,     /* u8, absent: any */
 };
 
-/* Connections of media alone, beside the one that carries control; numbered from 1. */
-enum { WORKERS_MAX = 32 };
+/*
+ * Connections of media alone, beside the one that carries control; numbered from 1. With
+ * FEATURE_PAIRS there may be two of a number.
+ */
+enum { WORKERS_MAX = 32, MEDIA_MAX = 2 * WORKERS_MAX };
 
 enum sync_kind { SYNC_DELTA = 1, SYNC_SNAPSHOT = 2 };
 
@@ -248,7 +254,7 @@ enum site_state {
     SITE_STATE_CLOSED = 5,  /* the other end of the session has, or had, none */
 };
 
-/* Tags of MEET and MEET-END. */
+/* Tags of MEET, MEET-END and PUNCH. */
 enum meet_tag {
     MEET_TAG_NUMBER = 1,     /* u64, of the meeting */
     MEET_TAG_SITE = 2,       /* text: the other site */
@@ -262,7 +268,7 @@ enum meet_tag {
     MEET_TAG_MSS = 10,       /* u16: octets without options in a segment to the other site */
     MEET_TAG_TIMESTAMP = 11, /* u32: the dmz-relay's clock; absent: no timestamps */
     MEET_TAG_ECHO = 12,      /* u32: the newest timestamp of the other site */
-    MEET_TAG_REASON = 13,    /* text, in MEET-END */
+    MEET_TAG_REASON = 13,    /* text, in MEET-END and PUNCH */
 };
 
 /* Tags of PASS and PASS-STATE. */
@@ -293,6 +299,8 @@ enum message_type {
     MESSAGE_GIVES = 9,
     MESSAGE_MEET = 16,
     MESSAGE_MEET_END = 17,
+    MESSAGE_PUNCH = 18,
+    MESSAGE_PUNCH_END = 19,
 };
 
 /* Tags of their fields. */

@@ -27,7 +27,8 @@
     X(REPLAY, "replay", "this index was received before, or is older than the replay window")      \
     X(KEY_EXPIRED, "key-expired", "the key has protected as many packets as it may")               \
     X(SSRC_MISMATCH, "ssrc-mismatch", "authenticated, but the SSRC is not the one of the SA")      \
-    X(RATE, "rate", "the sender is over the rate of its SA")                                       \
+    X(RATE, "rate",                                                                                \
+      "over the rate of its SA, or, where sites exchange packets without one, of the two sites")   \
     X(WRONG_SIDE, "wrong-side", "a frame for an SA whose sender is on the other side")             \
     X(NO_DESTINATION, "no-destination", "the SA does not say where its packets go")                \
     X(TUNNEL_DOWN, "tunnel-down", "the tunnel was not up")                                         \

@@ -145,8 +145,8 @@ enum track_count track_received(struct track *track, const struct segment *segme
     if (count == TRACK_GENUINE) {
         take_genuine(track, segment, now_us);
     } else if (count == TRACK_BARE) {
+        /* Its timestamp may be anybody's, and one of the future would stay. */
         take_ack(track, segment, now_us);
-        take_timestamp(track, segment);
     }
     return count;
 }

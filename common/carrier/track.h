@@ -5,7 +5,8 @@
  *
  * Pure: segments go in, the headers of ours come out, time is a parameter. Nobody is believed
  * without a genuine frame but in what an ordinary TCP believes as well: an acknowledgement of
- * what we have sent, in a segment within the window.
+ * what we have sent, in a segment within the window. Timestamps are taken from genuine ones alone:
+ * the owner's heartbeat has some in each direction.
  */
 #ifndef COMMON_CARRIER_TRACK_H
 #define COMMON_CARRIER_TRACK_H
@@ -92,8 +93,8 @@ struct track {
 void track_init(struct track *track, const struct track_start *start, uint64_t now_us);
 
 /*
- * A segment of the connection came. genuine: at least one frame in it was opened or is known as a
- * copy of one that was. Returns what it was counted as.
+ * A segment of the connection came. genuine: at least one frame in it was opened, and had not come
+ * before: the header of a copy may be anybody's. Returns what it was counted as.
  */
 enum track_count track_received(struct track *track, const struct segment *segment, bool genuine,
                                 uint64_t now_us);

@@ -17,8 +17,8 @@ enum {
     COALESCE_MAX_US = 1000,
     COALESCE_AUTO_US = 500, /* what auto waits under load */
     /* Packets per second by UDP from which auto waits, and below which it stops. */
-    COALESCE_AUTO_ON = 4000,
-    COALESCE_AUTO_OFF = 2500,
+    COALESCE_AUTO_ON = 8000,
+    COALESCE_AUTO_OFF = 6000,
     COALESCE_WINDOW_US = 20 * 1000, /* they are counted for so long at least */
 };
 

@@ -157,6 +157,8 @@ static void show_head(const json_t *call, FILE *to)
         show_member(to, call, "direction", "direction");
     if (json_object_get(call, "path"))
         show_member(to, call, "path", "media path");
+    if (json_string_length(json_object_get(call, "punch_why")) > 0)
+        show_member(to, call, "punch_why", "not punched");
     if (json_object_get(call, "mapped")) {
         show_member(to, call, "mapped", "seen from");
         show_member(to, call, "other_mapped", "other seen from");

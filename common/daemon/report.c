@@ -28,7 +28,7 @@ static json_t *text_or_null(const char *text)
     return text && text[0] ? json_string(text) : json_null();
 }
 
-static json_t *address(const struct addr *addr)
+json_t *report_addr(const struct addr *addr)
 {
     char text[ADDR_TEXT_SIZE];
 
@@ -229,12 +229,40 @@ static json_t *order_reason(const struct report_tunnel *tunnel)
     return why && why[0] ? json_sprintf("frames are read in their order: %s", why) : json_null();
 }
 
+static bool is_on_carrier(const struct ways *ways)
+{
+    return ways->carrier && ways->choice.state == CHOICE_CARRIER;
+}
+
+static bool is_idle(const struct ways *ways)
+{
+    return ways->carrier && ways->choice.why == CHOICE_IDLE_;
+}
+
+unsigned report_worst_ways(const struct ways *const *ways, unsigned count)
+{
+    unsigned worst = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        if (!is_on_carrier(ways[i]) && !is_idle(ways[i]))
+            return i;
+        if (is_idle(ways[worst]))
+            worst = i;
+    }
+    return worst;
+}
+
+static const struct ways *worst_of(const struct report_tunnel *tunnel)
+{
+    return tunnel->ways[report_worst_ways(tunnel->ways, tunnel->ways_count)];
+}
+
 static json_t *carrier_reason(const struct report_tunnel *tunnel, bool sealed, bool early)
 {
     if (tunnel->carrier_reason && tunnel->carrier_reason[0])
         return json_string(tunnel->carrier_reason);
-    if (tunnel->conn && tunnel->ways)
-        return json_string(choice_why_text(&tunnel->ways->choice));
+    if (tunnel->conn && tunnel->ways_count > 0)
+        return json_string(choice_why_text(&worst_of(tunnel)->choice));
     return sealed && !early ? order_reason(tunnel) : json_null();
 }
 
@@ -267,36 +295,52 @@ static json_t *raw_object(const struct report_tunnel *tunnel)
     return object;
 }
 
-static json_t *ways_object(const struct ways *ways)
+/* Of all threads together; the round trip of those that speak for them. */
+static json_t *ways_object(const struct report_tunnel *tunnel)
 {
-    const struct choice *choice = &ways->choice;
-    json_t *object = json_pack("{s:o,s:o,s:f}", "doubled", number(ways->doubled), "copies",
-                               number(ways->copies), "rtt_ms", choice->rtt_us / 1000.0);
+    json_t *object = json_pack("{s:f}", "rtt_ms", worst_of(tunnel)->choice.rtt_us / 1000.0);
 
-    for (enum choice_count c = 0; c < CHOICE_COUNTS; c++)
-        json_object_set_new(object, choice_count_name(c), number(choice->counts[c]));
+    for (unsigned i = 0; i < tunnel->ways_count; i++) {
+        const struct ways *ways = tunnel->ways[i];
+
+        add_to(object, "doubled", ways->doubled);
+        add_to(object, "copies", ways->copies);
+        for (enum choice_count c = 0; c < CHOICE_COUNTS; c++)
+            add_to(object, choice_count_name(c), ways->choice.counts[c]);
+    }
     return object;
+}
+
+static bool all_taken(const struct report_tunnel *tunnel)
+{
+    for (unsigned i = 0; i < tunnel->media_count; i++) {
+        if (conn_sealed(tunnel->media[i]) && !conn_taken(tunnel->media[i]))
+            return false;
+    }
+    return true;
 }
 
 /* The one that media goes by from here. */
 static const char *carrier_name(const struct report_tunnel *tunnel, bool sealed)
 {
-    if (!sealed || (tunnel->ways && !tunnel->ways->carrier))
+    const struct ways *worst = tunnel->ways_count > 0 ? worst_of(tunnel) : NULL;
+
+    if (!sealed || (worst && !worst->carrier))
         return "stream";
-    if (tunnel->ways && tunnel->ways->choice.state != CHOICE_CARRIER)
-        return choice_way_name(&tunnel->ways->choice);
-    return conn_taken(tunnel->media[0]) ? "raw" : "unordered";
+    if (worst && worst->choice.state != CHOICE_CARRIER)
+        return choice_way_name(&worst->choice);
+    return all_taken(tunnel) ? "raw" : "unordered";
 }
 
 static void add_carrier(json_t *row, const struct report_tunnel *tunnel)
 {
     json_t *sealed = sealed_object(tunnel), *early, *raw = raw_object(tunnel);
-    const struct ways *ways = tunnel->conn ? tunnel->ways : NULL;
+    bool chooses = tunnel->conn && tunnel->ways_count > 0;
 
     json_object_set_new(row, "carrier",
                         tunnel->conn ? json_string(carrier_name(tunnel, sealed != NULL))
                                      : json_null());
-    json_object_set_new(row, "choice", ways ? ways_object(ways) : json_null());
+    json_object_set_new(row, "choice", chooses ? ways_object(tunnel) : json_null());
     json_object_set_new(row, "raw", raw ? raw : json_null());
     json_object_set_new(row, "sealed", sealed ? sealed : json_null());
     early = early_object(tunnel);
@@ -324,7 +368,7 @@ static void add_connection(json_t *row, const struct report_tunnel *tunnel)
     char congestion[32];
 
     conn_congestion(conn, congestion, sizeof(congestion));
-    json_object_set_new(row, "peer", address(conn_peer(conn)));
+    json_object_set_new(row, "peer", report_addr(conn_peer(conn)));
     json_object_set_new(row, "via", json_string(httpproxy_way_name(conn_way(conn))));
     json_object_set_new(row, "congestion", json_string(congestion));
     json_object_set_new(row, "tcp_refused", refused_array(conn_refused(conn)));
@@ -484,7 +528,7 @@ static json_t *stray(const struct addr *from, enum verdict verdict, json_t *ago)
 {
     if (json_is_null(ago))
         return ago;
-    return json_pack("{s:o,s:s,s:o}", "from", address(from), "verdict", verdict_name(verdict),
+    return json_pack("{s:o,s:s,s:o}", "from", report_addr(from), "verdict", verdict_name(verdict),
                      "age", ago);
 }
 
@@ -552,8 +596,8 @@ static void add_details(json_t *row, const struct sa *sa)
     json_t *more = json_pack(
         "{s:I,s:o,s:o,s:b,s:o,s:b,s:s,s:s,s:I,s:o,s:o,s:o,s:o,s:o,s:i,s:o,s:o}", "generation",
         (json_int_t)sa->generation, "created", created(sa), "source_rtcp",
-        address(sa->source.mux ? NULL : &sa->source.rtcp), "source_mux", sa->source.mux,
-        "destination_rtcp", address(sa->destination.mux ? NULL : &sa->destination.rtcp),
+        report_addr(sa->source.mux ? NULL : &sa->source.rtcp), "source_mux", sa->source.mux,
+        "destination_rtcp", report_addr(sa->destination.mux ? NULL : &sa->destination.rtcp),
         "destination_mux", sa->destination.mux, "encap_in", encap_name(sa->encap_in), "encap_out",
         encap_name(sa->encap_out), "rate",
         (json_int_t)((uint64_t)sa->rate.octets_per_second * 8 / 1000), "listener",
@@ -566,7 +610,7 @@ static void add_details(json_t *row, const struct sa *sa)
     json_object_update(row, more);
     json_decref(more);
     add_key(row, sa);
-    json_object_set_new(row, "bound_rtcp", address(bound(sa, true)));
+    json_object_set_new(row, "bound_rtcp", report_addr(bound(sa, true)));
     json_object_set_new(
         row, "stray",
         stray(&sa->stray.from, (enum verdict)sa->stray.verdict, seconds_ago(sa->stray.at_us)));
@@ -602,13 +646,13 @@ json_t *report_far(const struct sa *sa)
 
     if (!far_get(sa, &report, &reported_us, now_us))
         return json_null();
-    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "reported",
-                     seconds_ago(reported_us), "source", address(&report.bound[0]), "source_rtcp",
-                     address(&report.bound[1]), "packets", number(report.packets), "octets",
-                     number(report.octets), "dropped", number(dropped(report.verdicts)),
-                     "last_packet", seconds(report.age_us), "stray",
-                     stray(&report.stray, report.stray_verdict, seconds(report.stray_age_us)),
-                     "streams", heard(&report), "verdicts", sa_verdicts(report.verdicts));
+    return json_pack(
+        "{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "reported", seconds_ago(reported_us), "source",
+        report_addr(&report.bound[0]), "source_rtcp", report_addr(&report.bound[1]), "packets",
+        number(report.packets), "octets", number(report.octets), "dropped",
+        number(dropped(report.verdicts)), "last_packet", seconds(report.age_us), "stray",
+        stray(&report.stray, report.stray_verdict, seconds(report.stray_age_us)), "streams",
+        heard(&report), "verdicts", sa_verdicts(report.verdicts));
 }
 
 /* Does it go to where the sender of the other direction is heard? */
@@ -630,7 +674,7 @@ static void add_learning(json_t *row, struct table *table, const struct sa *sa)
     json_object_set_new(row, "source_policy",
                         told ? json_string(sa_source_policy_name(sa->source_policy)) : json_null());
     json_object_set_new(row, "source_bound", told ? json_boolean(is_bound) : json_null());
-    json_object_set_new(row, "bound", address(bound(sa, false)));
+    json_object_set_new(row, "bound", report_addr(bound(sa, false)));
     json_object_set_new(row, "hint", sa->hint.family ? ip(&sa->hint) : json_null());
     json_object_set_new(row, "destination_learned",
                         json_boolean(is_destination_learned(table, sa)));
@@ -642,11 +686,11 @@ json_t *report_sa(struct table *table, const struct sa *sa, const char *home, co
     json_t *row = json_pack(
         "{s:o,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:I,s:o,s:o,s:o,s:o,s:o,s:s}", "id", number(sa->id),
         "side", sa_side_name(sa->side), "to_side", sa_side_name(sa_to_side(sa)), "call_id",
-        sa_text(sa, SA_CALL_ID), home, home_name, "source", address(&sa->source.rtp), "destination",
-        address(&sa->destination.rtp), "ssrc", ssrcs(sa), "label", (json_int_t)sa->label, "suite",
-        text_or_null(sa->suite ? sa->suite->name : NULL), "packets", number(sa->packets), "octets",
-        number(sa->octets), "dropped", number(dropped(sa->verdicts)), "last_packet",
-        seconds_ago(sa->last_packet_us), "state",
+        sa_text(sa, SA_CALL_ID), home, home_name, "source", report_addr(&sa->source.rtp),
+        "destination", report_addr(&sa->destination.rtp), "ssrc", ssrcs(sa), "label",
+        (json_int_t)sa->label, "suite", text_or_null(sa->suite ? sa->suite->name : NULL), "packets",
+        number(sa->packets), "octets", number(sa->octets), "dropped", number(dropped(sa->verdicts)),
+        "last_packet", seconds_ago(sa->last_packet_us), "state",
         sa_text(sa, SA_REFUSED)[0] ? "refused" : "active");
 
     if (row)

@@ -13,6 +13,9 @@
 struct forward;
 struct table;
 
+/* "192.0.2.1:5004"; null where there is none. */
+json_t *report_addr(const struct addr *addr);
+
 /*
  * The members of `status` that both daemons have; the caller adds "srtp_engine", "peers" and
  * "tunnels".
@@ -34,13 +37,20 @@ struct report_tunnel {
     uint64_t connects;
     size_t sas;
     const struct conn *conn;
-    const struct conn *media[WORKERS_MAX]; /* connections that carry media alone and are up */
+    const struct conn *media[MEDIA_MAX]; /* connections that carry media alone and are up */
     unsigned media_count;
     /* Why not the carrier that is asked for; and why frames are not read early. NULL or "": no
      * reason. */
     const char *carrier_reason, *raw_reason;
-    const struct ways *ways; /* NULL: the carrier is not chosen here */
+    /* Of several threads each has its own; none: the carrier is not chosen here. */
+    const struct ways *ways[WORKERS_MAX];
+    unsigned ways_count;
 };
+/*
+ * Those that speak for all: the first whose media does not go by the carrier alone; where there are
+ * none, the first that have media.
+ */
+unsigned report_worst_ways(const struct ways *const *ways, unsigned count);
 json_t *report_tunnel(const struct report_tunnel *tunnel);
 
 /* One row of "places" of `stats`. */

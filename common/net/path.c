@@ -284,7 +284,7 @@ static bool is_wide(const struct path *path, const struct path_found *found,
     return (sa->encap_in == SA_ENCAP_RTP_PRIME) != found->input.prime ||
            !verify_is_alone(sa, &found->input) ||
            !learn_is_alone(sa, origin->source, &found->input) ||
-           (!sa->hairpin && path->elsewhere(path->ctx, sa));
+           (!sa->hairpin && path->elsewhere(path->ctx, sa, found->input.length));
 }
 
 /* path_verify() of the one SA that was found, which this thread holds. False: not so. */

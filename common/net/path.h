@@ -66,8 +66,11 @@ struct path {
      */
     struct session *(*session)(void *ctx, const struct sa *sa, size_t length,
                                struct verdict_counts **counts);
-    /* Is the tunnel of the SA up, but not this thread's? Asked beside other threads only. */
-    bool (*elsewhere)(void *ctx, const struct sa *sa);
+    /*
+     * Is the tunnel of the SA up, but not this thread's, for a packet of this length? Asked beside
+     * other threads only.
+     */
+    bool (*elsewhere)(void *ctx, const struct sa *sa, size_t length);
     /*
      * Packets of an SA with a way of its own. True: it went another way than through its tunnel,
      * and its verdict is known, or is counted in counts later. May be NULL.

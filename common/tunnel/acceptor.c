@@ -78,7 +78,8 @@ static void on_drained(void *ctx)
 {
     struct acceptor *acceptor = ctx;
 
-    acceptor->owner->drained(acceptor->ctx);
+    if (acceptor->owner->drained)
+        acceptor->owner->drained(acceptor->ctx);
     /* HELLO may have come with this batch: then the connection is no longer half open. */
     for (size_t i = 0; acceptor->half_open > 0 && i < acceptor->count; i++) {
         if (acceptor->entries[i].half_open && conn_is_up(acceptor->entries[i].conn)) {

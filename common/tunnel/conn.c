@@ -225,6 +225,8 @@ static bool ask_path(struct conn *conn, uint64_t now_us)
     path.held = conn->path.held;
     path.room = tcp_path_room(&conn->path);
     path.ns_per_octet = conn->path.ns_per_octet;
+    path.behind_us = conn->path.behind_us;
+    path.spare_us = conn->path.spare_us;
     path.rtt_us = conn->path.rtt_us;
     path.long_queue = conn->path.long_queue;
     path.lost = conn->path.lost;
@@ -816,10 +818,16 @@ static void on_raw_timer(struct ev_loop *loop, ev_timer *timer, int events)
     leave(conn);
 }
 
+static void say_drained(const struct conn *conn)
+{
+    if (conn->hooks->drained)
+        conn->hooks->drained(conn->ctx);
+}
+
 static void end_turn(struct conn *conn)
 {
     if (conn->session) {
-        conn->hooks->drained(conn->ctx);
+        say_drained(conn);
         if (conn->takeover && !conn->failed)
             step_take(conn);
         if (!conn->failed)
@@ -852,7 +860,7 @@ static void on_io(struct ev_loop *loop, ev_io *io, int events)
 static void beat(struct conn *conn)
 {
     read_input(conn);
-    conn->hooks->drained(conn->ctx);
+    say_drained(conn);
     if (!conn->failed && session_tick(conn->session, clock_now_us()) < 0)
         fail(conn, session_reason(conn->session));
     if (conn->failed)
@@ -1003,6 +1011,11 @@ void conn_recheck(struct conn *conn, struct tls_context *context)
 const struct addr *conn_peer(const struct conn *conn)
 {
     return &conn->peer;
+}
+
+struct addr conn_local(const struct conn *conn)
+{
+    return local_name(conn->fd);
 }
 
 enum httpproxy_way conn_way(const struct conn *conn)

@@ -29,7 +29,7 @@ struct conn_hooks {
      */
     struct session *(*secured)(void *ctx, struct conn *conn, const char *peer_name,
                                const char **reason);
-    /* All that could be read was handed to the session: a batch is complete. */
+    /* All that could be read was handed to the session: a batch is complete. May be NULL. */
     void (*drained)(void *ctx);
     /*
      * The connection is over. Its session still exists and is freed, with the
@@ -78,6 +78,8 @@ int conn_leave(struct conn *conn, uint8_t secret[2][CONN_SECRET_OCTETS], size_t 
 
 /* Who the socket is connected with: an HTTP proxy, where there is one. */
 const struct addr *conn_peer(const struct conn *conn);
+/* Where the socket is on this host. */
+struct addr conn_local(const struct conn *conn);
 /* How it came about. CONNECT is the way of the inner-relay alone: the dmz-relay sees none. */
 enum httpproxy_way conn_way(const struct conn *conn);
 /* NULL until TLS is up. */

@@ -16,6 +16,7 @@
 #include "common/tunnel/backoff.h"
 #include "common/tunnel/httpdial.h"
 #include "common/tunnel/localports.h"
+#include "common/tunnel/punch.h"
 #include "common/tunnel/resolver.h"
 
 enum connector_state_id { WAITING, RESOLVING, CONNECTING, CONNECTED };
@@ -128,7 +129,8 @@ static void on_drained(void *ctx)
 {
     struct connector *connector = ctx;
 
-    connector->owner->drained(connector->ctx);
+    if (connector->owner->drained)
+        connector->owner->drained(connector->ctx);
     if (!connector->was_up && connector->conn && conn_is_up(connector->conn)) {
         connector->was_up = true;
         connector->count++;
@@ -297,6 +299,8 @@ static int start_to_connect(struct connector *connector, const struct addr *to)
 
         if (fd < 0)
             return -1;
+        /* Somebody may connect to another site from there (punch.h). */
+        (void)punch_share(fd);
         if (try < LOCALPORTS && localports_bind(ports, fd, storage.ss_family) < 0)
             log_debug("dmz %s: a local port of ours cannot be had: %s", connector->settings.label,
                       strerror(errno));

@@ -132,6 +132,15 @@ const uint16_t *localports_list(const struct localports *ports)
     return ports->numbers;
 }
 
+bool localports_has(const struct localports *ports, uint16_t port)
+{
+    for (size_t i = 0; i < LOCALPORTS; i++) {
+        if (ports->numbers[i] == port)
+            return true;
+    }
+    return false;
+}
+
 int localports_bind(struct localports *ports, int fd, int family)
 {
     uint16_t port = ports->numbers[ports->next];

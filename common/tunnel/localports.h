@@ -5,6 +5,7 @@
 #ifndef COMMON_TUNNEL_LOCALPORTS_H
 #define COMMON_TUNNEL_LOCALPORTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,7 @@ int localports_new(struct localports **ports, char *error, size_t error_size);
 void localports_free(struct localports *ports);
 /* Which these are. */
 const uint16_t *localports_list(const struct localports *ports);
+bool localports_has(const struct localports *ports, uint16_t port);
 /*
  * Binds a TCP socket that is not connected yet (AF_INET or AF_INET6) to one of them: another one
  * each time, since the port of a connection that has ended cannot reach the same place for a while.

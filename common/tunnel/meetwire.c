@@ -36,6 +36,10 @@ void meetwire_put(struct writer *w, uint8_t type, const struct meet_frame *frame
         return;
     }
     tlv_put_text(w, MEET_TAG_SITE | TLV_CRITICAL, frame->site);
+    if (type == FRAME_PUNCH && frame->reason[0])
+        tlv_put_text(w, MEET_TAG_REASON, frame->reason);
+    if (type == FRAME_PUNCH && frame->mapped.port == 0)
+        return;
     tlv_put_addr(w, MEET_TAG_OWN | TLV_CRITICAL, &frame->own);
     tlv_put_addr(w, MEET_TAG_MAPPED | TLV_CRITICAL, &frame->mapped);
     if (frame->handed_over)
@@ -98,6 +102,8 @@ static bool is_complete(uint8_t type, struct meet_frame *frame, unsigned got)
 
     if (type == FRAME_MEET_END)
         return (got & ~(unsigned)BIT(REASON)) == BIT(NUMBER);
+    if (type == FRAME_PUNCH)
+        return got == MEET_FIELDS || (got & ~(unsigned)BIT(REASON)) == (BIT(NUMBER) | BIT(SITE));
     frame->handed_over = more != 0;
     frame->start.timestamps = (more & BIT(TIMESTAMP)) != 0;
     return (got & MEET_FIELDS) == MEET_FIELDS &&

@@ -12,8 +12,8 @@
 #include "common/base/addr.h"
 
 enum {
-    PUNCH_MAX_US = 2000 * 1000, /* for the whole: two SYNs of the kernel */
-    PUNCH_PAUSE_US = 50 * 1000, /* after one that was refused: the other side had not begun yet */
+    PUNCH_MAX_US = 2000 * 1000,  /* for the whole: two SYNs of the kernel */
+    PUNCH_PAUSE_US = 200 * 1000, /* after one that was refused: the other side had not begun yet */
 };
 
 enum punch_state {

@@ -24,7 +24,7 @@ enum {
     BULK_AT_LEAST_US = 500 * 1000,
     /* What one call of session_received does, in media frames; an SA frame is as much as 8. */
     INPUT_HELPING = 32,
-    TAKES_HUNG_MOST = 2, /* in a row */
+    TAKES_HUNG_MOST = 3, /* in a row, or refused */
     SA_FRAME_COST = 8,
 };
 
@@ -110,7 +110,7 @@ static void drop_oldest(struct session *session, size_t most, enum verdict verdi
         }
         queue_pop(&session->media);
     }
-    if (count > 0)
+    if (count > 0 && session->hooks->dropped)
         session->hooks->dropped(session->ctx, labels, count, verdict);
     session->counters.late += verdict == VERDICT_TUNNEL_LATE ? count : 0;
 }
@@ -334,12 +334,30 @@ static void queue_take(struct session *session, uint8_t type, const char *refuse
     session->switch_end = session->urgent_length;
 }
 
+static void say_up(struct session *session)
+{
+    if (session->hooks->up)
+        session->hooks->up(session->ctx, &session->peer);
+}
+
+/* False: BYE tells the reason. reply: NULL at the inner-relay. */
+static bool is_welcome(struct session *session, struct hello *reply)
+{
+    char reason[BYE_REASON_SIZE] = "";
+
+    if (!session->hooks->hello ||
+        session->hooks->hello(session->ctx, &session->peer, reply, reason) >= 0)
+        return true;
+    session_bye(session, reason);
+    return false;
+}
+
 static void refuse_take(struct session *session, const char *reason)
 {
     snprintf(session->take_refused, sizeof(session->take_refused), "%s", reason);
     session->take = SESSION_TAKE_NONE;
     if (session->role == SESSION_INNER)
-        session->hooks->up(session->ctx, &session->peer);
+        say_up(session);
 }
 
 static int on_take_ok(struct session *session, struct reader *body)
@@ -395,8 +413,9 @@ bool session_take_has_failed(const struct session *session, unsigned *hung)
 
     if (!session)
         return false;
-    *hung =
-        session->take >= SESSION_TAKE_ASKED && session->take <= SESSION_TAKE_OVER ? *hung + 1 : 0;
+    failed = (session->take >= SESSION_TAKE_ASKED && session->take <= SESSION_TAKE_OVER) ||
+             session->take_refused[0];
+    *hung = failed ? *hung + 1 : 0;
     failed = session->take == SESSION_TAKE_PROVING || *hung >= TAKES_HUNG_MOST;
     *hung = failed ? 0 : *hung;
     return failed;
@@ -448,7 +467,7 @@ static void take_goes_on(struct session *session)
         session->take = SESSION_TAKE_ASKED;
     } else if (session->take == SESSION_TAKE_PROVING) {
         session->take = SESSION_TAKE_DONE;
-        session->hooks->up(session->ctx, &session->peer);
+        say_up(session);
     }
 }
 
@@ -468,7 +487,7 @@ void session_output_is_sent(struct session *session)
         session->pinged_us = 0; /* so that the other side soon hears a frame */
     }
     if (session->take == SESSION_TAKE_NONE || session->role == SESSION_DMZ)
-        session->hooks->up(session->ctx, &session->peer);
+        say_up(session);
 }
 
 enum session_wire session_wire(const struct session *session)
@@ -486,7 +505,7 @@ static void come_up(struct session *session, uint64_t now_us)
     session->state = SESSION_UP;
     session->up_us = session->heard_us = session->pinged_us = session->bulk_us = now_us;
     if (!will_switch(session))
-        session->hooks->up(session->ctx, &session->peer);
+        say_up(session);
     else if (session->role == SESSION_INNER)
         queue_switch(session, FRAME_SWITCH);
 }
@@ -494,7 +513,6 @@ static void come_up(struct session *session, uint64_t now_us)
 static int on_hello(struct session *session, struct reader *body, uint64_t now_us)
 {
     struct hello reply = {0};
-    char reason[BYE_REASON_SIZE] = "";
     int result = hello_get(body, &session->peer);
 
     if (result == ERR_PROTOCOL)
@@ -503,10 +521,8 @@ static int on_hello(struct session *session, struct reader *body, uint64_t now_u
         session_bye(session, "no protocol version in common");
         return ERR_CLOSED;
     }
-    if (session->hooks->hello(session->ctx, &session->peer, &reply, reason) < 0) {
-        session_bye(session, reason);
+    if (!is_welcome(session, &reply))
         return ERR_CLOSED;
-    }
     reply.version = session->peer.version_max < PROTOCOL_VERSION_MAX ? session->peer.version_max
                                                                      : PROTOCOL_VERSION_MAX;
     session->number = session->peer.worker;
@@ -521,17 +537,14 @@ static int on_hello(struct session *session, struct reader *body, uint64_t now_u
 
 static int on_hello_ack(struct session *session, struct reader *body, uint64_t now_us)
 {
-    char reason[BYE_REASON_SIZE] = "";
     int result = hello_ack_get(body, &session->peer);
 
     if (result == ERR_UNSUPPORTED)
         return end(session, "the dmz-relay chose a protocol version that was not offered", NULL);
     if (result < 0)
         return protocol_error(session, "HELLO-ACK cannot be read");
-    if (session->hooks->hello(session->ctx, &session->peer, NULL, reason) < 0) {
-        session_bye(session, reason);
+    if (!is_welcome(session, NULL))
         return ERR_CLOSED;
-    }
     come_up(session, now_us);
     return 0;
 }
@@ -573,7 +586,7 @@ static void put_report(struct writer *w, const void *what)
 /* Is it the carrier of two ways? */
 static bool is_carrier(const struct session *session)
 {
-    return session->ways && session->number > 0;
+    return session->ways && will_switch(session);
 }
 
 static int on_probe(struct session *session, struct reader *body)
@@ -616,7 +629,7 @@ struct run {
 
 static void end_run(struct session *session, struct run *run, uint64_t now_us)
 {
-    if (run->count > 0)
+    if (run->count > 0 && session->hooks->media)
         session->hooks->media(session->ctx, run->packets, run->count, now_us);
     run->count = 0;
 }
@@ -663,6 +676,7 @@ static bool may_come(const struct session *session, uint8_t type)
     case FRAME_PASS_STATE:
         return session->role == SESSION_INNER;
     case FRAME_MEET_END:
+    case FRAME_PUNCH:
     case FRAME_STREAM_OPEN:
     case FRAME_STREAM_DATA:
     case FRAME_STREAM_CREDIT:
@@ -698,7 +712,8 @@ static int on_frame_up(struct session *session, struct frame *frame, uint64_t no
     }
     if (!may_come(session, frame->type))
         return protocol_error(session, "a frame of a type that may not come");
-    if (session->hooks->control(session->ctx, frame->type, &frame->body, now_us) < 0)
+    if (!session->hooks->control ||
+        session->hooks->control(session->ctx, frame->type, &frame->body, now_us) < 0)
         return protocol_error(session, "an SA, sync, stream or site frame cannot be read");
     return session->state == SESSION_ENDED ? ERR_CLOSED : 0;
 }
@@ -825,7 +840,7 @@ static bool output_pulled(struct session *session, struct writer *w, pull_fn *pu
     uint8_t *head = frame_begin(w, 0);
     uint8_t type;
 
-    if (!pull(session->ctx, &type, w, now_us)) {
+    if (!pull || !pull(session->ctx, &type, w, now_us)) {
         w->at = head;
         return false;
     }
@@ -843,7 +858,11 @@ static uint64_t age_bound(const struct session *session, size_t written)
 {
     const struct session_path *path = &session->path;
     uint64_t delay_us = (uint64_t)(path->held + written) * path->ns_per_octet / 1000;
+    /* Who misjudges the path is not to drop all. */
+    uint64_t most_us = session->max_age_us / 4 * 3;
 
+    delay_us += path->behind_us < most_us ? path->behind_us : most_us;
+    delay_us = delay_us > path->spare_us ? delay_us - path->spare_us : 0;
     return session->max_age_us > delay_us ? session->max_age_us - delay_us : 0;
 }
 
@@ -964,7 +983,8 @@ static void drop_new(struct session *session, const struct queue_entry *entry, e
     if (entry->copy)
         return;
     verdict_count(entry->counts, verdict);
-    session->hooks->dropped(session->ctx, &entry->label, 1, verdict);
+    if (session->hooks->dropped)
+        session->hooks->dropped(session->ctx, &entry->label, 1, verdict);
     session->counters.late += verdict == VERDICT_TUNNEL_LATE;
 }
 
@@ -998,7 +1018,7 @@ void session_queue(struct session *session, uint32_t label, const uint8_t *packe
 void session_media(struct session *session, uint32_t label, const uint8_t *packet, size_t length,
                    struct verdict_counts *counts, uint64_t now_us)
 {
-    if (is_carrier(session) && ways_are_there(session->ways))
+    if (session->ways && session->number > 0 && ways_are_there(session->ways))
         ways_media(session->ways, label, packet, length, counts, now_us);
     else
         session_queue(session, label, packet, length, counts, NULL, now_us);

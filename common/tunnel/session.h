@@ -40,8 +40,11 @@ struct session_packet {
 
 enum { SESSION_GROUP = 8 };
 
-/* What a session asks of its daemon. All are called from within session_received and
- * session_output. */
+/*
+ * What a session asks of its daemon. All are called from within session_received and
+ * session_output. Each may be NULL: all may come up, nobody is told, a control frame is a protocol
+ * error, and there is nothing to pull.
+ */
 struct session_hooks {
     /*
      * May the other side come up? The dmz-relay fills in reply, the inner-relay's is NULL. A
@@ -60,7 +63,7 @@ struct session_hooks {
     bool (*pull_bulk)(void *ctx, uint8_t *type, struct writer *body, uint64_t now_us);
     /* 1 to SESSION_GROUP packets were dropped after they had been queued. */
     void (*dropped)(void *ctx, const uint32_t *labels, size_t count, enum verdict verdict);
-    /* The last call: ctx is not used any more. May be NULL. */
+    /* The last call: ctx is not used any more. */
     void (*freed)(void *ctx);
 };
 
@@ -122,8 +125,8 @@ void session_set_seals(struct session *session, struct seal_store *seals);
 struct seal_store *session_seals(const struct session *session);
 /*
  * It is one of two ways, which outlive it; NULL: it is the only one. On a connection of media,
- * whose HELLO and HELLO-ACK have FEATURE_PROBE, session_media() goes by them. What comes twice
- * comes once.
+ * whose HELLO and HELLO-ACK have FEATURE_PROBE, session_media() goes by them, whichever of the two
+ * it is. What comes twice comes once.
  */
 void session_set_ways(struct session *session, struct ways *ways);
 /* Of one that was taken over: is the next segment to be left out, to see what comes of it? */
@@ -195,6 +198,8 @@ struct session_path {
     size_t held;           /* octets that the kernel has not sent yet */
     size_t room;           /* no more media than this; a packet always */
     uint32_t ns_per_octet; /* that the path needs; 0: not known */
+    uint32_t behind_us;    /* for what is on the path already; most of a packet's age at most */
+    uint32_t spare_us;     /* so much of both together may be spent */
     uint32_t rtt_us;       /* smoothed; 0: not known */
     uint32_t lost;         /* segments that were sent again, in all */
     bool long_queue;       /* bulk.h */
@@ -225,8 +230,8 @@ void session_taken(struct session *session);
 void session_take_again(struct session *session);
 /*
  * Of one that has ended: was nothing heard after it had been taken over? Or did it end on the way
- * there, as the one before it did? hung, which the owner keeps, counts these in a row. session may
- * be NULL.
+ * there, or was it refused, as the two before it were? hung, which the owner keeps, counts these in
+ * a row. session may be NULL.
  */
 bool session_take_has_failed(const struct session *session, unsigned *hung);
 /* "": it was not. */

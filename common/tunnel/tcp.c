@@ -203,23 +203,58 @@ static void judge_cap(struct tcp_path *path, const struct tcp_info *info, uint32
     path->cap = cap;
 }
 
+/* The time for what is on the path, beyond the shortest RTT. The smoothed RTT is behind by some. */
+static uint64_t flight_of(const struct tcp_info *info, uint64_t rate)
+{
+    uint64_t left = (uint64_t)info->tcpi_sacked + info->tcpi_lost, segments = info->tcpi_unacked;
+    uint64_t us;
+
+    segments = (segments > left ? segments - left : 0) + info->tcpi_retrans;
+    us = segments * info->tcpi_snd_mss * 1000000 / rate;
+    us = us > info->tcpi_min_rtt ? us - info->tcpi_min_rtt : 0;
+    return us < UINT32_MAX ? us : UINT32_MAX;
+}
+
+/*
+ * What lies before a packet: in the kernel, and on the path. At the start of a load BBR sends three
+ * times what the path takes, until it knows better, and the queue is longer than two RTT: what is
+ * beyond these is taken off the age that media may have. Before the path is known to be the limit,
+ * but the socket has had enough, what was delivered may have been what there was to send: then half
+ * a window in each RTT goes for the least that the path takes.
+ */
+static void judge_age(struct tcp_path *path, const struct tcp_info *info, uint64_t now_us)
+{
+    uint64_t window = (uint64_t)info->tcpi_snd_cwnd * info->tcpi_snd_mss;
+    bool full = path->closed_us > 0 && now_us - path->closed_us < UNLIMITED_US;
+    uint64_t rate = info->tcpi_delivery_rate, flight_us, free_us = 2 * (uint64_t)info->tcpi_min_rtt;
+
+    path->ns_per_octet = path->behind_us = path->spare_us = 0;
+    if (path->limited) {
+        flight_us = flight_of(info, rate);
+        path->ns_per_octet = (uint32_t)(NS_PER_S / filled(path, info, rate_of(info)));
+        path->behind_us = flight_us > free_us ? (uint32_t)(flight_us - free_us) : 0;
+    } else if (full && window > 0 && info->tcpi_rtt > 0) {
+        if (rate < window * 500000 / info->tcpi_rtt)
+            rate = window * 500000 / info->tcpi_rtt + 1;
+        path->ns_per_octet = (uint32_t)(NS_PER_S / filled(path, info, rate));
+        path->behind_us = (uint32_t)flight_of(info, rate);
+        path->spare_us = (uint32_t)free_us;
+    }
+}
+
 void tcp_path_judge(struct tcp_path *path, const struct tcp_info *info, uint64_t now_us)
 {
     uint32_t half_us = info->tcpi_min_rtt / 2;
     uint32_t long_us = half_us > LONG_QUEUE_US ? half_us : LONG_QUEUE_US;
-    uint64_t rate;
 
     path->rtt_us = info->tcpi_rtt;
     path->lost = info->tcpi_total_retrans;
     path->long_queue = queue_of(info) > long_us;
     path->limited = is_limited(path, info, now_us);
     path->lowat = NOTSENT_LOWAT_OCTETS;
-    path->ns_per_octet = 0;
-    if (path->limited) {
-        rate = filled(path, info, rate_of(info));
-        path->lowat = lowat_of(rate, info->tcpi_snd_mss);
-        path->ns_per_octet = (uint32_t)(NS_PER_S / rate);
-    }
+    if (path->limited)
+        path->lowat = lowat_of(filled(path, info, rate_of(info)), info->tcpi_snd_mss);
+    judge_age(path, info, now_us);
     judge_cap(path, info, long_us, now_us);
 }
 

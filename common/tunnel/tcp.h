@@ -39,6 +39,8 @@ struct tcp_path {
     size_t held;           /* octets that it has not sent yet: so many at most */
     uint32_t lowat;        /* what it may hold: TCP_NOTSENT_LOWAT of the socket */
     uint32_t ns_per_octet; /* of the path, where that is what limits us; else 0 */
+    uint32_t behind_us;    /* the time of the queue on the path, */
+    uint32_t spare_us;     /* and how much of all that lies before a packet may be */
     uint32_t rtt_us;       /* smoothed */
     uint32_t lost;         /* segments that were sent again, in all */
     uint32_t segment;      /* octets of the segments that were written as such; 0: full ones */

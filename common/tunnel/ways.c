@@ -28,6 +28,12 @@ void ways_fini(struct ways *ways)
     ways->carrier = NULL;
 }
 
+void ways_join(struct ways *ways, struct session *stream)
+{
+    ways->stream = stream;
+    ways->lost[0] = 0;
+}
+
 void ways_open(struct ways *ways, struct session *carrier, uint64_t now_us)
 {
     if (ways->carrier)
@@ -37,9 +43,11 @@ void ways_open(struct ways *ways, struct session *carrier, uint64_t now_us)
     choice_open(&ways->choice, session_take(carrier) == SESSION_TAKE_DONE, now_us);
 }
 
-void ways_close(struct ways *ways, const struct session *carrier, uint64_t now_us)
+void ways_close(struct ways *ways, const struct session *media, uint64_t now_us)
 {
-    if (!carrier || ways->carrier != carrier)
+    if (media && ways->stream == media)
+        ways->stream = NULL;
+    if (!media || ways->carrier != media)
         return;
     ways->carrier = NULL;
     choice_close(&ways->choice, now_us);
@@ -87,6 +95,9 @@ void ways_media(struct ways *ways, uint32_t label, const uint8_t *packet, size_t
     struct choice_ways take = choose(ways, now_us);
     struct session_mark mark = {.twin = false};
 
+    /* One that no segment takes. */
+    if (!take.stream && ways->stream)
+        take.stream = session_for(ways->carrier, ways->stream, length) == ways->stream;
     mark.twin = take.stream && take.carrier && length + FRAME_TWIN_OCTETS <= PACKET_MAX_OCTETS &&
                 session_takes(ways->carrier, length + FRAME_TWIN_OCTETS);
     if (!mark.twin) {

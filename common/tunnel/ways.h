@@ -1,7 +1,9 @@
 /*
- * The two ways of media between a pair: the connection that carries control, and one of media with
- * sealed frames. Which of them a packet takes says carrier/choice.h, for this side's direction;
- * what takes both has a number, and the receiver lets one of the two through. One thread.
+ * The two ways of media between a pair: a stream, and a connection of media with sealed frames.
+ * The stream is the connection that carries control; where several threads share media, each
+ * connection with sealed frames has a stream of its own beside it, which carries media alone. Which
+ * of the two a packet takes says carrier/choice.h, for this side's direction; what takes both has a
+ * number, and the receiver lets one of the two through. One thread.
  */
 #ifndef COMMON_TUNNEL_WAYS_H
 #define COMMON_TUNNEL_WAYS_H
@@ -34,13 +36,19 @@ struct ways {
     uint64_t window[WAYS_WINDOW / WAYS_WORD_BITS];
 };
 
-/* The connection that carries control is up: everything begins anew. */
+/*
+ * The connection that carries control is up: everything begins anew. stream: the same one, or NULL
+ * where there will be another one.
+ */
 void ways_init(struct ways *ways, struct session *stream);
-/* It is down, and so is the other one. */
+/* It is down, and so are the ways. */
 void ways_fini(struct ways *ways);
-/* The connection of media is up; or this one has ended. */
+/* The stream that is beside the carrier alone is up. */
+void ways_join(struct ways *ways, struct session *stream);
+/* The connection with sealed frames is up. */
 void ways_open(struct ways *ways, struct session *carrier, uint64_t now_us);
-void ways_close(struct ways *ways, const struct session *carrier, uint64_t now_us);
+/* This connection of media, which may be one of the two, has ended. */
+void ways_close(struct ways *ways, const struct session *media, uint64_t now_us);
 
 /* Why a session ended: was it for ways_media(), of either side, that did not trust it any more? */
 bool ways_gave_up(const char *reason);

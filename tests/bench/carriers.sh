@@ -22,7 +22,7 @@ losses=${BENCH_LOSSES:-0 0.5 1 2 5}
 turns=${BENCH_TRIES:-3}
 late_max_ms=25
 if [ "${BENCH_SMOKE:-}" = yes ]; then
-    seconds=1 rounds=1 losses="0 2" uncounted=10 turns=1
+    seconds=0.5 rounds=1 losses="0 2" uncounted=5 turns=1
 fi
 cpu_streams=400 # of 50 packets/s, one way
 cpu_rounds=3
@@ -305,8 +305,12 @@ choose_rows() {
     rows="udp/own"
     note "row udp/own plain UDP"
     carriers=${BENCH_CARRIERS:-$(find_carriers)}
+    # The first and the last one show that it works.
+    [ "${BENCH_SMOKE:-}" != yes ] || carriers="${carriers%% *} ${carriers##* }"
     for carrier in $carriers; do
         for wanted in own cubic; do
+            # What CUBIC does to the sender is the same with each carrier.
+            [ "$wanted" = own ] || [ "$carrier" = stream ] || continue
             rows="$rows pair-$carrier/$wanted"
             note "row pair-$carrier/$wanted the pair, carrier = $carrier"
         done
@@ -338,7 +342,9 @@ choose_rows
 for round in $(seq "$rounds"); do
     for this in $rows; do
         say "round $round of $rounds: $this"
-        for loss in $losses; do cell "${this%/*}" "${this#*/}" "$loss" "$round"; done
+        these=$losses
+        [ "${BENCH_SMOKE:-} ${this#*/}" != "yes cubic" ] || these=${losses##* }
+        for loss in $these; do cell "${this%/*}" "${this#*/}" "$loss" "$round"; done
     done
 done
 for round in $(seq $cpu_rounds); do

@@ -80,7 +80,7 @@ static bool comes_to(bool inner, uint8_t type)
         return !inner;
     default:
         return (type >= FRAME_STREAM_OPEN && type <= FRAME_STREAM_RESET) || type == FRAME_SITE ||
-               type == FRAME_SITE_STATE || type == FRAME_MEET_END;
+               type == FRAME_SITE_STATE || type == FRAME_MEET_END || type == FRAME_PUNCH;
     }
 }
 

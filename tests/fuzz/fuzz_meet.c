@@ -48,7 +48,7 @@ static void try_frame(uint8_t type, const uint8_t *data, size_t size)
     expect(meetwire_get(type, &r, &second) == 0);
     expect(second.number == first.number && second.handed_over == first.handed_over);
     expect(strcmp(second.site, first.site) == 0 && strcmp(second.reason, first.reason) == 0);
-    if (type == FRAME_MEET)
+    if (type == FRAME_MEET || first.mapped.port != 0)
         expect(addr_equal(&second.own, &first.own) && addr_equal(&second.mapped, &first.mapped));
     expect_same_start(&second.start, &first.start);
 }
@@ -99,9 +99,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 1)
         return 0;
-    if (data[0] == FRAME_MEET || data[0] == FRAME_MEET_END)
+    if (data[0] == FRAME_MEET || data[0] == FRAME_MEET_END || data[0] == FRAME_PUNCH)
         try_frame(data[0], data + 1, size - 1);
-    else if (data[0] == MESSAGE_MEET || data[0] == MESSAGE_MEET_END)
+    else if (data[0] >= MESSAGE_MEET && data[0] <= MESSAGE_PUNCH_END)
         try_message(data[0], data + 1, size - 1);
     else
         try_pings(data + 1, size - 1);

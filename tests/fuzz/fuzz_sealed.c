@@ -85,30 +85,8 @@ static void on_media(void *ctx, const struct session_packet *packets, size_t cou
     }
 }
 
-static bool pull_nothing(void *ctx, uint8_t *type, struct writer *body, uint64_t now_us)
-{
-    (void)ctx;
-    (void)type;
-    (void)body;
-    (void)now_us;
-    return false;
-}
-
-static void on_dropped(void *ctx, const uint32_t *labels, size_t count, enum verdict verdict)
-{
-    (void)ctx;
-    (void)labels;
-    (void)count;
-    (void)verdict;
-}
-
-static const struct session_hooks hooks = {.hello = on_hello,
-                                           .up = on_up,
-                                           .control = on_control,
-                                           .media = on_media,
-                                           .pull_live = pull_nothing,
-                                           .pull_bulk = pull_nothing,
-                                           .dropped = on_dropped};
+static const struct session_hooks hooks = {
+    .hello = on_hello, .up = on_up, .control = on_control, .media = on_media};
 
 static size_t carry(struct session *from, struct session *to)
 {

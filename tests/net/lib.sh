@@ -125,11 +125,17 @@ bail() {
 # within SECONDS COMMAND...: the same where the time itself is what is promised.
 wait_for() { within $((4 * $1)) "${@:2}"; }
 within() {
-    local end=$((${EPOCHREALTIME/./} + $1 * 1000000))
+    local end=$((${EPOCHREALTIME/./} + $1 * 1000000)) pause=0.005
     shift
     until "$@" >/dev/null 2>&1; do
         [ "${EPOCHREALTIME/./}" -lt "$end" ] || return 1
-        read -rt 0.05 -u "$NEVER" _ || :
+        read -rt $pause -u "$NEVER" _ || :
+        # Most of what is waited for is there in a moment.
+        case $pause in
+        0.005) pause=0.01 ;;
+        0.01) pause=0.02 ;;
+        *) pause=0.05 ;;
+        esac
     done
 }
 
@@ -255,13 +261,8 @@ adds_up() {
 }
 
 secrets() {
-    local key
     [ -s "$W/keys" ] || return 0
-    while read -r key; do
-        echo "$key"
-        base64 -d <<<"$key" | od -An -v -tx1 | tr -d ' \n' && echo
-        base64 -d <<<"$key" | od -An -v -tx1 | tr -d ' \n' | tr a-f A-F && echo
-    done <"$W/keys"
+    perl -MMIME::Base64 -lne 'my $hex = unpack("H*", decode_base64($_)); print for $_, $hex, uc $hex' "$W/keys"
 }
 
 no_key_shown() {
@@ -290,9 +291,12 @@ done_testing() {
     done
     [ ! -s "$W/keys" ] || check "no key in any log or reply" no_key_shown
     for name in "${!PROGRAM[@]}"; do
+        [ -z "${PID[$name]-}" ] || kill -TERM "${PID[$name]}" 2>/dev/null
+    done
+    for name in "${!PROGRAM[@]}"; do
         [ -n "${PID[$name]-}" ] || continue
         status=0
-        stop "$name" TERM || status=$?
+        finish_of "$name" 10 || status=$?
         is "$name: stopped cleanly by SIGTERM" "$status" 0
     done
     [ ${#PROGRAM[@]} = 0 ] || refuse "no sanitizer report, no assertion" grep -nE \

@@ -5,7 +5,6 @@
 
 N=20
 SUITE=AES_CM_128_HMAC_SHA1_80
-SECONDS_SENT=4
 FROM=${LAN[a]}
 TO=${LAN[b]}
 
@@ -65,9 +64,8 @@ gst_receive got-ffmpeg lan-b "$TO" 8010 $SUITE "${key[ffmpeg]}" "${ssrc[ffmpeg]}
 ffmpeg_send ffmpeg lan-a 660 $SECONDS_SENT $SUITE "${key[ffmpeg]}" "${ssrc[ffmpeg]}" 8010 "${INNER[a]}" $MEDIA
 all_here() { at_least $((before + SECONDS_SENT * 50)) verdict inner-b accepted tunnel; }
 check "every packet came" wait_for 20 all_here
-end_stream ffmpeg
-check "660 Hz in B" "$NET_TOOLS/toneck" --frequency 660 --expect-seconds $SECONDS_SENT \
-    "$W/got-ffmpeg.wav"
+end_streams ffmpeg
+check "660 Hz in B" hears 660 "$W/got-ffmpeg.wav"
 for daemon in inner-a dmz-a; do
     is "$daemon: not one SRTP call" "$(verifications $daemon)" 0
 done

@@ -1,7 +1,7 @@
 #!/bin/bash
 # [dmz NAME] carrier = auto: media begins in TLS, and moves to the connection of media when that has proved itself,
 # with raw segments first. A connection of media that goes dead without a word, through boxes that hold back what comes
-# out of order, or number TCP anew, without CAP_NET_RAW: no call is lost on any.
+# out of order, or number TCP anew, without CAP_NET_RAW, with several threads: no call is lost on any.
 NET_CARRIER=auto
 NET_RAW=yes
 . "$(dirname "$0")/lib.sh"
@@ -122,6 +122,41 @@ link $CABLE in-order=0 loss=0 >"$W/reply"
 is "connection tracking calls nothing invalid" "$(invalid fwi-a)" 0
 stop_both
 
+# Each thread chooses for itself; 2 and 3 threads make three pairs of connections.
+calls() {
+    local n
+    for n in 1 2 3 4 5 6; do
+        sa_add inner --side external --source $WEB:$((6000 + 2 * n)) --source-policy strict --suite $SUITE --key "$key" \
+            --ssrc $((1000 + n)) --to "$PHONE:$((7000 + 2 * n))" >/dev/null || bail "sa add"
+    done
+    wait_for 10 sas_at dmz 8 || bail "the SAs did not reach the dmz-relay"
+    for n in 1 2 3 4 5 6; do
+        receive "got-$n" lan-a "$PHONE:$((7000 + 2 * n))" --key "$key" --count 100 --wait 2
+    done
+    for n in 1 2 3 4 5 6; do
+        send "in-$n" inet --from $WEB:$((6000 + 2 * n)) --to "${DMZ_OUT[a]}:$MEDIA" --key "$key" --rate 50 \
+            --count 100 --ssrc $((1000 + n)) --save "$W/in-$n.sent"
+    done
+}
+calls_are_whole() {
+    local n
+    for n in 1 2 3 4 5 6; do
+        finish_of "in-$n" 20 && finish_of "got-$n" 20 && same_datagrams "$W/in-$n.sent" "$W/got-$n.got" || return
+    done
+}
+NET_WORKERS=2/3
+start_both
+check "2 and 3 threads: three pairs of connections" wait_for 10 equals 6 connections
+calls
+talk 100
+check "no packet of seven calls is lost" whole
+check "nor of the others" calls_are_whole
+say "inner: $(carrier inner): $(reason inner); dmz: $(carrier dmz): $(reason dmz)"
+check "media has moved, of the dmz-relay's in several threads" test "$(choice inner moves)" -ge 1 -a "$(choice dmz moves)" -ge 2
+is "no packet came to SRTP twice" "$(verdict inner replay) $(verdict dmz replay)" "0 0"
+stop_both
+
+NET_WORKERS=1
 NET_CAPS=("${NO_CAPS[@]}")
 start_both
 talk 25

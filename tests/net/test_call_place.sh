@@ -218,7 +218,7 @@ again() {
     sed -i "s/^${2%%=*}= *.*/${2%%=*}=${2#*=}/" "$W/hosts/inner-$1/etc/media-relay/inner-relay.ini"
     ctl inner-"$1" reload >/dev/null || bail "reload of site $1"
 }
-again b "ring-timeout =3s"
+again b "ring-timeout =2s"
 check "a call that nobody answers" place a
 check "rings" rings b
 check "for ring-timeout, and the caller is told" wait_for 15 over a 'nobody has answered'

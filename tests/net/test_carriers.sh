@@ -16,8 +16,8 @@ cells() {
         grep -vcE ' altered=[1-9]'
 }
 is "plain UDP: both cells" "$(cells "udp own -")" 2
-check "the pair: both cells of every carrier" test "$(cells 'pair-[a-z-]+ own bbr')" -ge 2
-check "the pair with CUBIC, which a route locks" test "$(cells 'pair-[a-z-]+ cubic cubic')" -ge 2
+is "the pair: both cells of two carriers" "$(cells 'pair-[a-z-]+ own bbr')" 4
+is "and one with CUBIC, which a route locks" "$(cells 'pair-[a-z-]+ cubic cubic')" 1
 is "the link lost some where it was to, and none else" "$(awk '$1 == "cell" {
     match($0, /link_lost=[0-9]+/)
     print $5, (substr($0, RSTART + 10, RLENGTH - 10) > 0) }' "$W/carriers.results" | sort -u | paste -sd ' ')" "0 0 2 1"

@@ -36,7 +36,7 @@ gcm_key=$(new_key AEAD_AES_128_GCM)
 good=(--side external --source $CLIENT:5004 --suite $SUITE --key "$key" --ssrc 1000 --to $PHONE:6000)
 id=$(sa_add inner "${good[@]}" --call-id kept | jq .id) || bail "sa add"
 wait_for 3 sas_at dmz 1 || bail "the SA did not reach the dmz-relay"
-kept=$(ctl_json inner sa show "$id" | jq -S 'del(.sa.streams)')
+kept=$(ctl_json inner sa show "$id" | jq 'del(.sa.streams)')
 
 # bad FIELD TEXT ARGUMENT...: of a request that is good but for the arguments given; OPTION= leaves
 # one out. It must be refused, and the message must name the field.
@@ -103,7 +103,7 @@ bad listener "an unknown listener" $n $fresh --listener nowhere
 bad to_listener "an unknown listener behind" $n $fresh --to-listener nowhere
 bad dmz "an unknown dmz" $n $fresh --dmz nowhere
 bad reverse "a reverse SA that is not there" $n $fresh --reverse 4711
-is "the SA that was there is untouched" "$(ctl_json inner sa show "$id" | jq -S 'del(.sa.streams)')" "$kept"
+is "the SA that was there is untouched" "$(ctl_json inner sa show "$id" | jq 'del(.sa.streams)')" "$kept"
 is "and no other is there" "$(status_of inner .sas) $(status_of dmz .sas)" "1 1"
 is "the dmz-relay takes no SA" "$(code ctl dmz sa add "${good[@]}")" 1
 like "and says who does" "$(cat "$W/said")" 'inner-relay'

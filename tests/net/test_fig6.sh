@@ -147,7 +147,6 @@ payloads peer | sort >"$W/wire.hex"
 check "on the wire: 9abcdef0, then the packet" cmp "$W/wanted.hex" "$W/wire.hex"
 
 say "real media both ways: GStreamer behind the peer, ffmpeg here"
-SECONDS_SENT=3
 in_key=$(new_key $SUITE) out_key=$(new_key $SUITE)
 add --side external --peer other --key "$in_key" --ssrc 11 --to "$PHONE:8000" >/dev/null
 add --side internal --source "$PHONE:8020" --key "$out_key" --ssrc 12 --peer other >/dev/null
@@ -162,11 +161,10 @@ gst_send in dmz-b 440 $SECONDS_SENT $SUITE "$in_key" 11 127.0.0.1 9020 127.0.0.1
 ffmpeg_send out lan-a 660 $SECONDS_SENT $SUITE "$out_key" 12 8020 "${INNER[a]}" "$MEDIA"
 all_here() { at_least $((before + 2 * SECONDS_SENT * 50)) verdict dmz accepted; }
 check "every packet came" wait_for 20 all_here
-for name in in out; do end_stream $name; done
+end_streams in out
 for row in "in 440" "out 660"; do
     read -r name tone <<<"$row"
-    check "$name: $tone Hz for 95 % of the time" "$NET_TOOLS/toneck" --frequency "$tone" \
-        --expect-seconds $SECONDS_SENT "$W/got-$name.wav"
+    check "$name: $tone Hz" hears "$tone" "$W/got-$name.wav"
 done
 check "rtp-prime ends" stop prime TERM
 

@@ -8,7 +8,6 @@ SUITE=AES_CM_128_HMAC_SHA1_80
 PACKETS=150
 EVERY=50 # one SRTCP packet after so many
 CALLS=50
-SECONDS_SENT=3
 
 # Client N of a company, or of the Internet, receives at port 7000 + 2 * N; RTCP at the next one.
 
@@ -100,11 +99,11 @@ total=$((PACKETS + PACKETS / EVERY))
 mkfifo "$W/begin"
 listen() {
     start "$1" "$2" "$NET_TOOLS/rtprecv" --listen "$3" --ports 2 --key "$4" --count $total \
-        --wait 20 --timeout 5 --ready "$W/$1.ready" --save "$W/$1.got" --brief
+        --wait 60 --timeout 5 --ready "$W/$1.ready" --save "$W/$1.got" --brief
 }
 talk() {
     # shellcheck disable=SC2016
-    start "talk-$1" "$2" bash -c ': <"$0" && exec "$@"' "$W/begin" "$NET_TOOLS/rtpsend" \
+    start "talk-$1" "$2" sh -c ': <"$0" && exec "$@"' "$W/begin" "$NET_TOOLS/rtpsend" \
         --from "$3" --to "$4:$MEDIA" --ssrc "$5" --key "$6" --count $PACKETS \
         --rtcp-every $EVERY --save "$W/$1.sent"
 }
@@ -153,11 +152,10 @@ check "inward: the 47 scripted clients have all of their packets and no others" 
 check "outward: and so have all 50" all_arrived out $CALLS
 real_packets() { ctl_json inner-a sa list | jq "[.sas[] | select(.call_id == \"real\") | .packets] | min"; }
 check "every packet of the real media came" wait_for 20 at_least $((SECONDS_SENT * 50)) real_packets
+end_streams 17 34 50
 for row in "17 440" "34 550" "50 660"; do
     read -r i tone <<<"$row"
-    end_stream $i
-    check "client $i hears $tone Hz for 95 % of the time" "$NET_TOOLS/toneck" --frequency "$tone" \
-        --expect-seconds $SECONDS_SENT "$W/got-$i.wav"
+    check "client $i hears $tone Hz" hears "$tone" "$W/got-$i.wav"
 done
 
 places=$(printf '%s ' {dmz,inner}-{a,b,c}/{rtcp,rtp,tunnel}/accepted)
@@ -168,7 +166,7 @@ two_ports internet a
 for row in "the Internet|$WEB|8" "company b|${DMZ_OUT[b]}|prime" "company c|${DMZ_OUT[c]}|prime"; do
     IFS='|' read -r text address form <<<"$row"
     payloads internet "src host $address and dst port $MEDIA" >"$W/hop"
-    check "$text: there is media in" test "$(wc -l <"$W/hop")" -ge $((15 * PACKETS))
+    check "$text: there is media in" test "$(wc -l <"$W/hop")" -ge $((14 * PACKETS))
     # RTP begins with version 2; RTP' with the SSRC, which follows again after 8 octets of RTP.
     if [ "$form" = prime ]; then
         is "$text: all of it RTP'" "$(awk 'substr($0, 1, 8) != substr($0, 25, 8)' "$W/hop" | wc -l)" 0

@@ -78,7 +78,6 @@ direction a b 1000
 direction b a 2147483650 # which looks like version 2 of RTP
 
 say "real media, both ways at once"
-SECONDS_SENT=4
 key_ab=$(new_key $SUITE) key_ba=$(new_key $SUITE)
 call() { sa_add "$1" --suite $SUITE --call-id real "${@:2}" >/dev/null || bail "sa add at $1"; }
 call inner-a --side internal --source "${LAN[a]}:8000" --key "$key_ab" --ssrc 11 --peer company-b
@@ -95,12 +94,9 @@ at_a() { at_least $((before_a + SECONDS_SENT * 50)) verdict inner-a accepted tun
 at_b() { at_least $((before_b + SECONDS_SENT * 50)) verdict inner-b accepted tunnel; }
 check "every packet came to company a" wait_for 20 at_a
 check "every packet came to company b" wait_for 20 at_b
-end_stream ab
-end_stream ba
-check "b hears 440 Hz for 95 % of the time" "$NET_TOOLS/toneck" --frequency 440 \
-    --expect-seconds $SECONDS_SENT "$W/got-ab.wav"
-check "a hears 550 Hz for 95 % of the time" "$NET_TOOLS/toneck" --frequency 550 \
-    --expect-seconds $SECONDS_SENT "$W/got-ba.wav"
+end_streams ab ba
+check "b hears 440 Hz" hears 440 "$W/got-ab.wav"
+check "a hears 550 Hz" hears 550 "$W/got-ba.wav"
 nothing_refused
 
 say "nobody else gets to a dmz-relay"

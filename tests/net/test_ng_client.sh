@@ -4,7 +4,6 @@
 . "$(dirname "$0")/lib.sh"
 
 SUITE=AES_CM_128_HMAC_SHA1_80
-SECONDS_SENT=3
 CLIENT2=198.51.100.11
 PHONE2=10.9.1.21
 command -v rtpengine-ng-client >/dev/null ||
@@ -78,12 +77,12 @@ finish_of in 20
 finish_of out 20
 check "the receiver inside ends by the sender's BYE" finish_of inside 5
 check "the receiver outside ends by the sender's BYE" finish_of internet 5
-check "440 Hz inside" "$NET_TOOLS/toneck" --frequency 440 --expect-seconds $SECONDS_SENT "$W/inside.wav"
-check "880 Hz outside" "$NET_TOOLS/toneck" --frequency 880 --expect-seconds $SECONDS_SENT "$W/internet.wav"
+check "440 Hz inside" hears 440 "$W/inside.wav"
+check "880 Hz outside" hears 880 "$W/internet.wav"
 
-# The client prints Perl, in any order: "packets => 150".
+# The client prints Perl, in any order: "packets => 100".
 counted() {
-    ng bencode query --call-id="$1" | grep -o 'packets *=> *[0-9]*' | awk '$NF >= 150 { n++ } END { exit n < 2 }'
+    ng bencode query --call-id="$1" | grep -o 'packets *=> *[0-9]*' | awk '$NF >= 100 { n++ } END { exit n < 2 }'
 }
 check "query counts the packets of the call in" counted in-call
 check "query counts the packets of the call out" counted out-call

@@ -78,10 +78,10 @@ media() {
     sa_add inner --side internal --source-policy strict --source $PHONE:5004 --suite $SUITE --key "$out_key" \
         --ssrc 2000 --to $CLIENT:6000 --call-id call --reverse 1 >/dev/null || bail "sa add"
     wait_for 3 sas_at dmz 2 || bail "the SAs did not reach the dmz-relay"
-    receive phone lan $PHONE:6000 --key "$key" --count 250 --wait 10
-    receive client inet $CLIENT:6000 --key "$out_key" --count 250 --wait 10
-    send in inet --from $CLIENT:5004 --to $DMZ_RTP:$DMZ_PORT --key "$key" --ssrc 1000 --rate 250 --count 250
-    send out lan --from $PHONE:5004 --to $INNER_RTP:$INNER_PORT --key "$out_key" --ssrc 2000 --rate 250 --count 250
+    receive phone lan $PHONE:6000 --key "$key" --count 100 --wait 10
+    receive client inet $CLIENT:6000 --key "$out_key" --count 100 --wait 10
+    send in inet --from $CLIENT:5004 --to $DMZ_RTP:$DMZ_PORT --key "$key" --ssrc 1000 --rate 250 --count 100
+    send out lan --from $PHONE:5004 --to $INNER_RTP:$INNER_PORT --key "$out_key" --ssrc 2000 --rate 250 --count 100
     check "$1: media inward" finish_of phone 10
     check "$1: media outward" finish_of client 10
     finish_of in 5
@@ -112,15 +112,15 @@ check "the refusal of Upgrade is logged" logged 'by upgrade through the proxy .*
 
 # Timeouts shorter than a call: the PINGs keep it.
 squid "http_access deny CONNECT
-read_timeout 2 seconds
-request_timeout 2 seconds
-client_idle_pconn_timeout 2 seconds"
+read_timeout 1 second
+request_timeout 1 second
+client_idle_pconn_timeout 1 second"
 check "the proxy has been restarted: up again" wait_for 15 tunnel_up inner
 connects=$(status_of inner '.tunnels[0].connects')
 since=$(now_ms)
 passed_ms() { [ $(($(now_ms) - since)) -ge "$1" ]; }
-wait_for 10 passed_ms 5000
-is "5 s with 2 s as its timeouts: the same connection" "$(status_of inner '.tunnels[0].connects')" "$connects"
+wait_for 10 passed_ms 3000
+is "3 s with 1 s as its timeouts: the same connection" "$(status_of inner '.tunnels[0].connects')" "$connects"
 is "by HTTP as before" "$(via inner)" http
 
 # A proxy that ends what is under way.

@@ -1,7 +1,8 @@
 #!/bin/bash
 # Two corporate networks behind NAT routers that let nothing in, each with an inner-relay and a Kamailio, and the
 # dmz-relay on a public host; examples/intranets. A phone of each calls the other: SIP and media go from tunnel to
-# tunnel; what the dmz-relay learns of it; then media goes past the dmz-relay.
+# tunnel; what the dmz-relay learns of it; then media goes past the dmz-relay, and when that way dies by the packet
+# forwarder with the shorter round trip, by the other one, and by the dmz-relay again.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib/sip.sh"
 . "$(dirname "$0")/lib/intranets.sh"
@@ -9,10 +10,23 @@
 RELAY=${DMZ_OUT[a]}
 CA_OF[b]=a
 
+CA_OF[f]=a CA_OF[g]=a
+declare -A FORWARDER=([f]=192.31.197.10 [g]=192.31.198.10)
+SLOW[net:to-dmz-g]="delay=10"
+
 public_host dmz-a "$RELAY"
+for f in f g; do public_host dmz-$f "${FORWARDER[$f]}"; done
 for c in a b; do
     intranet $c random
-    lets_out $c ip saddr "${INNER[$c]}" ip daddr "$RELAY" tcp dport $TUNNEL
+    lets_out $c ip saddr "${INNER[$c]}" ip daddr "{ $RELAY, ${FORWARDER[f]}, ${FORWARDER[g]} }" tcp dport $TUNNEL
+done
+for f in f g; do
+    host_firewall dmz-$f <<RULES
+    chain let-in {
+        ip saddr { ${NAT_OUT[a]}, ${NAT_OUT[b]} } tcp dport $TUNNEL ct state new accept
+    }
+    chain let-out { }
+RULES
 done
 host_firewall dmz-a <<RULES
     counter strangers { }
@@ -110,16 +124,25 @@ check "erin hangs up: no SA is left" wait_for 20 no_sas
 check "bob hears erin" wait_for 10 heard bob 880 1
 check "erin hears bob" wait_for 10 heard erin 440 1
 for name in dmz inner-a inner-b; do is "$name: nothing failed authentication" "$(verdict $name auth-fail)" 0; done
+
 # ---------------------------------------------------------------- past the dmz-relay
 
-# Both inner-relays may send in the name of the dmz-relay now, and the NAT routers let that out (see test_meet.sh).
-# Kamailio and the phones know nothing of it.
+# Both inner-relays may send in the name of the dmz-relay now, and the NAT routers let that out (see test_meet.sh); and
+# there are two packet forwarders. Kamailio and the phones know nothing of it.
+launch_example intranets dmz-relay-f
+put_example intranets dmz-relay-f dmz-g
+certificate a g.example.com dmz dmz-g
+sed -i "s/f\.example\.com/g.example.com/; s/${FORWARDER[f]}/${FORWARDER[g]}/" "$W/hosts/dmz-g/etc/media-relay/dmz-relay.ini"
+launch_host dmz-g dmz-g dmz-relay
 NET_CAPS=("${RAW_CAPS[@]}")
 for name in inner-a inner-b dmz; do stop $name TERM || bail "$name did not stop"; done
 for file in "$W"/hosts/{dmz-a,inner-a,inner-b}/etc/media-relay/*-relay.ini; do sed -i '/^\[tunnel\]$/a raw-socket = yes' "$file"; done
 for c in a b; do
     sed -i "/^ring-timeout/a allow-spoofing = yes\ndirect-to = ${NAT_OUT[$(other $c)]}" \
         "$W/hosts/inner-$c/etc/media-relay/inner-relay.ini"
+    for f in f g; do
+        printf '%s\n' "[forwarder $f]" "address = ${FORWARDER[$f]}:$TUNNEL" "name = $f.example.com"
+    done >>"$W/hosts/inner-$c/etc/media-relay/inner-relay.ini"
     in_ns nat-$c nft -f - <<END || bail "spoofing rules of nat-$c"
 table inet spoofing {
     chain raw {
@@ -143,6 +166,32 @@ if [ "${NET_WORKERS-1}" = 1 ]; then
 else
     ok "# SKIP allow-spoofing takes one thread"
 fi
+# goes_by NAME: the media of both sites does, or would, were there no direct path.
+goes_by() {
+    local c
+    for c in a b; do [ "$(status_of inner-$c '.sites[0].media')" = "$1" ] || return 1; done
+}
+passes_on() { verdict dmz-"$1" accepted tunnel; }
+relayed() { verdict dmz accepted 'own address'; }
+# carries TEXT NAME COUNTER...: media goes by NAME, and 50 packets more are counted there.
+carries() {
+    local text=$1 name=$2 before
+    shift 2
+    check "$text: media goes by $name" wait_for 20 goes_by "$name" || return
+    before=$("$@")
+    check "$text: 50 packets more" wait_for 10 at_least $((before + 50)) "$@"
+}
+check "the packet forwarder with the shorter round trip is ready" wait_for 20 goes_by f
+for c in a b; do in_ns nat-$c nft flush chain inet spoofing raw || bail "spoofing of nat-$c"; done
+if [ "${NET_WORKERS-1}" = 1 ]; then
+    for c in a b; do check "site $c: no segment passes: media goes by the forwarder" wait_for 10 path_is $c "forwarder f"; done
+fi
+carries "after that" f passes_on f
+kill -STOP "${PID[dmz-f]}"
+carries "forwarder f stands still" g passes_on g
+stop dmz-g KILL || :
+carries "forwarder g is killed" main relayed
+stop dmz-f KILL || :
 tell erin hangup >>"$W/tell.out"
 check "erin hangs up: no SA is left" wait_for 20 no_sas
 check "bob hears erin" wait_for 10 heard bob 880 1

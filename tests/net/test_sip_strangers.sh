@@ -39,12 +39,20 @@ m=audio 20000 RTP/SAVP 0
 a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:$(new_key AES_CM_128_HMAC_SHA1_80)
 END
 }
+# at_once NAME ARGUMENT...: a stranger in the background; all_have_replies waits for all of them, reply NAME has them.
+STRANGERS=()
+at_once() {
+    stranger "${@:2}" >"$W/stranger-$1" &
+    STRANGERS+=($!)
+}
+all_have_replies() { wait "${STRANGERS[@]}"; }
+reply() { cat "$W/stranger-$1"; }
 
 callee
 before=$(stats_of inner-a .counters.ng_requests)
-for method in INVITE UPDATE MESSAGE BYE; do
-    like "a stranger's $method of no call" "$(stranger $method "none@$WEB" invented invented-too)" '^SIP/2.0 481'
-done
+for method in INVITE UPDATE MESSAGE BYE; do at_once "$method" $method "none@$WEB" invented invented-too; done
+all_have_replies
+for method in INVITE UPDATE MESSAGE BYE; do like "a stranger's $method of no call" "$(reply "$method")" '^SIP/2.0 481'; done
 like "who may call cannot ask for reliable provisional replies" \
     "$(SOURCE=$WEB stranger INVITE "reliable@$WEB" reliable '' 'Require: 100rel')" '^SIP/2.0 420'
 like "a stranger's INVITE needs a password" "$(stranger INVITE "new@$WEB" new '')" '^SIP/2.0 403'
@@ -56,8 +64,13 @@ check "a call has its SAs" wait_for 5 sas a 2
 call_id=$(ctl_json inner-a sa list | jq -r '.sas[0].call_id')
 tag=$(sent uac | sed -n 's/^From:.*;tag=\([^; \r]*\).*/\1/p' | head -n 1)
 for method in INVITE BYE; do
-    like "a stranger's $method with its Call-ID and its caller's tag" "$(stranger $method "$call_id" "$tag" other)" '^SIP/2.0 481'
-    like "and as if it came from the callee" "$(stranger $method "$call_id" other "$tag")" '^SIP/2.0 481'
+    at_once "$method-of-caller" $method "$call_id" "$tag" other
+    at_once "$method-of-callee" $method "$call_id" other "$tag"
+done
+all_have_replies
+for method in INVITE BYE; do
+    like "a stranger's $method with its Call-ID and its caller's tag" "$(reply $method-of-caller)" '^SIP/2.0 481'
+    like "and as if it came from the callee" "$(reply $method-of-callee)" '^SIP/2.0 481'
 done
 is "its SAs stay" "$(status_of inner-a .sas)" 2
 is "the phone inside hears nothing of it" "$(sent uas | grep -c stranger)" 0

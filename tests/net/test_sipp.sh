@@ -13,7 +13,7 @@
 . "$(dirname "$0")/lib/sip.sh"
 
 RATE=50
-SIPP_SECONDS=${SIPP_SECONDS-10}
+SIPP_SECONDS=${SIPP_SECONDS-5}
 STANDING=${SIPP_STANDING-200}
 CALLS=$((RATE * SIPP_SECONDS))
 ROOM=300 # calls beside those that stand
@@ -26,7 +26,7 @@ mkdir -p "$W/own"
 cp -r "$EXAMPLES/kamailio" "$W/own/"
 ln -s "$(realpath "$EXAMPLES/../docs")" "$W/docs"
 EXAMPLES=$W/own
-sed -i "s/^\[signalling\]/&\nmax-calls = $((STANDING / 2 + ROOM))\noffer-timeout = 5s/" "$W/own/kamailio/inner-relay.ini"
+sed -i "s/^\[signalling\]/&\nmax-calls = $((STANDING / 2 + ROOM))\noffer-timeout = 4s/" "$W/own/kamailio/inner-relay.ini"
 sed -i "s/^\[limits\]/&\nmax-sas = $MAX_SAS/" "$W/own/kamailio/inner-relay.ini"
 
 company a
@@ -74,7 +74,7 @@ check "$STANDING SAs on both relays" wait_for 20 sas a $STANDING
 
 # What grows to a bound reaches it before memory is looked at: 8,192 replies that are kept for 10 s, and
 # labels of ended SAs, no more than a power of two above max-sas, that rest for a minute.
-ng pass 0 $((MAX_SAS > 2048 ? MAX_SAS : 2048)) 2000 || bail "calls that come and go are refused"
+ng pass 0 $((MAX_SAS > 3000 ? MAX_SAS : 3000)) 2000 || bail "calls that come and go are refused"
 before_dmz=$(kilobytes dmz-a) before_inner=$(kilobytes inner-a)
 ng pass 0 2000 2000 || bail "calls that come and go are refused"
 for d in dmz inner; do

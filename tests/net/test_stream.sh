@@ -4,7 +4,6 @@
 # ports and one TCP connection was used.
 . "$(dirname "$0")/lib.sh"
 
-SECONDS_SENT=5
 SUITE=AES_CM_128_HMAC_SHA1_80
 IN_SSRC=$((0x10203040))
 OUT_SSRC=$((0x50607080))
@@ -47,12 +46,9 @@ finish_of out 20
 check "the receiver inside ends by the sender's BYE" finish_of inside 5
 check "the receiver outside ends by the sender's BYE" finish_of internet 5
 
-check "440 Hz inside for 95 % of the time" "$NET_TOOLS/toneck" --frequency 440 \
-    --expect-seconds $SECONDS_SENT "$W/inside.wav"
-check "880 Hz outside for 95 % of the time" "$NET_TOOLS/toneck" --frequency 880 \
-    --expect-seconds $SECONDS_SENT "$W/internet.wav"
-refuse "and not the tone that was sent the other way" "$NET_TOOLS/toneck" --frequency 880 \
-    --expect-seconds $SECONDS_SENT "$W/inside.wav"
+check "440 Hz inside" hears 440 "$W/inside.wav"
+check "880 Hz outside" hears 880 "$W/internet.wav"
+refuse "and not the tone that was sent the other way" hears 880 "$W/inside.wav"
 
 expected=$((SECONDS_SENT * 50))
 for id in $in_id $out_id; do

@@ -6,7 +6,6 @@
 
 N=50
 SUITE=AES_CM_128_HMAC_SHA1_80
-SECONDS_SENT=3
 PHONE_A=${LAN[a]}
 PHONE_B=${LAN[b]}
 
@@ -109,12 +108,9 @@ before=$(arrived)
 ffmpeg_send ffmpeg lan-a 440 $SECONDS_SENT $SUITE "${KEY[ffmpeg]}" 3 8000 "${INNER[a]}" $MEDIA
 gst_send gst lan-b 550 $SECONDS_SENT $SUITE "${KEY[gst]}" 4 "$PHONE_B" 8000 "${INNER[b]}" $MEDIA
 check "every packet came" wait_for 20 at_least $((before + 2 * SECONDS_SENT * 50)) arrived
-end_stream ffmpeg
-end_stream gst
-check "from site a: 440 Hz for 95 % of the time" "$NET_TOOLS/toneck" --frequency 440 \
-    --expect-seconds $SECONDS_SENT "$W/got-ffmpeg.wav"
-check "from site b: 550 Hz" "$NET_TOOLS/toneck" --frequency 550 --expect-seconds $SECONDS_SENT \
-    "$W/got-gst.wav"
+end_streams ffmpeg gst
+check "from site a: 440 Hz" hears 440 "$W/got-ffmpeg.wav"
+check "from site b: 550 Hz" hears 550 "$W/got-gst.wav"
 
 end_capture internet
 is "nothing of all this left the host of the dmz-relay but in its tunnels" "$(packets internet "$QUIET")" 0
@@ -134,8 +130,8 @@ stop inner-b KILL || :
 
 # victims: what must not change of the SAs of site a, at either end.
 victims() {
-    ctl_json inner-a sa list | jq -S '.sas[] | del(.packets, .octets, .last_packet, .dropped, .age)'
-    ctl_json dmz sa list | jq -S '.sas[] | select(.site == "hq.example.com")
+    ctl_json inner-a sa list | jq '.sas[] | del(.packets, .octets, .last_packet, .dropped, .age)'
+    ctl_json dmz sa list | jq '.sas[] | select(.site == "hq.example.com")
         | del(.packets, .octets, .last_packet, .dropped, .age)'
 }
 # Those of calls in which site b has no part.

@@ -60,6 +60,8 @@ with_rtcp+=" dmz/tunnel/accepted=$((rtp + rtcp)) inner/tunnel/accepted=$((rtp + 
 through="dmz/rtp/accepted=$rtp inner/rtp/accepted=$rtp dmz/tunnel/accepted=$rtp inner/tunnel/accepted=$rtp"
 
 check "3 and 2 threads: three connections beside the one of control" wait_for 5 equals 4 connections
+raw() { status_of inner ".tunnels[0].raw.$1"; }
+[ "${NET_CARRIER-}" != raw ] || check "all three are taken over" wait_for 5 equals 3 raw connections
 check "the dmz-relay has four threads" test "$(threads dmz dmz-a)" -ge 4
 # Threads share their ports with each other, and with nobody else: not with a second daemon of the same user.
 sed 's|inner-relay\.sock|second.sock|' "$W/hosts/inner-a/etc/media-relay/inner-relay.ini" \
@@ -77,6 +79,8 @@ like "relayctl stats has lock_contended" "$(member dmz lock_contended)" '^[0-9]+
 check "few packets met a lock that was held" test "$(member dmz lock_contended)" -lt $((rtp / 5))
 check "a reload changes nothing of it" ctl dmz reload
 moves "and packets go on" "$through" -- all 300
+moves "those that no segment takes, too (NET_CARRIER=raw)" "$through" -- all 400 --size 1400
+[ "${NET_CARRIER-}" != raw ] || is "as segments none was left out" "$(raw too_long)" 0
 
 stop dmz TERM || :
 NET_WORKERS=1/2
@@ -93,6 +97,6 @@ NET_WORKERS=1/1
 launch_example 4 inner-relay
 tunnels_up inner dmz
 wait_for 5 sas_at dmz $((2 * SENDERS)) || bail "the SAs did not come back"
-check "one thread each: one connection" wait_for 5 equals 1 connections
+check "one thread each: $(connections_of 1)" wait_for 5 equals "$(connections_of 1)" connections
 moves "all packets" "$through" -- all 900
 done_testing

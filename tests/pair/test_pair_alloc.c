@@ -309,7 +309,7 @@ static void teardown(void)
 
 START_TEST(test_packets)
 {
-    unsigned packets = allocs_are_seen() ? PACKETS_EACH_WAY : 1;
+    unsigned packets = allocs_are_seen() ? unit_rounds(PACKETS_EACH_WAY) : 1;
     unsigned rounds = packets / ((RTP + RTCP) * SENDERS / 2) + 1;
     uint64_t allocations;
 

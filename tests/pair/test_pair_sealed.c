@@ -32,6 +32,7 @@ static struct world {
     uint32_t sequence[2]; /* of each end's next frame */
     int wanted;           /* what want_media was last called with; -1: it was not */
     bool closed;
+    bool raw; /* both ends have a raw socket */
     uint32_t random;
 } * world;
 
@@ -86,10 +87,11 @@ static void open_media(void)
 {
     struct inner_link *control = &world->pair->site[0].inner->links[0];
 
-    world->media = (struct inner_media){.link = control, .number = 1};
+    world->media = (struct inner_media){.link = control, .number = 1, .may_raw = world->raw};
     ck_assert_ptr_nonnull(inner_media_open(&world->media, control, world->pair->now_us));
     world->link = dmz_link_new(world->pair->dmz, "site-a.example", world->pair->now_us);
     ck_assert_ptr_nonnull(world->link);
+    session_set_raw(world->link->session, world->raw);
     for (int i = 0; i < 4; i++)
         carry(i % 2);
 }
@@ -501,6 +503,37 @@ START_TEST(test_auto_media_alone)
 }
 END_TEST
 
+/* A dmz-relay that has not seen all segments: the connection ends, and another one asks again. */
+START_TEST(test_take_refused)
+{
+    struct inner_link *link;
+    unsigned hung = 0;
+
+    start(CARRIER_RAW, true, true);
+    link = &world->pair->site[0].inner->links[0];
+    world->raw = true;
+    open_media();
+    switch_over();
+    ck_assert_int_eq(session_tick(session_at(1), world->pair->now_us), 0);
+    carry_sealed(1, false); /* PING, upon which comes TAKE */
+    carry_sealed(0, false);
+    ck_assert_int_eq(session_take(session_at(1)), SESSION_TAKE_PREPARE);
+    ck_assert_uint_eq(link->media_count, 0);
+    session_take_prepared(session_at(1), "not today");
+    take_frames(1);
+    ck_assert_uint_eq(world->frames, 1);
+    ck_assert_int_lt(sealed_segment(world->sealed[0], session_at(0), world->frame[0].sequence,
+                                    world->frame[0].octets, world->frame[0].length,
+                                    world->pair->now_us),
+                     0);
+    ck_assert_str_eq(session_reason(session_at(0)), "it was not taken over: not today");
+    ck_assert(!session_take_has_failed(session_at(0), &hung));
+    ck_assert_uint_eq(hung, 1);
+    ck_assert_uint_eq(link->media_count, 0);
+    stop();
+}
+END_TEST
+
 /* The connection that it goes with ends in the middle of the switch. */
 START_TEST(test_control_ends)
 {
@@ -527,6 +560,7 @@ int main(void)
     tcase_add_test(tc, test_hostile);
     tcase_add_test(tc, test_by_control);
     tcase_add_test(tc, test_control_ends);
+    tcase_add_test(tc, test_take_refused);
     tcase_add_test(tc, test_auto);
     tcase_add_loop_test(tc, test_auto_silent, 0, 3);
     tcase_add_test(tc, test_auto_media_alone);

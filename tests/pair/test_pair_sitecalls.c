@@ -2,11 +2,9 @@
  * Calls between two sites, with both inner-relays, the dmz-relay between them, and real TLS end to
  * end: placed, answered, refused, ended from either side, and through the loss of tunnels.
  */
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/base/err.h"
 #include "common/sa/table.h"
@@ -14,18 +12,13 @@
 #include "inner-relay/sitecalls.h"
 #include "inner-relay/sitemessage.h"
 #include "tests/pair/pair.h"
-#include "tests/unit/pki.h"
+#include "tests/pair/sitepki.h"
 #include "tests/unit/sample.h"
 #include "tests/unit/unit.h"
 
 #define WALL UINT64_C(1700000000000000)
 
 enum { A = 0, B = 1 };
-
-static struct pki_authority ca;
-static EVP_PKEY *key;
-static char folder[] = "/tmp/test_pair_sitecalls.XXXXXX";
-static const char *const files[] = {"a.pem", "b.pem"};
 
 static struct pair *pair;
 static struct calls *calls[2];
@@ -34,44 +27,12 @@ static struct sitecalls *sitecalls[2];
 static uint64_t ticked_us;
 static bool refuses;
 
-static void make_pki(void)
-{
-    ck_assert_ptr_nonnull(mkdtemp(folder));
-    ck_assert_int_eq(chdir(folder), 0);
-    key = EVP_EC_gen("P-256");
-    pki_write_key("key", key, NULL, 0600);
-    pki_make_authority(&ca, "test CA", "ca.pem", NULL);
-    pki_make_leaf("a.pem", "DNS:site-a.example", "clientAuth", key, &ca, -PKI_DAY, PKI_YEAR);
-    pki_make_leaf("b.pem", "DNS:site-b.example", "clientAuth", key, &ca, -PKI_DAY, PKI_YEAR);
-}
-
-static int remove_one(const char *name, const struct stat *status, int type, struct FTW *walk)
-{
-    (void)status;
-    (void)type;
-    (void)walk;
-    return remove(name);
-}
-
-static void remove_pki(void)
-{
-    pki_free_authority(&ca);
-    EVP_PKEY_free(key);
-    ck_assert_int_eq(chdir("/"), 0);
-    nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
 static void configure(unsigned site, const char *other)
 {
-    struct tls_files from = {files[site], "key", "ca.pem", NULL};
     struct sites_conf conf = {
         .name = other, .dmz = "", .refuse = site == B && refuses, .ring_us = 20 * PAIR_SECOND};
-    char error[256];
 
-    for (int i = 0; i < 2; i++)
-        ck_assert_msg(tls_context_new(&conf.context[i], i ? TLS_SITE_SERVER : TLS_SITE_CLIENT,
-                                      &from, error, sizeof(error)) == 0,
-                      "%s", error);
+    sitepki_contexts(&conf, site);
     ck_assert_int_eq(sites_configure(sites[site], &conf, 1, pair->now_us), 0);
 }
 
@@ -417,7 +378,7 @@ START_TEST(test_restart_alone)
     static const char *const names[] = {"site-b.example", "site-c.example"};
     struct sites_conf conf[2];
     struct sitecall *at[2];
-    char id[sizeof(at[A]->call_id)], error[256];
+    char id[sizeof(at[A]->call_id)];
 
     make_call(&at[A], &at[B]);
     memcpy(id, at[A]->call_id, sizeof(id));
@@ -426,14 +387,8 @@ START_TEST(test_restart_alone)
         sitecalls_end(sitecalls[B], at[B], "hung up", pair->now_us);
     restart(A);
     for (unsigned n = 0; n < 2; n++) {
-        struct tls_files from = {files[A], "key", "ca.pem", NULL};
-
         conf[n] = (struct sites_conf){.name = names[n], .dmz = "", .ring_us = PAIR_SECOND};
-        for (int i = 0; i < 2; i++)
-            ck_assert_int_eq(tls_context_new(&conf[n].context[i],
-                                             i ? TLS_SITE_SERVER : TLS_SITE_CLIENT, &from, error,
-                                             sizeof(error)),
-                             0);
+        sitepki_contexts(&conf[n], A);
     }
     ck_assert_int_eq(sites_configure(sites[A], conf, _i == 2 ? 1 : 2, pair->now_us), 0);
     if (_i == 2)
@@ -575,7 +530,7 @@ int main(void)
     int result;
 
     tcase_set_timeout(tc, 120);
-    tcase_add_unchecked_fixture(tc, make_pki, remove_pki);
+    tcase_add_unchecked_fixture(tc, sitepki_make, sitepki_remove);
     tcase_add_checked_fixture(tc, sample_engine_start, NULL);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, test_answered, 0, 2);

@@ -3,72 +3,32 @@
  * session of the two, whoever has added them; what becomes of that when SAs, keys, sessions and
  * tunnels come and go; and that nobody who lacks the key, or hears it said to another, is believed.
  */
-#include <ftw.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/base/err.h"
 #include "common/sa/table.h"
-#include "common/tunnel/tls.h"
 #include "inner-relay/sitemedia.h"
 #include "inner-relay/sitemessage.h"
 #include "tests/pair/pair.h"
-#include "tests/unit/pki.h"
+#include "tests/pair/sitepki.h"
 #include "tests/unit/sample.h"
 #include "tests/unit/unit.h"
 
 enum { A = 0, B = 1 };
-
-static struct pki_authority ca;
-static EVP_PKEY *key;
-static char folder[] = "/tmp/test_pair_sitemedia.XXXXXX";
-static const char *const files[] = {"a.pem", "b.pem"};
 
 static struct pair *pair;
 static struct sites *sites[2];
 static struct sitemedia *media[2];
 static uint64_t ticked_us;
 
-static void make_pki(void)
-{
-    ck_assert_ptr_nonnull(mkdtemp(folder));
-    ck_assert_int_eq(chdir(folder), 0);
-    key = EVP_EC_gen("P-256");
-    pki_write_key("key", key, NULL, 0600);
-    pki_make_authority(&ca, "test CA", "ca.pem", NULL);
-    pki_make_leaf("a.pem", "DNS:site-a.example", "clientAuth", key, &ca, -PKI_DAY, PKI_YEAR);
-    pki_make_leaf("b.pem", "DNS:site-b.example", "clientAuth", key, &ca, -PKI_DAY, PKI_YEAR);
-}
-
-static int remove_one(const char *name, const struct stat *status, int type, struct FTW *walk)
-{
-    (void)status;
-    (void)type;
-    (void)walk;
-    return remove(name);
-}
-
-static void remove_pki(void)
-{
-    pki_free_authority(&ca);
-    EVP_PKEY_free(key);
-    ck_assert_int_eq(chdir("/"), 0);
-    nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
 /* other NULL: no site. */
 static void configure(unsigned site, const char *other)
 {
-    struct tls_files from = {files[site], "key", "ca.pem", NULL};
     struct sites_conf conf = {.name = other, .dmz = "", .ring_us = 20 * PAIR_SECOND};
-    char error[256];
 
-    for (int i = 0; other && i < 2; i++)
-        ck_assert_msg(tls_context_new(&conf.context[i], i ? TLS_SITE_SERVER : TLS_SITE_CLIENT,
-                                      &from, error, sizeof(error)) == 0,
-                      "%s", error);
+    if (other)
+        sitepki_contexts(&conf, site);
     ck_assert_int_eq(sites_configure(sites[site], &conf, other != NULL, pair->now_us), 0);
 }
 
@@ -394,7 +354,7 @@ int main(void)
     int result;
 
     tcase_set_timeout(tc, 120);
-    tcase_add_unchecked_fixture(tc, make_pki, remove_pki);
+    tcase_add_unchecked_fixture(tc, sitepki_make, sitepki_remove);
     tcase_add_checked_fixture(tc, sample_engine_start, NULL);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, test_found, 0, 4);

@@ -543,6 +543,29 @@ static uint64_t waiting(void)
     return session_queued(world->link[0]->session) + session_queued(world->media[0].session);
 }
 
+/* A turn of the main threads, and what the others have of it then. */
+static void work_in_main(bool reset, uint64_t us)
+{
+    struct inner *inner = world->pair->site[0].inner;
+
+    gate_enter_all(&world->out.main);
+    gate_enter_all(&world->in.main);
+    if (reset)
+        pair_reset(pair_tunnel(world->pair, 0));
+    dmz_adopt(world->pair->dmz);
+    inner_adopt(inner);
+    pair_run(world->pair, us);
+    gate_leave_all(&world->in.main);
+    gate_leave_all(&world->out.main);
+    settle();
+    for (unsigned i = 0; i < THREADS; i++) {
+        outlet_flush(&world->out.outlet[i]);
+        outlet_flush(&world->in.outlet[i]);
+    }
+    dmz_gather(world->pair->dmz);
+    inner_gather(inner);
+}
+
 START_TEST(test_left_behind)
 {
     uint64_t half = (uint64_t)SENDERS / 2 * PER_ROUND;
@@ -562,26 +585,31 @@ START_TEST(test_left_behind)
     cut_media(0);
     gate_leave(&world->in.pass[0]);
     gate_leave(&world->out.pass[0]);
-    gate_enter_all(&world->out.main);
-    gate_enter_all(&world->in.main);
-    if (!breaks[_i].control)
-        pair_reset(pair_tunnel(world->pair, 0));
-    dmz_adopt(world->pair->dmz);
-    inner_adopt(inner);
-    pair_run(world->pair, PAIR_MS);
-    gate_leave_all(&world->in.main);
-    gate_leave_all(&world->out.main);
-    settle();
-    for (unsigned i = 0; i < THREADS; i++) {
-        outlet_flush(&world->out.outlet[i]);
-        outlet_flush(&world->in.outlet[i]);
-    }
-    dmz_gather(world->pair->dmz);
-    inner_gather(inner);
+    work_in_main(!breaks[_i].control, PAIR_MS);
     ck_assert_uint_eq(pair_dmz_verdict(world->pair, breaks[_i].verdict), half);
     ck_assert_uint_eq(pair_inner_verdict(world->pair, 0, breaks[_i].verdict), half);
     ck_assert_uint_eq(world->pair->dmz->listeners[0].counts[0].queued, 0);
     ck_assert_uint_eq(inner->listeners[0].counts[0].queued, 0);
+}
+END_TEST
+
+/* Packets that no segment takes go by the connection of control, which the main thread has. */
+START_TEST(test_large)
+{
+    uint64_t half = (uint64_t)SENDERS / 2 * PER_ROUND;
+    struct session *ends[] = {world->link[0]->session, world->media[0].session};
+
+    for (unsigned i = 0; i < 2; i++)
+        session_set_packet_room(ends[i], 1);
+    give_all();
+    ck_assert_uint_eq(waiting(), 0);
+    for (unsigned i = 0; i < 2; i++)
+        ck_assert_uint_eq(session_counters(ends[i])->larger, half);
+    work_in_main(false, 100 * PAIR_MS);
+    ck_assert_uint_eq(pair_dmz_verdict(world->pair, VERDICT_ACCEPTED), half);
+    ck_assert_uint_eq(pair_inner_verdict(world->pair, 0, VERDICT_ACCEPTED), half);
+    for (unsigned side = 0; side < 2; side++)
+        ck_assert_uint_eq(pair_receiver(world->sender[side])->count, half);
 }
 END_TEST
 
@@ -723,6 +751,7 @@ int main(void)
     tcase_add_test(tc, test_both_at_once);
     tcase_add_test(tc, test_cut);
     tcase_add_loop_test(tc, test_left_behind, 0, sizeof(breaks) / sizeof(breaks[0]));
+    tcase_add_test(tc, test_large);
     tcase_add_loop_test(tc, test_hello, 0, sizeof(hellos) / sizeof(hellos[0]));
     tcase_add_test(tc, test_hello_and_media);
     tcase_add_test(tc, test_same_number);

@@ -7,15 +7,11 @@
 #include "common/carrier/deaf.h"
 
 #include <errno.h>
-#include <net/if.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/base/addr.h"
@@ -24,74 +20,10 @@
 #include "common/carrier/segment.h"
 #include "common/carrier/track.h"
 
+#include "tests/unit/netns.h"
 #include "tests/unit/unit.h"
 
-enum { NOT_ALLOWED = 77, WAIT_MS = 10000 };
-
-static bool link_up(void)
-{
-    struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
-    int fd = socket(AF_INET, SOCK_DGRAM, 0);
-    bool up = fd >= 0 && ioctl(fd, SIOCSIFFLAGS, &request) == 0;
-
-    if (fd >= 0)
-        close(fd);
-    return up;
-}
-
-/* In a child of its own, so that nothing stays of the namespace. */
-static void in_namespace(void (*body)(bool ip6), bool ip6)
-{
-    pid_t child = fork();
-    int status;
-
-    ck_assert_int_ge(child, 0);
-    if (child == 0) {
-        if (unshare(geteuid() == 0 ? CLONE_NEWNET : CLONE_NEWUSER | CLONE_NEWNET) < 0 || !link_up())
-            _exit(NOT_ALLOWED);
-        body(ip6);
-        _exit(0);
-    }
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert(WIFEXITED(status));
-    if (WEXITSTATUS(status) == NOT_ALLOWED)
-        fprintf(stderr, "left out: no network namespace may be made here\n");
-    else
-        ck_assert_int_eq(WEXITSTATUS(status), 0);
-}
-
-/* In the child: says what was not as expected, and ends it. */
-#define EXPECT(condition)                                                                          \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: not so: %s (errno %d)\n", __FILE__, __LINE__, #condition,      \
-                    errno);                                                                        \
-            _exit(1);                                                                              \
-        }                                                                                          \
-    } while (0)
-
-static struct addr local_name(int fd)
-{
-    struct sockaddr_storage name;
-    socklen_t length = sizeof(name);
-
-    EXPECT(getsockname(fd, (struct sockaddr *)&name, &length) == 0);
-    return addr_from_sockaddr((struct sockaddr *)&name);
-}
-
-static int bound(bool ip6, int type)
-{
-    struct addr any;
-    struct sockaddr_storage name;
-    int fd = socket(ip6 ? AF_INET6 : AF_INET, type, 0);
-    socklen_t length;
-
-    EXPECT(fd >= 0 && addr_parse(ip6 ? "[::1]:1" : "127.0.0.1:1", &any) == 0);
-    any.port = 0;
-    length = addr_to_sockaddr(&any, &name);
-    EXPECT(bind(fd, (struct sockaddr *)&name, length) == 0);
-    return fd;
-}
+enum { WAIT_MS = 10000 };
 
 enum { NOW_US = 1000000 };
 
@@ -123,12 +55,12 @@ static void meet(struct world *w, bool ip6)
     socklen_t length;
 
     memset(w, 0, sizeof(*w));
-    w->listener = bound(ip6, SOCK_STREAM);
+    w->listener = netns_bound(ip6, SOCK_STREAM);
     EXPECT(listen(w->listener, 1) == 0);
-    w->server_addr = local_name(w->listener);
+    w->server_addr = netns_local_name(w->listener);
     w->raw = open_raw(&w->server_addr);
-    w->client = bound(ip6, SOCK_STREAM);
-    w->client_addr = local_name(w->client);
+    w->client = netns_bound(ip6, SOCK_STREAM);
+    w->client_addr = netns_local_name(w->client);
     w->ears = open_raw(&w->client_addr);
     length = addr_to_sockaddr(&w->server_addr, &name);
     EXPECT(connect(w->client, (struct sockaddr *)&name, length) == 0);
@@ -382,7 +314,7 @@ static void body_no_connection(bool ip6)
 {
     struct world w;
     struct deaf deaf = {.seen = true};
-    int fd = bound(ip6, SOCK_STREAM);
+    int fd = netns_bound(ip6, SOCK_STREAM);
 
     EXPECT(deaf_note(&deaf, fd) == ERR_SYSTEM && deaf_is_over(fd));
     close(fd);
@@ -400,7 +332,7 @@ static void (*const bodies[])(bool ip6) = {body_taken_over, body_goes_on, body_h
 
 START_TEST(test_real)
 {
-    in_namespace(bodies[_i / 2], _i % 2);
+    netns_run(bodies[_i / 2], _i % 2);
 }
 END_TEST
 

@@ -10,7 +10,7 @@ enum { MS = 1000, STEP_US = 1 * MS, LINE = 256 };
 
 /* One way, with a delay; what is lost is not there. */
 struct line {
-    bool cut;
+    bool cut, stalls; /* what stalls comes later, all at once */
     uint64_t delay_us;
     size_t head, tail;
     struct {
@@ -41,7 +41,8 @@ static void arrive(struct world *world, int end)
 {
     struct line *line = &world->line[1 - end];
 
-    while (line->head < line->tail && line->ping[line->head % LINE].at_us <= world->now_us) {
+    while (!line->stalls && line->head < line->tail &&
+           line->ping[line->head % LINE].at_us <= world->now_us) {
         uint32_t received;
 
         ck_assert_int_eq(direct_get(&world->end[end], line->ping[line->head++ % LINE].data,
@@ -76,12 +77,10 @@ static void begin(struct world *world, uint64_t delay_us)
 static const uint64_t delays_us[] = {0, 1 * MS, 20 * MS, 100 * MS};
 enum { DELAYS = sizeof(delays_us) / sizeof(delays_us[0]) };
 
-/* Media goes both ways at once, and there alone when it was proven; some packets tell the tunnel.
- */
+/* Media goes both ways at once, and there alone when it was proven. */
 START_TEST(test_proof)
 {
     struct world world;
-    unsigned both = 0;
 
     begin(&world, delays_us[_i]);
     ck_assert_int_eq(direct_way(&world.end[0], world.now_us), DIRECT_BOTH);
@@ -90,12 +89,16 @@ START_TEST(test_proof)
     ck_assert(!direct_is_proven(&world.end[0], world.now_us));
     run(&world, DIRECT_PROOF_US);
     ck_assert(direct_is_proven(&world.end[0], world.now_us));
-    for (int i = 0; i < 10 * DIRECT_SAMPLE; i++)
-        both += direct_way(&world.end[0], world.now_us) == DIRECT_BOTH;
-    ck_assert_uint_eq(both, 10);
+    for (int i = 0; i < 640; i++)
+        ck_assert_int_eq(direct_way(&world.end[0], world.now_us), DIRECT_ALONE);
     ck_assert_uint_eq(world.end[0].moves, 1);
+    run(&world, DIRECT_STEADY_US - DIRECT_PROOF_US - 2 * delays_us[_i] - 50 * MS);
+    ck_assert(!direct_is_steady(&world.end[0], world.now_us));
+    run(&world, 2 * delays_us[_i] + 50 * MS);
+    ck_assert(direct_is_steady(&world.end[0], world.now_us));
     run(&world, 60 * 1000 * MS);
     ck_assert(direct_is_proven(&world.end[0], world.now_us));
+    ck_assert(direct_is_steady(&world.end[0], world.now_us));
     ck_assert_uint_eq(world.end[0].returns, 0);
 }
 END_TEST
@@ -114,6 +117,7 @@ START_TEST(test_death)
     run(&world, 2 * delay_us + 90 * MS);
     for (int end = 0; end < 2; end++) {
         ck_assert_int_eq(direct_way(&world.end[end], world.now_us), DIRECT_BOTH);
+        ck_assert(!direct_is_steady(&world.end[end], world.now_us));
         ck_assert_uint_eq(world.end[end].returns, 1);
     }
     run(&world, 1100 * MS);
@@ -137,6 +141,50 @@ START_TEST(test_death)
     run(&world, 2 * delay_us + 250 * MS);
     for (int end = 0; end < 2; end++)
         ck_assert(direct_is_lost(&world.end[end], world.now_us));
+}
+END_TEST
+
+/*
+ * TCP stalls for what it has lost, again and again, and then all comes at once: that is no longer
+ * round trip, and the next death is noticed as soon as ever.
+ */
+START_TEST(test_stall)
+{
+    uint64_t delay_us = delays_us[_i / 2];
+    struct world world;
+
+    begin(&world, delay_us);
+    run(&world, 3000 * MS);
+    for (int i = 0; i < 5; i++) {
+        world.line[_i % 2].stalls = true;
+        run(&world, 1500 * MS);
+        world.line[_i % 2].stalls = false;
+        run(&world, 20 * MS);
+    }
+    for (int end = 0; end < 2; end++)
+        ck_assert_uint_le(world.end[end].rtt_us, 2 * delay_us + 20 * MS);
+    run(&world, 2 * delay_us + DIRECT_PROOF_US);
+    for (int end = 0; end < 2; end++)
+        ck_assert_int_eq(direct_way(&world.end[end], world.now_us), DIRECT_ALONE);
+    world.line[_i % 2].cut = true;
+    run(&world, 2 * delay_us + 90 * MS);
+    for (int end = 0; end < 2; end++)
+        ck_assert_int_eq(direct_way(&world.end[end], world.now_us), DIRECT_BOTH);
+}
+END_TEST
+
+/* A round trip that has become longer is followed, and media goes there alone again. */
+START_TEST(test_longer)
+{
+    struct world world;
+
+    begin(&world, 20 * MS);
+    run(&world, 3000 * MS);
+    for (int end = 0; end < 2; end++)
+        world.line[end].delay_us = 150 * MS;
+    run(&world, 4000 * MS);
+    for (int end = 0; end < 2; end++)
+        ck_assert_int_eq(direct_way(&world.end[end], world.now_us), DIRECT_ALONE);
 }
 END_TEST
 
@@ -203,6 +251,8 @@ int main(void)
 
     tcase_add_loop_test(tcase, test_proof, 0, DELAYS);
     tcase_add_loop_test(tcase, test_death, 0, 2 * DELAYS);
+    tcase_add_loop_test(tcase, test_stall, 0, 2 * DELAYS);
+    tcase_add_test(tcase, test_longer);
     tcase_add_test(tcase, test_one_way);
     tcase_add_test(tcase, test_closed);
     tcase_add_test(tcase, test_bad);

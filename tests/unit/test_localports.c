@@ -60,7 +60,9 @@ START_TEST(test_list)
         ck_assert_uint_ne(list[i], 0);
         for (size_t j = 0; j < i; j++)
             ck_assert_uint_ne(list[i], list[j]);
+        ck_assert(localports_has(ports, list[i]));
     }
+    ck_assert(!localports_has(ports, 1));
 }
 END_TEST
 

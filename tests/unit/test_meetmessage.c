@@ -12,6 +12,9 @@ static const struct {
     {MESSAGE_MEET, {.number = 7}},
     {MESSAGE_MEET_END, {.number = UINT64_MAX}},
     {MESSAGE_MEET_END, {.number = 7, .reason = "no"}},
+    {MESSAGE_PUNCH, {.number = 7}},
+    {MESSAGE_PUNCH_END, {.number = UINT64_MAX}},
+    {MESSAGE_PUNCH_END, {.number = 7, .reason = "no"}},
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]), SIZE = 512 };
 
@@ -44,7 +47,7 @@ START_TEST(test_round)
     ck_assert_uint_eq(after.number, before->number);
     ck_assert_str_eq(after.reason, before->reason);
     ck_assert_int_eq(get(MESSAGE_KEPT, memory, length, &after), ERR_UNSUPPORTED);
-    ck_assert_int_eq(get(MESSAGE_MEET_END + 1, memory, length, &after), ERR_UNSUPPORTED);
+    ck_assert_int_eq(get(MESSAGE_PUNCH_END + 1, memory, length, &after), ERR_UNSUPPORTED);
     /* Without REASON it is another one. */
     for (size_t cut = 0; cut < length; cut++)
         ck_assert_int_eq(get(rows[_i].type, memory, cut, &after), cut == 12 ? 0 : ERR_PROTOCOL);
@@ -78,6 +81,8 @@ static const struct {
     {MESSAGE_MEET, "80010008 0000000000000001 80010008 0000000000000001"},
     {MESSAGE_MEET, "80010008 0000000000000001 80630000"},
     {MESSAGE_MEET_END, "80010008 0000000000000001 00030000"},
+    {MESSAGE_PUNCH, ""},
+    {MESSAGE_PUNCH_END, "80010008 0000000000000001 00030000"},
 };
 
 START_TEST(test_bad)

@@ -1,4 +1,4 @@
-/* MEET and MEET-END: what is written is read again, and nothing else. */
+/* MEET, MEET-END and PUNCH: what is written is read again, and nothing else. */
 #include <string.h>
 
 #include "common/base/err.h"
@@ -40,6 +40,9 @@ static const struct {
      "198.51.100.1:2"},
     {FRAME_MEET_END, {.number = 7}, NULL, NULL},
     {FRAME_MEET_END, {.number = 7, .reason = "no calls"}, NULL, NULL},
+    {FRAME_PUNCH, {.number = 7, .site = "b.example"}, NULL, NULL},
+    {FRAME_PUNCH, {.number = 7, .site = "b.example"}, "192.0.2.1:1", "198.51.100.1:2"},
+    {FRAME_PUNCH, {.number = 7, .site = "b.example", .reason = "no"}, NULL, NULL},
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
@@ -103,7 +106,7 @@ START_TEST(test_round)
     }
     check_start(&after.start, &before.start);
     /* One is not the other, unless it has NUMBER alone. */
-    if (rows[_i].type == FRAME_MEET || before.reason[0])
+    if (rows[_i].type != FRAME_PUNCH && (rows[_i].type == FRAME_MEET || before.reason[0]))
         ck_assert_int_eq(
             get(rows[_i].type == FRAME_MEET ? FRAME_MEET_END : FRAME_MEET, memory, length, &after),
             ERR_PROTOCOL);
@@ -126,6 +129,7 @@ START_TEST(test_cut)
     expected = rows[_i].frame.reason[0] != '\0';
     expected += rows[_i].frame.handed_over;
     expected += rows[_i].frame.start.timestamps;
+    expected += rows[_i].type == FRAME_PUNCH && rows[_i].own; /* without the addresses */
     ck_assert_uint_eq(taken, expected);
 }
 END_TEST
@@ -163,6 +167,9 @@ static const struct {
     {FRAME_MEET_END, "80010008 0000000000000001 80630000"},   /* critical, not known */
     {FRAME_MEET_END, "80010008 0000000000000001 8002000161"}, /* of the other frame */
     {FRAME_MEET, "80010008 0000000000000001 8002000161"},     /* no addresses */
+    {FRAME_PUNCH, "80010008 0000000000000001"},               /* no site */
+    {FRAME_PUNCH, "80010008 0000000000000001 8002000161 0005000400000001"},        /* of MEET */
+    {FRAME_PUNCH, "80010008 0000000000000001 8002000161 80030007 04c00002010001"}, /* one of two */
 };
 
 START_TEST(test_bad)

@@ -9,13 +9,10 @@
 
 #include <errno.h>
 #include <linux/filter.h>
-#include <net/if.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,6 +21,7 @@
 #include "common/base/reader.h"
 #include "common/carrier/segment.h"
 
+#include "tests/unit/netns.h"
 #include "tests/unit/unit.h"
 
 /* ---------------------------------------------------------------- the filter */
@@ -295,72 +293,7 @@ END_TEST
 
 /* ---------------------------------------------------------------- real sockets */
 
-enum { NOT_ALLOWED = 77, WAIT_MS = 10000 };
-
-static bool link_up(void)
-{
-    struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
-    int fd = socket(AF_INET, SOCK_DGRAM, 0);
-    bool up = fd >= 0 && ioctl(fd, SIOCSIFFLAGS, &request) == 0;
-
-    if (fd >= 0)
-        close(fd);
-    return up;
-}
-
-/* In a child of its own, so that nothing stays of the namespace. */
-static void in_namespace(void (*body)(bool ip6), bool ip6)
-{
-    pid_t child = fork();
-    int status;
-
-    ck_assert_int_ge(child, 0);
-    if (child == 0) {
-        if (unshare(geteuid() == 0 ? CLONE_NEWNET : CLONE_NEWUSER | CLONE_NEWNET) < 0 || !link_up())
-            _exit(NOT_ALLOWED);
-        body(ip6);
-        _exit(0);
-    }
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert(WIFEXITED(status));
-    if (WEXITSTATUS(status) == NOT_ALLOWED)
-        fprintf(stderr, "left out: no network namespace may be made here\n");
-    else
-        ck_assert_int_eq(WEXITSTATUS(status), 0);
-}
-
-/* In the child: says what was not as expected, and ends it. */
-#define EXPECT(condition)                                                                          \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: not so: %s (errno %d)\n", __FILE__, __LINE__, #condition,      \
-                    errno);                                                                        \
-            _exit(1);                                                                              \
-        }                                                                                          \
-    } while (0)
-
-static struct addr local_name(int fd)
-{
-    struct sockaddr_storage name;
-    socklen_t length = sizeof(name);
-
-    EXPECT(getsockname(fd, (struct sockaddr *)&name, &length) == 0);
-    return addr_from_sockaddr((struct sockaddr *)&name);
-}
-
-static int bound(bool ip6, int type)
-{
-    struct addr any;
-    struct sockaddr_storage name;
-    int fd = socket(ip6 ? AF_INET6 : AF_INET, type, 0);
-    socklen_t length;
-
-    EXPECT(fd >= 0 && addr_parse(ip6 ? "[::1]:1" : "127.0.0.1:1", &any) == 0);
-    any.port = 0;
-    length = addr_to_sockaddr(&any, &name);
-    EXPECT(bind(fd, (struct sockaddr *)&name, length) == 0);
-    return fd;
-}
+enum { WAIT_MS = 10000 };
 
 struct meeting {
     int listener, client, server;
@@ -389,14 +322,14 @@ static void meet(struct meeting *m, bool ip6, bool data_only)
     struct sockaddr_storage name;
     socklen_t length;
 
-    m->listener = bound(ip6, SOCK_STREAM);
+    m->listener = netns_bound(ip6, SOCK_STREAM);
     EXPECT(listen(m->listener, 1) == 0);
-    m->server_addr = local_name(m->listener);
+    m->server_addr = netns_local_name(m->listener);
     m->raw = open_raw(&m->server_addr, data_only);
-    m->client = bound(ip6, SOCK_STREAM);
+    m->client = netns_bound(ip6, SOCK_STREAM);
     length = addr_to_sockaddr(&m->server_addr, &name);
     EXPECT(connect(m->client, (struct sockaddr *)&name, length) == 0);
-    m->client_addr = local_name(m->client);
+    m->client_addr = netns_local_name(m->client);
     m->server = accept(m->listener, NULL, NULL);
     EXPECT(m->server >= 0);
 }
@@ -542,7 +475,7 @@ static void (*const bodies[])(bool ip6) = {body_receive, body_send, body_locked,
 
 START_TEST(test_real)
 {
-    in_namespace(bodies[_i / 2], _i % 2);
+    netns_run(bodies[_i / 2], _i % 2);
 }
 END_TEST
 

@@ -287,6 +287,8 @@ static void check_request(const char *expected)
     "call               17\n"                                                                      \
     "number             3\n"                                                                       \
     "state              held\n"                                                                    \
+    "media path         dmz-relay\n"                                                               \
+    "not punched        not allowed\n"                                                             \
     "dmz-relay          main\n"                                                                    \
     "age                1 min 1 s\n"                                                               \
     "last message       2 s ago\n"                                                                 \
@@ -580,6 +582,7 @@ static const struct {
      RELAYCTL_DONE, "call one@example\nsite a.example\n\nv=0\r\n"},
     {"call show 17 --tag a", "{\"command\":\"call-show\",\"call_id\":\"17\",\"tag\":\"a\"}",
      "{\"ok\":true,\"calls\":[{\"call_id\":\"17\",\"number\":3,\"state\":\"held\",\"dmz\":\"main\","
+     "\"path\":\"dmz-relay\",\"punch\":\"off\",\"punch_why\":\"not allowed\","
      "\"age\":61,\"last_signal\":2,\"lines\":2,\"sas\":1,\"waiting\":1,\"created\":1,\"parties\":["
      "{\"tag\":\"a\",\"side\":\"external\",\"sas\":1,\"last_packet\":null,\"partner\":\"b\","
      "\"branch_of\":null,\"signalling\":\"192.0.2.9\",\"parked\":false,\"assign_ssrc\":false,"

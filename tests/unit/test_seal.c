@@ -392,6 +392,39 @@ START_TEST(test_ratchet)
 }
 END_TEST
 
+/* Frames around a change of keys, of which some are lost and others come in reverse, eight at a
+ * time. */
+static void change_keys(uint64_t turn, bool hole)
+{
+    enum { FRAMES = 256, ROW = 8, TINY = SEAL_OVER_OCTETS };
+    static uint8_t frames[FRAMES][TINY];
+    static bool lost[FRAMES];
+
+    seal_skip(near, turn * KEY_FRAMES - FRAMES / 2 - seal_next_counter(near));
+    for (unsigned i = 0; i < FRAMES; i++) {
+        ck_assert_int_eq(seal_put(near, FRAME_PING, 0, NULL, 0, frames[i]), TINY);
+        lost[i] = (i * 2654435761u + turn * 40503u) >> 16 & 1;
+        if (hole)
+            lost[i] |= i > FRAMES / 4 && i < 3 * FRAMES / 4;
+    }
+    for (unsigned i = 0; i < FRAMES; i++)
+        if (!lost[i ^ (ROW - 1)])
+            ck_assert_int_eq(open_octets(far, frames[i ^ (ROW - 1)], TINY), SEAL_OPENED);
+    /* What was only late is good for either key, once. */
+    for (unsigned i = 0; i < FRAMES; i++)
+        ck_assert_int_eq(open_octets(far, frames[i], TINY), lost[i] ? SEAL_OPENED : SEAL_REPLAYED);
+}
+
+/* The last frames under a key and the first ones under the next may all be lost. */
+START_TEST(test_ratchet_with_loss)
+{
+    for (uint64_t turn = 1; turn <= 9; turn++)
+        change_keys(turn, turn % 2 == 0);
+    ck_assert_uint_eq(seal_count(far, SEAL_FORGED), 0);
+    ck_assert_uint_eq(seal_count(far, SEAL_OLD), 0);
+}
+END_TEST
+
 /* The receiver looks one key ahead, and never more. */
 START_TEST(test_far_ahead)
 {
@@ -496,6 +529,7 @@ int main(void)
     tcase_add_test(tc, test_window_moves);
     tcase_add_test(tc, test_forged_changes_nothing);
     tcase_add_test(tc, test_ratchet);
+    tcase_add_test(tc, test_ratchet_with_loss);
     tcase_add_test(tc, test_far_ahead);
     tcase_add_test(tc, test_keys_differ);
     tcase_add_test(tc, test_counters_used_up);

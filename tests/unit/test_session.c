@@ -394,28 +394,12 @@ END_TEST
 
 START_TEST(test_frames_when_up)
 {
-    static const uint8_t to_dmz[] = {FRAME_PING,
-                                     FRAME_PONG,
-                                     FRAME_SYNC_BEGIN,
-                                     FRAME_SYNC_END,
-                                     FRAME_SA_PUT,
-                                     FRAME_SA_DELETE,
-                                     FRAME_PASS,
-                                     STREAM_FRAMES,
-                                     FRAME_MEET_END,
-                                     FRAME_MEDIA,
-                                     0};
-    static const uint8_t to_inner[] = {FRAME_PING,
-                                       FRAME_PONG,
-                                       FRAME_SA_NAK,
-                                       FRAME_SA_REPORT,
-                                       FRAME_STATS,
-                                       FRAME_PASS_STATE,
-                                       STREAM_FRAMES,
-                                       FRAME_MEET,
-                                       FRAME_MEET_END,
-                                       FRAME_MEDIA,
-                                       0};
+    static const uint8_t to_dmz[] = {
+        FRAME_PING, FRAME_PONG,    FRAME_SYNC_BEGIN, FRAME_SYNC_END, FRAME_SA_PUT, FRAME_SA_DELETE,
+        FRAME_PASS, STREAM_FRAMES, FRAME_MEET_END,   FRAME_PUNCH,    FRAME_MEDIA,  0};
+    static const uint8_t to_inner[] = {
+        FRAME_PING,    FRAME_PONG, FRAME_SA_NAK,   FRAME_SA_REPORT, FRAME_STATS, FRAME_PASS_STATE,
+        STREAM_FRAMES, FRAME_MEET, FRAME_MEET_END, FRAME_PUNCH,     FRAME_MEDIA, 0};
     uint8_t memory[FRAME_MAX_OCTETS];
 
     for (unsigned type = 0; type < 256; type++) {
@@ -751,26 +735,38 @@ START_TEST(test_media_before_up)
 }
 END_TEST
 
-/* age of a packet when the tunnel takes octets again; what the kernel holds is taken off. */
+/* age of a packet when the tunnel takes octets again; what the kernel holds is taken off, and what
+ * is on the path, but for what may be spent. */
 static const struct {
     uint64_t age_us, max_age_us, kernel_us;
     bool sent;
+    uint32_t behind_us, spare_us;
 } ages[] = {
-    {0, MAX_AGE_US, 0, true},
-    {MAX_AGE_US, MAX_AGE_US, 0, true},
-    {MAX_AGE_US + 1, MAX_AGE_US, 0, false},
-    {20000, MAX_AGE_US, 40000, true},
-    {20001, MAX_AGE_US, 40000, false},
-    {1, MAX_AGE_US, MAX_AGE_US, false},
-    {0, MAX_AGE_US, MAX_AGE_US, true},
-    {0, MAX_AGE_US, 10 * MAX_AGE_US, true},
-    {500000, 1000000, 0, true},
-    {10001, 10000, 0, false},
+    {0, MAX_AGE_US, 0, true, 0, 0},
+    {MAX_AGE_US, MAX_AGE_US, 0, true, 0, 0},
+    {MAX_AGE_US + 1, MAX_AGE_US, 0, false, 0, 0},
+    {20000, MAX_AGE_US, 40000, true, 0, 0},
+    {20001, MAX_AGE_US, 40000, false, 0, 0},
+    {1, MAX_AGE_US, MAX_AGE_US, false, 0, 0},
+    {0, MAX_AGE_US, MAX_AGE_US, true, 0, 0},
+    {0, MAX_AGE_US, 10 * MAX_AGE_US, true, 0, 0},
+    {500000, 1000000, 0, true, 0, 0},
+    {10001, 10000, 0, false, 0, 0},
+    {30000, MAX_AGE_US, 10000, true, 20000, 0},
+    {30001, MAX_AGE_US, 10000, false, 20000, 0},
+    {40000, MAX_AGE_US, 10000, true, 20000, 10000},
+    {40001, MAX_AGE_US, 10000, false, 20000, 10000},
+    {MAX_AGE_US, MAX_AGE_US, 10000, true, 20000, 30000},
+    {MAX_AGE_US / 4, MAX_AGE_US, 0, true, 10 * MAX_AGE_US, 0}, /* not all */
+    {MAX_AGE_US / 4 + 1, MAX_AGE_US, 0, false, 10 * MAX_AGE_US, 0},
 };
 
 START_TEST(test_age)
 {
-    struct session_path path = {.room = SIZE_MAX, .ns_per_octet = 2000};
+    struct session_path path = {.room = SIZE_MAX,
+                                .ns_per_octet = 2000,
+                                .behind_us = ages[_i].behind_us,
+                                .spare_us = ages[_i].spare_us};
     struct end inner, dmz;
 
     pair_up(&inner, &dmz);
@@ -934,20 +930,20 @@ static const struct {
     uint64_t age_us;
     unsigned sent, late;
 } outputs[] = {
-    {{0, SIZE_MAX, 0, 0, 0, false}, MAX_AGE_US, 10, 0},
-    {{0, 10070, 0, 0, 0, false}, 0, 10, 0},
-    {{0, 10069, 0, 0, 0, false}, 0, 9, 0},
-    {{0, 2014, 0, 0, 0, false}, 0, 2, 0},
-    {{0, 2013, 0, 0, 0, false}, 0, 1, 0},
-    {{0, 1, 0, 0, 0, false}, 0, 1, 0},
-    {{0, 0, 0, 0, 0, false}, 0, 1, 0},
+    {{0, SIZE_MAX, 0, 0, 0, 0, 0, false}, MAX_AGE_US, 10, 0},
+    {{0, 10070, 0, 0, 0, 0, 0, false}, 0, 10, 0},
+    {{0, 10069, 0, 0, 0, 0, 0, false}, 0, 9, 0},
+    {{0, 2014, 0, 0, 0, 0, 0, false}, 0, 2, 0},
+    {{0, 2013, 0, 0, 0, 0, 0, false}, 0, 1, 0},
+    {{0, 1, 0, 0, 0, 0, 0, false}, 0, 1, 0},
+    {{0, 0, 0, 0, 0, 0, 0, false}, 0, 1, 0},
     /* 10 us for an octet: 10 ms for a frame. */
-    {{0, SIZE_MAX, 10000, 0, 0, false}, 0, 10, 0},
-    {{0, SIZE_MAX, 10000, 0, 0, false}, MAX_AGE_US, 1, 9},
-    {{0, SIZE_MAX, 10000, 0, 0, false}, 30000, 3, 7},
-    {{1000, SIZE_MAX, 10000, 0, 0, false}, 30000, 2, 8},
-    {{3001, SIZE_MAX, 10000, 0, 0, false}, 30000, 0, 10},
-    {{0, 1007, 10000, 0, 0, false}, 30000, 1, 0},
+    {{0, SIZE_MAX, 10000, 0, 0, 0, 0, false}, 0, 10, 0},
+    {{0, SIZE_MAX, 10000, 0, 0, 0, 0, false}, MAX_AGE_US, 1, 9},
+    {{0, SIZE_MAX, 10000, 0, 0, 0, 0, false}, 30000, 3, 7},
+    {{1000, SIZE_MAX, 10000, 0, 0, 0, 0, false}, 30000, 2, 8},
+    {{3001, SIZE_MAX, 10000, 0, 0, 0, 0, false}, 30000, 0, 10},
+    {{0, 1007, 10000, 0, 0, 0, 0, false}, 30000, 1, 0},
 };
 
 START_TEST(test_path)
@@ -1271,6 +1267,35 @@ START_TEST(test_larger)
 }
 END_TEST
 
+/* Whose owner asks for nothing: media is passed by, a control frame is none that may come. */
+START_TEST(test_no_hooks)
+{
+    static const struct session_hooks none = {.hello = NULL};
+    struct end inner, dmz = {0};
+
+    open_end(&inner, SESSION_INNER);
+    dmz.session = session_new(SESSION_DMZ, &none, &dmz, MAX_AGE_US, QUEUE_OCTETS, START_US);
+    ck_assert_ptr_nonnull(dmz.session);
+    session_start(inner.session, &hello);
+    exchange(&inner, &dmz, SIZE_MAX, START_US);
+    ck_assert_int_eq(session_state(dmz.session), SESSION_UP);
+    media(&inner, 1, 100, START_US);
+    exchange(&inner, &dmz, SIZE_MAX, START_US);
+    ck_assert_uint_eq(session_counters(dmz.session)->media_in, 1);
+    media(&dmz, 1, 100, START_US);
+    exchange(&inner, &dmz, SIZE_MAX, START_US + MAX_AGE_US + 1);
+    ck_assert_uint_eq(dmz.counts.n[VERDICT_TUNNEL_LATE], 1);
+    ck_assert_int_eq(session_state(dmz.session), SESSION_UP);
+    inner.live_due = 1;
+    exchange(&inner, &dmz, SIZE_MAX, START_US + MAX_AGE_US + 2);
+    expect_ended(&dmz, "cannot be read");
+    media(&dmz, 1, 100, START_US);
+    session_free(dmz.session);
+    ck_assert_uint_eq(dmz.counts.n[VERDICT_TUNNEL_DOWN], 1);
+    close_end(&inner);
+}
+END_TEST
+
 START_TEST(test_free_null)
 {
     session_free(NULL);
@@ -1316,6 +1341,7 @@ int main(void)
     tcase_add_test(tc, test_output_has_keys);
     tcase_add_test(tc, test_ping_flood);
     tcase_add_loop_test(tc, test_larger, 0, sizeof(larger) / sizeof(larger[0]));
+    tcase_add_test(tc, test_no_hooks);
     tcase_add_test(tc, test_free_null);
     suite_add_tcase(suite, tc);
     return unit_run(suite);

@@ -128,6 +128,47 @@ START_TEST(test_judge)
 }
 END_TEST
 
+/* What is taken off the age of media: what is on the path beyond two RTT; and before the path is
+ * known to be the limit, all beyond them. 1,000 octets in each segment. */
+static const struct {
+    uint32_t rate, rtt_us, cwnd, unacked, sacked;
+    bool ours, closed;
+    uint32_t ns_per_octet, behind_us, spare_us;
+} before_us[] = {
+    {1000000, 40000, 1000, 40, 0, false, false, 1000, 0, 0},
+    {1000000, 60000, 1000, 120, 0, false, false, 1000, 0, 0},
+    {1000000, 60000, 1000, 150, 0, false, true, 1000, 30000, 0},
+    {1000000, 60000, 1000, 150, 20, false, true, 1000, 10000, 0},
+    {1000000, 150000, 1000, 40, 0, false, true, 1000, 0, 0},   /* the queue is gone already */
+    {1000000, 150000, 50, 50, 0, true, false, 0, 0, 0},        /* what is slow holds nobody up */
+    {10000, 40000, 20, 20, 0, true, true, 3999, 39999, 80000}, /* after silence */
+    {500000, 40000, 20, 20, 0, true, true, 2000, 0, 80000},
+    {500000, 100000, 50, 50, 0, true, true, 2000, 60000, 80000},
+    {1000000, 0, 10, 10, 0, true, true, 0, 0, 0},
+    {1000000, 40000, 0, 10, 0, true, true, 0, 0, 0},
+};
+
+START_TEST(test_before)
+{
+    struct tcp_info info = {
+        .tcpi_delivery_rate = before_us[_i].rate,
+        .tcpi_snd_mss = 1000,
+        .tcpi_rtt = before_us[_i].rtt_us,
+        .tcpi_min_rtt = 40000,
+        .tcpi_delivery_rate_app_limited = before_us[_i].ours,
+        .tcpi_snd_cwnd = before_us[_i].cwnd,
+        .tcpi_unacked = before_us[_i].unacked,
+        .tcpi_sacked = before_us[_i].sacked,
+    };
+    struct tcp_path path = {.closed_us = before_us[_i].closed ? 4990000 : 0};
+
+    tcp_path_judge(&path, &info, 5000000);
+    ck_assert_uint_eq(path.ns_per_octet, before_us[_i].ns_per_octet);
+    ck_assert_uint_eq(path.behind_us, before_us[_i].behind_us);
+    ck_assert_uint_eq(path.spare_us, before_us[_i].spare_us);
+}
+END_TEST
+
 /*
  * A path of 1,000,000 octets per second and 40 ms, at times: its RTT, whether the last rate was
  * what we had to send, and whether the socket had enough just then. What follows: is the path the
@@ -357,6 +398,7 @@ int main(void)
 
     tcase_add_loop_test(tcase, test_options, 0, sizeof(families) / sizeof(families[0]));
     tcase_add_test(tcase, test_refused);
+    tcase_add_loop_test(tcase, test_before, 0, sizeof(before_us) / sizeof(before_us[0]));
     tcase_add_loop_test(tcase, test_judge, 0, sizeof(paths) / sizeof(paths[0]));
     tcase_add_test(tcase, test_course);
     tcase_add_loop_test(tcase, test_renewal, 0, sizeof(renewals) / sizeof(renewals[0]));

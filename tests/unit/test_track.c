@@ -264,6 +264,9 @@ static const struct {
     {"ACK of what was acknowledged", SEGMENT_ACK, 5000, 1000, 0, TRACK_BARE},
 };
 
+/* A timestamp after which none of the peer's would be newer. */
+static const uint32_t future = 200 + 0x7fffffffu;
+
 START_TEST(test_blind)
 {
     struct track track = sample_track(), before;
@@ -271,6 +274,8 @@ START_TEST(test_blind)
                         .ack = blind[_i].ack,
                         .flags = blind[_i].flags,
                         .length = blind[_i].length,
+                        .has_timestamps = true,
+                        .timestamp = future,
                         .window = 0};
 
     (void)send_one(&track, 300, S);

@@ -195,7 +195,7 @@ static const struct {
     {"enum stream_tag {", "STREAM_TAG_", "Fields of STREAM", true},
     {"enum arrival_tag {", "ARRIVAL_TAG_", "Fields of LISTENER in STATS", true},
     {"enum site_tag {", "SITE_TAG_", "Fields of SITE and SITE-STATE", true},
-    {"enum meet_tag {", "MEET_TAG_", "Fields of MEET and MEET-END", true},
+    {"enum meet_tag {", "MEET_TAG_", "Fields of MEET, MEET-END and PUNCH", true},
     {"enum pass_tag {", "PASS_TAG_", "Fields of PASS and PASS-STATE", true},
     {"enum message_type {", "MESSAGE_", "Message types", false},
     {"enum message_tag {", "MESSAGE_TAG_", "Fields of messages", true},
@@ -290,6 +290,7 @@ static const struct number limits[] = {
     {"SSRCS", SA_SSRC_MAX, "", "SA_SSRC_MAX"},
     {"LISTENERS", HELLO_LISTENERS_MAX, "", NULL},
     {"WORKERS", WORKERS_MAX, "", "WORKERS_MAX"},
+    {"MEDIA", MEDIA_MAX, "", "MEDIA_MAX"},
     {"PASS-NUMBERS", PASS_NUMBERS, "", "PASS_NUMBERS"},
     {NULL, 0, NULL, NULL},
 };
@@ -309,6 +310,7 @@ static const struct number values[] = {
     {"FEATURE-RAW", FEATURE_RAW, "", "FEATURE_RAW"},
     {"FEATURE-SITES", FEATURE_SITES, "", "FEATURE_SITES"},
     {"FEATURE-MEET", FEATURE_MEET, "", "FEATURE_MEET"},
+    {"FEATURE-PUNCH", FEATURE_PUNCH, "", "FEATURE_PUNCH"},
     {"FEATURE-PASSES", FEATURE_PASSES, "", "FEATURE_PASSES"},
     {"PASS-OPEN", PASS_STATE_OPEN, "", "PASS_STATE_OPEN"},
     {"PASS-WAITING", PASS_STATE_WAITING, "", "PASS_STATE_WAITING"},
@@ -316,6 +318,7 @@ static const struct number values[] = {
     {"PASS-UNKNOWN", PASS_STATE_UNKNOWN, "", "PASS_STATE_UNKNOWN"},
     {"FEATURE-PROBE", FEATURE_PROBE, "", "FEATURE_PROBE"},
     {"FEATURE-EARLY", FEATURE_EARLY, "", "FEATURE_EARLY"},
+    {"FEATURE-PAIRS", FEATURE_PAIRS, "", "FEATURE_PAIRS"},
     {"KIND-OPEN", SITE_KIND_OPEN, "", "SITE_KIND_OPEN"},
     {"KIND-FORTH", SITE_KIND_FORTH, "", "SITE_KIND_FORTH"},
     {"KIND-BACK", SITE_KIND_BACK, "", "SITE_KIND_BACK"},
@@ -715,6 +718,33 @@ static void put_meet_end(struct writer *w, bool full)
     meetwire_put(w, FRAME_MEET_END, &frame);
 }
 
+/* Of who asks, and of who is told. */
+static void put_punch_ask(struct writer *w, bool full)
+{
+    struct meet_frame frame = {.number = 1, .site = "hq.example.com"};
+
+    (void)full;
+    meetwire_put(w, FRAME_PUNCH, &frame);
+}
+
+static void put_punch(struct writer *w, bool full)
+{
+    struct meet_frame frame = {.number = 1, .site = "hq.example.com"};
+
+    (void)full;
+    ck_assert_int_eq(addr_parse("192.0.2.1:7000", &frame.own), 0);
+    frame.mapped = frame.own;
+    meetwire_put(w, FRAME_PUNCH, &frame);
+}
+
+static void put_punch_no(struct writer *w, bool full)
+{
+    struct meet_frame frame = {.number = 1, .site = "hq.example.com", .reason = "no"};
+
+    (void)full;
+    meetwire_put(w, FRAME_PUNCH, &frame);
+}
+
 static void put_pass(struct writer *w, bool full)
 {
     struct pass_frame frame = {.site = "hq.example.com", .want = true};
@@ -784,6 +814,9 @@ static const struct {
     {"SITE-STATE", "Fields, others: ", 12, put_site_state},
     {"MEET", "Fields: ", 13, put_meet},
     {"MEET-END", "Fields: ", 13, put_meet_end},
+    {"PUNCH", "Fields, of a question: ", 13, put_punch_ask},
+    {"PUNCH", "Fields, of an answer: ", 13, put_punch},
+    {"PUNCH", "Fields, of a refusal: ", 13, put_punch_no},
     {"PASS", "Fields: ", 14, put_pass},
     {"PASS-STATE", "Fields, with NUMBER: ", 14, put_pass_open},
     {"PASS-STATE", "Fields, others: ", 14, put_pass_state},

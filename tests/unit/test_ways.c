@@ -151,6 +151,118 @@ START_TEST(test_flipped)
 }
 END_TEST
 
+/* ------------------------------------------------------------ a pair of connections of media */
+
+enum { STREAM, CARRIER, BOTH, MSS = 100 };
+
+static const uint64_t features[BOTH] = {
+    [STREAM] = FEATURE_PROBE | FEATURE_PAIRS,
+    [CARRIER] = FEATURE_PROBE | FEATURE_PAIRS | FEATURE_SEALED,
+};
+
+static int on_hello(void *ctx, const struct hello *theirs, struct hello *reply,
+                    char reason[BYE_REASON_SIZE])
+{
+    (void)ctx;
+    (void)theirs;
+    (void)reason;
+    if (reply)
+        reply->features = FEATURE_PROBE | FEATURE_PAIRS | FEATURE_SEALED;
+    return 0;
+}
+
+static void on_up(void *ctx, const struct hello *theirs)
+{
+    (void)ctx;
+    (void)theirs;
+}
+
+static void on_dropped(void *ctx, const uint32_t *labels, size_t count, enum verdict verdict)
+{
+    (void)ctx;
+    (void)labels;
+    (void)count;
+    (void)verdict;
+}
+
+static const struct session_hooks hooks = {.hello = on_hello, .up = on_up, .dropped = on_dropped};
+
+static void carry(struct session *from, struct session *to)
+{
+    uint8_t octets[4096];
+    size_t room, length = session_output(from, octets, sizeof(octets), 1);
+
+    memcpy(session_space(to, &room), octets, length);
+    ck_assert_int_eq(session_received(to, length, 1), 0);
+}
+
+static struct session *open_media(struct ways *ways, int which)
+{
+    struct hello hello = {
+        .version_min = 1, .version_max = 1, .features = features[which], .worker = 2};
+    struct session *inner = session_new(SESSION_INNER, &hooks, NULL, 1000000, 1 << 16, 1);
+    struct session *dmz = session_new(SESSION_DMZ, &hooks, NULL, 1000000, 1 << 16, 1);
+
+    session_set_ways(inner, ways);
+    session_start(inner, &hello);
+    carry(inner, dmz);
+    carry(dmz, inner);
+    session_free(dmz);
+    ck_assert_int_eq(session_state(inner), SESSION_UP);
+    session_set_packet_room(inner, which == CARRIER ? MSS : SIZE_MAX);
+    return inner;
+}
+
+/* Which are up, where media is, how long the packet is, and what it takes. */
+static const struct {
+    bool up[BOTH];
+    enum choice_state state;
+    size_t length;
+    bool takes[BOTH];
+} pairs[] = {
+    {{1, 1}, CHOICE_STREAM, 50, {1, 0}},       {{1, 1}, CHOICE_PROBING, 50, {1, 1}},
+    {{1, 1}, CHOICE_CARRIER, 50, {0, 1}},      {{1, 1}, CHOICE_CARRIER, MSS, {0, 1}},
+    {{1, 1}, CHOICE_CARRIER, MSS + 1, {1, 0}}, {{1, 1}, CHOICE_PROBING, MSS - 1, {1, 0}},
+    {{1, 0}, CHOICE_STREAM, 50, {1, 0}},       {{0, 1}, CHOICE_STREAM, 50, {0, 1}},
+    {{0, 1}, CHOICE_CARRIER, 50, {0, 1}},
+};
+
+/* It is the same to whichever of the two a packet is given. */
+START_TEST(test_pair)
+{
+    static struct ways ways;
+    struct session *media[BOTH];
+    struct verdict_counts counts = {0};
+    static const uint8_t packet[2 * MSS];
+    int to = _i % BOTH, row = _i / BOTH;
+
+    ways_init(&ways, NULL);
+    ck_assert(!ways_are_there(&ways));
+    for (int i = 0; i < BOTH; i++)
+        media[i] = open_media(&ways, i);
+    ways_open(&ways, media[CARRIER], 1);
+    ways_join(&ways, media[STREAM]);
+    choice_path(&ways.choice, true, 0);
+    ways.choice.state = pairs[row].state;
+    ways.choice.retry_us = UINT64_MAX; /* nothing changes by itself */
+    ways.choice.packet_us = 2;
+    for (int i = 0; i < BOTH; i++) {
+        if (!pairs[row].up[i])
+            ways_close(&ways, media[i], 2);
+    }
+    session_media(media[to], 7, packet, pairs[row].length, &counts, 3);
+    for (int i = 0; i < BOTH; i++)
+        ck_assert_uint_eq(session_queued(media[i]), pairs[row].takes[i]);
+    ck_assert_uint_eq(counts.queued, 1);
+    ck_assert_uint_eq(ways.doubled, pairs[row].takes[STREAM] && pairs[row].takes[CARRIER]);
+    /* One that has ended knows nothing of the two that came after. */
+    ways_fini(&ways);
+    ways_close(&ways, media[to], 3);
+    for (int i = 0; i < BOTH; i++)
+        session_free(media[i]);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("ways");
@@ -159,6 +271,7 @@ int main(void)
     suite_add_tcase(suite, tc);
     tcase_add_loop_test(tc, test_copies, 0, 6);
     tcase_add_loop_test(tc, test_path, 0, sizeof(paths) / sizeof(paths[0]));
+    tcase_add_loop_test(tc, test_pair, 0, BOTH * (int)(sizeof(pairs) / sizeof(pairs[0])));
     tcase_add_test(tc, test_bodies);
     tcase_add_test(tc, test_flipped);
     return unit_run(suite);

@@ -7,14 +7,30 @@
 CERTS=$W/certs
 certs() { "$NET_CERTS" --dir "$CERTS" "$@" >>"$W/certs.log" 2>&1; }
 
-# certificates NAME=ROLE...: a CA in $CERTS and a certificate per relay, owned by the user.
+# certificates NAME=ROLE...: a CA in $CERTS and a certificate per relay, owned by the user. All tests of a run have
+# copies of the same ones.
 certificates() {
-    local pair
-    certs init || bail "media-relay-certs init"
-    for pair in "$@"; do
-        certs issue "${pair%%=*}" --role "${pair#*=}" || bail "media-relay-certs $pair"
-    done
-    chown -R "$NET_USER:$NET_GROUP" "$CERTS"
+    made_once "certs-$(tr ' =' '-+' <<<"$*")" make_certificates "$@"
+    cp -r "$MADE" "$CERTS" && chown -R "$NET_USER:$NET_GROUP" "$CERTS" || bail "no certificates"
+}
+make_certificates() {
+    local folder=$1 pair
+    shift
+    "$NET_CERTS" --dir "$folder" init || return 1
+    for pair; do "$NET_CERTS" --dir "$folder" issue "${pair%%=*}" --role "${pair#*=}" || return 1; done
+}
+# made_once NAME COMMAND...: MADE is a file or folder that all tests of a run share; the first one to need it has the
+# command make it, whose first argument is its path.
+made_once() {
+    local name=$1 command=$2
+    shift 2
+    MADE=${W%/*}/shared/$name
+    [ ! -e "$MADE" ] || return 0
+    mkdir -p "${MADE%/*}"
+    (
+        flock 9
+        [ -e "$MADE" ] || { "$command" "$MADE.new" "$@" >"$W/made.log" 2>&1 && mv "$MADE.new" "$MADE"; }
+    ) 9>"$MADE.lock" || bail "$command: $(tail -n 3 "$W/made.log")"
 }
 
 # ---------------------------------------------------------------- daemons
@@ -145,13 +161,15 @@ set_carrier() {
 set_patience() { sed -i "/^\[tunnel\]/,/^\[/{/^max-age = /d}; /^\[tunnel\]\$/a max-age = ${NET_MAX_AGE-1s}" "$1"; }
 
 # connections_of LIVES: TCP connections of so many tunnels one after another: with more threads than one
-# (NET_WORKERS), or another carrier (NET_CARRIER; auto has it with NET_RAW), there is one for each of them, too.
+# (NET_WORKERS), or another carrier (NET_CARRIER; auto has it with NET_RAW), there is one for each of them, too; two
+# with both and auto.
 connections_of() {
     local a=${NET_WORKERS-1} b
     b=${a#*/} a=${a%/*}
     [ "$a" -ge "$b" ] || a=$b
     case ${NET_CARRIER-stream}${NET_RAW-} in
     stream* | auto) [ "$a" != 1 ] || a=0 ;;
+    auto*) [ "$a" = 1 ] || a=$((2 * a)) ;;
     esac
     echo $(($1 * (1 + a)))
 }
@@ -225,12 +243,15 @@ counters() {
     local name
     for name in "${!PROGRAM[@]}"; do
         [ -n "${PID[$name]-}" ] || continue
-        ctl_json "$name" stats | jq -r --arg d "$name" '
-            [.places[] | {place: (.place | sub("^listener main "; "") | sub("^listener "; "")
-                                  | sub("^tunnel.*"; "tunnel") | gsub(" "; "-")), verdicts}]
-            | map(.place as $p | .verdicts | to_entries[] | {key: "\($d)/\($p)/\(.key)", value})
-            | group_by(.key)[] | "\(.[0].key) \(map(.value) | add)"'
-    done | sort
+        echo "\"$name\"" && ctl_json "$name" stats
+    done | jq -n -r '
+        [foreach inputs as $i (null; if $i | type == "string" then $i else . end;
+            . as $d | if $i | type == "object" then
+                $i.places[] | (.place | sub("^listener main "; "") | sub("^listener "; "")
+                    | sub("^tunnel.*"; "tunnel") | gsub(" "; "-")) as $p
+                | .verdicts | to_entries[] | {key: "\($d)/\($p)/\(.key)", value}
+            else empty end)]
+        | group_by(.key)[] | "\(.[0].key) \(map(.value) | add)"' | sort
 }
 # moved: what differs from the counters in moved.before, as "dmz/rtp/accepted=20 ...", in order.
 moved() {
@@ -238,6 +259,7 @@ moved() {
     join -a 2 -e 0 -o 0,1.2,2.2 "$W/moved.before" "$W/moved.now" |
         awk '$2 != $3 { printf "%s%s=%d", n++ ? " " : "", $1, $3 - $2 }'
 }
+has_moved() { MOVED=$(moved) && [ "$MOVED" = "$1" ]; }
 # moves TEXT WANTED -- COMMAND...: while the command runs the counters of all daemons move by what is
 # wanted, in any order, and no other counter moves. So "dmz/rtp/no-sa=20" says that the dmz-relay
 # dropped 20 packets, all for that reason, and that nothing entered the tunnel.
@@ -247,6 +269,6 @@ moves() {
     shift 3
     counters >"$W/moved.before"
     "$@" || bail "$text: $*"
-    wait_for 5 equals "$wanted" moved
-    is "$text: ${wanted:-nothing}" "$(moved)" "$wanted"
+    wait_for 5 has_moved "$wanted"
+    is "$text: ${wanted:-nothing}" "$MOVED" "$wanted"
 }

@@ -37,7 +37,7 @@ COMPANIES=()
 # ---------------------------------------------------------------- networks
 
 router() { in_ns "$1" sysctl -qw net.ipv4.ip_forward=1; }
-route() { in_ns "$1" ip route add "$2" via "$3" || bail "route of $1 to $2"; }
+route() { ip -n "$PFX-$1" route add "$2" via "$3" || bail "route of $1 to $2"; }
 
 internet() {
     space net
@@ -267,22 +267,28 @@ two_ports() {
 
 # A host is a namespace that has files of its own (lib/host): /etc/media-relay and /run.
 host_files() {
-    local folder=$W/hosts/$1 f
+    local folder=$W/hosts/$1 f links=()
     [ ! -d "$folder" ] || return 0
     mkdir -p "$folder"/{etc/media-relay/certs,etc.real,run/media-relay}
     for f in /etc/*; do
-        [ "$f" = /etc/media-relay ] || ln -s "$folder/etc.real/${f#/etc/}" "$folder/etc/"
+        [ "$f" = /etc/media-relay ] || links+=("$folder/etc.real/${f#/etc/}")
     done
+    ln -s -t "$folder/etc" -- "${links[@]}"
     chown -R "$NET_USER:$NET_GROUP" "$folder/etc/media-relay" "$folder/run/media-relay"
 }
 
-# certificate COMPANY NAME ROLE HOST: of the company's CA, issued once, put on that host.
+# certificate COMPANY NAME ROLE HOST: of the company's CA, issued once in a run, put on that host.
 certificate() {
-    local ca=$W/ca-$1 to=$W/hosts/$4/etc/media-relay/certs
-    CERTS=$ca
-    [ -d "$ca" ] || certs init || bail "media-relay-certs init for company $1"
-    [ -e "$ca/$2.crt" ] || certs issue "$2" --role "$3" || bail "media-relay-certs issue $2"
+    local ca to=$W/hosts/$4/etc/media-relay/certs
+    made_once "ca-$1" make_certificates
+    ca=$MADE
+    made_once "ca-$1-has-$2" issue_certificate "$ca" "$2" "$3"
     install -o "$NET_USER" -g "$NET_GROUP" -m 400 "$ca/ca.crt" "$ca/$2.crt" "$ca/$2.key" "$to/"
+}
+
+# "media-relay-certs" minds that nobody else works in that folder.
+issue_certificate() {
+    (flock 8 && "$NET_CERTS" --dir "$2" issue "$3" --role "$4") 8>"$2.issues" && : >"$1"
 }
 
 # put_example FIGURE ROLE HOST: examples/figFIGURE/ROLE.ini (or examples/FIGURE/) and its certificate, of

@@ -15,7 +15,7 @@ new_key() {
     AEAD_AES_128_GCM) octets=28 ;;
     AEAD_AES_256_GCM) octets=44 ;;
     esac
-    key=$(openssl rand -base64 "$octets" | tr -d '\n')
+    key=$(head -c "$octets" /dev/urandom | base64 -w 0)
     echo "$key" >>"$W/keys"
     echo "$key"
 }
@@ -55,14 +55,12 @@ field() { jq -r "$2" "$W/$1.out"; }
 
 # datagrams FILE: what --save kept, one datagram a line in hex, sorted.
 datagrams() {
-    od -An -v -tx1 -w1 "$1" | awk '
-        function digit(c) { return index("0123456789abcdef", c) - 1 }
-        function octet(h) { return digit(substr(h, 1, 1)) * 16 + digit(substr(h, 2, 1)) }
-        {
-            if (head < 2) { left = left * 256 + octet($1); head++; line = "" }
-            else { line = line $1; left-- }
-            if (head == 2 && left == 0) { print line; head = 0 }
-        }' | sort
+    perl -0777 -ne 'for (my $at = 2; $at <= length; $at += 2) {
+        my $octets = unpack("n", substr($_, $at - 2, 2));
+        last if ($at + $octets > length);
+        print unpack("H*", substr($_, $at, $octets)), "\n";
+        $at += $octets;
+    }' "$1" | sort
 }
 # same_datagrams FILE FILE: neither has one more, less, or other.
 same_datagrams() {
@@ -120,20 +118,20 @@ srtp_words() {
 key_hex() { base64 -d <<<"$1" | od -An -v -tx1 | tr -d ' \n'; }
 
 # gst_send NAME SPACE FREQUENCY SECONDS SUITE KEY SSRC LOCAL-ADDRESS LOCAL-PORT ADDRESS PORT: a tone as
-# SRTP, 20 ms a packet, with sender reports as SRTCP, made by GStreamer.
+# SRTP, 20 ms a packet, with sender reports as SRTCP (about one a second), made by GStreamer.
 gst_send() {
     local from=$8 from_port=$9 to=${10} port=${11} cipher auth
     read -r cipher auth <<<"$(srtp_words "$5")"
-    start "$1" "$2" gst-launch-1.0 -q rtpbin name=bin \
+    start "$1" "$2" gst-launch-1.0 -q rtpsession name=session rtcp-min-interval=1000000000 \
         srtpenc name=enc key="$(key_hex "$6")" rtp-cipher="$cipher" rtp-auth="$auth" \
         rtcp-cipher="$cipher" rtcp-auth="${auth/32/80}" \
         audiotestsrc is-live=true freq="$3" volume=0.125 num-buffers=$(($4 * 50)) \
         samplesperbuffer=160 ! audio/x-raw,rate=8000,channels=1 ! mulawenc ! \
-        rtppcmupay ssrc="$7" min-ptime=20000000 max-ptime=20000000 ! bin.send_rtp_sink_0 \
-        bin.send_rtp_src_0 ! enc.rtp_sink_0 \
+        rtppcmupay ssrc="$7" min-ptime=20000000 max-ptime=20000000 ! session.send_rtp_sink \
+        session.send_rtp_src ! enc.rtp_sink_0 \
         enc.rtp_src_0 ! udpsink host="$to" port="$port" bind-address="$from" \
         bind-port="$from_port" sync=false async=false \
-        bin.send_rtcp_src_0 ! enc.rtcp_sink_0 \
+        session.send_rtcp_src ! enc.rtcp_sink_0 \
         enc.rtcp_src_0 ! udpsink host="$to" port=$((port + 1)) bind-address="$from" \
         bind-port=$((from_port + 1)) sync=false async=false
 }
@@ -153,7 +151,22 @@ clock-rate=(int)8000,encoding-name=(string)PCMU,payload=(int)0,$keys" ! srtpdec 
     wait_for 10 bound "$2" $(($4 + 1)) || bail "$1 does not listen: $(cat "$W/$1.log")"
 }
 
-# end_stream NAME: when all packets of its sender came: ends the sender NAME, which may want to send
+# How long most tests send a tone, and hears FREQUENCY FILE: such a tone is in the file. 300 ms may be missing: a
+# receiver begins late, and what it decodes first may be silence.
+SECONDS_SENT=2
+hears() { "$NET_TOOLS/toneck" --frequency "$1" --expect-seconds $SECONDS_SENT --min 0.85 "$2"; }
+
+# end_streams NAME...: when all packets of these senders came: waits for the senders, which end by themselves, then
+# ends their receivers got-NAME, which write their files.
+end_streams() {
+    local name
+    # GStreamer hangs at its end now and then.
+    for name; do within 1 gone "${PID[$name]}" || kill -INT "${PID[$name]}" 2>/dev/null; done
+    for name; do stop "$name" INT || :; done
+    for name; do kill -INT "${PID[got-$name]}" 2>/dev/null; done
+    for name; do finish_of "got-$name" 10 || :; done
+}
+# end_stream NAME: the same at once: when all packets of its sender came: ends the sender NAME, which may want to send
 # reports a little longer, and then the receiver got-NAME, which writes its file.
 end_stream() {
     stop "$1" INT || :

@@ -74,11 +74,13 @@ kamailio_listens() {
 
 # ---------------------------------------------------------------- phones
 
-# A tone of a minute, as a phone plays it.
+# A tone of two minutes, as a phone plays it.
+make_tone() {
+    ffmpeg -nostdin -loglevel error -f lavfi -i "sine=frequency=$2:sample_rate=8000:duration=120" -c:a pcm_s16le \
+        -f wav "$1"
+}
 tone_file() {
-    [ -e "$W/tone-$1.wav" ] || ffmpeg -nostdin -loglevel error -f lavfi -i \
-        "sine=frequency=$1:sample_rate=8000:duration=120" -c:a pcm_s16le "$W/tone-$1.wav" ||
-        bail "no tone of $1 Hz"
+    [ -e "$W/tone-$1.wav" ] || { made_once "tone-$1" make_tone "$1" && ln -s "$MADE" "$W/tone-$1.wav"; }
 }
 
 # desk NAME COMPANY ADDRESS: a host of the corporate network that has that address alone. A phone's media

@@ -10,7 +10,7 @@ space() {
     # Without this a router cannot ask for a neighbour in its first second or two: its own
     # link-local address is still being checked for duplicates.
     in_ns "$1" sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.default.dad_transmits=0
-    in_ns "$1" ip link set lo up
+    ip -n "$PFX-$1" link set lo up
 }
 
 # cable SPACE DEVICE SPACE DEVICE: a slow one (link.sh) if SLOW says so of its first end.
@@ -21,20 +21,20 @@ cable() {
         return
     fi
     ip link add "$2" netns "$PFX-$1" type veth peer name "$4" netns "$PFX-$3" || bail "veth $2-$4"
-    in_ns "$1" ip link set "$2" up
-    in_ns "$3" ip link set "$4" up
+    ip -n "$PFX-$1" link set "$2" up
+    ip -n "$PFX-$3" link set "$4" up
 }
 
 # address SPACE DEVICE ADDRESS/LENGTH...
 address() {
     local space=$1 device=$2 a
     shift 2
-    for a in "$@"; do
+    for a; do
         case $a in
-        *:*) in_ns "$space" ip addr add "$a" dev "$device" nodad ;;
-        *) in_ns "$space" ip addr add "$a" dev "$device" ;;
-        esac || bail "address $a in $space"
-    done
+        *:*) echo "address add $a dev $device nodad" ;;
+        *) echo "address add $a dev $device" ;;
+        esac
+    done | ip -n "$PFX-$space" -batch - || bail "addresses of $device in $space"
 }
 
 topology() {

@@ -26,12 +26,12 @@ static bool is_newer(const struct hello *theirs, const struct dmz_link *held)
 
 static void fill_reply(const struct dmz *dmz, const struct dmz_site *site, struct hello *reply)
 {
-    reply->features = FEATURE_DELTA | FEATURE_REKEY | FEATURE_REPORT | FEATURE_HAIRPIN |
-                      FEATURE_STREAMS | FEATURE_WORKERS | FEATURE_SITES | FEATURE_PASSES |
-                      (dmz->options.seals ? FEATURE_SEALED | FEATURE_PROBE | FEATURE_PAIRS : 0) |
-                      (dmz->options.early ? FEATURE_EARLY : 0) |
-                      (dmz->meetings.take ? FEATURE_MEET : 0) | (dmz->places ? FEATURE_PUNCH : 0) |
-                      dmz->options.features;
+    reply->features =
+        FEATURE_DELTA | FEATURE_REKEY | FEATURE_REPORT | FEATURE_HAIRPIN | FEATURE_STREAMS |
+        FEATURE_WORKERS | FEATURE_SITES | FEATURE_PASSES |
+        (dmz->options.seals ? FEATURE_SEALED | FEATURE_PROBE | FEATURE_PAIRS | FEATURE_AGAIN : 0) |
+        (dmz->options.early ? FEATURE_EARLY : 0) | (dmz->meetings.take ? FEATURE_MEET : 0) |
+        (dmz->places ? FEATURE_PUNCH : 0) | dmz->options.features;
     reply->workers = (uint8_t)(dmz->worker_count > 0 ? dmz->worker_count : 1);
     reply->epoch = site->replica.epoch;
     reply->sa_version = site->replica.version;

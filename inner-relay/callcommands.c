@@ -6,6 +6,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/daemon/reportvalue.h"
 #include "inner-relay/callexplain.h"
 #include "inner-relay/callreport.h"
 #include "inner-relay/relay.h"
@@ -23,11 +24,6 @@ enum {
     SHOWN_LINES = 48,
     NAMED_CALLS = 4
 };
-
-static json_t *number(uint64_t value)
-{
-    return json_integer((json_int_t)value);
-}
 
 /* ------------------------------------------------------------ call list */
 
@@ -79,7 +75,7 @@ json_t *callcommands_list(void *ctx, const json_t *request)
             json_array_append_new(rows, row_of(relay_of(ctx), call, now_us, &looks));
     }
     return json_pack("{s:b,s:o,s:o}", "ok", 1, "calls", rows, "next",
-                     left ? number(left) : json_null());
+                     left ? report_number(left) : json_null());
 }
 
 /* ------------------------------------------------------------ the call that is meant */
@@ -162,7 +158,7 @@ static json_t *tell_each(void *ctx, const json_t *request, tell_fn *tell)
         else
             more++;
     }
-    return json_pack("{s:b,s:o,s:o}", "ok", 1, "calls", rows, "more", number(more));
+    return json_pack("{s:b,s:o,s:o}", "ok", 1, "calls", rows, "more", report_number(more));
 }
 
 json_t *callcommands_show(void *ctx, const json_t *request)
@@ -179,9 +175,9 @@ static json_t *explained(struct calls *calls, const struct call *call, uint64_t 
     (void)lines;
     callexplain(calls, call, now_us, &out);
     for (size_t i = 0; i < out.sa_count; i++)
-        json_array_append_new(ids, number(out.sa[i]));
+        json_array_append_new(ids, report_number(out.sa[i]));
     return json_pack("{s:o,s:o,s:o,s:s,s:o,s:o,s:o}", "call_id", callreport_text(call->call_id),
-                     "number", number(call->number), "tags", callreport_tags(call), "cause",
+                     "number", report_number(call->number), "tags", callreport_tags(call), "cause",
                      out.cause, "text", out.text[0] ? callreport_text(out.text) : json_string(""),
                      "check", out.check[0] ? callreport_text(out.check) : json_string(""), "sas",
                      ids);
@@ -245,8 +241,8 @@ json_t *callcommands_end(void *ctx, const json_t *request)
         return refuse_unknown(calls, &wanted);
     if (next_wanted(calls_find_next(call), &wanted))
         return refuse_several(call, &wanted);
-    reply = json_pack("{s:b,s:o,s:o,s:o}", "ok", 1, "number", number(call->number), "tags",
-                      callreport_tags(call), "sas", number(count_sas(calls, call)));
+    reply = json_pack("{s:b,s:o,s:o,s:o}", "ok", 1, "number", report_number(call->number), "tags",
+                      callreport_tags(call), "sas", report_number(count_sas(calls, call)));
     log_info("call %llu ended: by relayctl", (unsigned long long)call->number);
     calls->counts.ended++;
     if (!sitecommands_end(relay_of(ctx), call))
@@ -258,9 +254,9 @@ json_t *callcommands_end(void *ctx, const json_t *request)
 
 void callcommands_add_status(json_t *status, const struct calls *calls)
 {
-    json_object_set_new(status, "calls", number(calls ? calls_count(calls) : 0));
-    json_object_set_new(status, "calls_offered", number(calls ? calls->offered : 0));
-    json_object_set_new(status, "max_calls", number(calls ? calls_max(calls) : 0));
+    json_object_set_new(status, "calls", report_number(calls ? calls_count(calls) : 0));
+    json_object_set_new(status, "calls_offered", report_number(calls ? calls->offered : 0));
+    json_object_set_new(status, "max_calls", report_number(calls ? calls_max(calls) : 0));
 }
 
 void callcommands_add_counters(json_t *counters, const struct calls *calls)
@@ -268,8 +264,8 @@ void callcommands_add_counters(json_t *counters, const struct calls *calls)
     static const struct calls_counts none;
     const struct calls_counts *counts = calls ? calls_counts(calls) : &none;
 
-    json_object_set_new(counters, "calls", number(calls ? calls_count(calls) : 0));
-    json_object_set_new(counters, "calls_offered", number(calls ? calls->offered : 0));
-    json_object_set_new(counters, "calls_timeouts", number(counts->timeouts));
-    json_object_set_new(counters, "calls_ended", number(counts->ended));
+    json_object_set_new(counters, "calls", report_number(calls ? calls_count(calls) : 0));
+    json_object_set_new(counters, "calls_offered", report_number(calls ? calls->offered : 0));
+    json_object_set_new(counters, "calls_timeouts", report_number(counts->timeouts));
+    json_object_set_new(counters, "calls_ended", report_number(counts->ended));
 }

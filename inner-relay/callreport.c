@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/err.h"
+#include "common/daemon/reportvalue.h"
 #include "common/sa/far.h"
 #include "inner-relay/callsdp.h"
 #include "inner-relay/side.h"
@@ -12,33 +13,14 @@ enum { WARNING_SIZE = 192 };
 
 /* ------------------------------------------------------------ values */
 
-static json_t *number(uint64_t value)
-{
-    return json_integer((json_int_t)value);
-}
-
 static json_t *number_or_null(uint64_t value)
 {
-    return value ? number(value) : json_null();
-}
-
-static json_t *address(const struct addr *addr)
-{
-    char text[ADDR_TEXT_SIZE];
-
-    return addr->family ? json_string(addr_format(addr, text, sizeof(text))) : json_null();
-}
-
-static json_t *ip(const struct addr *addr)
-{
-    char text[ADDR_TEXT_SIZE];
-
-    return addr->family ? json_string(addr_format_ip(addr, text, sizeof(text))) : json_null();
+    return value ? report_number(value) : json_null();
 }
 
 static json_t *seconds_since(uint64_t then_us, uint64_t now_us)
 {
-    return number(now_us > then_us ? (now_us - then_us) / 1000000 : 0);
+    return report_number(now_us > then_us ? (now_us - then_us) / 1000000 : 0);
 }
 
 static json_t *seconds_or_null(uint64_t age_us)
@@ -165,7 +147,7 @@ static json_t *party_row(const struct calls *calls, const struct call_party *par
     }
     *sas += count;
     return json_pack("{s:o,s:s,s:o,s:o}", "tag", callreport_text(party->tag), "side",
-                     sa_side_name(party->side), "sas", number(count), "last_packet",
+                     sa_side_name(party->side), "sas", report_number(count), "last_packet",
                      seconds_or_null(least_us));
 }
 
@@ -195,12 +177,13 @@ json_t *callreport_row(const struct calls *calls, const struct call *call, uint6
         if (looks)
             *looks += 1 + call->party[i]->line_count;
     }
-    return json_pack(
-        "{s:o,s:o,s:s,s:s,s:o,s:o,s:I,s:o,s:I,s:o}", "call_id", callreport_text(call->call_id),
-        "number", number(call->number), "state", callreport_state(call), "dmz",
-        calls->inner->links[call->link].name, "age", seconds_since(call->began_us, now_us),
-        "last_signal", seconds_since(call->heard_us, now_us), "lines", (json_int_t)line_count(call),
-        "sas", number(sas), "waiting", (json_int_t)callreport_waiting(call), "parties", parties);
+    return json_pack("{s:o,s:o,s:s,s:s,s:o,s:o,s:I,s:o,s:I,s:o}", "call_id",
+                     callreport_text(call->call_id), "number", report_number(call->number), "state",
+                     callreport_state(call), "dmz", calls->inner->links[call->link].name, "age",
+                     seconds_since(call->began_us, now_us), "last_signal",
+                     seconds_since(call->heard_us, now_us), "lines", (json_int_t)line_count(call),
+                     "sas", report_number(sas), "waiting", (json_int_t)callreport_waiting(call),
+                     "parties", parties);
 }
 
 /* ------------------------------------------------------------ lines of a party */
@@ -272,16 +255,16 @@ static json_t *line_json(const struct calls *calls, const struct call *call,
     other = partner && i < partner->line_count ? &partner->line[i] : NULL;
     if (relayed)
         shown = shown_to(calls, call->link, party->side, i, party->family, line->at.mux);
-    return json_pack("{s:i,s:o,s:o,s:o,s:o,s:o,s:o,s:b,s:o,s:o,s:b,s:o,s:o,s:o}", "line", (int)i,
-                     "kind", kind_or_null((enum call_kind)line->kind), "way",
-                     way_or_null((enum call_way)line->way), "sa", sa ? number(sa->id) : json_null(),
-                     "sa_back", other && sa_of(calls, other) ? number(other->sa) : json_null(),
-                     "signalled", address(&line->at.rtp), "signalled_rtcp", address(&line->at.rtcp),
-                     "mux", line->at.mux, "shown", address(&shown.rtp), "shown_rtcp",
-                     address(&shown.rtcp), "held", line->held, "assigned_ssrc",
-                     number_or_null(line->assigned), "last_packet",
-                     seconds_or_null(sa ? silence_us(sa, now_us) : REPORT_NEVER), "warning",
-                     warning_of(call, party, line, sa));
+    return json_pack(
+        "{s:i,s:o,s:o,s:o,s:o,s:o,s:o,s:b,s:o,s:o,s:b,s:o,s:o,s:o}", "line", (int)i, "kind",
+        kind_or_null((enum call_kind)line->kind), "way", way_or_null((enum call_way)line->way),
+        "sa", sa ? report_number(sa->id) : json_null(), "sa_back",
+        other && sa_of(calls, other) ? report_number(other->sa) : json_null(), "signalled",
+        report_addr(&line->at.rtp), "signalled_rtcp", report_addr(&line->at.rtcp), "mux",
+        line->at.mux, "shown", report_addr(&shown.rtp), "shown_rtcp", report_addr(&shown.rtcp),
+        "held", line->held, "assigned_ssrc", number_or_null(line->assigned), "last_packet",
+        seconds_or_null(sa ? silence_us(sa, now_us) : REPORT_NEVER), "warning",
+        warning_of(call, party, line, sa));
 }
 
 static json_t *party_json(const struct calls *calls, const struct call *call,
@@ -295,9 +278,9 @@ static json_t *party_json(const struct calls *calls, const struct call *call,
         json_array_append_new(lines, line_json(calls, call, party, i, now_us));
     row = party_row(calls, party, now_us, &sas);
     more = json_pack("{s:o,s:o,s:o,s:b,s:b,s:b,s:o}", "partner", tag_of(call, party->partner),
-                     "branch_of", tag_of(call, party->hub), "signalling", ip(&party->signalling),
-                     "parked", is_parked(call, party), "assign_ssrc", party->assign, "cut", cut,
-                     "lines", lines);
+                     "branch_of", tag_of(call, party->hub), "signalling",
+                     report_ip(&party->signalling), "parked", is_parked(call, party), "assign_ssrc",
+                     party->assign, "cut", cut, "lines", lines);
     json_object_update(row, more);
     json_decref(more);
     return row;
@@ -316,15 +299,15 @@ static json_t *offered_line(const struct calls *calls, const struct call *call,
     /* RTCP is shown apart: whether both mux is not known before the answer. */
     if (way == CALL_WAY_RELAYED)
         shown = shown_to(calls, call->link, stage->side, i, family, false);
-    return json_pack("{s:i,s:o,s:o,s:o,s:o,s:b,s:o,s:o,s:b,s:o,s:o}", "line", (int)i, "kind",
-                     kind_or_null(callsdp_kind(media)), "way", way_or_null(way), "signalled",
-                     address(&media->rtp_addr), "signalled_rtcp", address(&media->rtcp_addr), "mux",
-                     media->mux, "shown", address(&shown.rtp), "shown_rtcp", address(&shown.rtcp),
-                     "held", media->port != 0 && callsdp_is_held(media), "assigned_ssrc",
-                     number_or_null(stage->assigned[i]), "warning",
-                     way == CALL_WAY_UNTOUCHED
-                         ? json_string("it is not RTP and does not go through the relay")
-                         : json_null());
+    return json_pack(
+        "{s:i,s:o,s:o,s:o,s:o,s:b,s:o,s:o,s:b,s:o,s:o}", "line", (int)i, "kind",
+        kind_or_null(callsdp_kind(media)), "way", way_or_null(way), "signalled",
+        report_addr(&media->rtp_addr), "signalled_rtcp", report_addr(&media->rtcp_addr), "mux",
+        media->mux, "shown", report_addr(&shown.rtp), "shown_rtcp", report_addr(&shown.rtcp),
+        "held", media->port != 0 && callsdp_is_held(media), "assigned_ssrc",
+        number_or_null(stage->assigned[i]), "warning",
+        way == CALL_WAY_UNTOUCHED ? json_string("it is not RTP and does not go through the relay")
+                                  : json_null());
 }
 
 static json_t *offered_lines(struct calls *calls, const struct call *call,
@@ -362,7 +345,7 @@ static json_t *offer_json(struct calls *calls, const struct call *call,
                      "via_branch", callreport_text(stage->branch), "side",
                      sa_side_name(stage->offerer_side), "to_side", sa_side_name(stage->side), "age",
                      seconds_since(stage->at_us, now_us), "left",
-                     number(left_us(calls, stage, now_us) / 1000000), "cut", cut, "lines",
+                     report_number(left_us(calls, stage, now_us) / 1000000), "cut", cut, "lines",
                      cut ? json_array() : offered_lines(calls, call, stage));
 }
 
@@ -378,7 +361,7 @@ json_t *callreport_full(struct calls *calls, const struct call *call, uint64_t n
         if (!call->stage[i]->answered)
             json_array_append_new(offers, offer_json(calls, call, call->stage[i], now_us, lines));
     }
-    json_object_set_new(full, "created", number(call->created_us / 1000000));
+    json_object_set_new(full, "created", report_number(call->created_us / 1000000));
     json_object_set_new(full, "parties", parties);
     json_object_set_new(full, "offers", offers);
     return full;

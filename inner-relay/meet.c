@@ -12,15 +12,13 @@
 #include "common/base/log.h"
 #include "common/base/random.h"
 #include "common/carrier/rawsocket.h"
-#include "common/daemon/report.h"
+#include "common/daemon/reportvalue.h"
 #include "common/tunnel/meetwire.h"
 #include "inner-relay/meetconn.h"
 #include "inner-relay/meetmessage.h"
 #include "inner-relay/meetpace.h"
 #include "inner-relay/meetpath.h"
 #include "inner-relay/relay.h"
-
-enum { DIRECTION_MARK = 4 }; /* in site_export(): what tells sessions apart */
 
 #define STEP_S 0.005
 /* From the agreement to the path. */
@@ -116,19 +114,6 @@ static void start_timer(struct meets *meets)
 }
 
 /* ------------------------------------------------------------ what is said */
-
-static void say(struct meet *meet, uint8_t type, const struct meet_message *message,
-                enum sites_side side, uint64_t now_us)
-{
-    uint8_t memory[512];
-    struct writer w;
-    const char *why;
-
-    writer_init(&w, memory, sizeof(memory));
-    meetmessage_put(&w, type, message);
-    if (site_send(meet->site, side, type, memory, writer_length(&w), &why, now_us) < 0)
-        log_debug("site %s: %s", site_name(meet->site), why);
-}
 
 static void tell_dmz(const struct meet *meet)
 {
@@ -246,7 +231,9 @@ static void flush(struct meet *meet, uint64_t now_us)
 
 void meets_flush(struct meets *meets)
 {
-    for (size_t i = 0; meets && i < SITES_MAX; i++) {
+    if (!meets || meets->open == 0)
+        return;
+    for (size_t i = 0; i < SITES_MAX; i++) {
         if (meets->meet[i].path.length > 0)
             flush(&meets->meet[i], clock_now_us());
     }
@@ -281,18 +268,6 @@ static bool on_frames(void *ctx, uint8_t *at, size_t left, uint64_t now_us)
 
 static const struct meetconn_hooks conn_hooks = {on_deaf, on_frames};
 
-/* The same for both; 0: it is not up. */
-static uint64_t mark_of(const struct meet *meet, enum sites_side side)
-{
-    uint8_t octets[SITE_SECRET_OCTETS];
-    uint64_t mark;
-
-    if (!site_export(meet->site, side, DIRECTION_MARK, 0, octets))
-        return 0;
-    memcpy(&mark, octets, sizeof(mark));
-    return mark;
-}
-
 /* Each needs a local port of its own. */
 static unsigned count_others(const struct meet *meet)
 {
@@ -311,13 +286,14 @@ static unsigned count_others(const struct meet *meet)
 /* False: not now. */
 static bool begin(struct meet *meet, uint64_t number, enum sites_side side, uint64_t now_us)
 {
-    uint64_t mark = mark_of(meet, side);
+    uint64_t mark = site_mark(meet->site, side);
 
     if (!meetpace_may_begin(&meet->pace, count_others(meet), now_us) || mark == 0 ||
         !meetpace_take(&meet->pace, side, mark, number))
         return false;
     for (uint8_t direction = 0; direction < 2; direction++) {
-        if (!site_export(meet->site, side, direction, number, meet->secret[direction]))
+        if (!site_export(meet->site, side, SITE_USE_MEETING + direction, number,
+                         meet->secret[direction]))
             return false;
     }
     meetpace_begin(&meet->pace, now_us);
@@ -447,19 +423,15 @@ static bool is_wanted(const struct meets *meets, const struct site *site)
 /* One of the two asks: the one whose name comes first. In a session that is up. */
 static void ask(struct meet *meet, uint64_t now_us)
 {
-    struct meet_message message = {.number = 0};
-    enum sites_side side = SITES_OURS;
+    enum sites_side side;
+    uint64_t number;
 
-    if (strcasecmp(site_link(meet->site)->peer.site, site_name(meet->site)) > 0)
+    if (strcasecmp(site_link(meet->site)->peer.site, site_name(meet->site)) > 0 ||
+        !site_up_side(meet->site, &side))
         return;
-    if (strcmp(site_session_state(meet->site, side), "up") != 0)
-        side = SITES_THEIRS;
-    if (strcmp(site_session_state(meet->site, side), "up") != 0)
-        return;
-    message.number = meetpace_draw(&meet->pace, side, mark_of(meet, side), random_u64());
-    if (!begin(meet, message.number, side, now_us))
-        return;
-    say(meet, MESSAGE_MEET, &message, side, now_us);
+    number = meetpace_draw(&meet->pace, side, site_mark(meet->site, side), random_u64());
+    if (begin(meet, number, side, now_us))
+        meetmessage_send(meet->site, side, MESSAGE_MEET, number, "", now_us);
 }
 
 static void tick_site(struct meets *meets, struct site *site, uint64_t now_us)
@@ -493,8 +465,6 @@ void meets_tick(struct meets *meets, uint64_t now_us)
 static void take_asked(struct meets *meets, struct site *site, enum sites_side side,
                        uint64_t number, uint64_t now_us)
 {
-    struct meet none = {.site = site};
-    struct meet_message refusal = {.number = number};
     const char *why = obstacle(meets, site);
     struct meet *meet = why ? NULL : place_for(meets, site);
 
@@ -506,8 +476,8 @@ static void take_asked(struct meets *meets, struct site *site, enum sites_side s
     }
     if (meet && meet->state == STATE_OFF && begin(meet, number, side, now_us))
         return;
-    snprintf(refusal.reason, sizeof(refusal.reason), "%s", why ? why : "it cannot be begun now");
-    say(&none, MESSAGE_MEET_END, &refusal, side, now_us);
+    meetmessage_send(site, side, MESSAGE_MEET_END, number, why ? why : "it cannot be begun now",
+                     now_us);
 }
 
 static int on_message(void *ctx, struct site *site, enum sites_side side, uint8_t type,
@@ -516,13 +486,16 @@ static int on_message(void *ctx, struct site *site, enum sites_side side, uint8_
     struct meets *meets = ctx;
     struct meet *meet = find(meets, site);
     struct meet_message message;
-    int result = meetmessage_get(type, body, &message);
+    int result;
 
+    if (type != MESSAGE_MEET && type != MESSAGE_MEET_END)
+        return ERR_UNSUPPORTED;
+    result = meetmessage_get(type, body, &message);
     if (result < 0)
         return result;
     if (type == MESSAGE_MEET)
         take_asked(meets, site, side, message.number, now_us);
-    else if (meet && type == MESSAGE_MEET_END && meet->number == message.number)
+    else if (meet && meet->number == message.number)
         end_meet(meet, message.reason[0] ? message.reason : "the other site does not want it", true,
                  now_us);
     return 0;
@@ -624,11 +597,6 @@ void meets_add(json_t *row, const struct meets *meets, const struct site *site)
     json_object_set_new(row, "other_mapped", report_addr(&meet->frame.mapped));
 }
 
-static json_t *number(uint64_t value)
-{
-    return json_integer((json_int_t)value);
-}
-
 json_t *meets_report(const struct meets *meets, const char *name)
 {
     struct site *site = meets ? sites_find(relay_of(meets->daemon)->sites, name) : NULL;
@@ -643,8 +611,9 @@ json_t *meets_report(const struct meets *meets, const char *name)
         state = "proven";
     return json_pack(
         "{s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "state", state, "why", why ? why : meet->why,
-        "sent", number(meet->path.sent), "received", number(meet->path.came), "forged",
-        number(meet->path.forged), "moves", number(meet->path.direct.moves), "returns",
-        number(meet->path.direct.returns), "rtt_us", number(meet->path.direct.rtt_us), "rewinds",
-        number(meet->path.out.rewinds), "acks", number(meet->conn.track.counts[TRACK_GENUINE]));
+        "sent", report_number(meet->path.sent), "received", report_number(meet->path.came),
+        "forged", report_number(meet->path.forged), "moves", report_number(meet->path.direct.moves),
+        "returns", report_number(meet->path.direct.returns), "rtt_us",
+        report_number(meet->path.direct.rtt_us), "rewinds", report_number(meet->path.out.rewinds),
+        "acks", report_number(meet->conn.track.counts[TRACK_GENUINE]));
 }

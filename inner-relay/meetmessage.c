@@ -1,8 +1,11 @@
+#define LOG_MODULE "meet"
 #include "inner-relay/meetmessage.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "common/base/err.h"
+#include "common/base/log.h"
 #include "common/base/tlv.h"
 
 static bool is_end(uint8_t type)
@@ -39,4 +42,21 @@ int meetmessage_get(uint8_t type, struct reader *r, struct meet_message *message
             return ERR_PROTOCOL;
     }
     return reader_done(r) && message->number > 0 ? 0 : ERR_PROTOCOL;
+}
+
+void meetmessage_send(struct site *site, enum sites_side side, uint8_t type, uint64_t number,
+                      const char *reason, uint64_t now_us)
+{
+    struct meet_message message = {.number = number};
+    uint8_t memory[MESSAGE_REASON_SIZE + 64];
+    struct writer w;
+    const char *why;
+
+    if (!site_is_up(site, side))
+        return;
+    snprintf(message.reason, sizeof(message.reason), "%s", reason);
+    writer_init(&w, memory, sizeof(memory));
+    meetmessage_put(&w, type, &message);
+    if (site_send(site, side, type, memory, writer_length(&w), &why, now_us) < 0)
+        log_debug("site %s: %s", site_name(site), why);
 }

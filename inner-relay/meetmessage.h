@@ -11,6 +11,7 @@
 #include "common/base/protocol.h"
 #include "common/base/reader.h"
 #include "common/base/writer.h"
+#include "inner-relay/sites.h"
 
 struct meet_message {
     uint64_t number;                  /* of the meeting, or the attempt; never 0 */
@@ -20,5 +21,8 @@ struct meet_message {
 void meetmessage_put(struct writer *w, uint8_t type, const struct meet_message *message);
 /* 0 or ERR_PROTOCOL. ERR_UNSUPPORTED: a message of another kind. */
 int meetmessage_get(uint8_t type, struct reader *r, struct meet_message *message);
+/* In a session that is up; else nobody is told. reason: of an END; "": none. */
+void meetmessage_send(struct site *site, enum sites_side side, uint8_t type, uint64_t number,
+                      const char *reason, uint64_t now_us);
 
 #endif

@@ -10,6 +10,7 @@
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/base/random.h"
+#include "common/daemon/reportvalue.h"
 #include "inner-relay/ngcache.h"
 #include "inner-relay/ngjson.h"
 #include "inner-relay/ngmessage.h"
@@ -301,24 +302,20 @@ static json_t *command_counts(const struct ng *ng)
     return counts;
 }
 
-static json_t *number(uint64_t value)
-{
-    return json_integer((json_int_t)value);
-}
-
 static int run_statistics(struct job *job)
 {
     const struct ng *ng = job->ng;
     const struct calls_counts *calls = calls_counts(ng->calls);
     json_t *statistics = json_pack(
         "{s:{s:o,s:o,s:o,s:o},s:{s:o,s:o,s:o,s:o,s:o,s:o,s:o},s:o}", "currentstatistics",
-        "sessionsown", number(calls_count(ng->calls)), "sessionstotal",
-        number(calls_count(ng->calls)), "maxsessions", number(calls_max(ng->calls)), "associations",
-        number(table_count(ng->inner->table)), "totalstatistics", "uptime",
-        number((job->now_us - ng->started_us) / 1000000), "offers", number(calls->offers),
-        "answers", number(calls->answers), "deletes", number(calls->deletes), "rejectedsessions",
-        number(calls->refused), "loadlimit", number(calls->load_limit), "timeoutsessions",
-        number(calls->timeouts), "requests", command_counts(ng));
+        "sessionsown", report_number(calls_count(ng->calls)), "sessionstotal",
+        report_number(calls_count(ng->calls)), "maxsessions", report_number(calls_max(ng->calls)),
+        "associations", report_number(table_count(ng->inner->table)), "totalstatistics", "uptime",
+        report_number((job->now_us - ng->started_us) / 1000000), "offers",
+        report_number(calls->offers), "answers", report_number(calls->answers), "deletes",
+        report_number(calls->deletes), "rejectedsessions", report_number(calls->refused),
+        "loadlimit", report_number(calls->load_limit), "timeoutsessions",
+        report_number(calls->timeouts), "requests", command_counts(ng));
 
     return json_object_set_new(job->reply, "statistics", statistics);
 }

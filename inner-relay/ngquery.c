@@ -5,17 +5,13 @@
 #include <string.h>
 
 #include "common/base/err.h"
+#include "common/daemon/reportvalue.h"
 #include "common/sa/far.h"
 
 /* Of RTP and RTCP together; RTCP alone where the SA has counted RTP for itself. */
 struct totals {
     uint64_t rtp, rtcp, octets, errors;
 };
-
-static json_t *number(uint64_t value)
-{
-    return json_integer((json_int_t)value);
-}
 
 static void add_verdicts(struct totals *totals, const uint32_t verdicts[VERDICT_COUNT])
 {
@@ -63,9 +59,10 @@ static void add_sa(struct totals *totals, const struct sa *sa)
 
 static json_t *totals_json(const struct totals *totals)
 {
-    return json_pack("{s:{s:o,s:o,s:o},s:{s:o,s:i,s:i}}", "RTP", "packets", number(totals->rtp),
-                     "bytes", number(totals->octets), "errors", number(totals->errors), "RTCP",
-                     "packets", number(totals->rtcp), "bytes", 0, "errors", 0);
+    return json_pack("{s:{s:o,s:o,s:o},s:{s:o,s:i,s:i}}", "RTP", "packets",
+                     report_number(totals->rtp), "bytes", report_number(totals->octets), "errors",
+                     report_number(totals->errors), "RTCP", "packets", report_number(totals->rtcp),
+                     "bytes", 0, "errors", 0);
 }
 
 static int add_ssrcs(json_t *ssrcs, const struct sa *sa)
@@ -78,8 +75,8 @@ static int add_ssrcs(json_t *ssrcs, const struct sa *sa)
 
         snprintf(text, sizeof(text), "%u", (unsigned)sa->stream[i].ssrc);
         rc = json_object_set_new(ssrcs, text,
-                                 json_pack("{s:o,s:o}", "packets", number(stats->received),
-                                           "packets lost", number(rtp_stats_lost(stats))));
+                                 json_pack("{s:o,s:o}", "packets", report_number(stats->received),
+                                           "packets lost", report_number(rtp_stats_lost(stats))));
     }
     return rc;
 }
@@ -88,8 +85,8 @@ static json_t *media_json(unsigned line, const struct sa *sa, const struct total
 {
     return json_pack("{s:i,s:s,s:{s:o,s:o,s:o}}", "index", (int)line + 1, "crypto suite",
                      sa->suite ? sa->suite->name : "", "stats", "packets",
-                     number(totals->rtp + totals->rtcp), "bytes", number(totals->octets), "errors",
-                     number(totals->errors));
+                     report_number(totals->rtp + totals->rtcp), "bytes",
+                     report_number(totals->octets), "errors", report_number(totals->errors));
 }
 
 static void sum(struct totals *all, const struct totals *one)
@@ -150,8 +147,8 @@ int ngquery_call(struct inner *inner, const struct call *call, json_t *reply)
 
     rc += json_object_set_new(reply, "SSRC", ssrcs);
     rc += json_object_set_new(reply, "totals", totals_json(&all));
-    rc += json_object_set_new(reply, "created", number(call->created_us / 1000000));
-    rc += json_object_set_new(reply, "created_us", number(call->created_us % 1000000));
-    rc += json_object_set_new(reply, "last signal", number(call->signalled_us / 1000000));
+    rc += json_object_set_new(reply, "created", report_number(call->created_us / 1000000));
+    rc += json_object_set_new(reply, "created_us", report_number(call->created_us % 1000000));
+    rc += json_object_set_new(reply, "last signal", report_number(call->signalled_us / 1000000));
     return rc < 0 ? ERR_NOMEM : 0;
 }

@@ -16,7 +16,7 @@
 #include "common/base/protocol.h"
 #include "common/base/random.h"
 #include "common/carrier/segment.h"
-#include "common/daemon/report.h"
+#include "common/daemon/reportvalue.h"
 #include "common/tunnel/localports.h"
 #include "common/tunnel/meetwire.h"
 #include "common/tunnel/punch.h"
@@ -30,9 +30,6 @@
 #define STEP_S 0.005
 /* Until both sites have asked, and been told. */
 #define ASKING_US (UINT64_C(2) * 1000 * 1000)
-
-/* In site_export(): the first of the punched connection's, and what tells sessions apart. */
-enum { DIRECTIONS = 2, DIRECTION_MARK = 4 };
 
 enum state {
     STATE_OFF,
@@ -128,23 +125,6 @@ static struct punching *place_for(struct punchings *punchings, struct site *site
 
 /* ------------------------------------------------------------ what is said */
 
-static void say(struct site *site, enum sites_side side, uint8_t type, uint64_t number,
-                const char *reason, uint64_t now_us)
-{
-    struct meet_message message = {.number = number};
-    uint8_t memory[512];
-    struct writer w;
-    const char *why;
-
-    if (strcmp(site_session_state(site, side), "up") != 0)
-        return;
-    snprintf(message.reason, sizeof(message.reason), "%s", reason);
-    writer_init(&w, memory, sizeof(memory));
-    meetmessage_put(&w, type, &message);
-    if (site_send(site, side, type, memory, writer_length(&w), &why, now_us) < 0)
-        log_debug("site %s: %s", site_name(site), why);
-}
-
 static void ask_dmz(const struct punching *punching)
 {
     struct inner_link *link = site_link(punching->site);
@@ -221,18 +201,6 @@ static bool is_good(const struct punching *punching, uint64_t now_us)
     return is_proven(punching, now_us) && punching->hole->path.direct.returns == 0;
 }
 
-/* The same for both; 0: it is not up. */
-static uint64_t mark_of(const struct punching *punching, enum sites_side side)
-{
-    uint8_t octets[SITE_SECRET_OCTETS];
-    uint64_t mark;
-
-    if (!site_export(punching->site, side, DIRECTION_MARK, 0, octets))
-        return 0;
-    memcpy(&mark, octets, sizeof(mark));
-    return mark;
-}
-
 static void begin(struct punching *punching, uint64_t now_us)
 {
     punching->since_us = now_us;
@@ -248,13 +216,13 @@ static void begin(struct punching *punching, uint64_t now_us)
 /* False: not now. */
 static bool agree(struct punching *punching, uint64_t number, enum sites_side side, uint64_t now_us)
 {
-    uint64_t mark = mark_of(punching, side);
+    uint64_t mark = site_mark(punching->site, side);
 
     if (!meetpace_may_begin(&punching->pace, 0, now_us) || mark == 0 ||
         !meetpace_take(&punching->pace, side, mark, number))
         return false;
     for (uint8_t direction = 0; direction < 2; direction++) {
-        if (!site_export(punching->site, side, DIRECTIONS + direction, number,
+        if (!site_export(punching->site, side, SITE_USE_PUNCHED + direction, number,
                          punching->secret[direction]))
             return false;
     }
@@ -272,7 +240,8 @@ static void finish(struct punching *punching, const char *why, bool tell, uint64
     snprintf(punching->why, sizeof(punching->why), "%s", why);
     log_info("site %s: no connection opened by both at once: %s", site_name(punching->site), why);
     if (tell)
-        say(punching->site, punching->side, MESSAGE_PUNCH_END, punching->number, why, now_us);
+        meetmessage_send(punching->site, punching->side, MESSAGE_PUNCH_END, punching->number, why,
+                         now_us);
     punchings->open -= punching->state == STATE_OPEN;
     meetpace_close(&punching->pace, !punching->cut_off && is_good(punching, now_us), now_us);
     ev_io_stop(punchings->daemon->loop, &punching->io);
@@ -457,19 +426,16 @@ void punchings_flush(struct punchings *punchings)
 /* One of the two asks: the one whose name comes first. In a session that is up. */
 static void ask(struct punching *punching, uint64_t now_us)
 {
-    enum sites_side side = SITES_OURS;
+    enum sites_side side;
     uint64_t number;
 
-    if (strcasecmp(site_link(punching->site)->peer.site, site_name(punching->site)) > 0)
+    if (strcasecmp(site_link(punching->site)->peer.site, site_name(punching->site)) > 0 ||
+        !site_up_side(punching->site, &side))
         return;
-    if (strcmp(site_session_state(punching->site, side), "up") != 0)
-        side = SITES_THEIRS;
-    if (strcmp(site_session_state(punching->site, side), "up") != 0)
-        return;
-    number = meetpace_draw(&punching->pace, side, mark_of(punching, side), random_u64());
+    number = meetpace_draw(&punching->pace, side, site_mark(punching->site, side), random_u64());
     if (!agree(punching, number, side, now_us))
         return;
-    say(punching->site, side, MESSAGE_PUNCH, punching->number, "", now_us);
+    meetmessage_send(punching->site, side, MESSAGE_PUNCH, number, "", now_us);
     begin(punching, now_us);
 }
 
@@ -527,7 +493,8 @@ static void take_asked(struct punchings *punchings, struct site *site, enum site
         begin(punching, now_us);
         return;
     }
-    say(site, side, MESSAGE_PUNCH_END, number, why ? why : "it cannot be begun now", now_us);
+    meetmessage_send(site, side, MESSAGE_PUNCH_END, number, why ? why : "it cannot be begun now",
+                     now_us);
 }
 
 /* Its RST comes earlier than its message: then it has not died by itself. */
@@ -715,11 +682,6 @@ void punchings_add(json_t *row, const struct punchings *punchings, const struct 
     json_object_set_new(row, "other_mapped", report_addr(&punching->mapped));
 }
 
-static json_t *number(uint64_t value)
-{
-    return json_integer((json_int_t)value);
-}
-
 json_t *punchings_report(const struct punchings *punchings, const char *name)
 {
     struct site *site = punchings ? sites_find(relay_of(punchings->daemon)->sites, name) : NULL;
@@ -729,8 +691,10 @@ json_t *punchings_report(const struct punchings *punchings, const char *name)
 
     return json_pack(
         "{s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "state", state_of(punching), "why",
-        site ? why_not(punchings, site) : "", "sent", number(path ? path->sent : 0), "received",
-        number(path ? path->came : 0), "early", number(path ? punching->hole->early : 0), "forged",
-        number(path ? path->forged : 0), "moves", number(direct ? direct->moves : 0), "returns",
-        number(direct ? direct->returns : 0), "rtt_us", number(direct ? direct->rtt_us : 0));
+        site ? why_not(punchings, site) : "", "sent", report_number(path ? path->sent : 0),
+        "received", report_number(path ? path->came : 0), "early",
+        report_number(path ? punching->hole->early : 0), "forged",
+        report_number(path ? path->forged : 0), "moves", report_number(direct ? direct->moves : 0),
+        "returns", report_number(direct ? direct->returns : 0), "rtt_us",
+        report_number(direct ? direct->rtt_us : 0));
 }

@@ -357,8 +357,8 @@ static void on_session_up(void *ctx, struct site *site, enum sites_side side, ui
     int number = bypass_site(bypass, site_name(site), site_link(site)->number);
     uint8_t secret[2][SITE_SECRET_OCTETS];
 
-    if (number >= 0 && site_export(site, side, 0, 0, secret[0]) &&
-        site_export(site, side, 1, 0, secret[1]))
+    if (number >= 0 && site_export(site, side, SITE_USE_MEETING, 0, secret[0]) &&
+        site_export(site, side, SITE_USE_MEETING + 1, 0, secret[1]))
         bypass_key(bypass, (unsigned)number, side == SITES_OURS, secret, now_us);
     wipe(secret, sizeof(secret));
 }

@@ -340,8 +340,8 @@ static void end_one(struct sitecalls *sitecalls, struct sitecall *call, const ch
         (void)say_of(call, MESSAGE_REFUSE, reason, now_us);
     } else {
         (void)say_of(call, MESSAGE_END, reason, now_us);
-        call->unsaid = call->side == SITES_OURS && call->site &&
-                       strcmp(site_session_state(call->site, call->side), "up") != 0;
+        call->unsaid =
+            call->side == SITES_OURS && call->site && !site_is_up(call->site, call->side);
     }
     settle_end(sitecalls, call, reason, now_us);
 }

@@ -271,7 +271,7 @@ static int say_takes(struct sitemedia *sitemedia, struct entry *entry, const str
         if (site_link(site)->number != sa->owner || (entry->site && entry->site != site))
             continue;
         for (int side = SITES_THEIRS; side >= SITES_OURS && result < 0; side--) {
-            if (strcmp(site_session_state(site, (enum sites_side)side), "up") == 0)
+            if (site_is_up(site, (enum sites_side)side))
                 result = say(site, (enum sites_side)side, MESSAGE_TAKES, sa, entry, now_us);
         }
         if (result == 0 || result == ERR_FULL)
@@ -370,8 +370,7 @@ static void on_up(void *ctx, struct site *site, enum sites_side side, uint64_t n
 static bool is_wanted(void *ctx, const struct site *site, enum sites_side side)
 {
     const struct sitemedia *sitemedia = ctx;
-    bool other_up =
-        strcmp(site_session_state(site, side == SITES_OURS ? SITES_THEIRS : SITES_OURS), "up") == 0;
+    bool other_up = site_is_up(site, side == SITES_OURS ? SITES_THEIRS : SITES_OURS);
     bool first = strcasecmp(own_name(site), site_name(site)) < 0;
 
     if (other_up && first != (side == SITES_OURS))

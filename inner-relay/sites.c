@@ -659,12 +659,25 @@ const char *site_session_state(const struct site *site, enum sites_side side)
     return sitelink_is_up(session->link) ? "up" : "connecting";
 }
 
+bool site_is_up(const struct site *site, enum sites_side side)
+{
+    const struct session_of *session = site->session[side];
+
+    return session && !session->leaving && sitelink_is_up(session->link);
+}
+
+bool site_up_side(const struct site *site, enum sites_side *side)
+{
+    *side = site_is_up(site, SITES_OURS) ? SITES_OURS : SITES_THEIRS;
+    return site_is_up(site, *side);
+}
+
 const char *site_error(const struct site *site, enum sites_side side)
 {
     return site->error[side];
 }
 
-bool site_export(struct site *site, enum sites_side side, uint8_t direction, uint64_t number,
+bool site_export(struct site *site, enum sites_side side, uint8_t use, uint64_t number,
                  uint8_t secret[SITE_SECRET_OCTETS])
 {
     struct session_of *session = site->session[side];
@@ -672,11 +685,22 @@ bool site_export(struct site *site, enum sites_side side, uint8_t direction, uin
     struct writer w;
 
     writer_init(&w, context, sizeof(context));
-    writer_u8(&w, direction);
+    writer_u8(&w, use);
     writer_u64(&w, number);
     return session && !session->leaving &&
            sitelink_export(session->link, "EXPORTER-media-relay-direct", context, sizeof(context),
                            secret, SITE_SECRET_OCTETS);
+}
+
+uint64_t site_mark(struct site *site, enum sites_side side)
+{
+    uint8_t octets[SITE_SECRET_OCTETS];
+    uint64_t mark;
+
+    if (!site_export(site, side, SITE_USE_MARK, 0, octets))
+        return 0;
+    memcpy(&mark, octets, sizeof(mark));
+    return mark;
 }
 
 static int refuse(const char **why, int code, const char *text)

@@ -77,13 +77,24 @@ struct inner_link *site_link(const struct site *site);
 const char *site_session_state(const struct site *site, enum sites_side side);
 /* Why the last session of that side was over; "". */
 const char *site_error(const struct site *site, enum sites_side side);
+bool site_is_up(const struct site *site, enum sites_side side);
+/* A session that is up, ours where both are. False: none is. */
+bool site_up_side(const struct site *site, enum sites_side *side);
 /*
- * The secret of this direction (0: from who has opened the session) of a meeting. False: the
- * session is not up.
+ * What a secret of a session is for. Where there is one for each direction, that from who has
+ * opened the session comes first, the other one has the next number.
  */
+enum site_use {
+    SITE_USE_MEETING = 0, /* number 0, which no meeting has: probes by way of packet forwarders */
+    SITE_USE_PUNCHED = 2, /* a connection that both sites open at once */
+    SITE_USE_MARK = 4,    /* see site_mark() */
+};
+/* number: which one of that use. False: the session is not up. */
 enum { SITE_SECRET_OCTETS = 32 };
-bool site_export(struct site *site, enum sites_side side, uint8_t direction, uint64_t number,
+bool site_export(struct site *site, enum sites_side side, uint8_t use, uint64_t number,
                  uint8_t secret[SITE_SECRET_OCTETS]);
+/* Tells a session from all others, the same for both sites; 0: it is not up. */
+uint64_t site_mark(struct site *site, enum sites_side side);
 /*
  * Sends a message; of our side the session is opened if it has to be. Negative with a sentence in
  * why: the tunnel is down, there is no such session of theirs, or no room.

@@ -154,16 +154,17 @@ struct session *inner_media_open(struct inner_media *media, const struct inner_l
     bool seals = options->seals && sealed;
     bool both = main->chooses && main->peer.features & FEATURE_EARLY;
     bool raw = seals && media->may_raw && (main->carrier == CARRIER_RAW || both);
-    struct hello hello = {
-        .version_min = PROTOCOL_VERSION_MIN,
-        .version_max = PROTOCOL_VERSION_MAX,
-        .features = FEATURE_WORKERS | (seals ? FEATURE_SEALED : 0) | (raw ? FEATURE_RAW : 0) |
-                    (main->chooses ? FEATURE_PROBE : 0) | (main->paired ? FEATURE_PAIRS : 0) |
-                    (options->early ? FEATURE_EARLY : 0) | options->features,
-        .epoch = main->authority.epoch,
-        .sa_version = main->authority.version,
-        .instance = main->instance,
-        .worker = media->number};
+    struct hello hello = {.version_min = PROTOCOL_VERSION_MIN,
+                          .version_max = PROTOCOL_VERSION_MAX,
+                          .features =
+                              FEATURE_WORKERS | (seals ? FEATURE_SEALED | FEATURE_AGAIN : 0) |
+                              (raw ? FEATURE_RAW : 0) | (main->chooses ? FEATURE_PROBE : 0) |
+                              (main->paired ? FEATURE_PAIRS : 0) |
+                              (options->early ? FEATURE_EARLY : 0) | options->features,
+                          .epoch = main->authority.epoch,
+                          .sa_version = main->authority.version,
+                          .instance = main->instance,
+                          .worker = media->number};
 
     snprintf(hello.software, sizeof(hello.software), "%s", options->software);
     snprintf(hello.engine, sizeof(hello.engine), "%s", options->engine_name);

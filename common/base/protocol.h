@@ -48,6 +48,7 @@ enum frame_type {
     FRAME_PUNCH = 28,
     FRAME_PASS = 32, /* 26 to 31 are kept for direct carriers */
     FRAME_PASS_STATE = 33,
+    FRAME_AGAIN = 34, /* among sealed frames: some are missing */
     FRAME_MEDIA = 0x80,
     FRAME_TWIN = 0x81, /* media that goes two ways */
 };
@@ -74,6 +75,7 @@ enum {
     FEATURE_RAW = 1u << 14,        /* takes TAKE, and the connection over */
     FEATURE_PUNCH = 1u << 15,      /* tells two sites that ask where the other one is */
     FEATURE_PAIRS = 1u << 16,      /* takes two connections of media of one number */
+    FEATURE_AGAIN = 1u << 17, /* takes AGAIN, and sends the sealed frames that it names again */
 };
 
 /* Tags of the fields of HELLO, HELLO-ACK, PING, PONG, BYE, SYNC-BEGIN, SYNC-END. */

@@ -181,6 +181,7 @@ static void note_newest(struct early *early, uint64_t counter)
 static void note_opened(struct early_walk *walk, uint64_t counter)
 {
     struct early *early = walk->early;
+    bool newest = !early->begun || counter > early->newest;
     struct early_range range;
 
     early->counts[EARLY_OPENED]++;
@@ -188,9 +189,10 @@ static void note_opened(struct early_walk *walk, uint64_t counter)
     note_newest(early, counter);
     if (early->alone)
         return;
-    if (!early->anchored)
+    /* An older one may be a copy that was asked for, and lie elsewhere in the kernel's order. */
+    if (!early->anchored && newest)
         add_recent(early, walk->sequence, counter);
-    else if (place(early, walk->sequence, walk->length, &range))
+    else if (early->anchored && place(early, walk->sequence, walk->length, &range))
         add_range(early, &range);
 }
 

@@ -8,8 +8,10 @@
  * the end of that frame on, if that is known, and else left to the kernel's order.
  *
  * Pure. Nobody is believed: octets that are no frames cost two tries of a tag for each segment at
- * most. Who can send a copy of a genuine frame under another number, before the frame itself comes,
- * can make the kernel's reader skip the wrong octets: he stands on the way, and can break any TCP.
+ * most. The same frame may come under another number, too, where it was asked for again (again.h):
+ * only one that is newer than all others tells where the kernel's order is. Who can send a copy of
+ * such a one, before the frame itself comes, can make the kernel's reader skip the wrong octets: he
+ * stands on the way, and can break any TCP.
  */
 #ifndef COMMON_CARRIER_EARLY_H
 #define COMMON_CARRIER_EARLY_H

@@ -371,6 +371,11 @@ bool seal_is_genuine(struct seal *seal, const uint8_t *frame, size_t length, uin
     return whole > 0 && (size_t)whole == length && decrypt(seal, frame, length, text);
 }
 
+bool seal_has(const struct seal *seal, uint64_t counter)
+{
+    return counter < seal->end && (is_old(seal, counter) || is_marked(seal, counter));
+}
+
 uint64_t seal_count(const struct seal *seal, enum seal_verdict verdict)
 {
     return seal->count[verdict];

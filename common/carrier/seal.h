@@ -109,6 +109,8 @@ enum seal_verdict seal_open(struct seal *seal, const uint8_t *frame, size_t leng
  */
 bool seal_is_genuine(struct seal *seal, const uint8_t *frame, size_t length, uint8_t *text);
 
+/* Has this one come, or is it so old that nobody knows? */
+bool seal_has(const struct seal *seal, uint64_t counter);
 /* How many frames had this verdict. */
 uint64_t seal_count(const struct seal *seal, enum seal_verdict verdict);
 /* The counter that the next frame will have: as many as were sealed. */

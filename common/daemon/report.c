@@ -8,6 +8,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/daemon/reportvalue.h"
 #include "common/sa/far.h"
 #include "common/sa/rekey.h"
 #include "common/sa/table.h"
@@ -18,28 +19,9 @@
 #include "common/tunnel/tcp.h"
 #include "common/tunnel/ways.h"
 
-static json_t *number(uint64_t value)
-{
-    return json_integer((json_int_t)value);
-}
-
 static json_t *text_or_null(const char *text)
 {
     return text && text[0] ? json_string(text) : json_null();
-}
-
-json_t *report_addr(const struct addr *addr)
-{
-    char text[ADDR_TEXT_SIZE];
-
-    return addr && addr->family ? json_string(addr_format(addr, text, sizeof(text))) : json_null();
-}
-
-static json_t *ip(const struct addr *addr)
-{
-    char text[ADDR_TEXT_SIZE];
-
-    return json_string(addr_format_ip(addr, text, sizeof(text)));
 }
 
 /* ------------------------------------------------------------ status */
@@ -49,9 +31,11 @@ static json_t *port(const struct path_listener *listener, bool rtcp)
     const struct verdict_counts *counts = &listener->counts[rtcp];
     uint64_t accepted = counts->n[VERDICT_ACCEPTED];
 
-    return json_pack("{s:o,s:o,s:o,s:o,s:o}", "received", number(counts->received), "accepted",
-                     number(accepted), "dropped", number(verdict_sum(counts) - accepted), "sent",
-                     number(listener->sent[rtcp]), "overflow", number(counts->n[VERDICT_OVERFLOW]));
+    return json_pack("{s:o,s:o,s:o,s:o,s:o}", "received", report_number(counts->received),
+                     "accepted", report_number(accepted), "dropped",
+                     report_number(verdict_sum(counts) - accepted), "sent",
+                     report_number(listener->sent[rtcp]), "overflow",
+                     report_number(counts->n[VERDICT_OVERFLOW]));
 }
 
 static json_t *listeners_array(const struct path_listener *listeners, size_t count)
@@ -61,11 +45,11 @@ static json_t *listeners_array(const struct path_listener *listeners, size_t cou
     for (unsigned i = 0; i < count; i++) {
         const struct path_listener *l = &listeners[i];
 
-        json_array_append_new(array,
-                              json_pack("{s:s,s:o,s:o,s:i,s:i,s:o,s:o}", "name", l->name, "address",
-                                        ip(&l->address), "advertise", ip(&l->advertise), "rtp_port",
-                                        l->address.port, "rtcp_port", l->address.port + 1, "rtp",
-                                        port(l, false), "rtcp", port(l, true)));
+        json_array_append_new(array, json_pack("{s:s,s:o,s:o,s:i,s:i,s:o,s:o}", "name", l->name,
+                                               "address", report_ip(&l->address), "advertise",
+                                               report_ip(&l->advertise), "rtp_port",
+                                               l->address.port, "rtcp_port", l->address.port + 1,
+                                               "rtp", port(l, false), "rtcp", port(l, true)));
     }
     return array;
 }
@@ -75,8 +59,8 @@ static json_t *coalesce(const struct coalesce *c)
     json_t *setting = c->setting == COALESCE_AUTO ? json_string("auto") : json_integer(c->setting);
 
     return json_pack("{s:o,s:i,s:o,s:o}", "setting", setting, "interval_us", (int)c->interval_us,
-                     "packets_per_s", number(c->packets_per_s), "turns_per_s",
-                     number(c->turns_per_s));
+                     "packets_per_s", report_number(c->packets_per_s), "turns_per_s",
+                     report_number(c->turns_per_s));
 }
 
 json_t *report_status(const struct daemon *daemon, const struct path_listener *listeners,
@@ -88,9 +72,10 @@ json_t *report_status(const struct daemon *daemon, const struct path_listener *l
 
     return json_pack("{s:b,s:s,s:s,s:i,s:o,s:o,s:o,s:b,s:b,s:o,s:o}", "ok", 1, "daemon",
                      daemon->kind->name, "version", PACKAGE_VERSION, "pid", (int)getpid(), "uptime",
-                     number(uptime_us / 1000000), "sas", number(sas), "max_sas", number(max_sas),
-                     "memory_locked", daemon->memory_locked, "keys_locked", keys_locked, "coalesce",
-                     coalesce(&waits), "listeners", listeners_array(listeners, count));
+                     report_number(uptime_us / 1000000), "sas", report_number(sas), "max_sas",
+                     report_number(max_sas), "memory_locked", daemon->memory_locked, "keys_locked",
+                     keys_locked, "coalesce", coalesce(&waits), "listeners",
+                     listeners_array(listeners, count));
 }
 
 json_t *report_peers(const struct peers *peers)
@@ -101,9 +86,10 @@ json_t *report_peers(const struct peers *peers)
         const struct peer *peer = &peers->peer[i];
 
         if (strcmp(peer->name, PEERS_SELF) != 0)
-            json_array_append_new(
-                array, json_pack("{s:s,s:o,s:i,s:i}", "name", peer->name, "address", ip(&peer->rtp),
-                                 "rtp_port", peer->rtp.port, "rtcp_port", peer->rtp.port + 1));
+            json_array_append_new(array,
+                                  json_pack("{s:s,s:o,s:i,s:i}", "name", peer->name, "address",
+                                            report_ip(&peer->rtp), "rtp_port", peer->rtp.port,
+                                            "rtcp_port", peer->rtp.port + 1));
     }
     return array;
 }
@@ -114,22 +100,24 @@ static json_t *forward_row(const struct forward *forward)
     const struct stream_forward *now = forward_streams(forward);
     char where[FORWARD_HOST_SIZE + 16];
 
-    return json_pack(
-        "{s:s,s:s,s:s,s:o,s:o,s:o}", "name", settings->name, "kind", now->listens ? "listen" : "to",
-        "address", forward_where(forward, where, sizeof(where)), "streams", number(now->count),
-        "half_open", number(now->half_open.count), "max_streams", number(settings->max_streams));
+    return json_pack("{s:s,s:s,s:s,s:o,s:o,s:o}", "name", settings->name, "kind",
+                     now->listens ? "listen" : "to", "address",
+                     forward_where(forward, where, sizeof(where)), "streams",
+                     report_number(now->count), "half_open", report_number(now->half_open.count),
+                     "max_streams", report_number(settings->max_streams));
 }
 
 static json_t *forward_counters(const struct forward *forward)
 {
     const struct stream_counts *counts = &forward_streams(forward)->counts;
 
-    return json_pack("{s:s,s:{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}}", "name",
-                     forward_settings(forward)->name, "counters", "opened", number(counts->opened),
-                     "refused", number(counts->refused), "failed", number(counts->failed), "reset",
-                     number(counts->reset), "displaced", number(counts->displaced), "timeouts",
-                     number(counts->timeouts), "tunnel_down", number(counts->cut), "octets_in",
-                     number(counts->octets_in), "octets_out", number(counts->octets_out));
+    return json_pack(
+        "{s:s,s:{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}}", "name", forward_settings(forward)->name,
+        "counters", "opened", report_number(counts->opened), "refused",
+        report_number(counts->refused), "failed", report_number(counts->failed), "reset",
+        report_number(counts->reset), "displaced", report_number(counts->displaced), "timeouts",
+        report_number(counts->timeouts), "tunnel_down", report_number(counts->cut), "octets_in",
+        report_number(counts->octets_in), "octets_out", report_number(counts->octets_out));
 }
 
 json_t *report_forwards(struct forward *const *forwards, bool counters)
@@ -161,13 +149,13 @@ static void add_counters(json_t *row, const struct session *session,
         sum.larger += counters->larger;
         queued += session_queued(media);
     }
-    json_object_set_new(row, "queued", number(queued));
-    json_object_set_new(row, "frames_in", number(sum.frames_in));
-    json_object_set_new(row, "frames_out", number(sum.frames_out));
-    json_object_set_new(row, "octets_in", number(sum.octets_in));
-    json_object_set_new(row, "octets_out", number(sum.octets_out));
-    json_object_set_new(row, "late", number(sum.late));
-    json_object_set_new(row, "larger", number(sum.larger));
+    json_object_set_new(row, "queued", report_number(queued));
+    json_object_set_new(row, "frames_in", report_number(sum.frames_in));
+    json_object_set_new(row, "frames_out", report_number(sum.frames_out));
+    json_object_set_new(row, "octets_in", report_number(sum.octets_in));
+    json_object_set_new(row, "octets_out", report_number(sum.octets_out));
+    json_object_set_new(row, "late", report_number(sum.late));
+    json_object_set_new(row, "larger", report_number(sum.larger));
 }
 
 static void add_to(json_t *object, const char *key, uint64_t more)
@@ -180,7 +168,7 @@ static void add_to(json_t *object, const char *key, uint64_t more)
 /* What became of sealed frames, of all connections that carry any; NULL: none does. */
 static json_t *sealed_object(const struct report_tunnel *tunnel)
 {
-    uint64_t sum[SEAL_VERDICT_COUNT] = {0};
+    uint64_t sum[SEAL_VERDICT_COUNT] = {0}, repeated = 0;
     json_t *object = NULL;
 
     for (unsigned i = 0; i < tunnel->media_count; i++) {
@@ -188,18 +176,21 @@ static json_t *sealed_object(const struct report_tunnel *tunnel)
 
         for (enum seal_verdict v = 0; sealed && v < SEAL_VERDICT_COUNT; v++)
             sum[v] += sealed_count(sealed, v);
+        repeated += sealed ? sealed_repeated(sealed) : 0;
         if (sealed && !object)
             object = json_object();
     }
     for (enum seal_verdict v = 0; object && v < SEAL_VERDICT_COUNT; v++)
-        json_object_set_new(object, seal_verdict_name(v), number(sum[v]));
+        json_object_set_new(object, seal_verdict_name(v), report_number(sum[v]));
+    if (object)
+        json_object_set_new(object, "repeated", report_number(repeated));
     return object;
 }
 
 /* What came of segments that were read before the kernel's order; NULL: none are. */
 static json_t *early_object(const struct report_tunnel *tunnel)
 {
-    uint64_t sum[EARLY_COUNTS] = {0}, discarded = 0;
+    uint64_t sum[EARLY_COUNTS] = {0}, discarded = 0, asked = 0;
     json_t *object = NULL;
 
     for (unsigned i = 0; i < tunnel->media_count; i++) {
@@ -210,13 +201,16 @@ static json_t *early_object(const struct report_tunnel *tunnel)
         for (enum early_count c = 0; c < EARLY_COUNTS; c++)
             sum[c] += sealed_early_count(sealed, c);
         discarded += sealed_discarded(sealed);
+        asked += sealed_asked_for(sealed);
         if (!object)
             object = json_object();
     }
     for (enum early_count c = 0; object && c < EARLY_COUNTS; c++)
-        json_object_set_new(object, early_count_name(c), number(sum[c]));
-    if (object)
-        json_object_set_new(object, "discarded", number(discarded));
+        json_object_set_new(object, early_count_name(c), report_number(sum[c]));
+    if (!object)
+        return NULL;
+    json_object_set_new(object, "discarded", report_number(discarded));
+    json_object_set_new(object, "asked", report_number(asked));
     return object;
 }
 
@@ -385,11 +379,11 @@ json_t *report_tunnel(const struct report_tunnel *tunnel)
 {
     uint64_t now_us = clock_now_us();
     json_t *since =
-        tunnel->changed_us ? number((now_us - tunnel->changed_us) / 1000000) : json_null();
-    json_t *row =
-        json_pack("{s:s,s:s,s:o,s:o,s:s,s:o,s:o}", "name", tunnel->name, "state", tunnel->state,
-                  "since", since, "connects", number(tunnel->connects), "sync", tunnel->sync,
-                  "last_error", text_or_null(tunnel->last_error), "sas", number(tunnel->sas));
+        tunnel->changed_us ? report_number((now_us - tunnel->changed_us) / 1000000) : json_null();
+    json_t *row = json_pack("{s:s,s:s,s:o,s:o,s:s,s:o,s:o}", "name", tunnel->name, "state",
+                            tunnel->state, "since", since, "connects",
+                            report_number(tunnel->connects), "sync", tunnel->sync, "last_error",
+                            text_or_null(tunnel->last_error), "sas", report_number(tunnel->sas));
     static const char *const zero[] = {"queued",     "frames_in", "frames_out", "octets_in",
                                        "octets_out", "late",      "larger"};
 
@@ -401,7 +395,7 @@ json_t *report_tunnel(const struct report_tunnel *tunnel)
     json_object_set_new(row, "tcp_refused", json_array());
     for (size_t i = 0; i < sizeof(zero) / sizeof(zero[0]); i++)
         json_object_set_new(row, zero[i], json_integer(0));
-    json_object_set_new(row, "media_connections", number(tunnel->media_count));
+    json_object_set_new(row, "media_connections", report_number(tunnel->media_count));
     add_carrier(row, tunnel);
     if (tunnel->conn)
         add_connection(row, tunnel);
@@ -415,9 +409,10 @@ json_t *report_place(const char *place, const struct verdict_counts *counts)
     json_t *verdicts = json_object();
 
     for (enum verdict v = 0; v < VERDICT_COUNT; v++)
-        json_object_set_new(verdicts, verdict_name(v), number(counts->n[v]));
-    return json_pack("{s:s,s:o,s:o,s:o}", "place", place, "received", number(counts->received),
-                     "queued", number(counts->queued), "verdicts", verdicts);
+        json_object_set_new(verdicts, verdict_name(v), report_number(counts->n[v]));
+    return json_pack("{s:s,s:o,s:o,s:o}", "place", place, "received",
+                     report_number(counts->received), "queued", report_number(counts->queued),
+                     "verdicts", verdicts);
 }
 
 void report_add_listeners(json_t *places, const struct path_listener *listeners, size_t count)
@@ -434,11 +429,12 @@ void report_add_listeners(json_t *places, const struct path_listener *listeners,
 
 static json_t *turns(const struct turns *turns)
 {
-    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "loop_turns", number(turns->count),
-                     "loop_turns_over_500us", number(turns->over_500us), "loop_turns_over_1ms",
-                     number(turns->over_1ms), "loop_turns_late", number(turns->late),
-                     "loop_turns_preempted", number(turns->preempted), "loop_longest_own_us",
-                     number(turns->longest_own_us), "loop_longest_us", number(turns->longest_us));
+    return json_pack(
+        "{s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "loop_turns", report_number(turns->count),
+        "loop_turns_over_500us", report_number(turns->over_500us), "loop_turns_over_1ms",
+        report_number(turns->over_1ms), "loop_turns_late", report_number(turns->late),
+        "loop_turns_preempted", report_number(turns->preempted), "loop_longest_own_us",
+        report_number(turns->longest_own_us), "loop_longest_us", report_number(turns->longest_us));
 }
 
 void report_add_budget(json_t *stats, const struct budget *budget)
@@ -446,8 +442,8 @@ void report_add_budget(json_t *stats, const struct budget *budget)
     struct budget_counts counts = budget_counts(budget);
     json_t *counters = json_object_get(stats, "counters");
 
-    json_object_set_new(counters, "learn_tries", number(counts.tries));
-    json_object_set_new(counters, "learn_refused", number(counts.refused));
+    json_object_set_new(counters, "learn_tries", report_number(counts.tries));
+    json_object_set_new(counters, "learn_refused", report_number(counts.refused));
 }
 
 json_t *report_stats(const struct daemon *daemon, json_t *places)
@@ -457,9 +453,10 @@ json_t *report_stats(const struct daemon *daemon, json_t *places)
         daemon->workers ? workers_turns(daemon->workers, &daemon->turns) : daemon->turns;
     json_t *counters = turns(&sum);
 
-    json_object_set_new(counters, "srtp_verifications", number(verifications));
+    json_object_set_new(counters, "srtp_verifications", report_number(verifications));
     if (daemon->workers)
-        json_object_set_new(counters, "lock_contended", number(workers_contended(daemon->workers)));
+        json_object_set_new(counters, "lock_contended",
+                            report_number(workers_contended(daemon->workers)));
     return json_pack("{s:b,s:o,s:o}", "ok", 1, "places", places, "counters", counters);
 }
 
@@ -503,11 +500,12 @@ static json_t *streams(const struct sa *sa)
         const struct sa_stream *s = &sa->stream[i];
 
         json_array_append_new(
-            array, json_pack("{s:I,s:s,s:I,s:I,s:o,s:f,s:o}", "ssrc", (json_int_t)s->ssrc, "origin",
-                             origin_name(s->origin), "roc", (json_int_t)index_roc(s->index.highest),
-                             "highest", (json_int_t)(s->index.highest & 0xffff), "lost",
-                             number(rtp_stats_lost(&s->stats)), "jitter", (double)s->stats.jitter,
-                             "received", number(s->stats.received)));
+            array,
+            json_pack("{s:I,s:s,s:I,s:I,s:o,s:f,s:o}", "ssrc", (json_int_t)s->ssrc, "origin",
+                      origin_name(s->origin), "roc", (json_int_t)index_roc(s->index.highest),
+                      "highest", (json_int_t)(s->index.highest & 0xffff), "lost",
+                      report_number(rtp_stats_lost(&s->stats)), "jitter", (double)s->stats.jitter,
+                      "received", report_number(s->stats.received)));
     }
     return array;
 }
@@ -518,7 +516,7 @@ static json_t *sa_verdicts(const uint32_t *counts)
 
     for (enum verdict v = 0; v < VERDICT_COUNT; v++) {
         if (counts[v])
-            json_object_set_new(object, verdict_name(v), number(counts[v]));
+            json_object_set_new(object, verdict_name(v), report_number(counts[v]));
     }
     return object;
 }
@@ -571,7 +569,7 @@ static void add_key(json_t *row, const struct sa *sa)
     json_object_set_new(row, "key", json_string(key_name(sa)));
     json_object_set_new(row, "mki", mki(sa));
     json_object_set_new(row, "lifetime",
-                        lifetime < SRTP_LIFETIME_MAX ? number(lifetime) : json_null());
+                        lifetime < SRTP_LIFETIME_MAX ? report_number(lifetime) : json_null());
     json_object_set_new(row, "old_key", left_us ? json_real((double)left_us / 1e6) : json_null());
 }
 
@@ -588,7 +586,7 @@ static const struct addr *bound(const struct sa *sa, bool rtcp)
 /* null: it ends with its call. */
 static json_t *media_timeout(const struct sa *sa)
 {
-    return sa_ends_with_call(sa) ? json_null() : number(sa->media_timeout_s);
+    return sa_ends_with_call(sa) ? json_null() : report_number(sa->media_timeout_s);
 }
 
 static void add_details(json_t *row, const struct sa *sa)
@@ -603,7 +601,7 @@ static void add_details(json_t *row, const struct sa *sa)
         (json_int_t)((uint64_t)sa->rate.octets_per_second * 8 / 1000), "listener",
         text_or_null(sa_text(sa, SA_LISTENER_IN)), "to_listener",
         text_or_null(sa_text(sa, SA_LISTENER_OUT)), "reverse",
-        sa->reverse ? number(sa->reverse) : json_null(), "media_timeout", media_timeout(sa),
+        sa->reverse ? report_number(sa->reverse) : json_null(), "media_timeout", media_timeout(sa),
         "refused", text_or_null(sa_text(sa, SA_REFUSED)), "media", (int)sa->media_index, "streams",
         streams(sa), "verdicts", sa_verdicts(sa->verdicts));
 
@@ -631,10 +629,11 @@ static json_t *heard(const struct sa_report *report)
         const struct sa_heard *h = &report->heard[i];
 
         json_array_append_new(
-            array, json_pack("{s:I,s:s,s:I,s:I,s:o,s:f,s:o}", "ssrc", (json_int_t)h->ssrc, "origin",
-                             origin_name(h->origin), "roc", (json_int_t)index_roc(h->index),
-                             "highest", (json_int_t)(h->index & 0xffff), "lost", number(h->lost),
-                             "jitter", (double)h->jitter, "received", number(h->received)));
+            array,
+            json_pack("{s:I,s:s,s:I,s:I,s:o,s:f,s:o}", "ssrc", (json_int_t)h->ssrc, "origin",
+                      origin_name(h->origin), "roc", (json_int_t)index_roc(h->index), "highest",
+                      (json_int_t)(h->index & 0xffff), "lost", report_number(h->lost), "jitter",
+                      (double)h->jitter, "received", report_number(h->received)));
     }
     return array;
 }
@@ -649,8 +648,8 @@ json_t *report_far(const struct sa *sa)
     return json_pack(
         "{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "reported", seconds_ago(reported_us), "source",
         report_addr(&report.bound[0]), "source_rtcp", report_addr(&report.bound[1]), "packets",
-        number(report.packets), "octets", number(report.octets), "dropped",
-        number(dropped(report.verdicts)), "last_packet", seconds(report.age_us), "stray",
+        report_number(report.packets), "octets", report_number(report.octets), "dropped",
+        report_number(dropped(report.verdicts)), "last_packet", seconds(report.age_us), "stray",
         stray(&report.stray, report.stray_verdict, seconds(report.stray_age_us)), "streams",
         heard(&report), "verdicts", sa_verdicts(report.verdicts));
 }
@@ -675,7 +674,7 @@ static void add_learning(json_t *row, struct table *table, const struct sa *sa)
                         told ? json_string(sa_source_policy_name(sa->source_policy)) : json_null());
     json_object_set_new(row, "source_bound", told ? json_boolean(is_bound) : json_null());
     json_object_set_new(row, "bound", report_addr(bound(sa, false)));
-    json_object_set_new(row, "hint", sa->hint.family ? ip(&sa->hint) : json_null());
+    json_object_set_new(row, "hint", report_ip(&sa->hint));
     json_object_set_new(row, "destination_learned",
                         json_boolean(is_destination_learned(table, sa)));
 }
@@ -684,12 +683,13 @@ json_t *report_sa(struct table *table, const struct sa *sa, const char *home, co
                   bool full)
 {
     json_t *row = json_pack(
-        "{s:o,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:I,s:o,s:o,s:o,s:o,s:o,s:s}", "id", number(sa->id),
-        "side", sa_side_name(sa->side), "to_side", sa_side_name(sa_to_side(sa)), "call_id",
-        sa_text(sa, SA_CALL_ID), home, home_name, "source", report_addr(&sa->source.rtp),
-        "destination", report_addr(&sa->destination.rtp), "ssrc", ssrcs(sa), "label",
-        (json_int_t)sa->label, "suite", text_or_null(sa->suite ? sa->suite->name : NULL), "packets",
-        number(sa->packets), "octets", number(sa->octets), "dropped", number(dropped(sa->verdicts)),
+        "{s:o,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:I,s:o,s:o,s:o,s:o,s:o,s:s}", "id",
+        report_number(sa->id), "side", sa_side_name(sa->side), "to_side",
+        sa_side_name(sa_to_side(sa)), "call_id", sa_text(sa, SA_CALL_ID), home, home_name, "source",
+        report_addr(&sa->source.rtp), "destination", report_addr(&sa->destination.rtp), "ssrc",
+        ssrcs(sa), "label", (json_int_t)sa->label, "suite",
+        text_or_null(sa->suite ? sa->suite->name : NULL), "packets", report_number(sa->packets),
+        "octets", report_number(sa->octets), "dropped", report_number(dropped(sa->verdicts)),
         "last_packet", seconds_ago(sa->last_packet_us), "state",
         sa_text(sa, SA_REFUSED)[0] ? "refused" : "active");
 
@@ -740,7 +740,7 @@ json_t *report_sa_list(struct table *table, const json_t *request, const char *h
                                   report_sa(table, sa, home, home_name(ctx, sa->owner), false));
     }
     return json_pack("{s:b,s:o,s:o}", "ok", 1, "sas", rows, "next",
-                     walk.left ? number(walk.left) : json_null());
+                     walk.left ? report_number(walk.left) : json_null());
 }
 
 json_t *report_sa_show(struct table *table, const struct sa *sa, uint64_t id, const char *home,

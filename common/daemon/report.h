@@ -13,9 +13,6 @@
 struct forward;
 struct table;
 
-/* "192.0.2.1:5004"; null where there is none. */
-json_t *report_addr(const struct addr *addr);
-
 /*
  * The members of `status` that both daemons have; the caller adds "srtp_engine", "peers" and
  * "tunnels".

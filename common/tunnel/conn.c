@@ -16,6 +16,7 @@
 #include "common/base/protocol.h"
 #include "common/base/random.h"
 #include "common/carrier/segment.h"
+#include "common/tunnel/holdback.h"
 #include "common/tunnel/rawreader.h"
 #include "common/tunnel/sealed.h"
 #include "common/tunnel/takeover.h"
@@ -84,6 +85,7 @@ struct conn {
     uint64_t flush_began_us;
     bool read_more;       /* something may lie decrypted already, and the socket would not tell */
     struct tcp_path path; /* of out_fd */
+    struct holdback holdback;
 };
 
 static void fail(struct conn *conn, const char *reason)
@@ -363,18 +365,30 @@ static size_t fill_output(struct conn *conn, uint64_t now_us)
 /* Not ev_feed_event(): libev would call back at once, before it looks at any other socket. */
 static void start_more_after(struct conn *conn, uint64_t wait_us)
 {
-    if (conn->left || ev_is_active(&conn->more))
+    if (conn->left)
         return;
+    /* The shorter one counts. */
+    if (ev_is_active(&conn->more)) {
+        if (ev_timer_remaining(conn->loop, &conn->more) <= (double)wait_us / 1e6)
+            return;
+        ev_timer_stop(conn->loop, &conn->more);
+    }
     ev_timer_set(&conn->more, (double)wait_us / 1e6, 0.);
     ev_timer_start(conn->loop, &conn->more);
 }
 
 static void start_more(struct conn *conn)
 {
-    /* One that waits for bulk is too late. */
-    if (ev_timer_remaining(conn->loop, &conn->more) > 0)
-        ev_timer_stop(conn->loop, &conn->more);
     start_more_after(conn, 0);
+}
+
+/* For a frame that is missing, if it does not come. */
+static void wait_to_ask(struct conn *conn)
+{
+    uint64_t wait_us = conn->sealed ? sealed_wait_us(conn->sealed, clock_now_us()) : UINT64_MAX;
+
+    if (wait_us != UINT64_MAX && !conn->write_blocked)
+        start_more_after(conn, wait_us);
 }
 
 static void wait_for_more(struct conn *conn)
@@ -396,6 +410,26 @@ static void wait_for_more(struct conn *conn)
     }
     if (session_bulk_is_held(conn->session))
         start_more_after(conn, BULK_RETRY_US);
+    wait_to_ask(conn);
+}
+
+/* True: what waits does so for a moment still, and the timer goes on. */
+static bool is_held_back(struct conn *conn, uint64_t now_us)
+{
+    struct holdback_state state = {.lost_us = conn->path.lost_us};
+    uint64_t wait_us;
+
+    bool early = conn->seals && conn_is_direct(conn) &&
+                 session_peer(conn->session)->features & FEATURE_EARLY;
+
+    if (early || conn->raw || conn->write_blocked || conn->write_more || conn->read_more ||
+        !session_media_waits(conn->session, &state.queued_us, &state.octets))
+        return false;
+    state.sent = session_counters(conn->session)->media_out;
+    wait_us = holdback_us(&conn->holdback, &state, now_us);
+    if (wait_us > 0)
+        start_more_after(conn, wait_us);
+    return wait_us > 0;
 }
 
 static void flush(struct conn *conn)
@@ -403,7 +437,7 @@ static void flush(struct conn *conn)
     uint64_t now_us = clock_now_us();
     size_t count;
 
-    if (!conn->session || conn->left)
+    if (!conn->session || conn->left || is_held_back(conn, now_us))
         return;
     conn->write_blocked = conn->write_more = false;
     /* Each batch of media flushes: all of them in one turn share what one has. */
@@ -509,9 +543,17 @@ static void on_segment(void *ctx, struct segment *segment)
 
 static void end_turn(struct conn *conn);
 
+static void read_input(struct conn *conn);
+
+/* What is missing may lie in the kernel's order already: nobody is asked for that. */
 static void on_segments_drained(void *ctx)
 {
-    end_turn(ctx);
+    struct conn *conn = ctx;
+
+    conn->busy = true;
+    if (!conn->failed && conn->sealed && sealed_wait_us(conn->sealed, clock_now_us()) == 0)
+        read_input(conn);
+    end_turn(conn);
 }
 
 static const struct rawreader_hooks early_hooks = {on_segment, on_segments_drained, NULL};
@@ -565,6 +607,9 @@ static void start_sealed(struct conn *conn)
         fail(conn, "keys for sealed frames cannot be made");
     else
         start_early(conn);
+    if (conn->sealed && !session_may_be_taken(conn->session) &&
+        session_peer(conn->session)->features & FEATURE_AGAIN)
+        sealed_repeats(conn->sealed);
 }
 
 static void take(struct conn *conn, size_t count)

@@ -7,6 +7,7 @@
 #include "common/base/err.h"
 #include "common/base/protocol.h"
 #include "common/base/writer.h"
+#include "common/carrier/again.h"
 #include "common/tunnel/frame.h"
 #include "common/tunnel/session.h"
 
@@ -25,8 +26,10 @@ enum {
 struct sealed {
     struct seal *seal;
     struct early early;
+    struct again *again;   /* NULL: nothing is asked for, or sent, again */
     enum sealed_kind kind; /* of the segment that is being opened */
     bool checks_copies;
+    bool broken;     /* an AGAIN cannot be read */
     uint64_t offset; /* in the connection's octets, of input_at */
     uint64_t discarded;
     size_t stray; /* octets since the last genuine frame */
@@ -61,7 +64,15 @@ void sealed_free(struct sealed *sealed)
     if (!sealed)
         return;
     seal_free(sealed->seal);
+    again_free(sealed->again);
     free(sealed);
+}
+
+/* Without memory TCP alone repeats. */
+void sealed_repeats(struct sealed *sealed)
+{
+    if (!sealed->again)
+        sealed->again = again_new();
 }
 
 /* ------------------------------------------------------------ what comes */
@@ -79,12 +90,27 @@ uint8_t *sealed_space(struct sealed *sealed, size_t *size)
     return sealed->input + left;
 }
 
+/* True: it is an AGAIN, which is no business of the session's; without memory nobody's. */
+static bool take_again(struct sealed *sealed, const struct seal_opened *opened, uint64_t now_us)
+{
+    struct reader body;
+
+    if (sealed->again)
+        again_came(sealed->again, opened->counter, now_us);
+    if (opened->type != FRAME_AGAIN)
+        return false;
+    reader_init(&body, opened->packet, opened->length);
+    if (sealed->again && again_asked(sealed->again, &body) < 0)
+        sealed->broken = true;
+    return true;
+}
+
 /*
  * As a plain frame, which a sealed one of media is but for its length; the label of others is left
  * out. *octets is how many it has, 0: it is passed by. out has room for the frame's octets.
  */
 static enum seal_verdict open_one(struct sealed *sealed, const uint8_t *frame, size_t length,
-                                  uint8_t *out, size_t *octets)
+                                  uint8_t *out, size_t *octets, uint64_t now_us)
 {
     uint8_t *text = out + LENGTH_OCTETS;
     struct seal_opened opened;
@@ -93,6 +119,8 @@ static enum seal_verdict open_one(struct sealed *sealed, const uint8_t *frame, s
 
     *octets = 0;
     if (verdict != SEAL_OPENED)
+        return verdict;
+    if (take_again(sealed, &opened, now_us))
         return verdict;
     inside = SEAL_INSIDE_OCTETS + opened.length;
     if (!frame_has_label(opened.type)) {
@@ -117,13 +145,18 @@ static int no_frame(struct session *session)
     return end(session, "protocol error: what came is no sealed frame");
 }
 
+static int check_again(const struct sealed *sealed, struct session *session)
+{
+    return sealed->broken ? end(session, "protocol error: AGAIN cannot be read") : 0;
+}
+
 /* Opens the frame at input_at, in the connection's order. Returns the octets of the plain one. */
-static size_t take_one(struct sealed *sealed, size_t length, uint8_t *out)
+static size_t take_one(struct sealed *sealed, size_t length, uint8_t *out, uint64_t now_us)
 {
     const uint8_t *frame = sealed->input + sealed->input_at;
     size_t octets;
 
-    if (open_one(sealed, frame, length, out, &octets) != SEAL_FORGED) {
+    if (open_one(sealed, frame, length, out, &octets, now_us) != SEAL_FORGED) {
         early_kernel_frame(&sealed->early, sealed->offset, seal_counter_of(frame));
         sealed->stray = 0;
     }
@@ -177,13 +210,13 @@ int sealed_received(struct sealed *sealed, struct session *session, size_t count
         full = room - used < (size_t)whole;
         if (full)
             break;
-        used += take_one(sealed, (size_t)whole, space + used);
+        used += take_one(sealed, (size_t)whole, space + used, now_us);
     }
     early_advance(&sealed->early, sealed->offset);
     sealed->pending = opened == INPUT_HELPING || full;
     if (used > 0 && session_received(session, used, now_us) < 0)
         return ERR_CLOSED;
-    return whole < 0 ? no_frame(session) : 0;
+    return whole < 0 ? no_frame(session) : check_again(sealed, session);
 }
 
 bool sealed_pending(const struct sealed *sealed)
@@ -216,7 +249,7 @@ static void note_kind(struct sealed *sealed, enum seal_verdict verdict,
 
 /* Frames as far as there is room and a helping goes. Returns the octets of the plain ones. */
 static size_t open_early(struct sealed *sealed, struct early_walk *walk, uint8_t *space,
-                         size_t room, bool *more)
+                         size_t room, bool *more, uint64_t now_us)
 {
     size_t used = 0;
 
@@ -232,7 +265,7 @@ static size_t open_early(struct sealed *sealed, struct early_walk *walk, uint8_t
             break;
         }
         counter = seal_counter_of(frame);
-        verdict = open_one(sealed, frame, length, space + used, &octets);
+        verdict = open_one(sealed, frame, length, space + used, &octets, now_us);
         note_kind(sealed, verdict, walk, frame, length, space + used);
         early_judge(walk, verdict, counter);
         used += octets;
@@ -263,13 +296,13 @@ int sealed_segment(struct sealed *sealed, struct session *session, uint32_t sequ
 
         if (room < SEAL_FRAME_MAX_OCTETS)
             return 0; /* a frame of the session is not complete yet */
-        used = open_early(sealed, &walk, space, room, &more);
+        used = open_early(sealed, &walk, space, room, &more, now_us);
         session_set_early(session, true, sealed->early.counts[EARLY_OVERTOOK]);
         if (used > 0 &&
             (session_received(session, used, now_us) < 0 || finish_session(session, now_us) < 0))
             return ERR_CLOSED;
     }
-    return 0;
+    return check_again(sealed, session);
 }
 
 enum sealed_kind sealed_kind(const struct sealed *sealed)
@@ -291,7 +324,7 @@ enum sealed_kind sealed_judge(struct sealed *sealed, uint32_t sequence, uint8_t 
     sealed->kind = SEALED_NOTHING;
     early_segment(&walk, &sealed->early, sequence, data, length);
     while (more)
-        (void)open_early(sealed, &walk, sealed->input, sizeof(sealed->input), &more);
+        (void)open_early(sealed, &walk, sealed->input, sizeof(sealed->input), &more, 0);
     return sealed->kind;
 }
 
@@ -302,6 +335,8 @@ bool sealed_place(const struct sealed *sealed, uint32_t *sequence)
 
 void sealed_is_alone(struct sealed *sealed)
 {
+    again_free(sealed->again);
+    sealed->again = NULL;
     sealed->input_at = sealed->input_length = 0;
     early_is_alone(&sealed->early);
 }
@@ -324,6 +359,21 @@ void sealed_skipped(struct sealed *sealed, size_t count)
 uint64_t sealed_discarded(const struct sealed *sealed)
 {
     return sealed->discarded;
+}
+
+uint64_t sealed_wait_us(const struct sealed *sealed, uint64_t now_us)
+{
+    return sealed->again ? again_wait_us(sealed->again, now_us) : UINT64_MAX;
+}
+
+uint64_t sealed_asked_for(const struct sealed *sealed)
+{
+    return sealed->again ? again_asked_for(sealed->again) : 0;
+}
+
+uint64_t sealed_repeated(const struct sealed *sealed)
+{
+    return sealed->again ? again_repeated(sealed->again) : 0;
 }
 
 uint64_t sealed_early_count(const struct sealed *sealed, enum early_count which)
@@ -357,8 +407,44 @@ static int put(struct sealed *sealed, const struct frame *frame)
     int result = seal_put(sealed->seal, frame->type, label, reader_take(&body, length), length,
                           sealed->output + sealed->output_length);
 
-    if (result > 0)
-        add_to_segment(sealed, (size_t)result);
+    if (result <= 0)
+        return result;
+    if (sealed->again)
+        again_keep(sealed->again, seal_next_counter(sealed->seal) - 1,
+                   sealed->output + sealed->output_length, (size_t)result);
+    add_to_segment(sealed, (size_t)result);
+    return result;
+}
+
+static bool has_room(const struct sealed *sealed)
+{
+    return sealed->count < SEALED_SEGMENTS_MAX &&
+           OUTPUT_OCTETS - sealed->output_length >= SEAL_FRAME_MAX_OCTETS;
+}
+
+/*
+ * An AGAIN of our own, and the frames of the other side's, octet for octet: these take half of what
+ * the path has room for, the rest is for what is new.
+ */
+static int put_again(struct sealed *sealed, size_t room, uint64_t now_us)
+{
+    uint8_t memory[AGAIN_RUNS * 8];
+    struct frame frame = {.type = FRAME_AGAIN};
+    struct writer w;
+    const uint8_t *kept;
+    size_t length;
+    int result = 0;
+
+    writer_init(&w, memory, sizeof(memory));
+    if (again_ask(sealed->again, sealed->seal, &w, now_us)) {
+        reader_init(&frame.body, memory, writer_length(&w));
+        result = put(sealed, &frame);
+    }
+    while (result >= 0 && has_room(sealed) && sealed->output_length <= room / 2 &&
+           (kept = again_next(sealed->again, &length))) {
+        memcpy(sealed->output + sealed->output_length, kept, length);
+        add_to_segment(sealed, length);
+    }
     return result;
 }
 
@@ -367,8 +453,7 @@ static int seal_plain(struct sealed *sealed)
 {
     int result = 0;
 
-    while (result >= 0 && sealed->count < SEALED_SEGMENTS_MAX &&
-           OUTPUT_OCTETS - sealed->output_length >= SEAL_FRAME_MAX_OCTETS) {
+    while (result >= 0 && has_room(sealed)) {
         struct frame frame;
         int taken = frame_parse(sealed->plain + sealed->plain_at,
                                 sealed->plain_length - sealed->plain_at, &frame);
@@ -394,7 +479,9 @@ int sealed_fill(struct sealed *sealed, struct session *session, uint64_t now_us)
     if (sizeof(sealed->plain) - left >= 2 * (size_t)FRAME_MAX_OCTETS)
         sealed->plain_length +=
             session_output(session, sealed->plain + left, sizeof(sealed->plain) - left, now_us);
-    result = seal_plain(sealed);
+    result = sealed->again ? put_again(sealed, session_room(session), now_us) : 0;
+    if (result >= 0)
+        result = seal_plain(sealed);
     return result < 0 ? result : (int)sealed->output_length;
 }
 

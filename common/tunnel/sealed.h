@@ -26,6 +26,11 @@ enum { SEALED_SEGMENTS_MAX = 64 };
 /* The seal is taken over in any case. NULL without memory. */
 struct sealed *sealed_new(struct seal *seal);
 void sealed_free(struct sealed *sealed);
+/*
+ * The other side takes AGAIN: what is missing among frames that are read early is asked for. And
+ * what it asks for is sent again. Not on a connection that will be taken over.
+ */
+void sealed_repeats(struct sealed *sealed);
 
 /* ------------------------------------------------------------ what comes */
 
@@ -72,6 +77,11 @@ size_t sealed_skip(const struct sealed *sealed);
 void sealed_skipped(struct sealed *sealed, size_t count);
 /* How many octets were discarded in all. */
 uint64_t sealed_discarded(const struct sealed *sealed);
+/* As again_wait_us(): how long until a missing frame may be asked for, by sealed_fill(). */
+uint64_t sealed_wait_us(const struct sealed *sealed, uint64_t now_us);
+/* Frames that were asked for, and that were sent, again. */
+uint64_t sealed_asked_for(const struct sealed *sealed);
+uint64_t sealed_repeated(const struct sealed *sealed);
 uint64_t sealed_early_count(const struct sealed *sealed, enum early_count which);
 
 /* ------------------------------------------------------------ what goes */

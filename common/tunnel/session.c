@@ -920,6 +920,23 @@ static void output_media(struct session *session, struct writer *w, uint64_t now
     }
 }
 
+size_t session_room(const struct session *session)
+{
+    return session->path.room;
+}
+
+bool session_media_waits(const struct session *session, uint64_t *since_us, size_t *octets)
+{
+    const uint8_t *packet;
+    const struct queue_entry *entry = queue_peek(&session->media, &packet);
+
+    if (!entry || session->urgent_length > session->urgent_sent || session->state != SESSION_UP)
+        return false;
+    *since_us = entry->queued_us;
+    *octets = session->media.count * (entry->length + FRAME_HEAD_OCTETS + FRAME_LABEL_OCTETS);
+    return true;
+}
+
 static void output_bulk(struct session *session, struct writer *w, size_t octets, uint64_t now_us)
 {
     size_t begin = writer_length(w);

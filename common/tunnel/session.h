@@ -149,6 +149,13 @@ int session_received(struct session *session, size_t count, uint64_t now_us);
 /* Frames may be left of what was received: call session_received with 0 octets before more is read.
  */
 bool session_pending(const struct session *session);
+/* Of the path, as session_set_path() has said. */
+size_t session_room(const struct session *session);
+/*
+ * Nothing but media waits to be sent, as far as is known: since when, and about how many octets.
+ * False: there is none, or something is more urgent.
+ */
+bool session_media_waits(const struct session *session, uint64_t *since_us, size_t *octets);
 /*
  * Writes what is due into memory of at least 2 * FRAME_MAX_OCTETS and returns
  * how many octets; 0: nothing is. What was returned cannot be taken back.

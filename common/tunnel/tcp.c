@@ -48,8 +48,10 @@ enum {
     /* In which the queue should be gone; the rate is cut by an eighth at least, by half at most. */
     DRAIN_US = 500 * 1000,
     /* BBR's PROBE_RTT comes 10 s after the last; we are asked every 10 ms as long as there is
-       media. */
+       media. Best while nothing is lost; with many segments on a lossy path that moment never
+       comes. */
     RENEW_US = 7 * 1000 * 1000,
+    RENEW_AT_LOSS_US = 8500 * 1000,
     NS_PER_S = 1000 * 1000 * 1000,
     USER_TIMEOUT_MS = 5000,
     /*
@@ -248,6 +250,8 @@ void tcp_path_judge(struct tcp_path *path, const struct tcp_info *info, uint64_t
     uint32_t long_us = half_us > LONG_QUEUE_US ? half_us : LONG_QUEUE_US;
 
     path->rtt_us = info->tcpi_rtt;
+    if (path->lost != info->tcpi_total_retrans)
+        path->lost_us = now_us;
     path->lost = info->tcpi_total_retrans;
     path->long_queue = queue_of(info) > long_us;
     path->limited = is_limited(path, info, now_us);
@@ -274,8 +278,13 @@ static void set_cap(int fd, uint64_t cap)
 bool tcp_path_wants_renewal(const struct tcp_path *path, const struct tcp_info *info,
                             uint64_t now_us)
 {
-    return path->bbr && now_us - path->renewed_us >= RENEW_US && !path->limited &&
-           !path->long_queue && info->tcpi_ca_state == TCP_CA_Open;
+    uint64_t since_us = now_us - path->renewed_us;
+
+    if (!path->bbr || path->limited || path->long_queue)
+        return false;
+    if (since_us >= RENEW_AT_LOSS_US)
+        return info->tcpi_ca_state != TCP_CA_Loss;
+    return since_us >= RENEW_US && info->tcpi_ca_state == TCP_CA_Open;
 }
 
 /* An algorithm that runs already is not set anew: another one has to be in between. */

@@ -34,6 +34,7 @@ struct tcp_path {
     uint64_t asked_us;     /* when the kernel was asked about the path */
     uint64_t closed_us;    /* when the socket had enough */
     uint64_t renewed_us;   /* when BBR began anew */
+    uint64_t lost_us;      /* when segments were sent again last, as far as is known; 0: never */
     uint64_t capped_us;    /* when cap was set, or lifted */
     uint64_t cap;          /* of the pacing rate, to shorten the queue; 0: none */
     size_t held;           /* octets that it has not sent yet: so many at most */

@@ -4,14 +4,11 @@
 # ended by either side. The dmz-relay carries the session in which the two say so, and has neither SDP nor keys.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib/intranets.sh"
+. "$(dirname "$0")/lib/placed.sh"
 
-RELAY=${DMZ_OUT[a]}
-CA_OF[b]=a
-SUITE=AES_CM_128_HMAC_SHA1_80
 N=100
 # So short that the moment in which a receiver begins is a tenth of it.
 SECONDS_SENT=2
-declare -A SITE=([a]=hq.example.com [b]=branch.example.com)
 
 public_host dmz-a "$RELAY"
 for c in a b; do
@@ -33,19 +30,9 @@ for c in a b; do
     launch_example intranets inner-relay-$c
 done
 tunnels_up inner-a inner-b
-wait_for 10 equals 2 status_of dmz '[.tunnels[] | select(.state == "up")] | length' ||
-    bail "the dmz-relay does not have both sites"
+wait_for 10 both_sites_are_up || bail "the dmz-relay does not have both sites"
 
 # ---------------------------------------------------------------- words
-
-# sdp COMPANY PORT KEY [SSRC VIDEO-PORT KEY SSRC]: of a phone there.
-sdp() {
-    printf '%s\r\n' v=0 "o=- 1 1 IN IP4 ${LAN[$1]}" s=- "c=IN IP4 ${LAN[$1]}" "t=0 0" \
-        "m=audio $2 RTP/SAVP 0" "a=crypto:1 $SUITE inline:$3"
-    [ $# = 3 ] || printf '%s\r\n' "a=ssrc:$4 cname:x" "m=video $5 RTP/SAVP 96" "a=rtpmap:96 VP8/90000" \
-        "a=crypto:1 $SUITE inline:$6" "a=ssrc:$7 cname:x"
-}
-other() { [ "$1" = a ] && echo b || echo a; }
 
 # place COMPANY [relayctl-argument...]: a call to the other one, with the SDP in place.sdp; CALL is its Call-ID.
 place() {
@@ -53,8 +40,6 @@ place() {
     shift
     CALL=$(ctl inner-"$from" call place "${SITE[$(other "$from")]}" --sdp "$W/place.sdp" "$@" 2>"$W/place.err")
 }
-state() { ctl_json inner-"$1" call list | jq -r --arg id "$CALL" '.calls[] | select(.call_id == $id) | .state'; }
-state_is() { [ "$(state "$1")" = "$2" ]; }
 # over COMPANY TEXT: it is no call there any more, and the reason is such a one.
 over() {
     [ -z "$(state "$1")" ] && ctl_json inner-"$1" call list >/dev/null &&

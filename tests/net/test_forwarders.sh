@@ -4,11 +4,9 @@
 # dmz-relay, within 200 ms when a forwarder is silent or dies. It knows no key of the call.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib/intranets.sh"
+. "$(dirname "$0")/lib/placed.sh"
 
-RELAY=${DMZ_OUT[a]}
-CA_OF[b]=a CA_OF[f]=a CA_OF[g]=a
-SUITE=AES_CM_128_HMAC_SHA1_80
-declare -A SITE=([a]=hq.example.com [b]=branch.example.com)
+CA_OF[f]=a CA_OF[g]=a
 declare -A FORWARDER=([f]=192.31.197.10 [g]=192.31.198.10)
 # One way: 20 ms to the dmz-relay, 4 and 10 ms to the forwarders.
 SLOW[net:to-dmz-a]="delay=20"
@@ -48,16 +46,10 @@ END
     launch_host inner-$c inner-$c inner-relay
 done
 tunnels_up inner-a inner-b
-wait_for 10 equals 2 status_of dmz '[.tunnels[] | select(.state == "up")] | length' ||
-    bail "the dmz-relay does not have both sites"
+wait_for 10 both_sites_are_up || bail "the dmz-relay does not have both sites"
 
 # ---------------------------------------------------------------- words
 
-# sdp COMPANY KEY SSRC
-sdp() {
-    printf '%s\r\n' v=0 "o=- 1 1 IN IP4 ${LAN[$1]}" s=- "c=IN IP4 ${LAN[$1]}" "t=0 0" "m=audio 9000 RTP/SAVP 0" \
-        "a=crypto:1 $SUITE inline:$2" "a=ssrc:$3 cname:x"
-}
 site_of() { status_of inner-"$1" ".sites[0].$2"; }
 # goes_by NAME: the media of both sites does.
 goes_by() {
@@ -76,8 +68,8 @@ now() { echo "${EPOCHREALTIME/,/.}"; }
 # ---------------------------------------------------------------- a call
 
 key_a=$(new_key $SUITE) key_b=$(new_key $SUITE)
-sdp a "$key_a" 101 >"$W/place.sdp"
-sdp b "$key_b" 102 >"$W/answer.sdp"
+sdp a 9000 "$key_a" 101 >"$W/place.sdp"
+sdp b 9000 "$key_b" 102 >"$W/answer.sdp"
 CALL=$(ctl inner-a call place "${SITE[b]}" --sdp "$W/place.sdp") || bail "no call can be placed"
 timeout 10 "$NET_CTL" -s "$RUN/inner-b.sock" call wait >/dev/null || bail "the call does not ring"
 check "a call is answered" ctl inner-b call answer "$CALL" --sdp "$W/answer.sdp"

@@ -6,14 +6,10 @@
 # other one. Where a NAT draws ports at random, and where direct-to does not allow it, it stays there, and call show says why.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib/intranets.sh"
+. "$(dirname "$0")/lib/placed.sh"
 
-RELAY=${DMZ_OUT[a]}
 SLOW[net:to-dmz-a]="delay=20"
 SLOW[net:to-b]="delay=0"
-CA_OF[b]=a
-SUITE=AES_CM_128_HMAC_SHA1_80
-declare -A SITE=([a]=hq.example.com [b]=branch.example.com)
-other() { [ "$1" = a ] && echo b || echo a; }
 public_host dmz-a "$RELAY"
 for c in a b; do
     intranet $c
@@ -48,48 +44,13 @@ done
 launch_example intranets dmz-relay
 for c in a b; do launch_example intranets inner-relay-$c; done
 tunnels_up inner-a inner-b
-wait_for 10 equals 2 status_of dmz '[.tunnels[] | select(.state == "up")] | length' ||
-    bail "the dmz-relay does not have both sites"
+wait_for 10 both_sites_are_up || bail "the dmz-relay does not have both sites"
 
 # ---------------------------------------------------------------- words
 
-sdp() {
-    printf '%s\r\n' v=0 "o=- 1 1 IN IP4 ${LAN[$1]}" s=- "c=IN IP4 ${LAN[$1]}" "t=0 0" "m=audio 9000 RTP/SAVP 0" \
-        "a=crypto:1 $SUITE inline:$2" "a=ssrc:$3 cname:x"
-}
 punch() { status_of inner-"$1" ".sites[0].punch.$2"; }
 punch_is() { [ "$(punch "$1" state)" = "$2" ]; }
-show() { ctl_json inner-"$1" call show "$CALL" | jq -r ".calls[0].$2"; }
-path_is() { [ "$(show "$1" path)" = "$2" ]; }
 why_is() { [[ "$(show "$1" punch_why)" == $2 ]]; }
-state() { ctl_json inner-"$1" call list | jq -r --arg id "$CALL" '.calls[] | select(.call_id == $id) | .state'; }
-rings() { [ "$(state "$1")" = ringing ]; }
-answered() { [ "$(state "$1")" = answered ]; }
-# call_up: a call from site a to site b, answered.
-call_up() {
-    sdp a "$key_a" 101 >"$W/place.sdp"
-    sdp b "$key_b" 102 >"$W/answer.sdp"
-    CALL=$(ctl inner-a call place "${SITE[b]}" --sdp "$W/place.sdp") || bail "the call cannot be placed"
-    wait_for 10 rings b || bail "the call does not ring"
-    ctl inner-b call answer "$CALL" --sdp "$W/answer.sdp" >/dev/null || bail "the call cannot be answered"
-    wait_for 10 answered a || bail "the call was not answered"
-}
-# media NAME FROM COUNT FIRST [ARGUMENT...]: packets from the phone of a site to that of the other.
-media() {
-    local name=$1 from=$2 count=$3 first=$4 to ssrc=101 key=$key_a
-    to=$(other "$from")
-    [ "$from" = a ] || ssrc=102 key=$key_b
-    shift 4
-    receive "got-$name" "lan-$to" "${LAN[$to]}:9000" --key "$key" --count "$count" --wait 20 --timeout 3
-    send "$name" "lan-$from" --from "${LAN[$from]}:9000" --to "${INNER[$from]}:$MEDIA" --key "$key" --ssrc $ssrc \
-        --count "$count" --seq "$first" --save "$W/$name.sent" "$@"
-}
-# came NAME: all of it, and nothing else.
-came() {
-    finish_of "$1" 30 && finish_of "got-$1" 30
-    same_datagrams "$W/$1.sent" "$W/got-$1.got"
-}
-relayed() { verdict dmz accepted tunnel; }
 
 # medians PORT...: of the one-way time of datagrams to each of these ports, in us: between the captures of the phones.
 # With PART=95 it is not half of them that take so long at most, but 95 %.
@@ -133,7 +94,6 @@ beside() {
 
 # ---------------------------------------------------------------- both NATs keep ports
 
-key_a=$(new_key $SUITE) key_b=$(new_key $SUITE)
 call_up
 media first a 50 1 --rate 100
 check "media goes by the dmz-relay from the first packet on" came first

@@ -883,6 +883,216 @@ START_TEST(test_no_allocation)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- frames that are sent again */
+
+/* What the inner-relay has sent, as the kernel at the other end will have it. */
+static uint8_t stream[128 * 1024];
+static size_t streamed;
+
+/* Appends what it has to say; how many octets. */
+static size_t say(void)
+{
+    size_t length = drain(&ends[INNER], SIZE_MAX);
+
+    ck_assert_uint_le(streamed + length, sizeof(stream));
+    memcpy(stream + streamed, wire, length);
+    streamed += length;
+    return length;
+}
+
+/* Frame by frame, early, what was appended last; but for the one of this number. */
+static void hear(size_t length, unsigned lost)
+{
+    size_t at = streamed - length;
+
+    for (unsigned i = 0; at < streamed; i++) {
+        size_t whole = (size_t)seal_length(stream + at, streamed - at);
+
+        /* What is opened is spoiled, and the kernel's copy is not. */
+        memcpy(wire, stream + at, whole);
+        if (i != lost)
+            ck_assert_int_eq(sealed_segment(ends[DMZ].sealed, ends[DMZ].session, (uint32_t)at, wire,
+                                            whole, now_us),
+                             0);
+        at += whole;
+    }
+}
+
+static void say_packets(uint32_t first, unsigned count, unsigned lost)
+{
+    for (unsigned i = 0; i < count; i++)
+        send_packet(&ends[INNER], first + i);
+    hear(say(), lost);
+}
+
+/* What the dmz-relay asks for reaches the inner-relay. */
+static size_t ask(void)
+{
+    size_t length = drain(&ends[DMZ], SIZE_MAX);
+
+    ck_assert_int_eq(feed(&ends[INNER], wire, length, SIZE_MAX), 0);
+    return length;
+}
+
+static void expect_all(unsigned count)
+{
+    bool seen[PACKETS_MAX] = {false};
+
+    ck_assert_uint_eq(ends[DMZ].count, count);
+    for (unsigned i = 0; i < count; i++) {
+        ck_assert_uint_lt(ends[DMZ].label[i], count);
+        ck_assert(!seen[ends[DMZ].label[i]]);
+        seen[ends[DMZ].label[i]] = true;
+    }
+}
+
+/* From the first question on frames are kept; what was lost comes again, and once. */
+START_TEST(test_again)
+{
+    size_t length;
+
+    switch_over();
+    streamed = 0;
+    for (int i = 0; i < ENDS; i++)
+        sealed_repeats(ends[i].sealed);
+    say_packets(0, 20, 5);
+    ck_assert_uint_gt(ask(), 0);
+    ck_assert_uint_eq(ask(), 0);
+    ck_assert_uint_eq(say(), 0);
+    say_packets(20, 20, 5);
+    ck_assert_uint_eq(ends[DMZ].count, 38);
+    ck_assert_uint_gt(ask(), 0);
+    length = say();
+    ck_assert_uint_eq(length, SEAL_OVER_OCTETS + length_of(25));
+    ck_assert_uint_eq(seal_counter_of(stream + streamed - length), 25);
+    hear(length, UINT32_MAX);
+    ck_assert_uint_eq(ends[DMZ].label[ends[DMZ].count - 1], 25);
+    ck_assert_uint_eq(sealed_asked_for(ends[DMZ].sealed), 2);
+    ck_assert_uint_eq(sealed_repeated(ends[INNER].sealed), 1);
+    ck_assert_int_eq(feed(&ends[DMZ], stream, streamed, 1000), 0);
+    expect_all(40);
+    say_packets(40, 20, UINT32_MAX);
+    ck_assert_uint_eq(ask(), 0);
+    close_sessions();
+}
+END_TEST
+
+/* A copy that comes before it is known where the kernel's order is does not tell that. */
+START_TEST(test_again_before_anchor)
+{
+    enum { PACKETS = 120, LOST = 1, AGAIN = 30 };
+    size_t starts[PACKETS + 1], length = 0;
+
+    switch_over();
+    streamed = 0;
+    for (uint32_t label = 0; label < PACKETS; label++)
+        send_packet(&ends[INNER], label);
+    (void)say();
+    for (unsigned i = 0; i < PACKETS; i++) {
+        starts[i] = length;
+        length += (size_t)seal_length(stream + length, streamed - length);
+    }
+    starts[PACKETS] = length;
+    length = starts[AGAIN + 1] - starts[AGAIN];
+    memcpy(stream + streamed, stream + starts[AGAIN], length);
+    streamed += length;
+
+    ck_assert_int_eq(feed(&ends[DMZ], stream, starts[1], SIZE_MAX), 0);
+    for (unsigned i = LOST + 1; i <= PACKETS; i++) {
+        size_t at = i < PACKETS ? starts[i] : streamed - length;
+        size_t whole = i < PACKETS ? starts[i + 1] - starts[i] : length;
+
+        if (i == AGAIN)
+            continue;
+        memcpy(wire, stream + at, whole);
+        ck_assert_int_eq(
+            sealed_segment(ends[DMZ].sealed, ends[DMZ].session, (uint32_t)at, wire, whole, now_us),
+            0);
+    }
+    ck_assert_uint_eq(ends[DMZ].count, PACKETS - 1);
+    for (size_t at = starts[1]; at < streamed;) {
+        size_t skip = sealed_skip(ends[DMZ].sealed), piece = streamed - at;
+
+        if (skip > 0) {
+            sealed_skipped(ends[DMZ].sealed, skip);
+            at += skip;
+            continue;
+        }
+        piece = piece < 500 ? piece : 500;
+        ck_assert_int_eq(feed(&ends[DMZ], stream + at, piece, SIZE_MAX), 0);
+        at += piece;
+    }
+    expect_all(PACKETS);
+    ck_assert_int_eq(session_state(ends[DMZ].session), SESSION_UP);
+    ck_assert_uint_eq(sealed_early_count(ends[DMZ].sealed, EARLY_STRAY), 0);
+    /* By now it is known. */
+    length = streamed;
+    say_packets(PACKETS, 2, UINT32_MAX);
+    ck_assert_uint_eq(sealed_skip(ends[DMZ].sealed), streamed - length);
+    close_sessions();
+}
+END_TEST
+
+/* What only comes late is not asked for: two newer ones are no sign of a loss, unless time goes by.
+ */
+START_TEST(test_again_waits)
+{
+    switch_over();
+    streamed = 0;
+    for (int i = 0; i < ENDS; i++)
+        sealed_repeats(ends[i].sealed);
+    say_packets(0, 4, 1);
+    ck_assert_uint_eq(ask(), 0);
+    now_us += 1999;
+    ck_assert_uint_eq(ask(), 0);
+    now_us++;
+    ck_assert_uint_gt(ask(), 0);
+    close_sessions();
+}
+END_TEST
+
+/* Who takes a connection over, or whose other side does not know AGAIN, asks for nothing. */
+START_TEST(test_never_again)
+{
+    switch_over();
+    streamed = 0;
+    if (_i) {
+        sealed_repeats(ends[DMZ].sealed);
+        sealed_is_alone(ends[DMZ].sealed);
+    }
+    say_packets(0, 20, 5);
+    ck_assert_uint_eq(ask(), 0);
+    ck_assert_uint_eq(sealed_asked_for(ends[DMZ].sealed), 0);
+    ck_assert_uint_eq(sealed_repeated(ends[DMZ].sealed), 0);
+    close_sessions();
+}
+END_TEST
+
+/* It ends the connection. */
+START_TEST(test_again_broken)
+{
+    static const uint8_t secret[ENDS][SEAL_SECRET_OCTETS] = {{1}, {2}};
+    uint8_t frame[SEAL_FRAME_MAX_OCTETS];
+    struct seal *seal;
+    int length;
+
+    switch_over();
+    sealed_repeats(ends[DMZ].sealed);
+    ck_assert_int_eq(seal_new(&seal, store, 16, secret[INNER], secret[DMZ]), 0);
+    length = seal_put(seal, FRAME_AGAIN, 0, (const uint8_t *)"\0\0\0\0\0\1\0", 7, frame);
+    ck_assert_int_gt(length, 0);
+    if (_i)
+        ck_assert_int_lt(
+            sealed_segment(ends[DMZ].sealed, ends[DMZ].session, 0, frame, (size_t)length, now_us),
+            0);
+    else
+        ck_assert_int_lt(feed(&ends[DMZ], frame, (size_t)length, SIZE_MAX), 0);
+    ck_assert_ptr_nonnull(strstr(session_reason(ends[DMZ].session), "AGAIN"));
+    seal_free(seal);
+    close_sessions();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("sealed");
@@ -903,6 +1113,11 @@ int main(void)
     tcase_add_loop_test(tc, test_stray, 0, sizeof(strays) / sizeof(strays[0]));
     tcase_add_test(tc, test_stray_only);
     tcase_add_test(tc, test_late);
+    tcase_add_test(tc, test_again);
+    tcase_add_test(tc, test_again_before_anchor);
+    tcase_add_test(tc, test_again_waits);
+    tcase_add_loop_test(tc, test_never_again, 0, 2);
+    tcase_add_loop_test(tc, test_again_broken, 0, 2);
     if (allocs_are_seen())
         tcase_add_test(tc, test_no_allocation);
     tcase_add_test(tc, test_take);

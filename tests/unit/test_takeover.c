@@ -60,12 +60,6 @@ static int on_hello(void *ctx, const struct hello *theirs, struct hello *reply,
     return 0;
 }
 
-static void on_up(void *ctx, const struct hello *theirs)
-{
-    (void)ctx;
-    (void)theirs;
-}
-
 static int on_control(void *ctx, uint8_t type, struct reader *body, uint64_t now_us)
 {
     (void)type;
@@ -82,32 +76,8 @@ static void on_media(void *ctx, const struct session_packet *packets, size_t cou
     ((struct end *)ctx)->media += (unsigned)count;
 }
 
-static bool pull_nothing(void *ctx, uint8_t *type, struct writer *body, uint64_t now_us)
-{
-    (void)ctx;
-    (void)type;
-    (void)body;
-    (void)now_us;
-    return false;
-}
-
-static void on_dropped(void *ctx, const uint32_t *labels, size_t count, enum verdict verdict)
-{
-    (void)ctx;
-    (void)labels;
-    (void)count;
-    (void)verdict;
-}
-
 static const struct session_hooks session_hooks = {
-    .hello = on_hello,
-    .up = on_up,
-    .control = on_control,
-    .media = on_media,
-    .pull_live = pull_nothing,
-    .pull_bulk = pull_nothing,
-    .dropped = on_dropped,
-};
+    .hello = on_hello, .control = on_control, .media = on_media};
 
 static struct session *on_secured(void *ctx, struct conn *conn, const char *name,
                                   const char **reason)
@@ -132,11 +102,6 @@ static struct session *on_secured(void *ctx, struct conn *conn, const char *name
     return end->session;
 }
 
-static void on_drained(void *ctx)
-{
-    (void)ctx;
-}
-
 static void on_closed(void *ctx, struct conn *conn, const char *reason)
 {
     (void)conn;
@@ -144,7 +109,7 @@ static void on_closed(void *ctx, struct conn *conn, const char *reason)
     ((struct end *)ctx)->conn = NULL;
 }
 
-static const struct conn_hooks conn_hooks = {on_secured, on_drained, on_closed};
+static const struct conn_hooks conn_hooks = {.secured = on_secured, .closed = on_closed};
 
 /* ------------------------------------------------------------ the two ends */
 

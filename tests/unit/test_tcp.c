@@ -285,8 +285,12 @@ static const struct {
     {false, false, false, TCP_CA_Open, 7000000, false},
     {true, true, false, TCP_CA_Open, 7000000, false},
     {true, false, true, TCP_CA_Open, 7000000, false},
-    {true, false, false, TCP_CA_Recovery, 9000000, false},
-    {true, false, false, TCP_CA_Disorder, 9000000, false},
+    {true, false, false, TCP_CA_Recovery, 8499999, false},
+    {true, false, false, TCP_CA_Recovery, 8500000, true},
+    {true, false, false, TCP_CA_Disorder, 8499999, false},
+    {true, false, false, TCP_CA_Disorder, 8500000, true},
+    {true, false, false, TCP_CA_Loss, 9000000, false},
+    {true, true, false, TCP_CA_Recovery, 9000000, false},
 };
 
 START_TEST(test_renewal)

@@ -88,6 +88,10 @@ link $CABLE loss=2 >"$W/reply"
 check "with 2 % lost all packets come" both 4000
 check "those behind a lost one overtook it inside ($(overtakes "$W/got.got"))" test "$(overtakes "$W/got.got")" -gt 5
 check "and outside ($(overtakes "$W/back.got"))" test "$(overtakes "$W/back.got")" -gt 5
+for name in inner dmz; do
+    check "$name: what is missing is asked for" test "$(early $name asked)" -gt 0
+    check "$name: what the other side asks for is sent again" test "$(sealed $name repeated)" -gt 0
+done
 say "inner: $(ctl_json inner status | jq -c '.tunnels[0] | {sealed, early}')"
 say "dmz: $(ctl_json dmz status | jq -c '.tunnels[0] | {sealed, early}')"
 is "no frame is forged, and segments begin with frames" \

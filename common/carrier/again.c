@@ -8,7 +8,7 @@
 
 enum {
     GAPS = 64,
-    KEPT_FRAMES = 2048, /* a power of two */
+    KEPT_FRAMES = 2048,
     KEPT_OCTETS = 256 * 1024,
     COUNTER_BITS = 48,
     CREDIT_MAX = AGAIN_CREDIT * AGAIN_SHARE,

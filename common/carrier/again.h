@@ -1,7 +1,7 @@
 /*
  * Sealed frames that are sent once more, before TCP repeats the segment that was lost with one, or
  * beside it: on a path that loses one segment in fifty, one of those that TCP repeats in fifty is
- * lost, too, and comes after three round trips. Who reads early sees which counters are missing and
+ * lost, too, and comes two round trips late. Who reads early sees which counters are missing and
  * asks for them, by AGAIN; who has sent the frames sends the same octets again. The replay window
  * drops what comes twice.
  *

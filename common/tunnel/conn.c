@@ -418,7 +418,6 @@ static bool is_held_back(struct conn *conn, uint64_t now_us)
 {
     struct holdback_state state = {.lost_us = conn->path.lost_us};
     uint64_t wait_us;
-
     bool early = conn->seals && conn_is_direct(conn) &&
                  session_peer(conn->session)->features & FEATURE_EARLY;
 
@@ -542,7 +541,6 @@ static void on_segment(void *ctx, struct segment *segment)
 }
 
 static void end_turn(struct conn *conn);
-
 static void read_input(struct conn *conn);
 
 /* What is missing may lie in the kernel's order already: nobody is asked for that. */

@@ -125,6 +125,7 @@ function print_cpu(    i, name) {
 function words() {
     return setting["streams"] " calls of 50 packets/s each way, RTT " setting["rtt"] " ms, " setting["seconds"] \
         " s a cell, " (setting["rounds"] == 1 ? "one round" : "median of " setting["rounds"] " rounds") \
+        (setting["awake"] == "yes" ? "; no processor may halt" : "") \
         (any_disturbed ? "; *: the machine kept generator or link waiting for more than " setting["late_max"] " ms" : "") \
         (setting["smoke"] == "yes" ? "; a smoke test: these figures are worth nothing" : "")
 }

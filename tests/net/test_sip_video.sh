@@ -67,21 +67,26 @@ tell bob resume >>"$W/tell.out"
 mark "${all[@]}"
 check "bob resumes: all lines of both calls" wait_for 10 each_more $VIDEO
 is "under the same SAs" "$(sa_ids | jq '.[]')" "$(printf '%s\n' "${all[@]}")"
-# Video counts, too: this is two seconds of audio, and more.
-check "audio in both calls, both ways" flows a $((3 * AUDIO))
+check "audio in both calls, both ways" flows a $((2 * AUDIO))
+# The calls last until then: video takes time that audio then has not, on a machine that has little of it.
+tones="alice 440 660
+bob 880 1100
+carol 660 440
+dave 1100 880"
+while read -r name tone foreign; do
+    check "$name hears $tone Hz" wait_for 10 heard "$name" "$tone" 1.2
+done <<<"$tones"
 tell alice hangup >>"$W/tell.out"
 check "alice hangs up: the other call's SAs stay" wait_for 1 sas a 2
 check "and its media flow" flows a 50
 tell carol hangup >>"$W/tell.out"
 check "carol hangs up: no SA is left after a second" within 1 sas a 0
 
-for row in "alice 440 660" "bob 880 1100" "carol 660 440" "dave 1100 880"; do
-    read -r name tone foreign <<<"$row"
-    check "$name hears $tone Hz" wait_for 5 heard "$name" "$tone" 1.2
-    refuse "$name hears nothing of $foreign Hz" heard "$name" "$foreign" 0.1
-    check "$name: all audio came" had "$name" audio $AUDIO
-done
-for name in alice bob; do check "$name: all video came" had $name video $VIDEO; done
+while read -r name tone foreign; do
+    check "$name: all audio came" wait_for 5 had "$name" audio $AUDIO
+    refuse "$name heard nothing of $foreign Hz" heard "$name" "$foreign" 0.1
+done <<<"$tones"
+for name in alice bob; do check "$name: all video came" wait_for 5 had $name video $VIDEO; done
 is "nothing failed authentication" "$(verdict dmz-a auth-fail)+$(verdict inner-a auth-fail)" 0+0
 nothing_refused
 done_testing

@@ -1,7 +1,9 @@
 /*
  * Of a connection that is read in order, each lost segment holds up all that come behind it for a
  * round trip. With fewer segments fewer are lost: where segments are lost, and there are many
- * packets, these wait until one is full, or for a millisecond. No socket, no clock.
+ * packets, these wait until one is full, or for a millisecond. Where segments are read as they
+ * come, that is so only while the kernel has what it may not send: after a loss it sends a segment
+ * for each that has arrived, whatever is in it. No socket, no clock.
  */
 #ifndef COMMON_TUNNEL_HOLDBACK_H
 #define COMMON_TUNNEL_HOLDBACK_H
@@ -29,6 +31,7 @@ struct holdback_state {
     uint64_t lost_us;   /* when a segment was repeated last */
     uint64_t queued_us; /* the oldest packet that waits */
     size_t octets;      /* that wait, about */
+    bool at_once;       /* segments are read as they come, and the kernel may send them */
 };
 
 /* For how long the packets are to wait still; 0: not at all. */

@@ -331,16 +331,22 @@ static bool is_open(const struct tcp_path *path)
     return path->held * 2 < path->lowat;
 }
 
-bool tcp_path_is_open(struct tcp_path *path, int fd, uint64_t now_us)
+bool tcp_path_holds(struct tcp_path *path, int fd)
 {
     int unsent = 0;
 
+    path->held = ioctl(fd, SIOCOUTQNSD, &unsent) == 0 && unsent > 0 ? (size_t)unsent : 0;
+    return path->held > 0;
+}
+
+bool tcp_path_is_open(struct tcp_path *path, int fd, uint64_t now_us)
+{
     if (path->lowat == 0 || now_us - path->asked_us >= ASK_INTERVAL_US)
         ask(path, fd, now_us);
     /* What was handed over can only have become less. */
     if (is_open(path) && !path->limited)
         return true;
-    path->held = ioctl(fd, SIOCOUTQNSD, &unsent) == 0 && unsent > 0 ? (size_t)unsent : 0;
+    (void)tcp_path_holds(path, fd);
     if (!is_open(path))
         path->closed_us = now_us;
     return is_open(path);

@@ -61,6 +61,8 @@ bool tcp_path_wants_renewal(const struct tcp_path *path, const struct tcp_info *
  * all else is as it should be when this says so.
  */
 bool tcp_path_is_open(struct tcp_path *path, int fd, uint64_t now_us);
+/* Has the kernel octets that it may not send yet? Tells path->held, too. */
+bool tcp_path_holds(struct tcp_path *path, int fd);
 /* How many; 0 when not open. */
 size_t tcp_path_room(const struct tcp_path *path);
 void tcp_path_wrote(struct tcp_path *path, size_t octets);

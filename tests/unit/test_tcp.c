@@ -366,6 +366,7 @@ START_TEST(test_open)
     ck_assert_uint_ge(2 * path.held, path.lowat);
     ck_assert_uint_lt(path.held, path.lowat / 2 + 2 * sizeof(octets));
     ck_assert(!is_writable(fds[0]));
+    ck_assert(tcp_path_holds(&path, fds[0]));
     for (bool done = false; !done; now_us += 10000) {
         char rest[65536];
 
@@ -373,6 +374,13 @@ START_TEST(test_open)
         done = recv(fds[1], rest, sizeof(rest), MSG_DONTWAIT) < 0 && is_writable(fds[0]);
     }
     ck_assert(tcp_path_is_open(&path, fds[0], now_us));
+    for (unsigned i = 0; tcp_path_holds(&path, fds[0]); i++) {
+        char rest[65536];
+
+        ck_assert_uint_lt(i, 1000000);
+        (void)recv(fds[1], rest, sizeof(rest), MSG_DONTWAIT);
+    }
+    ck_assert_uint_eq(path.held, 0);
     close(fds[0]);
     close(fds[1]);
 }
@@ -389,6 +397,7 @@ START_TEST(test_open_no_tcp)
         ck_assert(tcp_path_is_open(&path, fds[0], i));
         ck_assert_uint_gt(tcp_path_room(&path), 8 * 1024 - 1);
         tcp_path_wrote(&path, 10000);
+        ck_assert(!tcp_path_holds(&path, fds[0]));
     }
     close(fds[0]);
     close(fds[1]);

@@ -415,15 +415,14 @@ static void wait_for_more(struct conn *conn)
 
 /*
  * The other side reads each segment as it comes, and one that is lost holds up no other one. But
- * after a loss the kernel sends one for each that has arrived, be it full or not. Nobody asks it
- * where nothing was ever lost.
+ * after a loss the kernel sends one for each that has arrived, be it full or not.
  */
 static bool is_sent_at_once(struct conn *conn)
 {
     bool early = conn->seals && conn_is_direct(conn) &&
                  session_peer(conn->session)->features & FEATURE_EARLY;
 
-    return early && (conn->path.lost_us == 0 || !tcp_path_holds(&conn->path, conn->out_fd));
+    return early && !tcp_path_holds(&conn->path, conn->out_fd);
 }
 
 /* True: what waits does so for a moment still, and the timer goes on. */
@@ -436,11 +435,12 @@ static bool is_held_back(struct conn *conn, uint64_t now_us)
         !session_media_waits(conn->session, &state.queued_us, &state.octets))
         return false;
     state.sent = session_counters(conn->session)->media_out;
-    state.at_once = is_sent_at_once(conn);
     wait_us = holdback_us(&conn->holdback, &state, now_us);
-    if (wait_us > 0)
-        start_more_after(conn, wait_us);
-    return wait_us > 0;
+    /* The kernel is asked last, and only where something would wait. */
+    if (wait_us == 0 || is_sent_at_once(conn))
+        return false;
+    start_more_after(conn, wait_us);
+    return true;
 }
 
 static void flush(struct conn *conn)

@@ -18,8 +18,7 @@ uint64_t holdback_us(struct holdback *holdback, const struct holdback_state *sta
     uint64_t waited_us = now_us - state->queued_us;
 
     count(holdback, state->sent, now_us);
-    if (!holdback->many || state->at_once || state->lost_us == 0 ||
-        now_us - state->lost_us >= HOLDBACK_LOSS_US)
+    if (!holdback->many || state->lost_us == 0 || now_us - state->lost_us >= HOLDBACK_LOSS_US)
         return 0;
     return state->octets < HOLDBACK_OCTETS && waited_us < HOLDBACK_US ? HOLDBACK_US - waited_us : 0;
 }

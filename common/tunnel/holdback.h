@@ -31,7 +31,6 @@ struct holdback_state {
     uint64_t lost_us;   /* when a segment was repeated last */
     uint64_t queued_us; /* the oldest packet that waits */
     size_t octets;      /* that wait, about */
-    bool at_once;       /* segments are read as they come, and the kernel may send them */
 };
 
 /* For how long the packets are to wait still; 0: not at all. */

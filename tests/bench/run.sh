@@ -170,10 +170,10 @@ many_sas() {
     note "memory $many $before $(resident dmz "$dmz") $(resident inner "$inner")"
 }
 
+# The generator waits for what comes back; forged and replayed packets do not.
+dmz_has_read() { awk '$2 == "0101007F:9C40" && $5 !~ /:0+$/ { left = 1 } END { exit left }' /proc/net/udp; }
 # Exactly the forged packets are dropped, and exactly the replayed ones; but for those that the dmz-relay never
 # looked at, because a busy machine kept it from running.
-# The generator waits for what comes back, and those do not.
-dmz_has_read() { awk '$2 == "0101007F:9C40" && $5 !~ /:0+$/ { left = 1 } END { exit left }' /proc/net/udp; }
 unseen() {
     # SO_RXQ_OVFL tells of the last of them with the next packet only; this is 127.0.1.1:40000.
     overflow=$(awk '$2 == "0101007F:9C40" { sum += $NF } END { print sum + 0 }' /proc/net/udp)

@@ -66,22 +66,6 @@ START_TEST(test_quiet)
 }
 END_TEST
 
-/* Of many packets on a path that loses some, too, where no segment waits for another one. */
-START_TEST(test_at_once)
-{
-    struct holdback holdback = {0};
-    uint64_t sent = 0, now_us = START_US;
-    struct holdback_state state = {.octets = 200, .at_once = true};
-
-    go(&holdback, 5000, &sent, &now_us);
-    state.sent = sent;
-    state.lost_us = state.queued_us = now_us;
-    ck_assert_uint_eq(holdback_us(&holdback, &state, now_us), 0);
-    state.at_once = false;
-    ck_assert_uint_eq(holdback_us(&holdback, &state, now_us), HOLDBACK_US);
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("holdback");
@@ -89,7 +73,6 @@ int main(void)
 
     tcase_add_loop_test(tc, test_rows, 0, sizeof(rows) / sizeof(rows[0]));
     tcase_add_test(tc, test_quiet);
-    tcase_add_test(tc, test_at_once);
     suite_add_tcase(suite, tc);
     return unit_run(suite);
 }

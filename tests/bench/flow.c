@@ -489,6 +489,33 @@ unsigned flow_receive(struct flow *flow)
     return all;
 }
 
+static bool sends_to(const struct flow *flow, unsigned ip, unsigned port)
+{
+    for (unsigned n = 0; n < flow->plan->streams; n++) {
+        const struct sockaddr_in *name = (const struct sockaddr_in *)&flow->to[n].name;
+
+        if (name->sin_family == AF_INET && name->sin_addr.s_addr == ip &&
+            ntohs(name->sin_port) == port)
+            return true;
+    }
+    return false;
+}
+
+bool flow_is_read(const struct flow *flow)
+{
+    FILE *file = fopen("/proc/net/udp", "re");
+    unsigned ip, port, queued;
+    bool waits = false;
+    char line[256];
+
+    while (file && !waits && fgets(line, sizeof(line), file))
+        waits = sscanf(line, " %*u: %8x:%4x %*x:%*x %*x %*x:%x", &ip, &port, &queued) == 3 &&
+                queued > 0 && sends_to(flow, ip, port);
+    if (file)
+        fclose(file);
+    return !waits;
+}
+
 /* ---------------------------------------------------------------- figures */
 
 uint64_t flow_percentile(const struct flow *flows, unsigned count, double share)

@@ -75,6 +75,9 @@ uint64_t flow_due_ns(const struct flow *flow);
 bool flow_all_sent(const struct flow *flow);
 /* Takes what is there without waiting; returns how many. */
 unsigned flow_receive(struct flow *flow);
+/* Has the receiver of the packets read what came? Seen where its socket is bound to an IPv4 address
+ * of this network namespace; true elsewhere. */
+bool flow_is_read(const struct flow *flow);
 /* Delay that this share (0.5, 0.99, ...) of the packets of these flows did not exceed, in
  * microseconds. */
 uint64_t flow_percentile(const struct flow *flows, unsigned count, double share);

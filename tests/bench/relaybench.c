@@ -522,12 +522,27 @@ static bool all_here(const struct bench *b)
     return true;
 }
 
-/* Until everything is here, nothing came for a while, or it takes too long. */
+/* What is to be dropped waits there, too; and who reads it has to know its SAs still. */
+static bool all_read(const struct bench *b)
+{
+    for (unsigned f = 0; f < b->flow_count; f++)
+        if (!flow_is_read(&b->flows[f]))
+            return false;
+    return true;
+}
+
+/* Until everything is here or nothing came for a while, and nothing waits for who is sent to; or it
+ * takes too long. */
 static void drain(struct bench *b)
 {
     uint64_t start = now_ns(), last = start, now = start;
 
-    while (!all_here(b) && now - last < quiet_ns && now - start < drain_ns) {
+    while (now - start < drain_ns) {
+        if (all_here(b) || now - last >= quiet_ns) {
+            if (all_read(b))
+                return;
+            last = now;
+        }
         if (receive_all(b) > 0)
             last = now;
         sleep_until(now + turn_ns);

@@ -170,8 +170,6 @@ many_sas() {
     note "memory $many $before $(resident dmz "$dmz") $(resident inner "$inner")"
 }
 
-# The generator waits for what comes back; forged and replayed packets do not.
-dmz_has_read() { awk '$2 == "0101007F:9C40" && $5 !~ /:0+$/ { left = 1 } END { exit left }' /proc/net/udp; }
 # Exactly the forged packets are dropped, and exactly the replayed ones; but for those that the dmz-relay never
 # looked at, because a busy machine kept it from running.
 unseen() {
@@ -184,7 +182,6 @@ forged() {
     unseen=$(unseen)
     measure pair forged 1 --streams $streams --rate "$(awk "BEGIN { print 20000 / $streams }")" \
         --seconds "$seconds" --forged 5 --replayed 2 || return 0
-    soon dmz_has_read || fail "the dmz-relay does not read what it got"
     note "forged $before $(field dmz stats auth-fail) $(field dmz stats replay) $(($(unseen) - unseen))"
 }
 

@@ -32,10 +32,10 @@ conversation() {
     dial "$from" "$to"
     check "$from calls $to: two SAs on both relays" wait_for 10 sas a 2
     check "$from calls $to: media both ways" flows a $TALK
-    for name; do held "$name" $TALK; done
-    hang_up "$ends"
     check "alice hears bob" wait_for 5 heard alice 440 1.5
     check "bob hears alice" wait_for 5 heard bob 880 1.5
+    for name; do held "$name" $TALK; done
+    hang_up "$ends"
 }
 conversation alice bob alice alice bob
 conversation bob alice alice bob

@@ -18,12 +18,12 @@ for row in "alice bob bob bob" "bob alice alice alice"; do
     check "$from calls $to: two SAs on both relays" wait_for 10 sas a 2
     check "$from calls $to: media both ways" flows a 100
     is "the phone's source is the router's" "$(sources a external)" "$NAT_ADDRESS"
+    check "alice hears bob" wait_for 5 heard alice 440 1.5
+    check "bob hears alice" wait_for 5 heard bob 880 1.5
     held "$holds" 50
     is "and still is" "$(sources a external)" "$NAT_ADDRESS"
     tell "$ends" hangup >>"$W/tell.out"
     check "$ends hangs up: no SA is left after a second" within 1 sas a 0
-    check "alice hears bob" wait_for 5 heard alice 440 1.5
-    check "bob hears alice" wait_for 5 heard bob 880 1.5
 done
 is "nothing failed authentication" "$(verdict dmz-a auth-fail)+$(verdict inner-a auth-fail)" 0+0
 nothing_refused

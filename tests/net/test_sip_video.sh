@@ -60,6 +60,13 @@ mapfile -t all < <(sa_ids | jq '.[]')
 mark "${lines[@]}"
 check "video and audio in the first call, both ways" wait_for 10 each_more $VIDEO
 for name in alice bob; do check "$name sees the other" wait_for 10 sees $name; done
+tones="alice 440 660
+bob 880 1100
+carol 660 440
+dave 1100 880"
+while read -r name tone foreign; do
+    check "$name hears $tone Hz" wait_for 10 heard "$name" "$tone" 1.2
+done <<<"$tones"
 tell bob hold >>"$W/tell.out"
 check "bob holds: neither video nor audio" wait_for 5 resting "${lines[@]}"
 check "and the other call goes on" flows a 50
@@ -68,14 +75,6 @@ mark "${all[@]}"
 check "bob resumes: all lines of both calls" wait_for 10 each_more $VIDEO
 is "under the same SAs" "$(sa_ids | jq '.[]')" "$(printf '%s\n' "${all[@]}")"
 check "audio in both calls, both ways" flows a $((2 * AUDIO))
-# The calls last until then: video takes time that audio then has not, on a machine that has little of it.
-tones="alice 440 660
-bob 880 1100
-carol 660 440
-dave 1100 880"
-while read -r name tone foreign; do
-    check "$name hears $tone Hz" wait_for 10 heard "$name" "$tone" 1.2
-done <<<"$tones"
 tell alice hangup >>"$W/tell.out"
 check "alice hangs up: the other call's SAs stay" wait_for 1 sas a 2
 check "and its media flow" flows a 50

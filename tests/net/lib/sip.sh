@@ -184,7 +184,8 @@ phones_registered() {
 recordings() { find "$W/phone-$1/heard" -name '*-dec.wav' | sort; }
 
 # heard NAME FREQUENCY SECONDS: a phone's last recording, made since it was last in a dial, has that tone for
-# that long. A file of an earlier call is not taken.
+# that long. A file of an earlier call is not taken. What baresip 1.0 hears after a hold it does not record: this
+# is asked before the first one.
 heard() {
     local file
     file=$(recordings "$1" | tail -n "+$((${RECORDED[$1]-0} + 1))" | tail -n 1)

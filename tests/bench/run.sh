@@ -336,6 +336,7 @@ report() {
     done
     cat "$out/bench.txt"
     echo "The plot: $out/bench.svg"
+    echo "How late media come over a link that loses packets: make bench-carriers (an hour)"
 }
 
 mkdir -p "$out"

@@ -24,13 +24,7 @@ host_firewall dmz-a <<RULES
         udp sport { $MEDIA, $((MEDIA + 1)) } counter name "strangers" accept
     }
 RULES
-launch_example intranets dmz-relay
-for c in a b; do
-    put_example intranets inner-relay-$c inner-$c
-    launch_example intranets inner-relay-$c
-done
-tunnels_up inner-a inner-b
-wait_for 10 both_sites_are_up || bail "the dmz-relay does not have both sites"
+sites_up
 
 # ---------------------------------------------------------------- words
 

@@ -27,14 +27,12 @@ for c in a f g; do
     chain let-out { }
 RULES
 done
-launch_example intranets dmz-relay
 launch_example intranets dmz-relay-f
 put_example intranets dmz-relay-f dmz-g
 certificate a g.example.com dmz dmz-g
 sed -i "s/f\.example\.com/g.example.com/; s/${FORWARDER[f]}/${FORWARDER[g]}/" "$W/hosts/dmz-g/etc/media-relay/dmz-relay.ini"
 launch_host dmz-g dmz-g dmz-relay
-for c in a b; do
-    put_example intranets inner-relay-$c inner-$c
+two_forwarders() {
     for f in f g; do
         cat <<END
 [forwarder $f]
@@ -42,11 +40,9 @@ address = ${FORWARDER[$f]}:$TUNNEL
 name = $f.example.com
 carrier = ${NET_CARRIER:-unordered}
 END
-    done >>"$W/hosts/inner-$c/etc/media-relay/inner-relay.ini"
-    launch_host inner-$c inner-$c inner-relay
-done
-tunnels_up inner-a inner-b
-wait_for 10 both_sites_are_up || bail "the dmz-relay does not have both sites"
+    done >>"$2"
+}
+sites_up two_forwarders
 
 # ---------------------------------------------------------------- words
 

@@ -18,6 +18,19 @@ sdp() {
         "a=crypto:1 $SUITE inline:$6" "a=ssrc:$7 cname:x"
 }
 both_sites_are_up() { [ "$(status_of dmz '[.tunnels[] | select(.state == "up")] | length')" = 2 ]; }
+# sites_up [WORD...]: starts the dmz-relay and both inner-relays of the example. "WORD... COMPANY FILE" changes the
+# ini file of an inner-relay before it starts.
+sites_up() {
+    local c
+    launch_example intranets dmz-relay
+    for c in a b; do
+        put_example intranets inner-relay-$c inner-$c
+        [ $# = 0 ] || "$@" $c "$W/hosts/inner-$c/etc/media-relay/inner-relay.ini"
+        launch_host inner-$c inner-$c inner-relay
+    done
+    tunnels_up inner-a inner-b
+    wait_for 10 both_sites_are_up || bail "the dmz-relay does not have both sites"
+}
 # Of the call CALL, at a site.
 state() { ctl_json inner-"$1" call list | jq -r --arg id "$CALL" '.calls[] | select(.call_id == $id) | .state'; }
 state_is() { [ "$(state "$1")" = "$2" ]; }

@@ -548,6 +548,9 @@ static int from_caller(struct sitecalls *sitecalls, struct site *site, uint8_t t
         else
             (void)say(site, SITES_THEIRS, MESSAGE_END, &gone, now_us, &why);
         return 0;
+    case MESSAGE_ASK:
+        site_open(site);
+        return 0;
     case MESSAGE_KEPT:
         for (call = sitecalls->first; call; call = call->next) {
             if (call->site == site && call->side == SITES_THEIRS && !call->kept &&
@@ -583,7 +586,8 @@ static int on_message(void *ctx, struct site *site, enum sites_side side, uint8_
                       struct reader *body, uint64_t now_us)
 {
     struct site_message message;
-    int result = type <= MESSAGE_KEPT ? sitemessage_get(type, body, &message) : ERR_UNSUPPORTED;
+    int result = type <= MESSAGE_KEPT || type == MESSAGE_ASK ? sitemessage_get(type, body, &message)
+                                                             : ERR_UNSUPPORTED;
 
     if (result < 0)
         return result;
@@ -591,6 +595,22 @@ static int on_message(void *ctx, struct site *site, enum sites_side side, uint8_
 }
 
 /* ------------------------------------------------------------ the session */
+
+/* It may have ended, and its end be lost with the session in which it would be said. */
+static bool is_uncertain(const struct sitecall *call)
+{
+    return call->side == SITES_THEIRS && call->state == SITECALL_ANSWERED && call->site &&
+           !site_is_up(call->site, SITES_THEIRS);
+}
+
+static bool any_uncertain(const struct sitecalls *sitecalls, const struct site *site)
+{
+    const struct sitecall *call = sitecalls->first;
+
+    while (call && (call->site != site || !is_uncertain(call)))
+        call = call->next;
+    return call != NULL;
+}
 
 /* Which calls there are still: the other site ends those that are not named. */
 static void on_up(void *ctx, struct site *site, enum sites_side side, uint64_t now_us)
@@ -611,6 +631,8 @@ static void on_up(void *ctx, struct site *site, enum sites_side side, uint64_t n
     }
     if (side == SITES_OURS)
         (void)say(site, side, MESSAGE_KEPT, &none, now_us, &why);
+    if (side == SITES_OURS && any_uncertain(sitecalls, site))
+        (void)say(site, side, MESSAGE_ASK, &none, now_us, &why);
 }
 
 /* A call that was answered goes on: its media does not need the session. */
@@ -634,7 +656,7 @@ static bool is_wanted(void *ctx, const struct site *site, enum sites_side side)
             (call->state != SITECALL_ENDED || call->unsaid))
             return true;
     }
-    return false;
+    return side == SITES_OURS && any_uncertain(sitecalls, site);
 }
 
 static void on_gone(void *ctx, struct site *site)

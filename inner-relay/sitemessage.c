@@ -20,6 +20,7 @@ static const struct {
     [MESSAGE_KEPT] = {0, 0},
     [MESSAGE_TAKES] = {BIT(MEDIA) | BIT(PROOF) | BIT(TAKEN_AS), 0},
     [MESSAGE_GIVES] = {BIT(MEDIA) | BIT(PROOF), 0},
+    [MESSAGE_ASK] = {0, 0},
 };
 
 void sitemessage_put(struct writer *w, uint8_t type, const struct site_message *message)
@@ -81,7 +82,7 @@ int sitemessage_get(uint8_t type, struct reader *r, struct site_message *message
     struct tlv field;
 
     *message = (struct site_message){.number = 0};
-    if (type < MESSAGE_PLACE || type > MESSAGE_GIVES)
+    if (type < MESSAGE_PLACE || type > MESSAGE_ASK)
         return ERR_UNSUPPORTED;
     may = fields[type].must | fields[type].may;
     while (tlv_next(r, &field)) {

@@ -11,7 +11,7 @@
 
 /* Each type has its fields; others are left 0. */
 struct site_message {
-    uint64_t number;                  /* all but KEPT, TAKES and GIVES */
+    uint64_t number;                  /* all but KEPT, TAKES, GIVES and ASK */
     const char *sdp;                  /* PLACE, ANSWER; points into what was read */
     size_t sdp_length;                /* 1 to MESSAGE_SDP_OCTETS */
     char reason[MESSAGE_REASON_SIZE]; /* REFUSE, END; "": not said */

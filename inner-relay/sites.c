@@ -19,6 +19,8 @@
 /* A session that calls want is opened again after so long, each time after twice as long. */
 #define RETRY_US     (UINT64_C(3) * 1000 * 1000)
 #define RETRY_MAX_US (UINT64_C(60) * 1000 * 1000)
+/* One that nobody wants, for so many seconds. */
+#define OPEN_TICKS 600
 
 struct session_of {
     struct site *site;
@@ -42,7 +44,8 @@ struct site {
     struct session_of *session[2];
     uint64_t retry_us, pause_us; /* ours is opened again, not before; and after so long once more */
     unsigned opens;              /* in this second */
-    bool stray;                  /* the end of a session that is not there is to be said */
+    unsigned open_ticks; /* site_open(): for so many seconds still; 0: it is not asked for */
+    bool stray;          /* the end of a session that is not there is to be said */
     uint64_t stray_number;
     uint8_t stray_kind;
     char error[2][160];
@@ -60,6 +63,7 @@ struct sites {
     size_t count;
     struct site *site[SITES_MAX];
     unsigned turn;
+    bool configured;            /* not for the first time */
     bool busy[INNER_LINKS_MAX]; /* a site of this tunnel may have something to send */
     unsigned strangers;         /* that were told of in the log, since it was last allowed */
 };
@@ -81,6 +85,8 @@ static void on_up(void *ctx)
 
     log_info("site %s: a session is up, opened by %s", session->site->name,
              session->side == SITES_OURS ? "us" : "it");
+    if (session->side == SITES_OURS)
+        session->site->open_ticks = 0;
     for (unsigned i = 0; i < sites->user_count; i++) {
         struct sites_user *user = &sites->user[i];
 
@@ -129,6 +135,9 @@ static void end_session(struct session_of *session, const char *why, bool told)
         log_info("site %s: the session that %s opened is over: %s", site->name,
                  side == SITES_OURS ? "we" : "it", why);
     }
+    /* What was said last may not have come. */
+    if (first && side == SITES_OURS && sitelink_is_up(session->link))
+        site->open_ticks = OPEN_TICKS;
     sitelink_close(session->link, why);
     session->leaving = true;
     if (told || !site_link(site)->sites)
@@ -540,23 +549,29 @@ int sites_configure(struct sites *sites, const struct sites_conf *conf, size_t c
     for (size_t i = 0; i < count; i++) {
         struct site *site = sites_find(sites, conf[i].name);
 
-        if (!site)
+        bool is_new = !site;
+
+        if (is_new)
             site = add_site(sites, &conf[i]);
         if (site) {
             set_site(site, &conf[i]);
+            /* It may have stood there before, and the site have calls of then. */
+            if (is_new && sites->configured)
+                site_open(site);
             continue;
         }
         tls_context_free(conf[i].context[0]);
         tls_context_free(conf[i].context[1]);
         result = ERR_NOMEM;
     }
+    sites->configured = true;
     return result;
 }
 
 static bool is_wanted(const struct site *site, enum sites_side side)
 {
     const struct sites *sites = site->sites;
-    bool wanted = false;
+    bool wanted = side == SITES_OURS && site->open_ticks > 0;
 
     for (unsigned i = 0; !wanted && i < sites->user_count; i++) {
         const struct sites_user *user = &sites->user[i];
@@ -564,6 +579,16 @@ static bool is_wanted(const struct site *site, enum sites_side side)
         wanted = user->hooks->wanted && user->hooks->wanted(user->ctx, site, side);
     }
     return wanted;
+}
+
+static void end_idle(struct session_of *session)
+{
+    struct site *site = session->site;
+    enum sites_side side = session->side;
+
+    end_session(session, "it was idle", false);
+    if (side == SITES_OURS)
+        site->open_ticks = 0;
 }
 
 static void tick_session(struct session_of *session, uint64_t now_us)
@@ -582,7 +607,7 @@ static void tick_session(struct session_of *session, uint64_t now_us)
         session->active_us = now_us;
     else if (now_us - session->active_us >=
              (session->side == SITES_OURS ? SITE_IDLE_US : 2 * SITE_IDLE_US))
-        end_session(session, "it was idle", false);
+        end_idle(session);
 }
 
 static void open_session(struct site *site, uint64_t now_us)
@@ -604,7 +629,11 @@ static void open_again(struct site *site, uint64_t now_us)
         site->retry_us = now_us + (site->pause_us ? site->pause_us : RETRY_US);
         return;
     }
-    if (now_us < site->retry_us || !site_link(site)->sites || !is_wanted(site, SITES_OURS))
+    if (!site_link(site)->sites || !is_wanted(site, SITES_OURS))
+        return;
+    if (site->open_ticks > 0)
+        site->open_ticks--;
+    if (now_us < site->retry_us)
         return;
     site->pause_us = site->pause_us ? 2 * site->pause_us : RETRY_US;
     if (site->pause_us > RETRY_MAX_US)
@@ -664,6 +693,11 @@ bool site_is_up(const struct site *site, enum sites_side side)
     const struct session_of *session = site->session[side];
 
     return session && !session->leaving && sitelink_is_up(session->link);
+}
+
+void site_open(struct site *site)
+{
+    site->open_ticks = site_is_up(site, SITES_OURS) ? 0 : OPEN_TICKS;
 }
 
 bool site_up_side(const struct site *site, enum sites_side *side)

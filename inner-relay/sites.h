@@ -78,6 +78,11 @@ const char *site_session_state(const struct site *site, enum sites_side side);
 /* Why the last session of that side was over; "". */
 const char *site_error(const struct site *site, enum sites_side side);
 bool site_is_up(const struct site *site, enum sites_side side);
+/*
+ * Our session is opened, if it is not up, and again until it was, although nobody wants it: for ten
+ * minutes in which the tunnel is up.
+ */
+void site_open(struct site *site);
 /* A session that is up, ours where both are. False: none is. */
 bool site_up_side(const struct site *site, enum sites_side *side);
 /*

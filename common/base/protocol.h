@@ -299,6 +299,7 @@ enum message_type {
     MESSAGE_KEPT = 7,
     MESSAGE_TAKES = 8,
     MESSAGE_GIVES = 9,
+    MESSAGE_ASK = 10,
     MESSAGE_MEET = 16,
     MESSAGE_MEET_END = 17,
     MESSAGE_PUNCH = 18,

@@ -329,11 +329,28 @@ START_TEST(test_hang_up_without_tunnel)
 }
 END_TEST
 
-static void restart(unsigned site)
+/* Who hangs up does not know yet that its words get lost. */
+START_TEST(test_hang_up_in_a_cut)
 {
-    static uint8_t state[PAIR_STATE_OCTETS];
-    size_t length = pair_save_state(pair, site, state, sizeof(state));
+    struct sitecall *out, *in;
 
+    make_call(&out, &in);
+    sitecalls_end(sitecalls[_i], _i == A ? out : in, "hung up", pair->now_us);
+    pair_reset(pair_tunnel(pair, (unsigned)_i));
+    run(100 * PAIR_MS);
+    ck_assert_int_eq((_i == A ? in : out)->state, SITECALL_ANSWERED);
+    run(20 * PAIR_SECOND);
+    expect_over(_i == A ? in : out, "");
+    expect_sas(0);
+    /* And then there is no reason for a session. */
+    run(130 * PAIR_SECOND);
+    for (unsigned site = A; site <= B; site++)
+        ck_assert_str_eq(site_session_state(sites_at(sites[site], 0), SITES_OURS), "none");
+}
+END_TEST
+
+static void restart_with(unsigned site, const uint8_t *state, size_t length)
+{
     sites_free(sites[site]);
     sitecalls_free(sitecalls[site]);
     calls_free(calls[site]);
@@ -342,6 +359,30 @@ static void restart(unsigned site)
     start_site(site);
     calls_restore(calls[site], WALL + pair->now_us, pair->now_us);
 }
+
+static void restart(unsigned site)
+{
+    static uint8_t state[PAIR_STATE_OCTETS];
+    size_t length = pair_save_state(pair, site, state, sizeof(state));
+
+    restart_with(site, state, length);
+}
+
+/* A site restarts and has no state file. */
+START_TEST(test_forgotten)
+{
+    struct sitecall *out, *in;
+
+    make_call(&out, &in);
+    run(2 * PAIR_SECOND);
+    restart_with(A, NULL, 0);
+    run(100 * PAIR_MS);
+    ck_assert_int_eq(in->state, SITECALL_ANSWERED);
+    run(20 * PAIR_SECOND);
+    expect_over(in, "the other site has it no more");
+    expect_sas(0);
+}
+END_TEST
 
 /* A site restarts with its state file: its calls go on, and end at both when one hangs up. */
 START_TEST(test_restart)
@@ -419,9 +460,9 @@ START_TEST(test_gone)
     expect_over(out, "no longer in the ini file");
     run(PAIR_SECOND);
     ck_assert_ptr_null(sitecalls_find(sitecalls[A], "x"));
+    ck_assert_int_eq(in->state, SITECALL_ANSWERED);
     configure(A, "site-b.example");
-    (void)place(A);
-    run(6 * PAIR_SECOND);
+    run(70 * PAIR_SECOND);
     expect_over(in, "");
     expect_sas(0);
 }
@@ -538,6 +579,8 @@ int main(void)
     tcase_add_loop_test(tc, test_refused, 0, 3);
     tcase_add_loop_test(tc, test_lost_tunnel, 0, 2);
     tcase_add_loop_test(tc, test_hang_up_without_tunnel, 0, 2);
+    tcase_add_loop_test(tc, test_hang_up_in_a_cut, 0, 2);
+    tcase_add_test(tc, test_forgotten);
     tcase_add_loop_test(tc, test_restart, 0, 4);
     tcase_add_loop_test(tc, test_restart_alone, 0, 3);
     tcase_add_test(tc, test_gone);

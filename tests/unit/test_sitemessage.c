@@ -20,6 +20,7 @@ static const struct {
     {MESSAGE_KEPT, {.number = 0}},
     {MESSAGE_TAKES, {.label = 77, .media = {1, 2}, .proof = {3, 4}}},
     {MESSAGE_GIVES, {.media = {1, 2}, .proof = {3, 4}}},
+    {MESSAGE_ASK, {.number = 0}},
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
@@ -106,7 +107,8 @@ static const struct {
      ERR_PROTOCOL},
     {MESSAGE_GIVES,
      "80040010 000102030405060708090a0b0c0d0e0f 80050010 000102030405060708090a0b0c0d0e0f", 0},
-    {10, "", ERR_UNSUPPORTED},
+    {MESSAGE_ASK, "80010008 0000000000000007", ERR_PROTOCOL},
+    {11, "", ERR_UNSUPPORTED},
     {0, "", ERR_UNSUPPORTED},
 };
 

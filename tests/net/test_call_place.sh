@@ -192,6 +192,26 @@ check "rings" rings b
 check "the caller hangs up" ctl inner-a call end "$CALL"
 check "it is over there" wait_for 10 over b 'ended by the other site'
 
+# Nobody knows of the cut yet, and what is said into it is lost.
+say "hung up in a cut"
+sdp b 9000 "$key_b" >"$W/answer.sdp"
+check "a call" place a
+check "rings" rings b
+check "it is answered" ctl inner-b call answer "$CALL" --sdp "$W/answer.sdp"
+check "at site a, too" wait_for 10 state_is a answered
+in_ns nat-a nft -f - <<END || bail "rules of nat-a"
+table inet cut {
+    chain forward { type filter hook forward priority filter - 1; policy drop; }
+}
+END
+check "the caller hangs up" ctl inner-a call end "$CALL"
+wait_for 10 tunnel_not_up inner-a || bail "the tunnel is up"
+is "which the other site has not heard" "$(state b)" answered
+in_ns nat-a nft delete table inet cut || bail "rules of nat-a"
+tunnels_up inner-a
+check "when both are there again it is over there, too" wait_for 20 over b 'the other site has it no more'
+check "no SA is left" wait_for 10 no_sas
+
 # again COMPANY NAME=VALUE: its ini file, read again.
 again() {
     sed -i "s/^${2%%=*}= *.*/${2%%=*}=${2#*=}/" "$W/hosts/inner-$1/etc/media-relay/inner-relay.ini"

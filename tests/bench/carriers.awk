@@ -1,4 +1,4 @@
-# Reads carriers.results (carriers.sh writes it) and prints the table (form=txt or md) or the plot (form=svg).
+# Reads carriers.results (carriers.sh writes it) and prints the tables (form=txt or md) or the plot (form=svg).
 # Every figure is the median of the rounds.
 
 function keep(key, round, value) {
@@ -122,6 +122,173 @@ function print_cpu(    i, name) {
     }
 }
 
+# ---------------------------------------------------------------- targets
+
+# What the figures have to be. Each line has one row of the table, or one carrier, and all that is wanted of it there:
+# begin_target(), then at_most() for each figure (or target_unknown, why there is none), then end_target().
+function begin_target(what) {
+    target_what = what
+    target_figures = target_missed = target_unknown = ""
+}
+function join(list, more) { return list == "" ? more : list ", " more }
+# A figure with its unit, and its bound. Differences of decimal fractions are not exact: a millionth is no miss.
+function at_most(name, value, form_of, unit, bound) {
+    target_figures = join(target_figures, (name == "" ? "" : name " ") sprintf(form_of, value) unit)
+    if (value > bound + 0.000001) target_missed = join(target_missed, name == "" ? "-" : name)
+}
+function end_target(bounds,    result) {
+    if (target_missed != "") result = "MISSED" (target_missed == "-" ? "" : ": " target_missed)
+    else if (target_unknown != "") result = "not measured" (target_unknown == "-" ? "" : ": " target_unknown)
+    else result = "met"
+    if (result ~ /^MISSED/) targets_missed++
+    if (result ~ /^not measured/) targets_unknown++
+    target[++targets] = target_what "\t" bounds "\t" (target_figures == "" ? "-" : target_figures) "\t" result
+}
+
+# Why there is no figure of this cell; nothing if there is one.
+function unknown(row, at) {
+    if (med(row " " at " p50") != "") return ""
+    if (row in missing) return missing[row]
+    return (row " " at) in failed ? "failed" : "-"
+}
+# Cells in which nothing came have delays of 0.
+function at_cell(row, at, what) {
+    if (what != "out" && (row " " at) in none) return 1000
+    return med(row " " at " " what)
+}
+function above(row, at, what) { return at_cell(row, at, what) - at_cell("udp/own", at, what) }
+function star(row, at) { return (row " " at) in disturbed ? "*" : "" }
+
+# One row at one loss beside plain UDP: bounds of p50, p95 and p99 in ms above it (none: ""), of what is out of time in
+# percent, and of how many points that is away from UDP's.
+function beside_udp(name, at, p50, p95, p99, out, points,    row, bounds, more) {
+    row = "pair-" name "/own"
+    begin_target(name ", " at " % loss")
+    bounds = "above plain UDP: " (p50 == "" ? "" : "p50 " p50 ", p95 " p95 ", ") "p99 " p99 " ms at most"
+    if (out != "") bounds = bounds "; out of time: " out " % at most"
+    if (points != "") bounds = bounds "; out of time: " points " points from UDP's at most"
+    target_unknown = unknown(row, at)
+    if (target_unknown == "" && (unknown("udp/own", at) != "" || ("udp/own " at) in none)) target_unknown = "plain UDP"
+    if (target_unknown == "") {
+        if (p50 != "") at_most("p50", above(row, at, "p50"), "%.2f", " ms", p50)
+        if (p95 != "") at_most("p95", above(row, at, "p95"), "%.2f", " ms", p95)
+        at_most("p99", above(row, at, "p99"), "%.2f", " ms", p99)
+        if (out != "") at_most("out of time", at_cell(row, at, "out"), "%.3f", " %", out)
+        if (points != "") {
+            more = above(row, at, "out")
+            at_most("out of time", more < 0 ? -more : more, "%.3f", " points", points)
+        }
+        target_figures = (star(row, at) star("udp/own", at) == "" ? "" : "*") target_figures
+    }
+    end_target(bounds)
+}
+
+# The worst of the pair's rows with BBR against the best of the peers: so each of them is ahead of every peer.
+function ahead(at,    i, row, list, n, k, value, worst, best, of, whose, mine, ours, others, theirs) {
+    begin_target("each row of the pair with BBR, " at " % loss")
+    n = split("p99 out", list, " ")
+    for (i = 1; i <= rows; i++) {
+        row = order[i]
+        if (row ~ /^udp/) continue
+        mine = row ~ /^pair-/
+        if (mine && algorithm[row] != "" && algorithm[row] != "bbr") continue
+        if (mine && row ~ /\/cubic$/) continue
+        if (mine) ours++
+        else others++
+        if (unknown(row, at) != "") {
+            if (mine) target_unknown = "a cell of the pair"
+            continue
+        }
+        if (!mine) theirs++
+        for (k = 1; k <= n; k++) {
+            value = at_cell(row, at, list[k])
+            if (mine && (!(k in worst) || value > worst[k])) { worst[k] = value; of[k] = row }
+            if (!mine && (!(k in best) || value < best[k])) { best[k] = value; whose[k] = row }
+        }
+    }
+    if (!theirs) target_unknown = "no peer"
+    if (!ours) target_unknown = "no row of the pair has BBR"
+    if ((1 in worst) && (1 in best)) {
+        target_figures = "p99 " star(of[1], at) ms(worst[1]) " ms (" short_title(of[1]) ") against " star(whose[1], at) \
+            ms(best[1]) " ms (" short_title(whose[1]) "), out of time " star(of[2], at) percent(worst[2]) " % (" \
+            short_title(of[2]) ") against " star(whose[2], at) percent(best[2]) " % (" short_title(whose[2]) ")"
+        if (theirs < others) target_figures = target_figures "; " theirs " of " others " rows of peers were measured"
+        if (worst[1] >= best[1]) target_missed = "p99"
+        if (worst[2] >= best[2]) target_missed = join(target_missed, "out of time")
+    }
+    end_target("p99 and out of time less than in any row of a peer")
+}
+function short_title(row,    short) {
+    short = title[row]
+    sub(/^the pair, carrier = /, "", short)
+    return short (row ~ /^pair-/ ? "" : ", " toupper(algorithm[row]))
+}
+
+function make_targets(    i, n, name, list, lossy) {
+    for (i = 1; i <= 2; i++) beside_udp("unordered", i, 0.5, 2, setting["rtt"] + 5, 0.01, "")
+    n = split("1 2 5", list, " ")
+    for (i = 1; i <= n; i++) beside_udp("raw", list[i], 1, 1, 1, "", 0.1)
+    beside_udp("stream", 0, "", "", 5, "", "")
+    begin_target("stream, 1 % loss")
+    target_unknown = unknown("pair-stream/own", 1)
+    if (target_unknown == "") {
+        at_most("p99", at_cell("pair-stream/own", 1, "p99"), "%.1f", " ms", 100)
+        at_most("out of time", at_cell("pair-stream/own", 1, "out"), "%.3f", " %", 0.1)
+        target_figures = star("pair-stream/own", 1) target_figures
+    }
+    end_target("p99 100 ms, out of time 0.1 % at most")
+    n = split("unordered raw", list, " ")
+    for (i = 1; i <= n; i++) {
+        name = list[i]
+        begin_target(name ", CPU time per packet against stream")
+        if (med("cpu ratio " name) == "") target_unknown = "-"
+        else at_most("", med("cpu ratio " name), "%.2f", "", 1.5)
+        end_target("at most 1.5")
+    }
+    n = split("stream unordered raw auto", list, " ")
+    for (i = 1; i <= n; i++) {
+        name = list[i]
+        begin_target(name ", first packet after a start")
+        if (med("first " name) == "") target_unknown = "-"
+        else at_most("", med("first " name) / setting["rtt"], "%.2f", " RTT", 5)
+        end_target("at most 5 RTT")
+    }
+    for (i = 1; i <= losses; i++)
+        if (loss[i] > 0) { lossy = 1; ahead(loss[i]) }
+    if (!lossy) {
+        begin_target("each row of the pair with BBR, with loss")
+        target_unknown = "-"
+        end_target("p99 and out of time less than in any row of a peer")
+    }
+}
+
+function print_targets(    i, k, part, head, wide) {
+    make_targets()
+    head = "what\ttarget\tmeasured\tresult"
+    print ""
+    print (form == "md" ? "### " : "== ") "Targets"
+    print ""
+    if (form == "md") {
+        gsub(/\t/, " | ", head)
+        print "| " head " |"
+        print "|---|---|---|---|"
+        for (i = 1; i <= targets; i++) { gsub(/\t/, " | ", target[i]); print "| " target[i] " |" }
+    } else {
+        # The result first: the rest is wide.
+        for (i = 0; i <= targets; i++) {
+            split(i ? target[i] : head, part, "\t")
+            for (k = 1; k <= 4; k++) if (length(part[k]) > wide[k]) wide[k] = length(part[k])
+        }
+        for (i = 0; i <= targets; i++) {
+            split(i ? target[i] : head, part, "\t")
+            printf "%-*s  %-*s  %-*s  %s\n", wide[4], part[4], wide[1], part[1], wide[2], part[2], part[3]
+        }
+    }
+    print ""
+    print (targets_missed ? targets_missed " of " targets " MISSED" : "None missed") \
+        (targets_unknown ? ", " targets_unknown " not measured." : ".")
+}
+
 function words() {
     return setting["streams"] " calls of 50 packets/s each way, RTT " setting["rtt"] " ms, " setting["seconds"] \
         " s a cell, " (setting["rounds"] == 1 ? "one round" : "median of " setting["rounds"] " rounds") \
@@ -196,10 +363,12 @@ END {
         print ""
         print_table()
         print_cpu()
+        print_targets()
     } else {
         print words()
         print ""
         print_text()
         print_cpu()
+        print_targets()
     }
 }

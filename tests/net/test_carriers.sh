@@ -22,6 +22,8 @@ is "the link lost some where it was to, and none else" "$(awk '$1 == "cell" {
     match($0, /link_lost=[0-9]+/)
     print $5, (substr($0, RSTART + 10, RLENGTH - 10) > 0) }' "$W/carriers.results" | sort -u | paste -sd ' ')" "0 0 2 1"
 like "the table has a row" "$(cat "$W/carriers.md")" '^\| plain UDP \| [*]?[0-9]'
+like "a target is judged" "$(cat "$W/carriers.md")" '^\| stream, first packet after a start \| .* \| (met|MISSED) \|$'
+like "one without a cell is not" "$(cat "$W/carriers.md")" '^\| stream, 1 % loss \| .* \| not measured \|$'
 is "the plot is drawn" "$(grep -c '</svg>' "$W/carriers.svg")" 1
 like "make calls it by that name" "$(make -s -C "$NET_BUILD" -n bench-carriers 2>&1)" 'bench/carriers\.sh'
 done_testing

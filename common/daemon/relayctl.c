@@ -772,7 +772,7 @@ static int run(const struct command *command, struct relayctl_options *options, 
         json_t *request = command->request(options, i < count ? arguments[i] : NULL);
 
         if (!request || json_array_append_new(requests, request) < 0)
-            rc = usage_hint();
+            rc = options->bad_file ? RELAYCTL_USAGE : usage_hint();
     } while (++i < count && rc == RELAYCTL_DONE);
     if (rc == RELAYCTL_DONE)
         rc = run_requests(command, options, requests);
@@ -801,7 +801,7 @@ static int run_words(char **words, int count, struct relayctl_options *options)
 
 int main(int argc, char **argv)
 {
-    struct relayctl_options options = {{NULL}};
+    struct relayctl_options options = {.bad_file = false};
     int rc;
 
     control_wipe_json();

@@ -15,7 +15,7 @@ struct json_t;
 enum relayctl_exit {
     RELAYCTL_DONE = 0,
     RELAYCTL_REFUSED = 1,     /* the daemon said no */
-    RELAYCTL_USAGE = 2,       /* the command line is wrong; nothing was sent */
+    RELAYCTL_USAGE = 2,       /* nothing was sent: the command line, or a file of it, is wrong */
     RELAYCTL_NO_DAEMON = 3,   /* nobody answered at the socket */
     RELAYCTL_TUNNEL_DOWN = 4, /* status only */
 };
@@ -83,6 +83,7 @@ enum relayctl_option {
 /* What the command line gave, by option: NULL where it was absent, "" for one without argument. */
 struct relayctl_options {
     char *value[OPTION_COUNT];
+    bool bad_file; /* one that they name could not be read: what --help says is no help there */
 };
 
 /* The word of an option, without its dashes. */
@@ -123,8 +124,8 @@ struct json_t *relayctl_call_about(const char *command, const struct relayctl_op
                                    const char *call_id);
 
 /* Between sites. sdp and wait are options. */
-struct json_t *relayctl_call_place(const struct relayctl_options *options, const char *site);
-struct json_t *relayctl_call_answer(const struct relayctl_options *options, const char *call_id);
+struct json_t *relayctl_call_place(struct relayctl_options *options, const char *site);
+struct json_t *relayctl_call_answer(struct relayctl_options *options, const char *call_id);
 struct json_t *relayctl_call_refuse(const struct relayctl_options *options, const char *call_id);
 /*
  * Asks until a call rings (what relayctl_call_wait() asks), or the one that was placed is answered

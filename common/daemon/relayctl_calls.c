@@ -320,38 +320,44 @@ void relayctl_show_call_ended(const struct json_t *reply, FILE *to)
 
 enum { SDP_SIZE = CONTROL_LINE_MAX, ASK_AGAIN_MS = 200 };
 
-/* False: it complained. */
-static bool read_sdp(const char *path, char text[SDP_SIZE], size_t *length)
+/* What is wrong with it; or NULL. */
+static const char *read_sdp(const char *path, char text[SDP_SIZE], size_t *length)
 {
     FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+    int failed;
 
-    if (!file) {
-        relayctl_complain("--sdp: %s: %s", path, strerror(errno));
-        return false;
-    }
+    if (!file)
+        return strerror(errno);
+    errno = 0;
     *length = fread(text, 1, SDP_SIZE, file);
+    failed = !ferror(file) ? 0 : errno != 0 ? errno : EIO;
     if (file != stdin)
         fclose(file);
-    if (*length > 0 && *length < SDP_SIZE)
-        return true;
-    relayctl_complain("--sdp: %s: %s", path,
-                      *length ? "it is too long for a request" : "it is empty or cannot be read");
-    return false;
+    if (failed)
+        return strerror(failed);
+    if (*length == 0)
+        return "it is empty";
+    return *length < SDP_SIZE ? NULL : "it is too long for a request";
 }
 
 /* A request with SDP, which has keys. */
-static json_t *with_sdp(const char *command, const struct relayctl_options *options,
-                        const char *name, const char *value)
+static json_t *with_sdp(const char *command, struct relayctl_options *options, const char *name,
+                        const char *value)
 {
     char text[SDP_SIZE];
+    const char *path = options->value[OPTION_SDP], *wrong;
     json_t *request = NULL;
-    size_t length;
+    size_t length = 0;
 
-    if (!options->value[OPTION_SDP]) {
+    if (!path) {
         relayctl_complain("--sdp is missing");
         return NULL;
     }
-    if (read_sdp(options->value[OPTION_SDP], text, &length)) {
+    wrong = read_sdp(path, text, &length);
+    if (wrong) {
+        relayctl_complain("--sdp: %s: %s", path, wrong);
+        options->bad_file = true;
+    } else {
         request =
             json_pack("{s:s, s:s, s:s%}", "command", command, name, value, "sdp", text, length);
         if (!request)
@@ -361,12 +367,12 @@ static json_t *with_sdp(const char *command, const struct relayctl_options *opti
     return request;
 }
 
-json_t *relayctl_call_place(const struct relayctl_options *options, const char *site)
+json_t *relayctl_call_place(struct relayctl_options *options, const char *site)
 {
     return with_sdp("call-place", options, "site", site);
 }
 
-json_t *relayctl_call_answer(const struct relayctl_options *options, const char *call_id)
+json_t *relayctl_call_answer(struct relayctl_options *options, const char *call_id)
 {
     return with_sdp("call-answer", options, "call_id", call_id);
 }

@@ -367,7 +367,7 @@ static int open_key_file(const char *path)
 }
 
 /* Everything up to the end; of a terminal, one line. */
-static int read_key_octets(int fd, char *text, size_t size)
+static int read_key_octets(int fd, const char *path, char *text, size_t size)
 {
     size_t length = 0;
     ssize_t n;
@@ -377,7 +377,7 @@ static int read_key_octets(int fd, char *text, size_t size)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return wrong(OPTION_KEY_FILE, "%s", strerror(errno));
+            return wrong(OPTION_KEY_FILE, "%s: %s", path, strerror(errno));
         length += (size_t)n;
         if (length == size - 1)
             return wrong(OPTION_KEY_FILE, "%zu octets or more are too many for one key", size - 1);
@@ -392,7 +392,7 @@ static int read_key_file(const char *path, char *text, size_t size)
 
     if (fd < 0)
         return fd;
-    rc = read_key_octets(fd, text, size);
+    rc = read_key_octets(fd, path, text, size);
     if (fd != STDIN_FILENO)
         close(fd);
     return rc;
@@ -520,6 +520,7 @@ static int check_key(struct draft *draft)
         return wrong(OPTION_KEY, "is missing; or give --key-file");
     rc = path ? read_key_file(path, text, sizeof(text))
               : copy_key_argument(argument, text, sizeof(text));
+    draft->options->bad_file = path && rc < 0;
     if (rc == 0)
         rc = put_key(draft, path ? OPTION_KEY_FILE : OPTION_KEY, text);
     wipe(text, sizeof(text));

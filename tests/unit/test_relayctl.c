@@ -1008,8 +1008,6 @@ static const struct {
     {"call list x", "one argument too many"},
     {"call place", "call place: SITE is missing"},
     {"call place a.example", "--sdp is missing"},
-    {"call place a.example --sdp /nonexistent/x", "--sdp: /nonexistent/x: No such file"},
-    {"call place a.example --sdp /dev/null", "it is empty"},
     {"call answer x", "--sdp is missing"},
     {"call answer x --sdp /dev/null --wait", "--wait belongs to \"call place\""},
     {"call refuse", "CALL-ID is missing"},
@@ -1061,6 +1059,37 @@ START_TEST(usage_errors)
     check_has(place.err, "relayctl --help");
     ck_assert_str_eq(place.out, "");
     ck_assert_ptr_null(strstr(place.err, KEY));
+    ck_assert_ptr_null(place.request);
+}
+END_TEST
+
+#define REKEY "sa rekey 1 --suite AES_CM_128_HMAC_SHA1_80 --key-file "
+
+/* What --help says would not help. */
+static const struct {
+    const char *words, *complaint;
+} bad_files[] = {
+    {"call place a.example --sdp /nonexistent/x",
+     "--sdp: /nonexistent/x: No such file or directory"},
+    {"call place a.example --sdp /", "--sdp: /: Is a directory"},
+    {"call place a.example --sdp /dev/null", "--sdp: /dev/null: it is empty"},
+    {"call place a.example --sdp /dev/zero", "--sdp: /dev/zero: it is too long for a request"},
+    {"call answer x --sdp /dev/null/x", "--sdp: /dev/null/x: Not a directory"},
+    {REKEY "/nonexistent/x", "--key-file: /nonexistent/x: No such file or directory"},
+    {REKEY "/dev", "--key-file: /dev: Is a directory"},
+};
+
+START_TEST(file_errors)
+{
+    char words[256], line[256];
+
+    snprintf(words, sizeof(words), "-s @SOCKET %s", bad_files[_i].words);
+    snprintf(line, sizeof(line), "relayctl: %s\n", bad_files[_i].complaint);
+    run(words);
+    check_exit(RELAYCTL_USAGE);
+    ck_assert_ptr_nonnull(strstr(place.err, line));
+    ck_assert_ptr_null(strstr(place.err, "--help"));
+    ck_assert_str_eq(place.out, "");
     ck_assert_ptr_null(place.request);
 }
 END_TEST
@@ -1698,6 +1727,7 @@ static TCase *usage_case(void)
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, refusals_name_the_field);
     tcase_add_loop_test(tcase, usage_errors, 0, ROWS(usage));
+    tcase_add_loop_test(tcase, file_errors, 0, ROWS(bad_files));
     tcase_add_test(tcase, help_and_version);
     tcase_add_loop_test(tcase, page_has_every_option, 0, OPTION_COUNT);
     tcase_add_test(tcase, page_has_no_other_option);

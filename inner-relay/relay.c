@@ -732,6 +732,7 @@ const struct daemon_kind relay_kind = {
     .media_hooks = &media_hooks,
     .worker_hooks = &worker_hooks,
     .check_files = check_files,
+    .warning = inner_warning,
     .share = share,
     .start_core = start_core,
     .stop_core = stop_core,

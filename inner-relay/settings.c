@@ -113,11 +113,20 @@ const struct site_settings *inner_site(const struct inner_settings *settings, co
     return NULL;
 }
 
+static bool is_one_host(enum addr_kind kind)
+{
+    return kind == ADDR_PUBLIC || kind == ADDR_PRIVATE || kind == ADDR_LOOPBACK;
+}
+
+/* A wide network may have addresses in it that check_direct_to() would refuse by themselves. */
 bool inner_site_is_at(const struct inner_settings *settings, const char *name,
                       const struct addr *addr)
 {
     const struct site_settings *site = inner_site(settings, name);
+    enum addr_kind kind = addr_kind(addr);
 
+    if (!is_one_host(kind) || (kind == ADDR_LOOPBACK && !settings->networks.test_allow_loopback))
+        return false;
     for (size_t i = 0; site && i < site->direct_to.count; i++) {
         if (addr_in_net(addr, &site->direct_to.net[i]))
             return true;
@@ -345,37 +354,150 @@ static bool is_dmz(const void *conf, const char *name)
     return i < settings->dmz_count;
 }
 
-static int check_sites(const struct inner_settings *settings, struct conf_complaint *complaint)
+/* Who has stolen the dmz-relay says where in these networks the other site is. */
+static int check_direct_to(const struct inner_settings *settings, const struct addr_net *net,
+                           const char *section, struct conf_complaint *complaint)
+{
+    enum addr_kind kind = addr_kind(&net->addr);
+    char text[ADDR_TEXT_SIZE];
+
+    addr_net_format(net, text, sizeof(text));
+    if (net->prefix == 0)
+        return settings_complain(complaint, section, "direct-to",
+                                 "\"%s\" is everywhere; the addresses of the other site's NAT "
+                                 "would be right",
+                                 text);
+    if (!is_one_host(kind))
+        return settings_complain(complaint, section, "direct-to",
+                                 "\"%s\" is %s; the addresses of the other site's NAT would be "
+                                 "right",
+                                 text, addr_kind_text(kind));
+    if (kind == ADDR_LOOPBACK && !settings->networks.test_allow_loopback)
+        return settings_complain(complaint, section, "direct-to",
+                                 "\"%s\" is loopback; for tests only, [networks] "
+                                 "test-allow-loopback = yes would be right",
+                                 text);
+    return 0;
+}
+
+static const struct dmz_peer_settings *dmz_of(const struct inner_settings *settings,
+                                              const struct site_settings *site)
+{
+    size_t i = settings->dmz_count - 1;
+
+    while (i > 0 && (!site->dmz[0] || strcmp(settings->dmzs[i].name, site->dmz) != 0))
+        i--;
+    return &settings->dmzs[i];
+}
+
+static int check_spoofing(const struct inner_settings *settings, const struct site_settings *site,
+                          const char *section, struct conf_complaint *complaint)
+{
+    const struct dmz_peer_settings *dmz = dmz_of(settings, site);
+
+    if (!site->allow_spoofing)
+        return 0;
+    if (site->direct_to.count == 0)
+        return settings_complain(complaint, section, "allow-spoofing",
+                                 "nowhere may segments be sent; direct-to with the addresses "
+                                 "of the other site's NAT would be right");
+    if (!settings->tunnel.raw_socket)
+        return settings_complain(complaint, section, "allow-spoofing",
+                                 "there is no raw socket; [tunnel] raw-socket = yes would be "
+                                 "right");
+    if (settings->daemon.workers > 1)
+        return settings_complain(complaint, section, "allow-spoofing",
+                                 "it does not work with more than one thread; [daemon] workers = "
+                                 "1 would be right");
+    if (dmz->proxy[0])
+        return settings_complain(complaint, section, "allow-spoofing",
+                                 "it does not work through the HTTP proxy of [dmz %s]; "
+                                 "allow-spoofing = no would be right",
+                                 dmz->name);
+    return 0;
+}
+
+static int check_site(const struct inner_settings *settings, const struct site_settings *site,
+                      struct conf_complaint *complaint)
 {
     char section[sizeof(complaint->section)];
+    int code = 0;
 
-    for (size_t i = 0; i < settings->site_count; i++) {
-        const struct site_settings *site = &settings->sites[i];
-
-        snprintf(section, sizeof(section), "site %s", site->name);
-        if (!confvalue_is_dns_name(site->name))
-            return settings_complain(complaint, section, "dmz",
-                                     "the section's name is no DNS name; that of the site's "
-                                     "certificate would be right");
-        if (site->dmz[0] && !is_dmz(settings, site->dmz))
-            return settings_complain(complaint, section, "dmz",
-                                     "there is no [dmz %s]; the name of one would be right",
-                                     site->dmz);
-        if (site->allow_spoofing && site->direct_to.count == 0)
-            return settings_complain(complaint, section, "allow-spoofing",
-                                     "nowhere may segments be sent; direct-to with the addresses "
-                                     "of the other site's NAT would be right");
-        if (site->allow_spoofing && !settings->tunnel.raw_socket)
-            return settings_complain(complaint, section, "allow-spoofing",
-                                     "there is no raw socket; [tunnel] raw-socket = yes would be "
-                                     "right");
-        for (size_t j = 0; j < i; j++) {
-            if (strcasecmp(site->name, settings->sites[j].name) == 0)
-                return settings_complain(complaint, section, "dmz",
-                                         "the site has a section already; one would be right");
-        }
+    snprintf(section, sizeof(section), "site %s", site->name);
+    if (!confvalue_is_dns_name(site->name))
+        return settings_complain(complaint, section, "dmz",
+                                 "the section's name is no DNS name; that of the site's "
+                                 "certificate would be right");
+    if (site->dmz[0] && !is_dmz(settings, site->dmz))
+        return settings_complain(complaint, section, "dmz",
+                                 "there is no [dmz %s]; the name of one would be right", site->dmz);
+    for (size_t i = 0; code == 0 && i < site->direct_to.count; i++)
+        code = check_direct_to(settings, &site->direct_to.net[i], section, complaint);
+    if (code == 0)
+        code = check_spoofing(settings, site, section, complaint);
+    for (const struct site_settings *other = settings->sites; code == 0 && other < site; other++) {
+        if (strcasecmp(site->name, other->name) == 0)
+            code = settings_complain(complaint, section, "dmz",
+                                     "the site has a section already; one would be right");
     }
-    return 0;
+    return code;
+}
+
+static int check_sites(const struct inner_settings *settings, struct conf_complaint *complaint)
+{
+    int code = 0;
+
+    for (size_t i = 0; code == 0 && i < settings->site_count; i++)
+        code = check_site(settings, &settings->sites[i], complaint);
+    return code;
+}
+
+static bool warn_of_peer(const struct inner_settings *settings,
+                         const struct dmz_peer_settings *peer, char *out, size_t size)
+{
+    if (peer->carrier != CARRIER_RAW || settings->tunnel.raw_socket)
+        return false;
+    snprintf(out, size,
+             "[%s %s] carrier: there is no raw socket, so it is unordered in place of raw, and a "
+             "lost segment holds up those behind it; [tunnel] raw-socket = yes would be right",
+             inner_peer_kind(settings, peer), peer->name);
+    return true;
+}
+
+static bool warn_of_site(const struct inner_settings *settings, const struct site_settings *site,
+                         char *out, size_t size)
+{
+    const struct dmz_peer_settings *dmz = dmz_of(settings, site);
+
+    if (site->direct_to.count == 0 || (settings->daemon.workers <= 1 && !dmz->proxy[0]))
+        return false;
+    if (settings->daemon.workers > 1)
+        snprintf(out, size,
+                 "[site %s] direct-to: with more than one thread no connection to it is opened; "
+                 "[daemon] workers = 1 would be right",
+                 site->name);
+    else
+        snprintf(out, size,
+                 "[site %s] direct-to: through the HTTP proxy of [dmz %s] no connection to it is "
+                 "opened; nothing would be right",
+                 site->name, dmz->name);
+    return true;
+}
+
+bool inner_warning(const void *conf, size_t number, char *out, size_t size)
+{
+    const struct inner_settings *settings = conf;
+    const struct dmz_peer_settings *peer;
+
+    for (size_t i = 0; (peer = inner_peer_at(settings, i)) != NULL; i++) {
+        if (warn_of_peer(settings, peer, out, size) && number-- == 0)
+            return true;
+    }
+    for (size_t i = 0; i < settings->site_count; i++) {
+        if (warn_of_site(settings, &settings->sites[i], out, size) && number-- == 0)
+            return true;
+    }
+    return false;
 }
 
 static int check(const void *conf, struct conf_complaint *complaint)
@@ -385,7 +507,6 @@ static int check(const void *conf, struct conf_complaint *complaint)
 
     if (code == 0)
         code = check_sites(settings, complaint);
-
     if (code == 0)
         code = check_proxies(settings, complaint);
     if (code == 0)

@@ -111,9 +111,14 @@ struct call_options inner_call_options(const struct inner_settings *settings);
 
 /* What [site NAME] says; letter case does not count. NULL: there is none. */
 const struct site_settings *inner_site(const struct inner_settings *settings, const char *name);
-/* Does its direct-to name the address? */
+/* Does its direct-to name the address, and is that one that a single host has? */
 bool inner_site_is_at(const struct inner_settings *settings, const char *name,
                       const struct addr *addr);
+/*
+ * What a file that is right asks for and does not get: the warning of this number, counted from 0,
+ * of a struct inner_settings. False: there are no more.
+ */
+bool inner_warning(const void *conf, size_t number, char *out, size_t size);
 /* conf_read with it gives a struct inner_settings. */
 extern const struct conf_schema inner_schema;
 

@@ -68,6 +68,19 @@ static int check_files(const struct daemon *daemon, const void *settings, char *
     return daemon->kind->check_files ? daemon->kind->check_files(settings, error, error_size) : 0;
 }
 
+static bool warning(const struct daemon *daemon, size_t number, char *out, size_t size)
+{
+    return daemon->kind->warning && daemon->kind->warning(daemon->settings, number, out, size);
+}
+
+static void warn_about_settings(const struct daemon *daemon)
+{
+    char text[ERROR_SIZE];
+
+    for (size_t i = 0; warning(daemon, i, text, sizeof(text)); i++)
+        log_warning("%s", text);
+}
+
 static void warn_about_lifetimes(const struct tls_context *context)
 {
     int64_t days = tls_context_certificate_left(context) / 86400;
@@ -199,6 +212,7 @@ static int reload(struct daemon *daemon, struct daemon_changes *changes, char *e
         if (daemon->workers && steer(daemon, error, error_size) < 0)
             log_warning("%s: the old peers stay, as far as threads are concerned", error);
         warn_about_lifetimes(context);
+        warn_about_settings(daemon);
         log_changes(changes);
         log_info("reloaded: certificates, CRL and the keys that may change live");
     }
@@ -704,6 +718,8 @@ static int check(struct daemon *daemon)
         return OPTIONS_EXIT_USAGE;
     }
     tls_context_free(context);
+    for (size_t i = 0; warning(daemon, i, error, sizeof(error)); i++)
+        fprintf(stderr, "%s: warning: %s\n", daemon->kind->name, error);
     printf("%s: the configuration is right\n", daemon->options.config);
     return OPTIONS_EXIT_CLEAN;
 }
@@ -737,6 +753,7 @@ static int run(struct daemon *daemon)
         return OPTIONS_EXIT_FAILED;
     }
     open_log(daemon);
+    warn_about_settings(daemon);
     daemon->started_us = clock_now_us();
     steps_init(&daemon->steps, step_table, daemon);
     if (steps_start(&daemon->steps, error, sizeof(error)) < 0)

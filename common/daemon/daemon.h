@@ -52,6 +52,11 @@ struct daemon_kind {
 
     /* The files that the ini file names beside those of [tunnel]; NULL: there are none. */
     int (*check_files)(const void *settings, char *error, size_t error_size);
+    /*
+     * What the ini file asks for and does not get, as a sentence: that of this number, counted from
+     * 0. False: there are no more. NULL: there are none.
+     */
+    bool (*warning)(const void *settings, size_t number, char *out, size_t size);
     void (*share)(const void *settings, struct daemon_shared *shared);
     /* Makes daemon->state. Negative with a sentence in error. */
     int (*start_core)(struct daemon *daemon, char *error, size_t error_size);

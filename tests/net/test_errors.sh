@@ -181,6 +181,11 @@ broken inner "keyless, and sources are learned" '$a [srtp]\ndmz-keys = keyless' 
 broken inner "keyless, and SSRCs are learned" \
     '$a [srtp]\ndmz-keys = keyless\n[learning]\nsource-policy = strict' \
     "broken.ini:.*ssrc-policy" 'ssrc-policy = strict would be right'
+broken inner "direct-to, and it is everywhere" '$a [site b.example]\ndirect-to = 0.0.0.0/0' \
+    'broken.ini:.*direct-to: .*everywhere' "the other site's NAT would be right"
+sed '/^carrier = /d; /^raw-socket/d; s/^\[dmz .*/&\ncarrier = raw/' "$W/inner.ini" >"$W/raw.ini"
+is "inner.ini, carrier = raw without a raw socket: it is taken" "$(code as_user "$NET_SBIN/inner-relay" -c "$W/raw.ini" -t)" 0
+like "and there is a warning" "$(cat "$W/said")" 'inner-relay: warning: .*carrier: there is no raw socket'
 is "a file that is not there" "$(code as_user "$NET_SBIN/dmz-relay" -c "$W/none.ini" -t)" 2
 is "an unknown option" "$(code as_user "$NET_SBIN/dmz-relay" --nonsense)" 2
 is "-V" "$(code as_user "$NET_SBIN/inner-relay" -V)" 0
@@ -193,9 +198,10 @@ for mode in 640 604 660; do
     chmod $mode "$W/open.key"
     broken inner "a private key of mode $mode" "s|^key = .*|key = $W/open.key|" open.key "0$mode"
 done
-sed "s/inner\.\(sock\|state\)/root.\1/" "$W/inner.ini" >"$W/root.ini"
+sed "s/inner\.\(sock\|state\)/root.\1/" "$W/raw.ini" >"$W/root.ini"
 is "root is refused" "$(code in_ns lan timeout 5 "$NET_SBIN/inner-relay" -c "$W/root.ini" -f)" 1
 like "and told what would be right" "$(cat "$W/said")" 'allow-root'
+like "a start has the warning that -t has" "$(cat "$W/said")" '\[warning\].*carrier: there is no raw socket'
 sed "s/dmz\.sock/dmz2.sock/" "$W/dmz.ini" >"$W/dmz2.ini"
 is "an address that is in use" "$(code in_ns dmz setpriv --reuid="$NET_USER" --clear-groups \
     timeout 5 "$NET_SBIN/dmz-relay" -c "$W/dmz2.ini" -f)" 1

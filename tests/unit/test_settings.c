@@ -165,6 +165,15 @@ END_TEST
     "f:" #line ": [srtp] srtp-engine: libsrtp2 cannot make the keys of dmz-keys = verify-only; "   \
     "srtp-engine = auto or evp, or dmz-keys = full, would be right"
 
+#define SITE       "[site b.example]\n"
+#define SPOOFING   "direct-to = 198.51.100.1\nallow-spoofing = yes\n"
+#define RAW        "raw-socket = yes\n"
+#define INNER_RAW  DMZ LISTENER INNER_TUNNEL RAW NETWORKS
+#define HTTP_PROXY "proxy = http://proxy.example:3128\n"
+#define TWO_DMZS   DMZ "[dmz two]\naddress = b.example:7000\nname = b.example\n" HTTP_PROXY
+#define OF_NAT     "the addresses of the other site's NAT would be right"
+#define FOR_TESTS  "for tests only, [networks] test-allow-loopback = yes would be right"
+
 static const struct {
     const struct conf_schema *schema;
     const char *text;
@@ -423,6 +432,44 @@ static const struct {
      "f:14: [signalling] ng: the address is unspecified; one of this host's own would be right"},
     {&inner_schema, INNER_LEAST SIGNALLING "ng-allow = ::/0\n",
      "f:14: [signalling] ng-allow: it allows everybody; the SIP proxies' addresses would be right"},
+    {&inner_schema, INNER_LEAST SITE "direct-to = 198.51.100.1, 10.2.0.0/16, 2001:db8::/48\n",
+     NULL},
+    {&inner_schema, INNER_LEAST SITE "direct-to = 198.51.100.1, 0.0.0.0/0\n",
+     "f:14: [site b.example] direct-to: \"0.0.0.0/0\" is everywhere; " OF_NAT},
+    {&inner_schema, INNER_LEAST SITE "direct-to = ::/0\n",
+     "f:14: [site b.example] direct-to: \"::/0\" is everywhere; " OF_NAT},
+    {&inner_schema, INNER_LEAST SITE "direct-to = 0.0.0.0\n",
+     "f:14: [site b.example] direct-to: \"0.0.0.0/32\" is unspecified; " OF_NAT},
+    {&inner_schema, INNER_LEAST SITE "direct-to = 0.0.0.0/1\n",
+     "f:14: [site b.example] direct-to: \"0.0.0.0/1\" is unspecified; " OF_NAT},
+    {&inner_schema, INNER_LEAST SITE "direct-to = 224.0.0.1\n",
+     "f:14: [site b.example] direct-to: \"224.0.0.1/32\" is multicast; " OF_NAT},
+    {&inner_schema, INNER_LEAST SITE "direct-to = ff02::/16\n",
+     "f:14: [site b.example] direct-to: \"ff02::/16\" is multicast; " OF_NAT},
+    {&inner_schema, INNER_LEAST SITE "direct-to = 255.255.255.255\n",
+     "f:14: [site b.example] direct-to: \"255.255.255.255/32\" is broadcast; " OF_NAT},
+    {&inner_schema, INNER_LEAST SITE "direct-to = 127.0.0.1\n",
+     "f:14: [site b.example] direct-to: \"127.0.0.1/32\" is loopback; " FOR_TESTS},
+    {&inner_schema, INNER_LEAST SITE "direct-to = ::ffff:127.0.0.1\n",
+     "f:14: [site b.example] direct-to: \"127.0.0.1/32\" is loopback; " FOR_TESTS},
+    {&inner_schema, INNER_LEAST "test-allow-loopback = yes\n" SITE "direct-to = 127.0.0.1, ::1\n",
+     NULL},
+    {&inner_schema, INNER_LEAST SITE "allow-spoofing = yes\n",
+     "f:14: [site b.example] allow-spoofing: nowhere may segments be sent; direct-to with " OF_NAT},
+    {&inner_schema, INNER_LEAST SITE SPOOFING,
+     "f:15: [site b.example] allow-spoofing: there is no raw socket; [tunnel] raw-socket = yes "
+     "would be right"},
+    {&inner_schema, INNER_RAW SITE SPOOFING, NULL},
+    {&inner_schema, INNER_RAW SITE SPOOFING "[daemon]\nworkers = 2\n",
+     "f:16: [site b.example] allow-spoofing: it does not work with more than one thread; [daemon] "
+     "workers = 1 would be right"},
+    {&inner_schema, DMZ HTTP_PROXY LISTENER INNER_TUNNEL RAW NETWORKS SITE SPOOFING,
+     "f:17: [site b.example] allow-spoofing: it does not work through the HTTP proxy of [dmz one]; "
+     "allow-spoofing = no would be right"},
+    {&inner_schema, TWO_DMZS LISTENER INNER_TUNNEL RAW NETWORKS SITE SPOOFING, NULL},
+    {&inner_schema, TWO_DMZS LISTENER INNER_TUNNEL RAW NETWORKS SITE SPOOFING "dmz = two\n",
+     "f:20: [site b.example] allow-spoofing: it does not work through the HTTP proxy of [dmz two]; "
+     "allow-spoofing = no would be right"},
     {&inner_schema, DMZ LISTENER INNER_TUNNEL "sites = a.example\n" NETWORKS,
      "f:11: [tunnel] sites: unknown key; the nearest known one is \"key\""},
 };
@@ -437,6 +484,87 @@ START_TEST(test_rows)
     ck_assert_str_eq(error, rows[_i].error ? rows[_i].error : "");
     ck_assert_int_eq(code, rows[_i].error ? ERR_CONFIG : 0);
     free(conf);
+}
+END_TEST
+
+static struct inner_settings *read_inner(const char *text)
+{
+    char error[512] = "";
+    void *conf = NULL;
+
+    (void)conf_parse(&inner_schema, "f", text, strlen(text), &conf, error, sizeof(error));
+    ck_assert_str_eq(error, "");
+    return conf;
+}
+
+/* What a wide network has in it beside hosts is not where the other site is. */
+START_TEST(test_direct_to)
+{
+    static const struct {
+        const char *addr;
+        bool open, loopback;
+    } addrs[] = {
+        {"198.51.100.1", true, true}, {"126.0.0.1", true, true},
+        {"127.0.0.1", false, true},   {"::1", false, true},
+        {"2001:db8::1", true, true},  {"224.0.0.1", false, false},
+        {"ff02::1", false, false},    {"255.255.255.255", false, false},
+        {"10.0.0.1", false, false},
+    };
+    struct inner_settings *s =
+        read_inner(INNER_LEAST SITE "direct-to = 96.0.0.0/3, 128.0.0.0/1, 2000::/3, 8000::/1\n");
+    struct inner_settings *test = read_inner(INNER_LEAST "test-allow-loopback = yes\n" SITE
+                                                         "direct-to = 96.0.0.0/3, 128.0.0.0/1, "
+                                                         "2000::/3, 8000::/1, ::1\n");
+
+    for (size_t i = 0; i < sizeof(addrs) / sizeof(addrs[0]); i++) {
+        struct addr addr;
+
+        ck_assert_int_eq(addr_parse_ip(addrs[i].addr, &addr), 0);
+        ck_assert_msg(inner_site_is_at(s, "B.example", &addr) == addrs[i].open, "%s",
+                      addrs[i].addr);
+        ck_assert_msg(inner_site_is_at(test, "b.example", &addr) == addrs[i].loopback, "%s",
+                      addrs[i].addr);
+        ck_assert(!inner_site_is_at(s, "c.example", &addr));
+    }
+    free(s);
+    free(test);
+}
+END_TEST
+
+#define NO_RAW(section)                                                                            \
+    section " carrier: there is no raw socket, so it is unordered in place of raw, and a lost "    \
+            "segment holds up those behind it; [tunnel] raw-socket = yes would be right\n"
+#define DIRECT SITE "direct-to = 198.51.100.1\n"
+
+static const struct {
+    const char *text, *warnings;
+} warned[] = {
+    {INNER_LEAST DIRECT, ""},
+    {DMZ "carrier = raw\n" LISTENER INNER_TUNNEL RAW NETWORKS, ""},
+    {DMZ "carrier = unordered\n" LISTENER INNER_TUNNEL NETWORKS, ""},
+    {DMZ "carrier = raw\n" LISTENER INNER_TUNNEL NETWORKS, NO_RAW("[dmz one]")},
+    {DMZ "carrier = raw\n[forwarder f]\naddress = f.example:1\nname = f.example\ncarrier = "
+         "raw\n" LISTENER INNER_TUNNEL NETWORKS DIRECT "[daemon]\nworkers = 2\n",
+     NO_RAW("[dmz one]") NO_RAW("[forwarder f]") "[site b.example] direct-to: with more than one "
+                                                 "thread no connection to it is opened; "
+                                                 "[daemon] workers = 1 would be right\n"},
+    {TWO_DMZS LISTENER INNER_TUNNEL NETWORKS DIRECT "dmz = one\n", ""},
+    {TWO_DMZS LISTENER INNER_TUNNEL NETWORKS DIRECT "dmz = two\n",
+     "[site b.example] direct-to: through the HTTP proxy of [dmz two] no connection to it is "
+     "opened; nothing would be right\n"},
+};
+
+START_TEST(test_warnings)
+{
+    struct inner_settings *s = read_inner(warned[_i].text);
+    char all[1024] = "", one[512];
+
+    for (size_t i = 0; inner_warning(s, i, one, sizeof(one)); i++) {
+        ck_assert_uint_lt(strlen(all) + strlen(one) + 1, sizeof(all));
+        strcat(strcat(all, one), "\n");
+    }
+    ck_assert_str_eq(all, warned[_i].warnings);
+    free(s);
 }
 END_TEST
 
@@ -626,6 +754,8 @@ int main(void)
     tcase_add_test(tc, test_inner_defaults);
     tcase_add_test(tc, test_call_options);
     tcase_add_loop_test(tc, test_rows, 0, sizeof(rows) / sizeof(rows[0]));
+    tcase_add_test(tc, test_direct_to);
+    tcase_add_loop_test(tc, test_warnings, 0, sizeof(warned) / sizeof(warned[0]));
     tcase_add_loop_test(tc, test_print, 0, WHOLE);
     tcase_add_loop_test(tc, test_print_defaults, 0, 2);
     tcase_add_loop_test(tc, test_truncated, 0, WHOLE);

@@ -130,7 +130,7 @@ static json_t *on_status(void *ctx, const json_t *request)
                         json_string(inner_dmz_keys_name(core->options.dmz_keys)));
     json_object_set_new(reply, "peers", report_peers(&core->peers));
     json_object_set_new(reply, "forwards", report_forwards(relay_of(ctx)->forwards, false));
-    json_object_set_new(reply, "sites", sitecommands_report(relay));
+    json_object_set_new(reply, "sites", sitecommands_report(ctx));
     json_object_set_new(reply, "tunnels", tunnels);
     callcommands_add_status(reply, relay->calls);
     return reply;

@@ -36,6 +36,7 @@ enum state {
     STATE_CLOSING, /* the kernel is to believe that the dmz-relay has ended it */
 };
 
+static const char no_calls[] = "there are no calls with it";
 static const char *const state_names[] = {"off",  "connecting", "waiting",
                                           "open", "ending",     "ending"};
 
@@ -426,8 +427,7 @@ static void ask(struct meet *meet, uint64_t now_us)
     enum sites_side side;
     uint64_t number;
 
-    if (strcasecmp(site_link(meet->site)->peer.site, site_name(meet->site)) > 0 ||
-        !site_up_side(meet->site, &side))
+    if (meetmessage_is_theirs(meet->site) || !site_up_side(meet->site, &side))
         return;
     number = meetpace_draw(&meet->pace, side, site_mark(meet->site, side), random_u64());
     if (begin(meet, number, side, now_us))
@@ -443,7 +443,7 @@ static void tick_site(struct meets *meets, struct site *site, uint64_t now_us)
     if (!meet)
         return;
     if (!wanted)
-        end_meet(meet, why ? why : "there are no calls with it", true, now_us);
+        end_meet(meet, why ? why : no_calls, true, now_us);
     else if (meet->state == STATE_OPEN && !is_allowed(meet))
         end_meet(meet, "direct-to allows the address of the other site no more", true, now_us);
     else if (punchings_are_steady(relay_of(meets->daemon)->punchings, site, now_us))
@@ -584,14 +584,40 @@ void meets_free(struct meets *meets)
 
 /* ------------------------------------------------------------ what others show */
 
+static const char *why_not(const struct meets *meets, const struct site *site)
+{
+    const struct meet *meet = find(meets, site);
+    const char *why = obstacle(meets, site);
+
+    if (why)
+        return why;
+    if (!meet && !is_wanted(meets, site))
+        return no_calls;
+    if (meet && (meet->state != STATE_OFF || meet->why[0]))
+        return meet->why;
+    if (punchings_hope(relay_of(meets->daemon)->punchings, site))
+        return "the connection that both open at once is tried first";
+    return meetmessage_not_yet(site);
+}
+
+static const char *state_of(const struct meet *meet)
+{
+    if (!meet)
+        return state_names[STATE_OFF];
+    if (meet->state == STATE_OPEN && direct_is_proven(&meet->path.direct, clock_now_us()))
+        return "proven";
+    return state_names[meet->state];
+}
+
 void meets_add(json_t *row, const struct meets *meets, const struct site *site)
 {
     const struct meet *meet = meets ? find(meets, site) : NULL;
-    bool open = meet && meet->state == STATE_OPEN;
-    bool proven = open && direct_is_proven(&meet->path.direct, clock_now_us());
+    bool proven = strcmp(state_of(meet), "proven") == 0;
 
     json_object_set_new(row, "path", json_string(proven ? "direct" : "dmz-relay"));
-    if (!open)
+    json_object_set_new(row, "direct", json_string(state_of(meet)));
+    json_object_set_new(row, "direct_why", json_string(meets ? why_not(meets, site) : "it stops"));
+    if (!meet || meet->state != STATE_OPEN)
         return;
     json_object_set_new(row, "mapped", report_addr(&meet->frame.own));
     json_object_set_new(row, "other_mapped", report_addr(&meet->frame.mapped));
@@ -601,18 +627,14 @@ json_t *meets_report(const struct meets *meets, const char *name)
 {
     struct site *site = meets ? sites_find(relay_of(meets->daemon)->sites, name) : NULL;
     const struct meet *meet = site ? find(meets, site) : NULL;
-    const char *why = site ? obstacle(meets, site) : "";
-    const char *state;
+    const char *why = site ? why_not(meets, site) : "";
 
     if (!meet)
-        return json_pack("{s:s,s:s}", "state", "off", "why", why ? why : "there are no calls");
-    state = state_names[meet->state];
-    if (meet->state == STATE_OPEN && direct_is_proven(&meet->path.direct, clock_now_us()))
-        state = "proven";
+        return json_pack("{s:s,s:s}", "state", state_of(meet), "why", why);
     return json_pack(
-        "{s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "state", state, "why", why ? why : meet->why,
-        "sent", report_number(meet->path.sent), "received", report_number(meet->path.came),
-        "forged", report_number(meet->path.forged), "moves", report_number(meet->path.direct.moves),
+        "{s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "state", state_of(meet), "why", why, "sent",
+        report_number(meet->path.sent), "received", report_number(meet->path.came), "forged",
+        report_number(meet->path.forged), "moves", report_number(meet->path.direct.moves),
         "returns", report_number(meet->path.direct.returns), "rtt_us",
         report_number(meet->path.direct.rtt_us), "rewinds", report_number(meet->path.out.rewinds),
         "acks", report_number(meet->conn.track.counts[TRACK_GENUINE]));

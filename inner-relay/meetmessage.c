@@ -1,12 +1,13 @@
 #define LOG_MODULE "meet"
 #include "inner-relay/meetmessage.h"
 
-#include <stdbool.h>
 #include <stdio.h>
+#include <strings.h>
 
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/base/tlv.h"
+#include "inner-relay/inner.h"
 
 static bool is_end(uint8_t type)
 {
@@ -59,4 +60,15 @@ void meetmessage_send(struct site *site, enum sites_side side, uint8_t type, uin
     meetmessage_put(&w, type, &message);
     if (site_send(site, side, type, memory, writer_length(&w), &why, now_us) < 0)
         log_debug("site %s: %s", site_name(site), why);
+}
+
+bool meetmessage_is_theirs(const struct site *site)
+{
+    return strcasecmp(site_link(site)->peer.site, site_name(site)) > 0;
+}
+
+const char *meetmessage_not_yet(const struct site *site)
+{
+    return meetmessage_is_theirs(site) ? "the other site has not asked"
+                                       : "the other site has not been asked yet";
 }

@@ -5,6 +5,7 @@
 #ifndef INNER_RELAY_MEETMESSAGE_H
 #define INNER_RELAY_MEETMESSAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,5 +25,9 @@ int meetmessage_get(uint8_t type, struct reader *r, struct meet_message *message
 /* In a session that is up; else nobody is told. reason: of an END; "": none. */
 void meetmessage_send(struct site *site, enum sites_side side, uint8_t type, uint64_t number,
                       const char *reason, uint64_t now_us);
+/* Of two sites the one asks whose name comes first: is that the other one? */
+bool meetmessage_is_theirs(const struct site *site);
+/* Why there is nothing yet where nothing is in its way. */
+const char *meetmessage_not_yet(const struct site *site);
 
 #endif

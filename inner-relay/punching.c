@@ -429,8 +429,7 @@ static void ask(struct punching *punching, uint64_t now_us)
     enum sites_side side;
     uint64_t number;
 
-    if (strcasecmp(site_link(punching->site)->peer.site, site_name(punching->site)) > 0 ||
-        !site_up_side(punching->site, &side))
+    if (meetmessage_is_theirs(punching->site) || !site_up_side(punching->site, &side))
         return;
     number = meetpace_draw(&punching->pace, side, site_mark(punching->site, side), random_u64());
     if (!agree(punching, number, side, now_us))
@@ -658,7 +657,13 @@ static const char *why_not(const struct punchings *punchings, const struct site 
 
     if (punching && punching->state == STATE_OPEN)
         return "";
-    return why ? why : punching ? punching->why : "";
+    if (why)
+        return why;
+    if (!punching && sitemedia_count(punchings->media, site) == 0)
+        return no_calls;
+    if (!punching || (punching->state == STATE_OFF && !punching->why[0]))
+        return meetmessage_not_yet(site);
+    return punching->why;
 }
 
 static const char *state_of(const struct punching *punching)

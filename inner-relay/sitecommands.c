@@ -153,8 +153,19 @@ static void add_way(json_t *row, const struct relay *relay, const struct site *s
     json_object_set_new(row, "media_returns", json_integer((json_int_t)view.returns));
 }
 
-json_t *sitecommands_report(const struct relay *relay)
+/* Which ways past the dmz-relay the ini file allows. */
+static void add_settings(json_t *row, const struct inner_settings *settings,
+                         const struct site *site)
 {
+    const struct site_settings *mine = inner_site(settings, site_name(site));
+
+    json_object_set_new(row, "direct_to", json_boolean(mine && mine->direct_to.count > 0));
+    json_object_set_new(row, "allow_spoofing", json_boolean(mine && mine->allow_spoofing));
+}
+
+json_t *sitecommands_report(const struct daemon *daemon)
+{
+    const struct relay *relay = relay_of(daemon);
     const struct sitemedia *sitemedia = relay->sitemedia;
     struct sites *sites = relay->sites;
     json_t *rows = json_array();
@@ -170,6 +181,7 @@ json_t *sitecommands_report(const struct relay *relay)
                                 "last_error", callreport_text(site_error(site, SITES_OURS)));
 
         add_way(row, relay, site);
+        add_settings(row, daemon->settings, site);
         json_object_set_new(row, "direct", meets_report(relay->meets, site_name(site)));
         json_object_set_new(row, "punch", punchings_report(relay->punchings, site_name(site)));
         json_array_append_new(rows, row);

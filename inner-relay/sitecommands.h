@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 struct call;
+struct daemon;
 struct relay;
 
 /* "call-place": site, sdp; "call-answer": call_id, sdp; "call-refuse": call_id, reason. */
@@ -19,7 +20,7 @@ json_t *sitecommands_wait(void *ctx, const json_t *request);
 json_t *sitecommands_state(void *ctx, const json_t *request);
 
 /* For "status": the sites and their sessions. */
-json_t *sitecommands_report(const struct relay *relay);
+json_t *sitecommands_report(const struct daemon *daemon);
 /* Adds to a call what it is between sites; nothing where it is none. */
 void sitecommands_add(json_t *row, const struct relay *relay, const struct call *call);
 /* Ends it, and tells the other site. False: it is no call between sites. */

@@ -144,6 +144,22 @@ static const char *age_text(const json_t *object, const char *name, char *out, s
     return relayctl_duration_text(relayctl_number_of(object, name), out, size);
 }
 
+static bool is_text(const json_t *object, const char *name, const char *text)
+{
+    const char *value = json_string_value(json_object_get(object, name));
+
+    return value && strcmp(value, text) == 0;
+}
+
+/* Why media does not go that way; how far it is, where nothing has come to an end. */
+static void show_not(FILE *to, const json_t *call, const char *state, const char *why,
+                     const char *title)
+{
+    if (!json_object_get(call, state) || is_text(call, state, "proven"))
+        return;
+    show_member(to, call, json_string_length(json_object_get(call, why)) > 0 ? why : state, title);
+}
+
 static void show_head(const json_t *call, FILE *to)
 {
     char age[64], text[96];
@@ -157,8 +173,9 @@ static void show_head(const json_t *call, FILE *to)
         show_member(to, call, "direction", "direction");
     if (json_object_get(call, "path"))
         show_member(to, call, "path", "media path");
-    if (json_string_length(json_object_get(call, "punch_why")) > 0)
-        show_member(to, call, "punch_why", "not punched");
+    show_not(to, call, "punch", "punch_why", "not punched");
+    if (!is_text(call, "path", "punched"))
+        show_not(to, call, "direct", "direct_why", "not direct");
     if (json_object_get(call, "mapped")) {
         show_member(to, call, "mapped", "seen from");
         show_member(to, call, "other_mapped", "other seen from");

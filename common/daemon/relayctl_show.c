@@ -327,6 +327,63 @@ static void show_call_count(const json_t *reply, FILE *to)
     fputc('\n', to);
 }
 
+static void show_count_of(FILE *to, const json_t *object, const char *name, const char *text)
+{
+    if (relayctl_number_of(object, name) > 0)
+        fprintf(to, ", %s: %" PRId64, text, relayctl_number_of(object, name));
+}
+
+/* One way past the dmz-relay: how far it is, or why it is not there. */
+static void show_past(FILE *to, const json_t *site, const char *way)
+{
+    char name[RELAYCTL_CELL_SIZE], state[RELAYCTL_CELL_SIZE], why[4 * RELAYCTL_CELL_SIZE];
+    const json_t *past = json_object_get(site, way);
+    double rtt_ms = (double)relayctl_number_of(past, "rtt_us") / 1000;
+
+    fprintf(to, "site %s, %s: %s",
+            relayctl_text_of(json_object_get(site, "name"), name, sizeof(name)), way,
+            relayctl_text_of(json_object_get(past, "state"), state, sizeof(state)));
+    if (json_string_length(json_object_get(past, "why")) > 0)
+        fprintf(to, ", %s", relayctl_text_of(json_object_get(past, "why"), why, sizeof(why)));
+    else if (rtt_ms > 0 && (strcmp(state, "open") == 0 || strcmp(state, "proven") == 0))
+        fprintf(to, ", %.1f ms there and back", rtt_ms);
+    show_count_of(to, past, "returns", "went back to the dmz-relay");
+    show_count_of(to, past, "forged", "forged");
+    fputc('\n', to);
+}
+
+static void show_forwarders(FILE *to, const json_t *site)
+{
+    char name[RELAYCTL_CELL_SIZE], by[RELAYCTL_CELL_SIZE], rtt[RELAYCTL_CELL_SIZE];
+    const json_t *ms = json_object_get(site, "media_rtt_ms");
+
+    if (!json_is_number(ms) && relayctl_number_of(site, "media_returns") == 0)
+        return;
+    fprintf(to, "site %s, media by %s",
+            relayctl_text_of(json_object_get(site, "name"), name, sizeof(name)),
+            relayctl_text_of(json_object_get(site, "media"), by, sizeof(by)));
+    if (json_is_number(ms))
+        fprintf(to, ": %s there and back", rtt_text(ms, rtt, sizeof(rtt)));
+    show_count_of(to, site, "media_returns", "went back to the dmz-relay");
+    fputc('\n', to);
+}
+
+/* What the ini file does not ask for is not missed. */
+static void show_ways(const json_t *sites, FILE *to)
+{
+    const json_t *site;
+    size_t i;
+
+    json_array_foreach(sites, i, site)
+    {
+        show_forwarders(to, site);
+        if (json_is_true(json_object_get(site, "direct_to")))
+            show_past(to, site, "punch");
+        if (json_is_true(json_object_get(site, "allow_spoofing")))
+            show_past(to, site, "direct");
+    }
+}
+
 /* Other sites, of an inner-relay that has any. */
 static void show_sites(const json_t *sites, FILE *to)
 {
@@ -348,6 +405,7 @@ static void show_sites(const json_t *sites, FILE *to)
             relayctl_add_member(&table, site, members[k]);
     }
     relayctl_table_print(&table, to);
+    show_ways(sites, to);
 }
 
 void relayctl_show_status(const struct json_t *reply, FILE *to)

@@ -235,4 +235,23 @@ ctl inner-b reload >/dev/null || bail "reload of site b"
 check "an address that direct-to does not name is refused" wait_for 30 why_is b "direct-to does not allow *"
 check "and the other site knows why" wait_for 10 why_is a "the other site: direct-to does not allow *"
 is "media goes by the dmz-relay" "$(show a path) $(show b path)" "dmz-relay dmz-relay"
+like "which status says in text, too" "$(ctl inner-b status)" "site ${SITE[a]}, punch: off, direct-to does not allow "
+
+# ---------------------------------------------------------------- one site alone has direct-to
+
+hang_up
+for c in a b; do kill -TERM "${PID[inner-$c]}"; done
+for c in a b; do finish_of inner-$c 10 || bail "inner-$c: $(tail -n 3 "$W/inner-$c.log")"; done
+sed -i "/^direct-to = /d" "$W/hosts/inner-b/etc/media-relay/inner-relay.ini"
+for c in a b; do launch_host inner-$c inner-$c inner-relay; done
+tunnels_up inner-a inner-b
+wait_for 10 both_sites_are_up || bail "the dmz-relay does not have both sites"
+call_up
+check "the site that has it says that the other one has not asked" \
+    wait_for 10 why_is a "the other site has not asked"
+like "so does status" "$(ctl inner-a status)" "site ${SITE[b]}, punch: off, the other site has not asked"
+like "and call show" "$(ctl inner-a call show "$CALL")" "not punched  *the other site has not asked"
+like "which knows why it is not direct" "$(ctl inner-a call show "$CALL")" "not direct  *the ini file does not allow spoofing"
+unlike() { ! grep -q -- "$2" <<<"$1"; }
+check "the other one's status has nothing of it" unlike "$(ctl inner-b status)" "punch:"
 done_testing

@@ -289,6 +289,7 @@ static void check_request(const char *expected)
     "state              held\n"                                                                    \
     "media path         dmz-relay\n"                                                               \
     "not punched        not allowed\n"                                                             \
+    "not direct         waiting\n"                                                                 \
     "dmz-relay          main\n"                                                                    \
     "age                1 min 1 s\n"                                                               \
     "last message       2 s ago\n"                                                                 \
@@ -312,6 +313,47 @@ static void check_request(const char *expected)
     "   0  audio  relayed  192.0.2.10:20000  mux   10.0.0.1:4000  no    -\n"                       \
     "\n"                                                                                           \
     "4 more calls have this Call-ID: --tag shows one of them\n"
+
+#define CALL_BY(path, punch, punch_why, direct, direct_why)                                        \
+    "{\"ok\":true,\"calls\":[{\"call_id\":\"1\",\"path\":\"" path "\",\"punch\":\"" punch          \
+    "\",\"punch_why\":\"" punch_why "\",\"direct\":\"" direct "\",\"direct_why\":\"" direct_why    \
+    "\",\"age\":1,\"last_signal\":1,\"parties\":[],\"offers\":[]}]}"
+#define CALL_BY_SHOWN(path, lines)                                                                 \
+    "call               1\n"                                                                       \
+    "number             -\n"                                                                       \
+    "state              -\n"                                                                       \
+    "media path         " path "\n" lines "dmz-relay          -\n"                                 \
+    "age                1 s\n"                                                                     \
+    "last message       1 s ago\n"                                                                 \
+    "SAs                -\n"
+
+/* What the ini file does not ask for is left out, and an older inner-relay does not say. */
+#define SITES_KNOWN                                                                                \
+    "{\"ok\":true,\"sites\":["                                                                     \
+    "{\"name\":\"a.example\",\"dmz\":\"main\",\"ours\":\"up\",\"theirs\":\"none\",\"media\":"      \
+    "\"main\","                                                                                    \
+    "\"last_error\":null,"                                                                         \
+    "\"direct_to\":false,\"allow_spoofing\":false,\"media_rtt_ms\":null,\"media_returns\":0,"      \
+    "\"punch\":{\"state\":\"off\",\"why\":\"no\",\"rtt_us\":0,\"returns\":0,\"forged\":0},"        \
+    "\"direct\":{\"state\":\"off\",\"why\":\"no\",\"rtt_us\":0,\"returns\":0,\"forged\":0}},"      \
+    "{\"name\":\"b.example\",\"dmz\":\"main\",\"ours\":\"up\",\"theirs\":\"none\",\"media\":"      \
+    "\"f\","                                                                                       \
+    "\"last_error\":null,"                                                                         \
+    "\"direct_to\":true,\"allow_spoofing\":true,\"media_rtt_ms\":12.34,\"media_returns\":3,"       \
+    "\"punch\":{\"state\":\"off\",\"why\":\"the other site has not asked\","                       \
+    "\"rtt_us\":9000,\"returns\":2,\"forged\":0},"                                                 \
+    "\"direct\":{\"state\":\"proven\",\"why\":\"\",\"rtt_us\":20500,\"returns\":1,\"forged\":7}}," \
+    "{\"name\":\"c.example\",\"dmz\":\"main\",\"ours\":\"up\",\"theirs\":\"none\",\"media\":"      \
+    "\"main\","                                                                                    \
+    "\"last_error\":null,"                                                                         \
+    "\"direct_to\":true,\"allow_spoofing\":false,\"media_rtt_ms\":null,\"media_returns\":1,"       \
+    "\"punch\":{\"state\":\"connecting\",\"why\":\"\",\"rtt_us\":9000,\"returns\":0,\"forged\":0}" \
+    ","                                                                                            \
+    "\"direct\":{\"state\":\"off\",\"why\":\"no\",\"rtt_us\":0,\"returns\":0,\"forged\":0}},"      \
+    "{\"name\":\"d.example\",\"dmz\":\"main\",\"ours\":\"up\",\"theirs\":\"none\",\"media\":"      \
+    "\"main\","                                                                                    \
+    "\"last_error\":null,"                                                                         \
+    "\"direct\":{\"state\":\"off\",\"why\":\"no\",\"rtt_us\":0,\"returns\":0,\"forged\":0}}]}"
 
 static const struct {
     const char *words, *request, *reply;
@@ -368,6 +410,26 @@ static const struct {
      "no tunnel\n"
      "\n"
      "LISTENER  ADDRESS  ADVERTISE  PORT  RECEIVED  ACCEPTED  DROPPED  SENT  OVERFLOW\n"},
+    {"status", "{\"command\":\"status\"}", SITES_KNOWN, RELAYCTL_TUNNEL_DOWN,
+     "- -, process -, up 0 s\n"
+     "security associations: - of at most -\n"
+     "srtp engine: -\n"
+     "\n"
+     "no tunnel\n"
+     "\n"
+     "LISTENER  ADDRESS  ADVERTISE  PORT  RECEIVED  ACCEPTED  DROPPED  SENT  OVERFLOW\n"
+     "\n"
+     "SITE       DMZ   OURS  THEIRS  MEDIA BY  LAST ERROR\n"
+     "a.example  main  up    none    main      -\n"
+     "b.example  main  up    none    f         -\n"
+     "c.example  main  up    none    main      -\n"
+     "d.example  main  up    none    main      -\n"
+     "site b.example, media by f: 12.3 ms there and back, went back to the dmz-relay: 3\n"
+     "site b.example, punch: off, the other site has not asked, went back to the dmz-relay: 2\n"
+     "site b.example, direct: proven, 20.5 ms there and back, went back to the dmz-relay: 1, "
+     "forged: 7\n"
+     "site c.example, media by main, went back to the dmz-relay: 1\n"
+     "site c.example, punch: connecting\n"},
     {"stats", "{\"command\":\"stats\"}",
      "{\"ok\":true,\"places\":[{\"place\":\"listener main rtp\",\"received\":110,\"queued\":0,"
      "\"verdicts\":{\"accepted\":100,\"no-sa\":10,\"stun\":0}},{\"place\":\"tunnel main\","
@@ -570,6 +632,16 @@ static const struct {
      "CALL-ID       STATE           AGE  LINES  SAS  OFFERS  HEARD                      TAGS\n"
      "one@example   answered  1 h 2 min      1    2       0  outside 0 s, inside never  a, b\n"
      "two?@example  offered        12 s      2    0       1  -                          -\n"},
+    {"call show 1", "{\"command\":\"call-show\",\"call_id\":\"1\"}",
+     CALL_BY("punched", "proven", "", "off", "tried later"), RELAYCTL_DONE,
+     CALL_BY_SHOWN("punched", "")},
+    {"call show 1", "{\"command\":\"call-show\",\"call_id\":\"1\"}",
+     CALL_BY("direct", "off", "too late", "proven", ""), RELAYCTL_DONE,
+     CALL_BY_SHOWN("direct", "not punched        too late\n")},
+    {"call show 1", "{\"command\":\"call-show\",\"call_id\":\"1\"}",
+     CALL_BY("dmz-relay", "connecting", "", "off", "there is no raw socket"), RELAYCTL_DONE,
+     CALL_BY_SHOWN("dmz-relay", "not punched        connecting\n"
+                                "not direct         there is no raw socket\n")},
     {"call end one@example", "{\"command\":\"call-end\",\"call_id\":\"one@example\"}",
      "{\"ok\":true,\"number\":3,\"tags\":[\"a\"],\"sas\":2}", RELAYCTL_DONE,
      "ended, SAs deleted: 2\n"},
@@ -583,6 +655,7 @@ static const struct {
     {"call show 17 --tag a", "{\"command\":\"call-show\",\"call_id\":\"17\",\"tag\":\"a\"}",
      "{\"ok\":true,\"calls\":[{\"call_id\":\"17\",\"number\":3,\"state\":\"held\",\"dmz\":\"main\","
      "\"path\":\"dmz-relay\",\"punch\":\"off\",\"punch_why\":\"not allowed\","
+     "\"direct\":\"waiting\",\"direct_why\":\"\","
      "\"age\":61,\"last_signal\":2,\"lines\":2,\"sas\":1,\"waiting\":1,\"created\":1,\"parties\":["
      "{\"tag\":\"a\",\"side\":\"external\",\"sas\":1,\"last_packet\":null,\"partner\":\"b\","
      "\"branch_of\":null,\"signalling\":\"192.0.2.9\",\"parked\":false,\"assign_ssrc\":false,"

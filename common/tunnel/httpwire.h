@@ -43,6 +43,11 @@ struct httpwire_writer {
  * data, 0 to length; ERR_INVALID for what are no chunks, at that call and all later ones.
  */
 int httpwire_read(struct httpwire_reader *reader, uint8_t *data, size_t length);
+/* What came are no chunks. */
+static inline bool httpwire_broken(const struct httpwire_reader *reader)
+{
+    return reader->state == HTTPWIRE_BROKEN;
+}
 /* Nothing comes any more. */
 static inline bool httpwire_ended(const struct httpwire_reader *reader)
 {

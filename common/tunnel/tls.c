@@ -816,6 +816,16 @@ static enum tls_result fail_protocol(struct tls *tls)
     }
 }
 
+/* Without an error of the socket it was the end, where none may be. */
+static enum tls_result fail_socket(struct tls *tls)
+{
+    int error = tls->socket.error;
+
+    if (error == TLS_SOCKET_NO_CHUNKS)
+        return fail(tls, "what came is not chunked, as the HTTP head before it said");
+    return fail(tls, "the connection failed: %s", error ? strerror(error) : "it was cut");
+}
+
 static enum tls_result outcome(struct tls *tls, int result)
 {
     enum tls_result answer;
@@ -834,8 +844,7 @@ static enum tls_result outcome(struct tls *tls, int result)
         answer = TLS_CLOSED;
         break;
     case SSL_ERROR_SYSCALL:
-        answer = fail(tls, "the connection failed: %s",
-                      tls->socket.error ? strerror(tls->socket.error) : "it was cut");
+        answer = fail_socket(tls);
         break;
     default:
         answer = fail_protocol(tls);
@@ -969,7 +978,7 @@ static enum tls_result raw_outcome(struct tls *tls, ssize_t result, enum tls_res
         return TLS_CLOSED;
     if (tls->socket.error == EAGAIN || tls->socket.error == EWOULDBLOCK)
         return again;
-    return fail(tls, "the connection failed: %s", strerror(tls->socket.error));
+    return fail_socket(tls);
 }
 
 enum tls_result tls_raw_read(struct tls *tls, void *buffer, size_t size, size_t *count)

@@ -79,7 +79,7 @@ static ssize_t take_chunks(struct tls_socket *socket)
     socket->length = result > 0 ? (size_t)result : 0;
     if (result >= 0)
         return result;
-    errno = EBADMSG;
+    errno = TLS_SOCKET_NO_CHUNKS;
     return -1;
 }
 
@@ -92,6 +92,10 @@ static ssize_t read_ahead(struct tls_socket *socket)
     do {
         if (httpwire_ended(&socket->reader))
             return 0;
+        if (httpwire_broken(&socket->reader)) {
+            errno = TLS_SOCKET_NO_CHUNKS;
+            return -1;
+        }
         result = read_octets(socket);
         if (result <= 0)
             return result;
@@ -203,7 +207,10 @@ static long control(BIO *bio, int command, long number, void *pointer)
     }
 }
 
-/* False: what came early is not what could come. */
+/*
+ * False: it is longer than it can be. That it is not chunked is what the first read says: whoever
+ * has the connection hears of it as of any other failure of the network, and not as of no memory.
+ */
 static bool take_early(struct tls_socket *socket, const struct transport *transport)
 {
     if (transport->early_length > TRANSPORT_EARLY_MAX)
@@ -212,7 +219,9 @@ static bool take_early(struct tls_socket *socket, const struct transport *transp
         return true;
     memcpy(socket->ahead, transport->early, transport->early_length);
     socket->length = transport->early_length;
-    return !socket->chunked_in || take_chunks(socket) >= 0;
+    if (socket->chunked_in)
+        (void)take_chunks(socket);
+    return true;
 }
 
 BIO *tls_socket_bio(struct tls_socket *socket, const struct transport *transport)

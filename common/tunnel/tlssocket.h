@@ -6,6 +6,7 @@
 #ifndef COMMON_TUNNEL_TLSSOCKET_H
 #define COMMON_TUNNEL_TLSSOCKET_H
 
+#include <errno.h>
 #include <openssl/bio.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,11 +17,15 @@
 #include "common/tunnel/httpwire.h"
 #include "common/tunnel/transport.h"
 
-enum { TLS_SOCKET_AHEAD = 64 * 1024 };
+enum {
+    TLS_SOCKET_AHEAD = 64 * 1024,
+    /* The error when HTTP's chunks were to come and something else did: no socket of TCP has it. */
+    TLS_SOCKET_NO_CHUNKS = EBADMSG,
+};
 
 struct tls_socket {
     int in, out; /* not blocking; the caller's */
-    int error;   /* the last errno */
+    int error;   /* the last errno, or TLS_SOCKET_NO_CHUNKS */
     bool chunked_in, chunked_out;
     struct httpwire_reader reader;
     struct httpwire_writer writer;
@@ -30,7 +35,10 @@ struct tls_socket {
     uint8_t ahead[TLS_SOCKET_AHEAD]; /* what was read, as it came: encrypted */
 };
 
-/* NULL without memory. The BIO must be freed before tls_socket_fini(), which is due in any case. */
+/*
+ * NULL: no memory, or too much came early; that it is not chunked is what the first read says. The
+ * BIO must be freed before tls_socket_fini(), which is due in any case.
+ */
 BIO *tls_socket_bio(struct tls_socket *socket, const struct transport *transport);
 /* Nothing lies ahead, and when the socket was last read nothing was left in it. */
 bool tls_socket_drained(const struct tls_socket *socket);

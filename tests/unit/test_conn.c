@@ -1033,7 +1033,8 @@ static const struct {
     {{GET, GET}, "HTTP/1.1 404 ", "its token is taken"},
     {{GET "x", NULL}, "HTTP/1.1 400 ", "something followed"},
     {{POST "8\r\nabcdefgh\r\n", GET}, "HTTP/1.1 200 ", "what the peer sent is not TLS"},
-    {{GET, POST "x\r\n"}, "HTTP/1.1 200 ", NULL},
+    {{GET, POST "x\r\n"}, "HTTP/1.1 200 ", "refused: what came is not chunked"},
+    {{GET, POST "1\r\n\x16xx"}, "HTTP/1.1 200 ", "refused: what came is not chunked"},
 };
 
 /* Each gets a plain answer or none, in time, and no way in. */
@@ -1134,6 +1135,96 @@ START_TEST(test_ways)
         }
     }
     close_connector();
+}
+END_TEST
+
+/* ------------------------------------------------------------ a proxy that is none */
+
+enum { ASKERS_MAX = 64 };
+/* Says one of two things to who asks, once. */
+static struct {
+    int listener, fds[ASKERS_MAX], said[ASKERS_MAX];
+    unsigned count;
+    uint16_t port;
+} rogue;
+
+#define FORBIDDEN "HTTP/1.1 403 Forbidden\r\n\r\n"
+#define CHUNKED   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+static const struct {
+    const char *ways, *says[3]; /* to who asks by the last way, one after the other */
+    const char *way, *reason;
+} rogues[] = {
+    {"connect, upgrade, http", {CHUNKED "zz\r\n"}, "http", "what came is not chunked"},
+    {"connect, upgrade, http", {CHUNKED "3\r\nabcd"}, "http", "what came is not chunked"},
+    {"connect, upgrade, http", {CHUNKED, "zz\r\n"}, "http", "what came is not chunked"},
+};
+
+static bool asks_by_last_way(const char *head)
+{
+    return strncmp(head, "GET ", 4) == 0 && !strstr(head, "Upgrade:");
+}
+
+static void rogue_answers(unsigned number, const char *const *says)
+{
+    int *said = &rogue.said[number];
+    const char *text = FORBIDDEN;
+    char head[4096] = "";
+
+    if (*said == 0 && (recv(rogue.fds[number], head, sizeof(head) - 1, MSG_PEEK) <= 0 ||
+                       !strstr(head, "\r\n\r\n") || strncmp(head, "POST ", 5) == 0))
+        return;
+    if (*said > 0 || asks_by_last_way(head))
+        text = says[*said];
+    else
+        *said = 2;
+    if (*said < 3 && text) {
+        (void)send(rogue.fds[number], text, strlen(text), MSG_NOSIGNAL);
+        ++*said;
+    }
+}
+
+static bool rogue_turns(const char *const *says)
+{
+    int fd = accept4(rogue.listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+    if (fd >= 0) {
+        ck_assert_uint_lt(rogue.count, ASKERS_MAX);
+        rogue.said[rogue.count] = 0;
+        rogue.fds[rogue.count++] = fd;
+    }
+    for (unsigned i = 0; i < rogue.count; i++)
+        rogue_answers(i, says);
+    return true;
+}
+
+/* The way has failed: the others are tried again, later and later, and the log says what came. */
+START_TEST(test_rogue_proxy)
+{
+    struct httpproxy proxy = {.host = "127.0.0.1"};
+    struct connector_settings settings = {
+        .label = "east", .host = "dmz.invalid", .port = 7000, .name = "dmz.example"};
+    char wanted[256];
+
+    rogue.count = 0;
+    rogue.listener = listening(&rogue.port, 8);
+    ck_assert_int_eq(fcntl(rogue.listener, F_SETFL, O_NONBLOCK), 0);
+    proxy.port = rogue.port;
+    settings.proxy = &proxy;
+    ck_assert_int_eq(httpproxy_read_ways(&proxy, rogues[_i].ways), 0);
+    connector =
+        connector_new(ends[INNER].loop, ends[INNER].context, &settings, &conn_hooks, &ends[INNER]);
+    snprintf(wanted, sizeof(wanted), "by %s through the proxy 127.0.0.1:%u ended: %s",
+             rogues[_i].way, rogue.port, rogues[_i].reason);
+    PUMP_UNTIL(PUMP_INNER, rogue_turns(rogues[_i].says) && logged(wanted) >= 3);
+    ck_assert_uint_eq(logged("next attempt by http"), 3);
+    /* The first time at once. */
+    ck_assert_uint_eq(logged("next attempt in "), 2);
+    ck_assert_uint_eq(logged("by connect through the proxy"), 3);
+    ck_assert_uint_eq(connector_count(connector), 0);
+    close_connector();
+    for (unsigned i = 0; i < rogue.count; i++)
+        close(rogue.fds[i]);
+    close(rogue.listener);
 }
 END_TEST
 
@@ -1429,6 +1520,7 @@ int main(void)
 
     tc = add_case(suite, "connector");
     tcase_add_checked_fixture(tc, setup_acceptor, teardown_acceptor);
+    tcase_add_loop_test(tc, test_rogue_proxy, 0, ROWS(rogues));
     tcase_add_loop_test(tc, test_reconnects_at_once, 0, 2);
     tcase_add_test(tc, test_backs_off);
     tcase_add_test(tc, test_wrong_name);

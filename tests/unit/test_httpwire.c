@@ -55,8 +55,10 @@ START_TEST(test_read)
         if (!rows[_i].body) {
             ck_assert_int_eq(count, ERR_INVALID);
             ck_assert_int_eq(httpwire_read(&reader, body, 1), ERR_INVALID);
+            ck_assert(httpwire_broken(&reader));
             continue;
         }
+        ck_assert(!httpwire_broken(&reader));
         ck_assert_int_ge(count, 0);
         ck_assert_uint_eq(total, strlen(rows[_i].body));
         ck_assert_int_eq(memcmp(body, rows[_i].body, total), 0);

@@ -14,15 +14,21 @@ struct rig {
     BIO *bio;
 };
 
-static struct rig rig_new(void)
+static struct rig rig_over(struct transport *transport)
 {
     struct rig rig = {.socket = calloc(1, sizeof(*rig.socket))};
 
     ck_assert_ptr_nonnull(rig.socket);
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, rig.fds), 0);
-    rig.bio = tls_socket_bio(rig.socket, &(struct transport){.in = rig.fds[0], .out = rig.fds[0]});
+    transport->in = transport->out = rig.fds[0];
+    rig.bio = tls_socket_bio(rig.socket, transport);
     ck_assert_ptr_nonnull(rig.bio);
     return rig;
+}
+
+static struct rig rig_new(void)
+{
+    return rig_over(&(struct transport){.in = -1});
 }
 
 static void rig_free(struct rig *rig)
@@ -136,6 +142,40 @@ START_TEST(test_end)
 }
 END_TEST
 
+/* What is not chunked is the same failure when it came early and when it comes later, for good. */
+static const struct {
+    const char *early, *later, *read; /* read: before the failure */
+} unchunked[] = {
+    {"zz\r\n", "", ""},
+    {"zz\r\n", "1\r\na\r\n", ""},
+    {"3\r\nabcd\r\n", "", ""},
+    {"3\r\nabc\r\n", "zz\r\n", "abc"},
+    {"3", "x", ""},
+    {"", "\r\n", ""},
+};
+
+START_TEST(test_unchunked)
+{
+    struct transport transport = {.chunked_in = true,
+                                  .early = unchunked[_i].early,
+                                  .early_length = strlen(unchunked[_i].early)};
+    struct rig rig = rig_over(&transport);
+    char octet;
+
+    peer_sends(&rig, unchunked[_i].later, strlen(unchunked[_i].later));
+    if (unchunked[_i].read[0])
+        expect(&rig, 9, unchunked[_i].read);
+    for (unsigned again = 0; again < 2; again++) {
+        ck_assert_int_lt(BIO_read(rig.bio, &octet, 1), 0);
+        ck_assert_int_eq(BIO_should_retry(rig.bio), 0);
+        ck_assert_int_eq(rig.socket->error, TLS_SOCKET_NO_CHUNKS);
+        ck_assert_int_lt(tls_socket_receive(rig.socket, &octet, 1), 0);
+        ck_assert_int_eq(rig.socket->error, TLS_SOCKET_NO_CHUNKS);
+    }
+    rig_free(&rig);
+}
+END_TEST
+
 /* Nobody is there any more: an error, and no signal. */
 START_TEST(test_write)
 {
@@ -163,6 +203,7 @@ int main(void)
     tcase_add_test(tcase, test_full);
     tcase_add_test(tcase, test_drained);
     tcase_add_test(tcase, test_end);
+    tcase_add_loop_test(tcase, test_unchunked, 0, sizeof(unchunked) / sizeof(unchunked[0]));
     tcase_add_test(tcase, test_write);
     suite_add_tcase(suite, tcase);
     return unit_run(suite);

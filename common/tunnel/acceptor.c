@@ -117,19 +117,6 @@ static size_t half_open(const struct acceptor *acceptor)
     return acceptor->half_open + httpdoor_waiting(acceptor->door);
 }
 
-static void on_opened(void *ctx, const struct transport *transport)
-{
-    struct acceptor *acceptor = ctx;
-    struct conn *conn =
-        conn_new_over(acceptor->loop, transport, acceptor->context, acceptor->settings.names,
-                      acceptor->settings.dscp, &acceptor->hooks, acceptor);
-
-    if (!conn)
-        return;
-    acceptor->entries[acceptor->count++] = (struct entry){.conn = conn, .half_open = true};
-    acceptor->half_open++;
-}
-
 static void on_refused(void *ctx, const struct addr *peer, const char *reason)
 {
     char text[ADDR_TEXT_SIZE];
@@ -139,6 +126,21 @@ static void on_refused(void *ctx, const struct addr *peer, const char *reason)
                     reason);
 }
 
+static void on_opened(void *ctx, const struct transport *transport)
+{
+    struct acceptor *acceptor = ctx;
+    struct conn *conn =
+        conn_new_over(acceptor->loop, transport, acceptor->context, acceptor->settings.names,
+                      acceptor->settings.dscp, &acceptor->hooks, acceptor);
+
+    if (!conn) {
+        on_refused(acceptor, &transport->peer, "out of memory");
+        return;
+    }
+    acceptor->entries[acceptor->count++] = (struct entry){.conn = conn, .half_open = true};
+    acceptor->half_open++;
+}
+
 static const struct httpdoor_hooks door_hooks = {on_opened, on_refused};
 
 static void accept_one(void *ctx, int fd, const struct addr *client)
@@ -146,7 +148,6 @@ static void accept_one(void *ctx, int fd, const struct addr *client)
     struct acceptor *acceptor = ctx;
     size_t waiting = httpdoor_waiting(acceptor->door);
 
-    (void)client;
     if (half_open(acceptor) >= acceptor->settings.max_handshakes ||
         acceptor->count + waiting >= CONNS_MAX) {
         acceptor->turned_away++;
@@ -156,7 +157,8 @@ static void accept_one(void *ctx, int fd, const struct addr *client)
                         half_open(acceptor));
         return;
     }
-    (void)httpdoor_take(acceptor->door, fd);
+    if (httpdoor_take(acceptor->door, fd, client) < 0)
+        on_refused(acceptor, client, "out of memory");
 }
 
 static const struct listening_hooks listening_hooks = {accept_one, may_log};

@@ -955,12 +955,14 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 
 /* ------------------------------------------------------------ life */
 
-static struct addr peer_of(int fd)
+/* A socket that was reset meanwhile has forgotten it. */
+static struct addr peer_of(const struct transport *transport)
 {
     struct sockaddr_storage storage = {0};
     socklen_t length = sizeof(storage);
 
-    (void)getpeername(fd, (struct sockaddr *)&storage, &length);
+    if (getpeername(transport->in, (struct sockaddr *)&storage, &length) < 0)
+        return transport->peer;
     return addr_from_sockaddr((struct sockaddr *)&storage);
 }
 
@@ -1009,7 +1011,7 @@ struct conn *conn_new_over(struct ev_loop *loop, const struct transport *transpo
     conn->out_fd = transport->out;
     conn->way = transport->way;
     conn->started_us = transport->started_us ? transport->started_us : clock_now_us();
-    conn->peer = peer_of(conn->fd);
+    conn->peer = peer_of(transport);
     conn->hooks = hooks;
     conn->ctx = ctx;
     conn->refused = tcp_set_options(conn->fd, dscp);

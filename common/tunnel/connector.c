@@ -235,6 +235,7 @@ static void on_connected(struct ev_loop *loop, ev_io *io, int events)
     ev_timer_stop(loop, &connector->timer);
     connector->fd = -1;
     transport = transport_direct(fd);
+    transport.peer = connector->addrs[connector->addr_next];
     take_over(connector, &transport);
 }
 

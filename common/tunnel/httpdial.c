@@ -161,7 +161,8 @@ static void opened(struct httpdial *dial, bool chunked, size_t head)
                                   .chunked_out = two,
                                   .early = in->reply + head,
                                   .early_length = in->reply_length - head,
-                                  .way = dial->settings.way};
+                                  .way = dial->settings.way,
+                                  .peer = dial->settings.proxy};
 
     ev_io_stop(dial->loop, &in->io);
     ev_io_stop(dial->loop, &out->io);

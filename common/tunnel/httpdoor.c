@@ -26,6 +26,7 @@ struct visitor {
     ev_timer timer;
     uint64_t started_us;
     int fd;
+    struct addr peer;
     enum visitor_state state;
     enum httpproxy_want want; /* PAIRING */
     bool chunked;             /* the reply may be */
@@ -67,20 +68,11 @@ static void forget(struct visitor *visitor)
     free(visitor);
 }
 
-static struct addr peer_of(int fd)
-{
-    struct sockaddr_storage storage = {0};
-    socklen_t length = sizeof(storage);
-
-    (void)getpeername(fd, (struct sockaddr *)&storage, &length);
-    return addr_from_sockaddr((struct sockaddr *)&storage);
-}
-
 /* reply NULL: without a word. */
 static void refuse(struct visitor *visitor, const char *reply, const char *reason)
 {
     struct httpdoor *door = visitor->door;
-    struct addr peer = peer_of(visitor->fd);
+    struct addr peer = visitor->peer;
     int fd = visitor->fd;
 
     if (reply) {
@@ -105,6 +97,7 @@ static void open_to(struct visitor *visitor, struct visitor *partner, struct tra
     struct httpdoor *door = visitor->door;
 
     transport->started_us = visitor->started_us;
+    transport->peer = visitor->peer;
     transport->early = visitor->data + visitor->head;
     transport->early_length = visitor->length - visitor->head;
     ev_io_stop(door->loop, &visitor->io);
@@ -276,7 +269,7 @@ void httpdoor_free(struct httpdoor *door)
     free(door);
 }
 
-int httpdoor_take(struct httpdoor *door, int fd)
+int httpdoor_take(struct httpdoor *door, int fd, const struct addr *peer)
 {
     struct visitor *visitor = calloc(1, sizeof(*visitor));
 
@@ -286,6 +279,7 @@ int httpdoor_take(struct httpdoor *door, int fd)
     }
     visitor->door = door;
     visitor->fd = fd;
+    visitor->peer = *peer;
     visitor->started_us = clock_now_us();
     visitor->next = door->visitors;
     visitor->link = &door->visitors;

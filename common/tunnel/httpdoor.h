@@ -26,8 +26,11 @@ struct httpdoor_hooks {
 struct httpdoor *httpdoor_new(struct ev_loop *loop, const struct httpdoor_hooks *hooks, void *ctx);
 /* Closes all visitors without a word to the hooks. Accepts NULL. */
 void httpdoor_free(struct httpdoor *door);
-/* Takes a connected socket over. No hook is called from within. ERR_NOMEM: it is closed. */
-int httpdoor_take(struct httpdoor *door, int fd);
+/*
+ * Takes a socket over that accept() gave, with this address: one that was reset by now does not
+ * know it any more. No hook is called from within. ERR_NOMEM: it is closed.
+ */
+int httpdoor_take(struct httpdoor *door, int fd, const struct addr *peer);
 /* Visitors that are neither opened nor refused yet; one tunnel of the way http is two until then.
  */
 size_t httpdoor_waiting(const struct httpdoor *door);

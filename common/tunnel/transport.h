@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/base/addr.h"
 #include "common/tunnel/httpproxy.h"
 
 enum { TRANSPORT_EARLY_MAX = HTTP_HEAD_OCTETS };
@@ -18,6 +19,7 @@ struct transport {
     const void *early;            /* what was read of in already, at most TRANSPORT_EARLY_MAX */
     size_t early_length;
     enum httpproxy_way way;
+    struct addr peer; /* of in, for when the socket does not know it any more; family 0: unknown */
     uint64_t started_us; /* from when on the 3 s of the handshakes count; 0: from now on */
 };
 

@@ -1000,6 +1000,34 @@ START_TEST(test_cap)
 }
 END_TEST
 
+/* Without a word of goodbye: the socket of the other side is gone, but for what it has to read. */
+static void reset(int fd)
+{
+    struct linger linger = {.l_onoff = 1};
+
+    ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+    close(fd);
+}
+
+static const char *const before_reset[] = {"", "\x16", "X\r\n\r\n", "GET / HTTP/1.1\r\n\r\n"};
+
+/* Whoever has gone before he was accepted has a name in the log. */
+START_TEST(test_reset)
+{
+    int fd = connect_to(port);
+    struct sockaddr_in own;
+    socklen_t length = sizeof(own);
+    char wanted[128];
+
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&own, &length), 0);
+    snprintf(wanted, sizeof(wanted), "connection from 127.0.0.1:%u refused: ", ntohs(own.sin_port));
+    ck_assert_int_ge(send(fd, before_reset[_i], strlen(before_reset[_i]), 0), 0);
+    reset(fd);
+    PUMP_UNTIL(PUMP_DMZ, logged("refused") == 1);
+    ck_assert_uint_eq(logged(wanted), 1);
+}
+END_TEST
+
 START_TEST(test_port_in_use)
 {
     struct acceptor_settings settings = {.names = inner_names, .max_handshakes = 1};
@@ -1149,22 +1177,28 @@ static struct {
 } rogue;
 
 #define FORBIDDEN "HTTP/1.1 403 Forbidden\r\n\r\n"
+#define OPEN      "HTTP/1.1 200 OK\r\n\r\n"
 #define CHUNKED   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 static const struct {
-    const char *ways, *says[3]; /* to who asks by the last way, one after the other */
+    const char *ways, *says[4]; /* to who asks by the last way, one after the other */
+    bool resets;                /* right after the first of them */
     const char *way, *reason;
 } rogues[] = {
-    {"connect, upgrade, http", {CHUNKED "zz\r\n"}, "http", "what came is not chunked"},
-    {"connect, upgrade, http", {CHUNKED "3\r\nabcd"}, "http", "what came is not chunked"},
-    {"connect, upgrade, http", {CHUNKED, "zz\r\n"}, "http", "what came is not chunked"},
+    {"connect, upgrade, http", {CHUNKED "zz\r\n"}, false, "http", "what came is not chunked"},
+    {"connect, upgrade, http", {CHUNKED "3\r\nabcd"}, false, "http", "what came is not chunked"},
+    {"connect, upgrade, http", {CHUNKED, "zz\r\n"}, false, "http", "what came is not chunked"},
+    {"connect, upgrade, http", {CHUNKED}, true, "http", ""},
+    {"connect", {OPEN}, true, "connect", ""},
 };
 
-static bool asks_by_last_way(const char *head)
+static bool asks_by_last_way(unsigned row, const char *head)
 {
+    if (!strchr(rogues[row].ways, ','))
+        return true;
     return strncmp(head, "GET ", 4) == 0 && !strstr(head, "Upgrade:");
 }
 
-static void rogue_answers(unsigned number, const char *const *says)
+static void rogue_answers(unsigned row, unsigned number)
 {
     int *said = &rogue.said[number];
     const char *text = FORBIDDEN;
@@ -1173,17 +1207,22 @@ static void rogue_answers(unsigned number, const char *const *says)
     if (*said == 0 && (recv(rogue.fds[number], head, sizeof(head) - 1, MSG_PEEK) <= 0 ||
                        !strstr(head, "\r\n\r\n") || strncmp(head, "POST ", 5) == 0))
         return;
-    if (*said > 0 || asks_by_last_way(head))
-        text = says[*said];
+    if (*said > 0 || asks_by_last_way(row, head))
+        text = rogues[row].says[*said];
     else
         *said = 2;
-    if (*said < 3 && text) {
-        (void)send(rogue.fds[number], text, strlen(text), MSG_NOSIGNAL);
-        ++*said;
+    if (*said == 3 || !text)
+        return;
+    (void)send(rogue.fds[number], text, strlen(text), MSG_NOSIGNAL);
+    ++*said;
+    if (rogues[row].resets && *said == 1) {
+        reset(rogue.fds[number]);
+        rogue.fds[number] = -1;
+        *said = 3;
     }
 }
 
-static bool rogue_turns(const char *const *says)
+static bool rogue_turns(unsigned row)
 {
     int fd = accept4(rogue.listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
@@ -1193,7 +1232,7 @@ static bool rogue_turns(const char *const *says)
         rogue.fds[rogue.count++] = fd;
     }
     for (unsigned i = 0; i < rogue.count; i++)
-        rogue_answers(i, says);
+        rogue_answers(row, i);
     return true;
 }
 
@@ -1215,15 +1254,18 @@ START_TEST(test_rogue_proxy)
         connector_new(ends[INNER].loop, ends[INNER].context, &settings, &conn_hooks, &ends[INNER]);
     snprintf(wanted, sizeof(wanted), "by %s through the proxy 127.0.0.1:%u ended: %s",
              rogues[_i].way, rogue.port, rogues[_i].reason);
-    PUMP_UNTIL(PUMP_INNER, rogue_turns(rogues[_i].says) && logged(wanted) >= 3);
-    ck_assert_uint_eq(logged("next attempt by http"), 3);
+    PUMP_UNTIL(PUMP_INNER, rogue_turns((unsigned)_i) && logged(wanted) >= 3);
+    if (strchr(rogues[_i].ways, ','))
+        ck_assert_uint_eq(logged("next attempt by http"), 3);
     /* The first time at once. */
     ck_assert_uint_eq(logged("next attempt in "), 2);
     ck_assert_uint_eq(logged("by connect through the proxy"), 3);
     ck_assert_uint_eq(connector_count(connector), 0);
     close_connector();
-    for (unsigned i = 0; i < rogue.count; i++)
-        close(rogue.fds[i]);
+    for (unsigned i = 0; i < rogue.count; i++) {
+        if (rogue.fds[i] >= 0)
+            close(rogue.fds[i]);
+    }
     close(rogue.listener);
 }
 END_TEST
@@ -1513,6 +1555,7 @@ int main(void)
     tcase_add_loop_test(tc, test_cut_short, 0, 2);
     tcase_add_test(tc, test_cap);
     tcase_add_test(tc, test_release);
+    tcase_add_loop_test(tc, test_reset, 0, ROWS(before_reset));
     tcase_add_test(tc, test_port_in_use);
     tcase_add_loop_test(tc, test_strangers, 0, sizeof(strangers) / sizeof(strangers[0]));
     tcase_add_test(tc, test_reply_to_close);

@@ -1,7 +1,8 @@
 #!/bin/bash
 # Two corporate networks behind NAT routers, one public dmz-relay, and two packet forwarders on hosts of their own: the
 # media of a call goes by the forwarder with the shortest round trip, and falls back to the other one, and to the
-# dmz-relay, within 200 ms when a forwarder is silent or dies. It knows no key of the call.
+# dmz-relay, within 200 ms when a forwarder is silent or dies. It knows no key of the call. At last a call by it with
+# carrier = raw on every leg.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib/intranets.sh"
 . "$(dirname "$0")/lib/placed.sh"
@@ -151,4 +152,45 @@ check "site a hangs up" ctl inner-a call end "$CALL"
 for c in a b; do
     check "site $c has no SA left" wait_for 10 sas_at inner-$c 0
 done
+
+# ---------------------------------------------------------------- raw on every leg
+
+for name in inner-a inner-b dmz; do stop $name || bail "$name: $(tail -n 3 "$W/$name.log")"; done
+# shellcheck disable=SC2034
+NET_RAW=yes NET_CARRIER=raw NET_CAPS=("${RAW_CAPS[@]}")
+for host in dmz-a dmz-f dmz-g inner-a inner-b; do
+    program=${host%-*}-relay
+    file=$W/hosts/$host/etc/media-relay/$program.ini
+    # It leaves [dmz NAME] the only section that has a carrier.
+    set_carrier "$file" $program
+    sed -i "/^\[forwarder /a carrier = raw" "$file"
+    launch_host ${host/#dmz-a/dmz} $host $program
+done
+tunnels_up inner-a inner-b dmz-f dmz-g
+# carriers DAEMON: of all of its tunnels: their number and what they go by.
+carriers() { status_of "$1" '[.tunnels[].carrier] | "\(length) \(unique | join(" "))"'; }
+# raw_on_all_legs: each site has three, the hosts of the others two.
+raw_on_all_legs() {
+    local name
+    for name in inner-a inner-b; do equals "3 raw" carriers $name || return 1; done
+    for name in dmz dmz-f dmz-g; do equals "2 raw" carriers $name || return 1; done
+}
+check "carrier = raw: so is each leg, by the dmz-relay and by both forwarders, at both ends" wait_for 20 raw_on_all_legs
+call_up
+check "a call's media goes by the forwarder with the shortest round trip" wait_for 20 goes_by f
+# genuine DAEMON NAME: segments that it took from the wire as they came, of the tunnel of that name.
+genuine() { status_of "$1" ".tunnels[] | select(.name == \"$2\") | .raw.genuine"; }
+for c in a b; do
+    o=$(other $c)
+    before=$(verdict dmz-f accepted tunnel) at_f=$(genuine dmz-f "${SITE[$c]}") at_o=$(genuine inner-$o f)
+    media raw-$c $c 200 $FIRST --rate 200
+    check "from site $c to site $o, octet for octet" came raw-$c
+    check "the forwarder has passed it on" at_least $((before + 150)) verdict dmz-f accepted tunnel
+    check "and read it early on both legs" test "$(genuine dmz-f "${SITE[$c]}")" -ge $((at_f + 50)) -a \
+        "$(genuine inner-$o f)" -ge $((at_o + 50))
+done
+check "and is the way still" goes_by f
+check "each leg is raw as before" raw_on_all_legs
+check "site a hangs up" ctl inner-a call end "$CALL"
+for c in a b; do check "site $c has no SA left" wait_for 10 sas_at inner-$c 0; done
 done_testing

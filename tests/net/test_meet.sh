@@ -1,7 +1,8 @@
 #!/bin/bash
 # Two intranets behind strict NAT routers, and media that goes past their dmz-relay: each site's second connection is
 # found out by it, handed over to the other site, and never spoken on again. Where the routers let no spoofed segment
-# out, the dmz-relay carries the call; where they do, media goes straight; when that way dies, back.
+# out, by their rules or by their reverse path filter alone, the dmz-relay carries the call; where they do, media goes
+# straight; when that way dies, back.
 # Site b is behind a box that gives TCP connections initial sequence numbers of its own, close to the wrap. Then a site
 # without NAT, 2 % loss, IPv6. MEET_PACKETS=60000 MEET_RATE=4000 sends more than the window of a connection; where
 # processes have to stand still meanwhile, packets of that rate come later than their replay window allows.
@@ -34,6 +35,17 @@ spoofing() {
             ip saddr "$RELAY" accept || bail "spoofing of nat-$1"
 }
 no_spoofing() { in_ns "nat-$1" nft flush chain inet spoofing raw || bail "spoofing of nat-$1"; }
+
+# rp_filter COMPANY VALUE: how its router judges sources of what comes from the inside; 1 is strict. The larger one of
+# that of the interface and "all" counts, and both may be anything where a system begins.
+rp_filter() {
+    in_ns "nat-$1" sysctl -qw net.ipv4.conf.all.rp_filter=0 "net.ipv4.conf.inside.rp_filter=$2" || bail "rp_filter of nat-$1"
+}
+# rp_dropped COMPANY: so many packets its router has dropped for that.
+rp_dropped() {
+    in_ns "nat-$1" awk '$1 == "TcpExt:" && !at { for (i = 2; i <= NF; i++) if ($i == "IPReversePathFilter") at = i; next }
+        $1 == "TcpExt:" { print $at }' /proc/net/netstat
+}
 
 host_firewall dmz-a <<RULES
     chain let-in {
@@ -92,10 +104,26 @@ b_port=$(show b mapped) b_port=${b_port##*:}
 a_said=$(segments "$a_port") b_said=$(segments "$b_port")
 check "the capture has what it said before" test "$a_said" -gt 5 -a "$b_said" -gt 5
 
+# ---------------------------------------------------------------- a reverse path filter
+
+# The source of a spoofed segment is routed by the outer interface, but it comes by the inner one. The rules let it
+# through: the filter is all that stops it.
+for c in a b; do
+    rp_filter $c 1
+    is "nat-$c: its reverse path filter has dropped nothing so far" "$(rp_dropped $c)" 0
+    spoofing $c
+done
+for c in a b; do check "nat-$c: it drops spoofed segments" wait_for 20 at_least 3 rp_dropped $c; done
+check "media stays with the dmz-relay, and nothing is lost" both filtered 100 $FIRST --rate 100
+FIRST=$((FIRST + 100))
+for c in a b; do
+    is "site $c: spoofed segments do not pass" "$(show $c path)" dmz-relay
+    is "site $c: and none has come" "$(direct $c received) $(direct $c acks)" "0 0"
+done
+
 # ---------------------------------------------------------------- straight
 
-spoofing a
-spoofing b
+for c in a b; do rp_filter $c 0; done
 for c in a b; do check "site $c: the direct path is proven" wait_for 20 path_is $c direct; done
 # A process that had to stand still for a moment makes media go both ways for a second: it may be tried again.
 # straight: most of it is not seen by the dmz-relay.

@@ -2,7 +2,7 @@
 # Two intranets behind strict NAT routers, and media that goes past their dmz-relay: each site's second connection is
 # found out by it, handed over to the other site, and never spoken on again. Where the routers let no spoofed segment
 # out, by their rules or by their reverse path filter alone, the dmz-relay carries the call; where they do, media goes
-# straight; when that way dies, back.
+# straight; when that way dies, back; and of two calls at once, the one that goes on keeps the way when the other ends.
 # Site b is behind a box that gives TCP connections initial sequence numbers of its own, close to the wrap. Then a site
 # without NAT, 2 % loss, IPv6. MEET_PACKETS=60000 MEET_RATE=4000 sends more than the window of a connection; where
 # processes have to stand still meanwhile, packets of that rate come later than their replay window allows.
@@ -39,12 +39,14 @@ no_spoofing() { in_ns "nat-$1" nft flush chain inet spoofing raw || bail "spoofi
 # rp_filter COMPANY VALUE: how its router judges sources of what comes from the inside; 1 is strict. The larger one of
 # that of the interface and "all" counts, and both may be anything where a system begins.
 rp_filter() {
-    in_ns "nat-$1" sysctl -qw net.ipv4.conf.all.rp_filter=0 "net.ipv4.conf.inside.rp_filter=$2" || bail "rp_filter of nat-$1"
+    in_ns "nat-$1" sysctl -qw net.ipv4.conf.all.rp_filter=0 "net.ipv4.conf.inside.rp_filter=$2" ||
+        bail "rp_filter of nat-$1"
 }
 # rp_dropped COMPANY: so many packets its router has dropped for that.
 rp_dropped() {
-    in_ns "nat-$1" awk '$1 == "TcpExt:" && !at { for (i = 2; i <= NF; i++) if ($i == "IPReversePathFilter") at = i; next }
-        $1 == "TcpExt:" { print $at }' /proc/net/netstat
+    in_ns "nat-$1" awk '$1 != "TcpExt:" { next }
+        at { print $at; exit }
+        { for (i = 2; i <= NF; i++) if ($i == "IPReversePathFilter") at = i }' /proc/net/netstat
 }
 
 host_firewall dmz-a <<RULES
@@ -70,6 +72,12 @@ refused_by() { grep -q 'which its direct-to does not allow' "$W/inner-$1.log"; }
 # mapped COMPANY: the ports that its router has for connections to the dmz-relay.
 mapped() { connections "nat-$1" | awk -v to="$RELAY" '$3 == to { print $5 }' | sort | xargs; }
 forgot() { [[ " $(mapped "$1") " != *" $2 "* ]]; }
+# only_the_tunnel COMPANY: its router has nothing but what was there beside the first meeting, of whatever call.
+declare -A BESIDE=()
+only_the_tunnel() {
+    local port
+    for port in $(mapped "$1"); do [[ " ${BESIDE[$1]} " == *" $port "* ]] || return 1; done
+}
 forgot_there() { [ -z "$(tracked dmz-a "sport=$1 dport=$TUNNEL")$(tracked dmz-a "sport=$2 dport=$TUNNEL")" ]; }
 # both NAME COUNT FIRST [ARGUMENT...]: one after the other; here no port can send and receive.
 both() {
@@ -101,6 +109,8 @@ done
 segments() { tcpdump -n -t -r "$W/silent.pcap" "dst port $1" 2>/dev/null | wc -l; }
 a_port=$(show a mapped) a_port=${a_port##*:}
 b_port=$(show b mapped) b_port=${b_port##*:}
+BESIDE[a]=$(mapped a | tr ' ' '\n' | grep -vx "$a_port" | xargs)
+BESIDE[b]=$(mapped b | tr ' ' '\n' | grep -vx "$b_port" | xargs)
 a_said=$(segments "$a_port") b_said=$(segments "$b_port")
 check "the capture has what it said before" test "$a_said" -gt 5 -a "$b_said" -gt 5
 
@@ -176,20 +186,54 @@ check "when the direct path is cut, media goes by the dmz-relay, and at most 200
 say "lost: $lost packets of 200 a second"
 for c in a b; do check "site $c: it is proven again" wait_for 20 path_is $c direct; done
 
+# ---------------------------------------------------------------- two calls at once
+
+# same_connection COMPANY: its meeting is the one that began with the first call.
+same_connection() {
+    local port=$a_port
+    [ "$1" = a ] || port=$b_port
+    [ "$(show "$1" mapped)" = "${NAT_OUT[$1]}:$port" ] && ! forgot "$1" "$port"
+}
+one=$CALL
+media one a 300 $FIRST --rate 100
+PHONES=9010 LABEL=201
+call_up
+for c in a b; do
+    check "site $c: another call at once: the direct path is its way, too" wait_for 20 path_is $c direct
+    check "site $c: by the same connection" same_connection $c
+    refuse "nat-$c: which is beside the tunnel" only_the_tunnel $c
+done
+check "nothing of the first call is lost" came one
+sent=$(direct a sent)
+media two a 300 $FIRST --rate 100
+FIRST=$((FIRST + 300))
+wait_for 10 at_least $((sent + 50)) direct a sent || bail "the second call has no media on the direct path"
+check "site a hangs up the first call" ctl inner-a call end "$one"
+for c in a b; do check "site $c: only the SAs of the second one are left" wait_for 10 sas_at inner-$c 2; done
+check "nothing of the second one is lost meanwhile" came two
+check "and it goes straight" at_least $((sent + 200)) direct a sent
+for c in a b; do
+    check "site $c: the direct path stays" wait_for 20 path_is $c direct
+    check "site $c: on the same connection" same_connection $c
+done
+check "media goes on there" thrice straight
+
 # ---------------------------------------------------------------- the end
 
 # The first RST of site a is lost.
 in_ns nat-a nft add rule inet spoofing raw iifname inside ip saddr "${INNER[a]}" "tcp flags & rst == rst" \
     quota until 79 bytes counter drop || bail "rule of nat-a"
-check "site a hangs up" ctl inner-a call end "$CALL"
+check "site a hangs up the last call" ctl inner-a call end "$CALL"
 ended=$SECONDS
 check "nat-a: within 5 s its router has forgotten the connection, though a RST is lost" within 5 forgot a "$a_port"
 check "nat-b: and so has the other" within 5 forgot b "$b_port"
+for c in a b; do check "nat-$c: which has nothing left of both calls" within 5 only_the_tunnel $c; done
 check "dmz-a: and its own firewall" within 5 forgot_there "$a_port" "$b_port"
 say "after $((SECONDS - ended)) s; 1 s of it is how long connection tracking keeps what a RST has ended"
 end_capture silent
 is "since the hand-over the dmz-relay has sent nothing on these connections, not even a RST" \
     "$(segments "$a_port") $(segments "$b_port")" "$a_said $b_said"
+PHONES=9000 LABEL=101
 
 # ---------------------------------------------------------------- a site without NAT; delay, and loss
 

@@ -37,12 +37,14 @@ state_is() { [ "$(state "$1")" = "$2" ]; }
 show() { ctl_json inner-"$1" call show "$CALL" | jq -r ".calls[0].$2"; }
 path_is() { [ "$(show "$1" path)" = "$2" ]; }
 
-# call_up: from site a to site b, answered, with keys of its own. FIRST is the number of the next packet.
+# call_up: from site a to site b, answered, with keys of its own. FIRST is the number of the next packet. Both phones
+# have the port PHONES, and theirs are the SSRC LABEL and the one after it: what another call at once has to change.
+PHONES=9000 LABEL=101
 call_up() {
     FIRST=1
     key_a=$(new_key $SUITE) key_b=$(new_key $SUITE)
-    sdp a 9000 "$key_a" 101 >"$W/place.sdp"
-    sdp b 9000 "$key_b" 102 >"$W/answer.sdp"
+    sdp a $PHONES "$key_a" $LABEL >"$W/place.sdp"
+    sdp b $PHONES "$key_b" $((LABEL + 1)) >"$W/answer.sdp"
     CALL=$(ctl inner-a call place "${SITE[b]}" --sdp "$W/place.sdp") || bail "the call cannot be placed"
     wait_for 10 state_is b ringing || bail "the call does not ring"
     ctl inner-b call answer "$CALL" --sdp "$W/answer.sdp" >/dev/null || bail "the call cannot be answered"
@@ -50,12 +52,12 @@ call_up() {
 }
 # media NAME FROM COUNT FIRST [ARGUMENT...]: packets from the phone of a site to that of the other.
 media() {
-    local name=$1 from=$2 count=$3 first=$4 to ssrc=101 key=$key_a
+    local name=$1 from=$2 count=$3 first=$4 to ssrc=$LABEL key=$key_a
     to=$(other "$from")
-    [ "$from" = a ] || ssrc=102 key=$key_b
+    [ "$from" = a ] || ssrc=$((LABEL + 1)) key=$key_b
     shift 4
-    receive "got-$name" "lan-$to" "${LAN[$to]}:9000" --key "$key" --count "$count" --wait 20 --timeout 3
-    send "$name" "lan-$from" --from "${LAN[$from]}:9000" --to "${INNER[$from]}:$MEDIA" --key "$key" --ssrc $ssrc \
+    receive "got-$name" "lan-$to" "${LAN[$to]}:$PHONES" --key "$key" --count "$count" --wait 20 --timeout 3
+    send "$name" "lan-$from" --from "${LAN[$from]}:$PHONES" --to "${INNER[$from]}:$MEDIA" --key "$key" --ssrc $ssrc \
         --count "$count" --seq "$first" --save "$W/$name.sent" "$@"
 }
 # came NAME: all of it, and nothing else.

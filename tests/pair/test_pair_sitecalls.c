@@ -462,7 +462,7 @@ START_TEST(test_gone)
     ck_assert_ptr_null(sitecalls_find(sitecalls[A], "x"));
     ck_assert_int_eq(in->state, SITECALL_ANSWERED);
     configure(A, "site-b.example");
-    run(70 * PAIR_SECOND);
+    run(20 * PAIR_SECOND);
     expect_over(in, "");
     expect_sas(0);
 }

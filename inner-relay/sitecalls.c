@@ -14,9 +14,8 @@
 #include "inner-relay/side.h"
 #include "inner-relay/sitemessage.h"
 
-/* One that is over can be asked about for so long; its end may be said until then. */
+/* One that is over can be asked about for so long. */
 #define LINGER_US (UINT64_C(30) * 1000 * 1000)
-#define UNSAID_US (UINT64_C(600) * 1000 * 1000)
 
 /* The two parties, as calls.h knows them. */
 static const char caller_tag[] = "caller", called_tag[] = "called";
@@ -340,8 +339,8 @@ static void end_one(struct sitecalls *sitecalls, struct sitecall *call, const ch
         (void)say_of(call, MESSAGE_REFUSE, reason, now_us);
     } else {
         (void)say_of(call, MESSAGE_END, reason, now_us);
-        call->unsaid =
-            call->side == SITES_OURS && call->site && !site_is_up(call->site, call->side);
+        if (call->side == SITES_OURS && call->site)
+            site_open(call->site);
     }
     settle_end(sitecalls, call, reason, now_us);
 }
@@ -627,11 +626,11 @@ static void on_up(void *ctx, struct site *site, enum sites_side side, uint64_t n
             call->kept = false;
         else if (call->state == SITECALL_ANSWERED)
             (void)say_of(call, MESSAGE_KEEP, "", now_us);
-        call->unsaid = false;
     }
-    if (side == SITES_OURS)
-        (void)say(site, side, MESSAGE_KEPT, &none, now_us, &why);
-    if (side == SITES_OURS && any_uncertain(sitecalls, site))
+    if (side != SITES_OURS)
+        return;
+    (void)say(site, side, MESSAGE_KEPT, &none, now_us, &why);
+    if (any_uncertain(sitecalls, site))
         (void)say(site, side, MESSAGE_ASK, &none, now_us, &why);
 }
 
@@ -652,8 +651,7 @@ static bool is_wanted(void *ctx, const struct site *site, enum sites_side side)
     const struct sitecalls *sitecalls = ctx;
 
     for (const struct sitecall *call = sitecalls->first; call; call = call->next) {
-        if (call->site == site && call->side == side &&
-            (call->state != SITECALL_ENDED || call->unsaid))
+        if (call->site == site && call->side == side && call->state != SITECALL_ENDED)
             return true;
     }
     return side == SITES_OURS && any_uncertain(sitecalls, site);
@@ -670,7 +668,6 @@ static void on_gone(void *ctx, struct site *site)
             settle_end(sitecalls, call, "its site stands no longer in the ini file",
                        call->changed_us);
         call->site = NULL;
-        call->unsaid = false;
     }
 }
 
@@ -718,7 +715,7 @@ void sitecalls_tick(struct sitecalls *sitecalls, uint64_t wall_us, uint64_t now_
         next = call->next;
         if (call->state != SITECALL_ENDED)
             tick_call(sitecalls, call, now_us);
-        else if (now_us - call->changed_us >= (call->unsaid ? UNSAID_US : LINGER_US))
+        else if (now_us - call->changed_us >= LINGER_US)
             remove_call(sitecalls, call);
     }
 }

@@ -33,9 +33,8 @@ struct sitecall {
     char call_id[SITE_SIZE + 24];
     char site_name[SITE_SIZE];
     enum sitecall_state state;
-    bool told;   /* of theirs: somebody who waits for calls has got it */
-    bool kept;   /* of theirs: the other site has it still */
-    bool unsaid; /* of ours: its end may not have come to the other site */
+    bool told; /* of theirs: somebody who waits for calls has got it */
+    bool kept; /* of theirs: the other site has it still */
     char reason[192];
     char *sdp; /* for who asks here, with keys: the offer, or the answer to ours; NULL: none */
     size_t sdp_length;

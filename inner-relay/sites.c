@@ -548,7 +548,6 @@ int sites_configure(struct sites *sites, const struct sites_conf *conf, size_t c
     }
     for (size_t i = 0; i < count; i++) {
         struct site *site = sites_find(sites, conf[i].name);
-
         bool is_new = !site;
 
         if (is_new)
